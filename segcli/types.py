@@ -1,0 +1,171 @@
+"""The values of a run, in order of appearance.
+
+px = pixel. *Original* = the decoded image after EXIF rotation, before any scaling. *Canvas* = what
+the network sees: the image resized to its *content* size, then padded right and below. Sizes are
+(height, width); boxes are continuous, and [0, 0, 1, 1] xyxy is the first pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Size = tuple[int, int]  # (height, width), px
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image to be done: born in `source`, it says where the bytes are without holding them.
+
+    `path` is the file on disk (undecodable bytes as surrogates, see os.fsdecode). `data` holds the
+    encoded image itself where a manifest carries it; then `path` is only a name for messages.
+    `size_bytes` and `mtime_ns` are None where listing could not tell (the file has vanished).
+    `frame` (index in the video, from 0) and `time_s` (its presentation time) are None for stills.
+    `carried` are the manifest's own columns, without the `src_` prefix that they get on disk.
+    """
+
+    key: str
+    path: str
+    data: bytes | None = None
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    frame: int | None = None
+    time_s: float | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One decoded image: `pixels` uint8 (h, w, 3) RGB; `original_size` (H, W) px.
+
+    `original_size` is larger than the pixels when decoding was already scaled (JPEG DCT scaling)
+    or when the image was resized to its content size.
+    """
+
+    key: str
+    pixels: NDArray[np.uint8]
+    original_size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B images of one canvas: `pixels` uint8 (B, 3, Hc, Wc) RGB, padded right and below with zeros.
+
+    `content_sizes` ((h, w), ...) canvas px and `image_sizes` ((H, W), ...) original px. A model
+    sets everything beyond the content to zero *after* normalising.
+    """
+
+    keys: tuple[str, ...]
+    pixels: Tensor
+    content_sizes: tuple[Size, ...]
+    image_sizes: tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """What a model found in one image, N objects, best first or not; torch, on the model's device.
+
+    `scores` f32 (N,) in [0, 1]; `labels` i64 (N,) index into the model's categories (no
+    background); `boxes` f32 (N, 4) xyxy canvas px, or None (then taken from the mask).
+    `fields` f32 (N, h, w) are sampled bilinearly over `extents` f32 (N, 4), the xyxy canvas
+    rectangle that the grid spans: cell (i, j) has its centre at ((j + 0.5) / w, (i + 0.5) / h) of
+    the rectangle. A pixel belongs to the mask when the value at its centre is >= `threshold`
+    (> when `strict`). Beyond the grid the value is `outside` (a number, reached linearly over half
+    a cell, as zero padding does), or the nearest edge value for "clamp". A mask never leaves the
+    image. `mask_scores` f32 (N,) in [0, 1] replaces `scores` as the score of the row when given.
+    """
+
+    scores: Tensor
+    labels: Tensor
+    boxes: Tensor | None
+    fields: Tensor
+    extents: Tensor
+    threshold: float = 0.5
+    strict: bool = False
+    outside: float | Literal["clamp"] = 0.0
+    mask_scores: Tensor | None = None
+    keypoints: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One object in original px: `box` (x, y, w, h), `area` px > 0, `rle` COCO compressed counts.
+
+    The size of the RLE is the record's (height, width). `label` indexes the model's categories.
+    """
+
+    label: int
+    score: float
+    box: tuple[float, float, float, float]
+    area: int
+    rle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What becomes of one sample: its segments, best first, or the reason why there are none.
+
+    `height` and `width` are original px; None when the image could not even be opened.
+    """
+
+    sample: Sample
+    height: int | None
+    width: int | None
+    segments: Sequence[Segment] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What training knows of one image: `labels` i64 (N,), `boxes` f32 (N, 4) xyxy canvas px,
+    `masks` bool (N, Hc, Wc), `crowd` bool (N,): regions that are neither object nor background.
+
+    `exhaustive` bool (C,) tells for which categories every object of the image is annotated; a
+    detection of any other category is neither right nor wrong. None: all of them.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+    crowd: Tensor
+    exhaustive: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """How an image becomes its content: a function of its own size alone.
+
+    "keep" scales by s = short / min(H, W), less where the long side would pass `long`; "stretch"
+    makes it exactly (short, long) = (height, width). `rounding`: how a side becomes an integer;
+    at least 1 px. `antialias`: a triangle filter when shrinking (PIL) or two-tap bilinear.
+    """
+
+    short: int
+    long: int
+    mode: Literal["keep", "stretch"] = "keep"
+    rounding: Literal["round", "floor"] = "round"
+    antialias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the rest of segcli must know of a model; stored in the header of its weights.
+
+    `category_ids` are the data set's own ids. The canvas is padded to a multiple of `stride` px
+    (1: no padding). `default_score` is the F1-best score on the validation data, which readers for
+    people use. Mean and deviation of the pixels are the model's business.
+    """
+
+    family: str
+    variant: str
+    categories: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    resize: Resize
+    stride: int
+    default_score: float = 0.5
