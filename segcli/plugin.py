@@ -7,7 +7,7 @@ tests/test_plugins.py holds every installed family to the promises written here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
@@ -61,10 +61,12 @@ class Family:
 
     `variants`: the first is the default. `build` makes a model with random weights (imports torch
     inside). `convert` maps a published checkpoint's names to the model's own and raises a
-    UsageError that names the first differences when it is another model's.
+    UsageError that names the first differences when it is another model's. `published`: variant ->
+    where its authors' checkpoint lies, for messages only; segcli fetches nothing by itself.
     """
 
     name: str
     variants: Mapping[str, ModelInfo]
     build: Callable[[ModelInfo], Segmenter]
     convert: Callable[[Mapping[str, Tensor], ModelInfo], dict[str, Tensor]]
+    published: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,238 @@
+"""Weights on disk: our own safetensors with their ModelInfo, and checkpoints others published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcli.errors import OutputError, UsageError
+from segcli.types import ModelInfo, Resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_INFO = "segcli_model"  # metadata key of the ModelInfo, as JSON
+_MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
+_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: a magic number
+_WRAPPERS = ("state_dict", "model", "model_state_dict")  # what training scripts put around weights
+
+
+def save(
+    path: Path,
+    state: Mapping[str, Tensor],
+    info: ModelInfo,
+    *,
+    notes: Mapping[str, str] | None = None,
+    half: bool = False,
+) -> None:
+    """Write weights and info atomically: `path` holds the old file or the whole new one.
+
+    `half` stores float32 as float16 (a tensor that float16 cannot hold stays float32); `load` gives
+    float32 back. `notes` are text for people in the same header. Raises OutputError.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, tensor in state.items():
+        # A copy: safetensors refuses tensors that share memory, as tied weights do.
+        copy = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        halved = copy.half() if half and copy.dtype == torch.float32 else copy
+        tensors[name] = halved if halved.is_floating_point() and halved.isfinite().all() else copy
+    metadata = {**(notes or {}), _INFO: json.dumps(asdict(info)), "format": "pt"}
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, staged, metadata=metadata)
+        with staged.open("rb") as file:
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise OutputError(f"cannot write weights to {path}: {error}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dict[str, str] | None:
+    """The text in a safetensors header, without torch; None when it is no safetensors file.
+
+    Raises UsageError when there is no readable file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if not 2 <= size <= _MAX_HEADER:
+                return None
+            header = json.loads(file.read(size))
+    except OSError as error:
+        raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error
+    except ValueError:
+        return None
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else None
+
+
+def read_info(path: Path) -> ModelInfo | None:
+    """The ModelInfo of weights that segcli wrote, without torch; None for any other file.
+
+    Raises UsageError when the file cannot be read or comes from a newer segcli.
+    """
+    text = (read_metadata(path) or {}).get(_INFO)
+    if text is None:
+        return None
+    try:
+        fields = json.loads(text)
+        return ModelInfo(
+            **{
+                **fields,
+                "categories": tuple(fields["categories"]),
+                "category_ids": tuple(fields["category_ids"]),
+                "resize": Resize(**fields["resize"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"the header of {path} does not describe a model this segcli knows ({error}); "
+            "it may come from a newer version"
+        ) from error
+
+
+def load(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
+    """What `save` wrote, on the CPU, float16 as float32. Raises UsageError for any other file."""
+    info = read_info(path)
+    if info is None:
+        raise UsageError(
+            f"{path} holds no segcli weights (safetensors with a model description in the header); "
+            "a published checkpoint becomes one through `segcli weights convert`"
+        )
+    state = _read_safetensors(path)
+    return info, {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
+
+
+def read_published(path: Path) -> dict[str, Tensor]:
+    """The tensors of a published checkpoint by their published names, on the CPU.
+
+    .pth/.pt/.bin through torch's weights-only reader, .safetensors, and detectron2's .pkl through
+    an unpickler that knows arrays and containers only; told apart by content. What training scripts
+    wrap around the weights is taken off. Raises UsageError; never executes what a file asks for.
+    """
+    import torch
+
+    is_safetensors = read_metadata(path) is not None
+    found: Any = _read_safetensors(path) if is_safetensors else _read_pickled(path)
+    while isinstance(found, Mapping):
+        inner = next((found[k] for k in _WRAPPERS if isinstance(found.get(k), Mapping)), None)
+        if inner is None:
+            break
+        found = inner
+    state = {}
+    for name, value in found.items() if isinstance(found, Mapping) else ():
+        if isinstance(value, torch.Tensor):
+            state[str(name)] = value.detach()
+        elif hasattr(value, "__array_interface__") and value.dtype.kind in "fiub":
+            state[str(name)] = torch.tensor(value)
+    if not state:
+        raise UsageError(f"{path} holds no tensors by name; expected a published checkpoint")
+    if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def digest(path: Path) -> str:
+    """The file's sha256 in hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error
+
+
+def check_match(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str, model: str
+) -> None:
+    """Raise UsageError naming the first differences when `state` does not fit `expected`."""
+    missing = [name for name in expected if name not in state]
+    extra = [name for name in state if name not in expected]
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    differences = [
+        f"{len(names)} {what}, first {names[0]}"
+        for what, names in (("missing", missing), ("not its own", extra), ("reshaped", reshaped))
+        if names
+    ]
+    if differences:
+        raise UsageError(f"{source} does not fit {model}: {'; '.join(differences)}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"cannot read weights {path}: {error}; is the file whole?") from error
+
+
+def _read_pickled(path: Path) -> Any:
+    """The object in a torch or detectron2 file; only arrays, tensors and containers are made."""
+    import torch
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LEGACY_TORCH))
+            file.seek(0)
+            if start[:2] == b"PK" or start == _LEGACY_TORCH:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except OSError as error:
+        raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error
+    # Bytes that are no pickle, or a hostile one, can make an unpickler raise anything.
+    except Exception as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"cannot take weights from {path}: {first_line or type(error).__name__}; expected a "
+            "checkpoint of tensors alone (.safetensors, .pth, or detectron2's .pkl); nothing in it "
+            "was executed"
+        ) from error
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Makes NumPy arrays and builtin containers; whatever else a pickle names is an error."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        maker = _array_makers().get((module, name))
+        if maker is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+        return maker
+
+
+def _array_makers() -> dict[tuple[str, str], Any]:
+    """(module, name) in a pickle -> what makes a part of an array, none of which runs other code.
+
+    NumPy's functions have moved between modules, so they are reached through what uses them.
+    """
+    import codecs
+
+    import numpy as np
+
+    makers: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("_codecs", "encode"): codecs.encode,
+    }
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        makers[module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
+        makers[module, "scalar"] = np.float32(0).__reduce__()[0]
+    return makers

@@ -1,0 +1,99 @@
+"""The device that a run computes on, and the number format that it computes in."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+_CPUINFO = Path("/proc/cpuinfo")
+# What the kernel calls a processor's own bfloat16 arithmetic: x86 (AVX-512, AMX, AVX10), Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}
+
+
+def available_devices() -> dict[str, str]:
+    """Name -> description of every device here, "cpu" first."""
+    import torch
+
+    devices = {"cpu": f"{torch.get_num_threads()} threads"}
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            memory_gib = properties.total_memory / 2**30
+            devices[f"cuda:{index}"] = f"{properties.name}, {memory_gib:.0f} GiB"
+    return devices
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda" or "cuda:N"; auto is the first GPU, else the CPU.
+
+    Raises UsageError when the name is unknown or the device is not here.
+    """
+    import torch
+
+    here = available_devices()
+    if name == "auto":
+        name = "cuda:0" if "cuda:0" in here else "cpu"
+    elif name == "cuda":
+        name = "cuda:0"
+    if name in here:
+        return torch.device(name)
+    present = ", ".join(f"{device} ({what})" for device, what in here.items())
+    if re.fullmatch(r"cuda:\d+", name):
+        raise UsageError(f"no device {name!r} on this machine; here: {present}")
+    raise UsageError(
+        f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N; here: {present}"
+    )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by itself; emulation is slower than float32."""
+    if device.type == "cuda":
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(_BF16_FLAGS & _cpu_flags())
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """One of PRECISIONS for one of them or "auto": bfloat16 where the device has it, else float32.
+
+    Raises UsageError for an unknown name and for what the device cannot do.
+    """
+    if name == "auto":
+        return "bfloat16" if has_bfloat16(device) else "float32"
+    if name not in PRECISIONS:
+        raise UsageError(f"unknown precision {name!r}; expected auto, {', '.join(PRECISIONS)}")
+    if name == "float16" and device.type == "cpu":
+        raise UsageError(
+            "precision float16 needs a GPU: processors compute it slower than float32 and overflow "
+            "at 65504; use --precision bfloat16 or float32"
+        )
+    return name
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The context in which a model computes in `precision`; weights and inputs stay float32."""
+    if precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+def _cpu_flags() -> set[str]:
+    """The processor's feature flags; empty where the system does not tell."""
+    try:
+        lines = _CPUINFO.read_text().splitlines()
+    except OSError:
+        return set()
+    listed = (line for line in lines if line.lower().startswith(("flags", "features")))
+    return set(next(listed, "").partition(":")[2].split())
