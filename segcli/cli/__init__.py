@@ -1,0 +1,73 @@
+"""The command line: one file per command, each with its heavy imports inside the command body."""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from segcli.cli import predict
+from segcli.errors import SegcliError
+
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
+
+app = typer.Typer(
+    name="segcli",
+    help="Batch instance segmentation of large image archives: folders in, masks in Parquet out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich alone would take a third of the time it may take
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("predict")(predict.predict)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"segcli {version('segcli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Print the version and exit.",
+        callback=_print_version,
+        is_eager=True,
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command of sys.argv and exit with its code: the one place that catches errors.
+
+    What a user can cause is one line on stderr and its exit code; our own mistakes are one line
+    too, exit 70, and SEGCLI_DEBUG=1 shows the traceback of either.
+    """
+    try:
+        app()
+    except SegcliError as error:
+        _fail(str(error), int(error.exit_code))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our stdout has gone; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # the last resort: a traceback is not a message
+        message = f"internal error: {type(error).__name__}: {error}"
+        _fail(f"{message}; run again with SEGCLI_DEBUG=1 for the traceback", INTERNAL)
+
+
+def _fail(message: str, code: int) -> None:
+    if os.environ.get("SEGCLI_DEBUG", "0") not in ("", "0"):
+        traceback.print_exc()
+    typer.echo(f"segcli: {message}", err=True)
+    sys.exit(code)

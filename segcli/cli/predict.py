@@ -1,0 +1,116 @@
+"""`segcli predict`: images in, masks in Parquet out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segcli.errors import ExitCode, UsageError
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A folder, an image, a text file of paths, or a Parquet manifest."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The folder of parts; name it *.parquet.")]
+Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
+Weights = Annotated[
+    str | None, typer.Option(metavar="PATH|NAME", help="Default: what ships for the model.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[int | None, typer.Option(help="Decode threads; default: the cores.")]
+BatchSize = Annotated[str, typer.Option(metavar="N|auto", help="Images per batch, at most.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="auto: bfloat16 where the device has it; on resume what the parts have."),
+]
+MinScore = Annotated[float, typer.Option(help="Masks with a lower score are dropped.")]
+MaxMasks = Annotated[int, typer.Option(help="Masks per image, at most; the best are kept.")]
+MaxPixels = Annotated[int, typer.Option(help="Larger images become failed rows, undecoded.")]
+ChunkSize = Annotated[
+    int | None, typer.Option(help="Images per part; default: about a minute of work.")
+]
+Categories = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME", help="Only these; default: all of the model's.")
+]
+Column = Annotated[
+    str | None, typer.Option(help="The manifest's column with paths or encoded images.")
+]
+KeyPrefix = Annotated[
+    str, typer.Option(help="Put before every key: keeps several sources apart in one output.")
+]
+SameSource = Annotated[
+    bool, typer.Option("--same-source", help="The archive only moved: its keys are the same.")
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Do the images again that failed before.")
+]
+Limit = Annotated[int | None, typer.Option(help="Stop after this many images in this run.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait while another process works on the output.")
+]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="json: one object per line on stdout.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+
+
+def predict(
+    source: Source,
+    out: Out,
+    model: Model = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    batch_size: BatchSize = "auto",
+    precision: Precision = "auto",
+    min_score: MinScore = 0.05,
+    max_masks: MaxMasks = 100,
+    max_pixels: MaxPixels = 200_000_000,
+    chunk_size: ChunkSize = None,
+    categories: Categories = None,
+    column: Column = None,
+    key_prefix: KeyPrefix = "",
+    same_source: SameSource = False,
+    retry_failed: RetryFailed = False,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+    log_format: LogFormat = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Find the masks of every image in SOURCE; run it again to go on after anything.
+
+    Images that have rows in OUT are not done again. Exit codes: 0 all done, 1 done but images
+    failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
+    be written, 130 interrupted.
+    """
+    given = dict(locals())
+    from segcli.cli.progress import reporter
+    from segcli.run import PredictOptions, predict
+
+    log_format, quiet = given.pop("log_format"), given.pop("quiet")
+    given["batch_size"] = _batch_size(batch_size)
+    given["categories"] = _names(categories)
+    options = PredictOptions(**given, count_ahead=not quiet, command_line=tuple(sys.argv[1:]))
+    with reporter(log_format, quiet=quiet) as report:
+        summary = predict(options, report=report)
+    if summary.failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch-size {text}: expected a whole number of at least 1, or auto")
+    return int(text)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,192 @@
+"""What a run tells, shown: a bar on a terminal, a line now and then elsewhere, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from segcli.run.events import Committed, Event, Note, Progress, Report, Started, Summary
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+    from rich.progress import Progress as Bar
+
+EVERY_S = 30.0  # between two lines where nobody watches a terminal
+
+
+@contextmanager
+def reporter(log_format: str, *, quiet: bool) -> Iterator[Report]:
+    """The function that shows events: progress goes to stderr, the summary and JSON to stdout."""
+    if log_format == "json":
+        yield Json() if not quiet else _ignore
+    elif quiet:
+        yield _ignore
+    elif sys.stderr.isatty():
+        with _bar() as bar:
+            yield Terminal(bar)
+    else:
+        yield Lines()
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """A line; a reader that has gone away must not end a run that goes on for hours."""
+    try:
+        print(text, file=stream, flush=True)
+    except (BrokenPipeError, ValueError):
+        pass
+
+
+class Json:
+    """One object per event and line on stdout; progress at most once a second."""
+
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            if time.monotonic() - self._last < 1:
+                return
+            self._last = time.monotonic()
+        name = type(event).__name__.lower()
+        _say(json.dumps({"event": name, **asdict(event)}, ensure_ascii=True), sys.stdout)
+
+
+class Lines:
+    """Plain lines on stderr: the start, progress every 30 s, notes; the summary on stdout."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            if time.monotonic() - self._last < EVERY_S:
+                return
+            self._last = time.monotonic()
+            _say(progress_line(event), sys.stderr)
+        elif isinstance(event, Summary):
+            _say(summary_text(event), sys.stdout)
+        elif isinstance(event, Started):
+            _say(started_line(event), sys.stderr)
+        elif isinstance(event, Note):
+            _say(event.message, sys.stderr)
+
+
+@dataclass(slots=True)
+class Terminal:
+    """A bar that rich draws on stderr."""
+
+    bar: Bar
+    task: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.bar.console.print(started_line(event), markup=False, highlight=False)
+            self.task = self.bar.add_task("", total=None, rate=0.0, masks=0, failed=0)
+            self.bar.start()
+        elif isinstance(event, Progress) and self.task is not None:
+            self.bar.update(
+                self.task,
+                completed=event.images,
+                total=event.total,
+                rate=event.images_per_s,
+                masks=event.masks,
+                failed=event.failed,
+            )
+        elif isinstance(event, Note):
+            self.bar.console.print(event.message, markup=False, highlight=False)
+        elif isinstance(event, Summary):
+            self.bar.stop()
+            _say(summary_text(event), sys.stdout)
+        elif isinstance(event, Committed):
+            pass
+
+
+@contextmanager
+def _bar() -> Iterator[Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[rate]:.1f} images/s"),
+        TextColumn("{task.fields[masks]} masks"),
+        TextColumn("{task.fields[failed]} failed"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+def started_line(event: Started) -> str:
+    before = f", {event.done} images done before" if event.done else ""
+    return (
+        f"{event.source} -> {event.out}: {event.model} ({event.weights}) on {event.device}, "
+        f"{event.precision}{before}"
+    )
+
+
+def progress_line(event: Progress) -> str:
+    total = "" if event.total is None else f" of {event.total}"
+    eta = "" if event.eta_s is None else f", {duration(event.eta_s)} left"
+    return (
+        f"{event.images}{total} images, {event.images_per_s:.1f} images/s, {event.masks} masks, "
+        f"{event.failed} failed{eta}"
+    )
+
+
+def summary_text(event: Summary) -> str:
+    """The end of a run in a few lines; where the failed rows are, as a query to copy."""
+    if event.planned is not None:
+        return (
+            f"dry run: {event.planned} images to do, {event.earlier} done before "
+            f"({event.earlier_failed} of them failed); nothing was written"
+        )
+    before = f"{event.earlier} images were done before"
+    if not event.images:
+        lines = [f"nothing new to do in {event.out}: {before}"]
+    else:
+        lines = [
+            f"{event.images} images, {event.masks} masks, {event.failed} failed in "
+            f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
+        ]
+        lines += [before] * bool(event.earlier)
+    if event.repeated:
+        lines.append(f"{event.repeated} keys came again and were done once")
+    lines += [f"failed: {key}: {reason}" for key, reason in event.first_failures]
+    if event.earlier_failed:
+        lines.append(f"{event.earlier_failed} images failed in earlier runs; see --retry-failed")
+    if event.failed or event.earlier_failed:
+        lines.append("all failed images, by DuckDB: " + failed_query(event.out))
+    if event.images or not event.earlier_failed:
+        return "\n".join(lines)
+    return "; ".join(lines)  # nothing new to do is one line
+
+
+def failed_query(out: str) -> str:
+    """What DuckDB is asked for the failed images of an output and their reasons."""
+    table = f"{out.rstrip('/')}/*.parquet".replace("'", "''")
+    return f"SELECT key, error FROM read_parquet('{table}') WHERE status = 'failed'"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 8.1 s, 12 min 5 s, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,154 @@
+"""The model on its device: images of one canvas in, their segments out, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from segcli.batch import collate
+from segcli.device import autocast
+from segcli.errors import NothingDone
+from segcli.plugin import Segmenter
+from segcli.postprocess import segments
+from segcli.run.ahead import Loaded
+from segcli.run.events import Note, Report
+from segcli.types import Image, Record, Segment, Size
+
+if TYPE_CHECKING:
+    import torch
+
+GIVE_UP_AFTER = 8  # images that the model refused before it did a single one
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMemory:
+    """What came instead of segments: the batch did not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What came instead of segments: the model raised something, for one of the images or all."""
+
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+@dataclass(slots=True)
+class Engine:
+    """A model in eval mode on `device`; `labels` are the only ones wanted (None: all)."""
+
+    model: Segmenter
+    device: torch.device
+    precision: str
+    min_score: float
+    max_masks: int
+    labels: frozenset[int] | None
+    batch_size: int
+    report: Report
+    _smaller: dict[Size, int] = field(default_factory=dict)
+    _done: int = 0
+    _refused: int = 0
+
+    def size_of(self, canvas: Size) -> int:
+        """How many images of this canvas go into a batch: what was asked for, or what fitted."""
+        return self._smaller.get(canvas, self.batch_size)
+
+    def records(self, canvas: Size, group: Sequence[Loaded]) -> list[Record]:
+        """One record per image, in order.
+
+        A batch that does not fit in memory is halved (and so are the later ones of its canvas); a
+        batch that the model refuses is tried image by image, and the bad one becomes a failed row.
+        Raises NothingDone when the model refuses everything, which is no image's fault.
+        """
+        images = [item.image for item in group if item.image is not None]
+        found = self._attempt(images)
+        # Handled here, not in an except clause: there the traceback would keep the tensors alive.
+        if isinstance(found, (_NoMemory, _Refused)) and len(group) > 1:
+            half = 1
+            if isinstance(found, _NoMemory):
+                half = self._halve(canvas, len(group))
+            parts = [group[start : start + half] for start in range(0, len(group), half)]
+            return [record for part in parts for record in self.records(canvas, part)]
+        if isinstance(found, _NoMemory):
+            _free_memory(self.device)
+            return [_failed(group[0], "not enough memory for this image alone")]
+        if isinstance(found, _Refused):
+            self._refuse(found)
+            return [_failed(group[0], f"the model failed: {found}")]
+        self._done += len(group)
+        return [
+            Record(item.sample, *image.original_size, segments=one)
+            for item, image, one in zip(group, images, found, strict=True)
+        ]
+
+    def _attempt(self, images: Sequence[Image]) -> list[list[Segment]] | _NoMemory | _Refused:
+        try:
+            return self._segments(images)
+        except MemoryError:
+            return _NoMemory()
+        except Exception as error:  # a family is anybody's code; what it raises fails one image
+            if _is_out_of_memory(error):
+                return _NoMemory()
+            return _Refused(error)
+
+    def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
+        import torch
+
+        batch = collate(images, self.model.info)
+        if self.device.type != "cpu":
+            batch = type(batch)(
+                batch.keys,
+                batch.pixels.to(self.device, non_blocking=True),
+                batch.content_sizes,
+                batch.image_sizes,
+            )
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            instances = self.model.predict(
+                batch, min_score=self.min_score, max_masks=self.max_masks, categories=self.labels
+            )
+        with torch.inference_mode():
+            sizes = zip(instances, batch.content_sizes, batch.image_sizes, strict=True)
+            return [segments(i, content_size=c, image_size=s) for i, c, s in sizes]
+
+    def _halve(self, canvas: Size, size: int) -> int:
+        _free_memory(self.device)
+        half = max(1, size // 2)
+        if half < self.size_of(canvas):
+            self._smaller[canvas] = half
+            height, width = canvas
+            self.report(Note(f"out of memory: batches of {width}x{height} px now hold {half}"))
+        return half
+
+    def _refuse(self, refused: _Refused) -> None:
+        self._refused += 1
+        if not self._done and self._refused >= GIVE_UP_AFTER:
+            raise NothingDone(
+                f"the model failed on each of the first {self._refused} images ({refused}); that is "
+                "no fault of the images, so no rows were written for them; SEGCLI_DEBUG=1 shows "
+                "where it failed, --device cpu and --precision float32 may avoid it"
+            ) from refused.error
+
+
+def _failed(item: Loaded, reason: str) -> Record:
+    height, width = item.image.original_size if item.image is not None else (None, None)
+    return Record(item.sample, height, width, error=reason)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory: its own error on a GPU, a plain RuntimeError on a CPU."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _free_memory(device: torch.device) -> None:
+    """Give cached blocks back, so that the smaller batch finds them in one piece."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -1,0 +1,72 @@
+"""What a run tells while it works; the command line shows it, a test or a caller collects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The model is loaded and the first image is about to be read; `done` images had rows before."""
+
+    source: str
+    out: str
+    model: str
+    weights: str
+    device: str
+    precision: str
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """After each batch: counts of this run so far. `total` and `eta_s` are None until counted."""
+
+    images: int
+    masks: int
+    failed: int
+    seconds: float
+    images_per_s: float
+    total: int | None
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A part has got its final name; its images will not be done again."""
+
+    part: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should know that is no error: a smaller batch, a skipped repetition."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason).
+
+    `earlier` images had rows before and were not done again; `earlier_failed` of them are failed
+    rows. `planned` is set by a dry run: how many images it would do.
+    """
+
+    out: str
+    images: int = 0
+    masks: int = 0
+    failed: int = 0
+    first_failures: tuple[tuple[str, str], ...] = ()
+    earlier: int = 0
+    earlier_failed: int = 0
+    repeated: int = 0
+    seconds: float = 0.0
+    images_per_s: float = 0.0
+    planned: int | None = None
+
+
+Event = Started | Progress | Committed | Note | Summary
+Report = Callable[[Event], None]

@@ -1,0 +1,57 @@
+"""What a prediction run was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """The arguments of `predict`; None means: measure, look or take the default.
+
+    `workers` are decode threads. `limit` counts the images that this run does, not those that an
+    earlier run did. `categories` are names. `count_ahead` counts the listing in the background so
+    that progress can tell when the run will end.
+    """
+
+    source: str
+    out: Path
+    model: str | None = None
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    batch_size: int | None = None
+    chunk_size: int | None = None
+    min_score: float = 0.05
+    max_masks: int = 100
+    max_pixels: int = 200_000_000
+    categories: tuple[str, ...] | None = None
+    column: str | None = None
+    key_prefix: str = ""
+    same_source: bool = False
+    retry_failed: bool = False
+    limit: int | None = None
+    dry_run: bool = False
+    wait: bool = False
+    count_ahead: bool = True
+    command_line: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise UsageError(f"--min-score {self.min_score}: expected a number from 0 to 1")
+        for name in ("workers", "batch_size", "chunk_size", "max_masks", "max_pixels", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} {value}: expected a whole number of at least 1")
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"--precision {self.precision}: expected one of {', '.join(PRECISIONS)}"
+            )
+
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")

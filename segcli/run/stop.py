@@ -1,0 +1,51 @@
+"""The wish to end: Ctrl-C or SIGTERM asks, the loop answers between two batches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(slots=True)
+class Stop:
+    """`signum` is None until somebody asks for the end."""
+
+    signum: int | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self.signum is not None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Turn SIGINT and SIGTERM into a wish; a second one ends the process at once, uncommitted.
+
+    Outside the main thread signals cannot be caught, and the wish is never made.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if stop.requested:
+            # No clean-up: a thread may hang in a driver. The next run removes what was staged.
+            os._exit(128 + signum)
+        stop.signum = signum
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # nohup and background jobs of plain shells ignore SIGINT; that stays their wish.
+    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number in caught:
+            signal.signal(number, before[number])
