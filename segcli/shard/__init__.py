@@ -1,0 +1,29 @@
+"""What is on disk: parts of rows, committed whole by one rename, under one lock."""
+
+from segcli.shard.done import Done
+from segcli.shard.facts import Facts, fresh_path, new_command
+from segcli.shard.inventory import State
+from segcli.shard.output import Output, open_output, peek, preview_output
+from segcli.shard.part import PartWriter
+from segcli.shard.read import part_paths, read_facts, read_images, read_masks, read_roots
+from segcli.shard.schema import schema, table
+
+__all__ = [
+    "Done",
+    "Facts",
+    "Output",
+    "PartWriter",
+    "State",
+    "fresh_path",
+    "new_command",
+    "open_output",
+    "part_paths",
+    "peek",
+    "preview_output",
+    "read_facts",
+    "read_images",
+    "read_masks",
+    "read_roots",
+    "schema",
+    "table",
+]

@@ -1,0 +1,92 @@
+"""The directory of an output: what may lie in it, and what lies hidden beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from segcli.errors import UsageError
+
+_PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
+_NFS_OPEN = ".nfs"  # what NFS makes of a replaced file that somebody still reads
+
+
+def resolve(path: Path) -> Path:
+    """Where an output really is, so that two names of it share one lock and one staging."""
+    return Path(os.path.realpath(path))
+
+
+def lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def staging_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.staging")
+
+
+def list_parts(path: Path) -> list[str]:
+    """Sorted names of the parts in `path`; none where it does not exist.
+
+    Raises UsageError when anything else lies in it: several readers would refuse the directory or
+    mix the foreign rows in.
+    """
+    try:
+        names = sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise UsageError(
+            f"{path} is a file, not an output of segcli: a directory of parts; choose another path"
+        ) from None
+    except OSError as e:
+        raise UsageError(f"cannot read {path}: {e.strerror}") from e
+    names = [n for n in names if not n.startswith(_NFS_OPEN)]
+    for name in names:
+        if not _PART.fullmatch(name):
+            raise UsageError(
+                f"{path} holds {name!r}, which is no part of segcli; an output holds nothing but "
+                f"parts: move it away, or choose another directory"
+            )
+    return names
+
+
+def check_place(path: Path) -> None:
+    """Raises UsageError when no output can be made at (resolved) `path`."""
+    if path.name == "" or path == Path.cwd():
+        raise UsageError(f"--out {path} has no place beside it for staging; name a new directory")
+    list_parts(path)
+    if _is_mount_point(path):
+        raise UsageError(
+            f"--out {path} is a mount point of its own, so a part cannot be renamed into it from "
+            f"beside it; choose a directory inside it: --out {path / 'masks.parquet'}"
+        )
+
+
+def _is_mount_point(path: Path) -> bool:
+    if os.path.ismount(path):
+        return True
+    # A directory bound from the same file system has its parent's device number.
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        points = {line.split(b" ")[4] for line in lines}
+        return _escaped(path) in points
+    return False
+
+
+def _escaped(path: Path) -> bytes:
+    """A path as the kernel writes it in its table of mounts."""
+    text = os.fsencode(path)
+    for byte in (b"\\", b" ", b"\t", b"\n"):
+        text = text.replace(byte, b"\\%03o" % ord(byte))
+    return text
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in `path` durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

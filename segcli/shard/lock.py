@@ -1,0 +1,98 @@
+"""The lock of an output: flock on a hidden file beside it, which is never deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+from segcli.errors import Locked, OutputError, UsageError
+
+_UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+_POLL_S = 0.1
+
+
+class Lock:
+    """Held until every process that has the descriptor has closed it or died.
+
+    `fd` is not inherited by default. A worker that commits gets it (`pass_fds=[lock.fd]`), so that
+    the next run cannot start beside a worker whose coordinator was killed. On NFS the kernel makes
+    it a lock of the coordinator alone.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        """Lets go; without LOCK_UN, which would also take the lock from a living worker."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def acquire(path: Path, *, output: Path, wait: bool) -> Lock:
+    """Take the lock file `path` of `output`, alone; raises Locked at once unless `wait`.
+
+    Waiting ends by KeyboardInterrupt, so a caller installs softer signal handlers afterwards.
+    Raises UsageError where the file system has no locks: better no run than two at a time.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as e:
+            raise OutputError(
+                f"cannot create the lock {path}: {e.strerror}; --out needs a folder that can be "
+                f"written"
+            ) from e
+        try:
+            _flock(fd, output=output, wait=wait)
+            # Someone may have deleted the file while we waited: then this lock guards nothing.
+            if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
+                _sign(fd)
+                return Lock(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _flock(fd: int, *, output: Path, wait: bool) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not wait:
+                raise Locked(
+                    f"another process works on {output}{_holder(fd)}; wait for it with --wait, "
+                    f"or choose another --out"
+                ) from None
+            time.sleep(_POLL_S)
+        except OSError as e:
+            if e.errno in _UNSUPPORTED:
+                raise UsageError(
+                    f"the file system of {output} has no file locks (flock: {e.strerror}), without "
+                    f"which two runs could spoil each other; choose an --out on another one"
+                ) from e
+            raise OutputError(f"cannot lock {output}: {e.strerror}") from e
+
+
+def _sign(fd: int) -> None:
+    """Say who holds it, for the message of others; a full disk must not matter here."""
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text.encode(), 0)
+
+
+def _holder(fd: int) -> str:
+    try:
+        who = json.loads(os.pread(fd, 4096, 0))
+        return f" (process {who['pid']} on {who['host']}, or a worker it left behind)"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

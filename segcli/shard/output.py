@@ -1,0 +1,222 @@
+"""An output that is being written, under its lock: commit and replace."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from segcli.errors import OutputError, UsageError
+from segcli.shard.directory import check_place, list_parts, lock_path, resolve, staging_path
+from segcli.shard.done import Done
+from segcli.shard.facts import Facts, Footer
+from segcli.shard.inventory import Inventory, State
+from segcli.shard.lock import Lock, acquire
+from segcli.shard.part import PartWriter, open_part, part_name
+from segcli.shard.schema import SCHEMA_VERSION, Categories, schema
+from segcli.types import Record, Sample
+
+
+def open_output(
+    path: Path,
+    facts: Facts,
+    *,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    wait: bool = False,
+    same_source: bool = False,
+) -> Output:
+    """Lock `path` and read what it holds; to be used as a context manager.
+
+    Nothing but the lock file beside it is written before the first commit. Raises Locked when
+    another process holds it (unless `wait`), UsageError when no output can be made there or when
+    what is there was made otherwise, OutputError when it cannot be written.
+    """
+    real = resolve(path)
+    check_place(real)
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"--out {path}: {real.parent} is not a directory") from None
+    except OSError as e:
+        raise OutputError(f"cannot create {real.parent}: {e.strerror}") from e
+    lock = acquire(lock_path(real), output=path, wait=wait)
+    try:
+        _remove_stale(staging_path(real))
+        output = Output(path, facts, columns=schema(carried), categories=categories, lock=lock)
+        output.inventory.load(same_source=same_source)
+    except BaseException:
+        lock.close()
+        raise
+    return output
+
+
+def preview_output(
+    path: Path,
+    facts: Facts,
+    *,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    same_source: bool = False,
+) -> Output:
+    """The same without the lock, for looking only (--dry-run); nothing is written at all."""
+    check_place(resolve(path))
+    output = Output(path, facts, columns=schema(carried), categories=categories, lock=None)
+    output.inventory.load(same_source=same_source)
+    return output
+
+
+def peek(path: Path) -> Facts | None:
+    """The facts of an output before it is opened, None when there is none yet.
+
+    For what a resumed run takes over (`--precision auto`).
+    """
+    real = resolve(path)
+    names = list_parts(real)
+    if not names:
+        return None
+    file, footer = open_part(real / names[0])
+    file.close()
+    return footer.facts
+
+
+def _remove_stale(staging: Path) -> None:
+    """What a killed run left; nobody else can be writing there, for we hold the lock."""
+    try:
+        shutil.rmtree(staging)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise OutputError(f"cannot remove {staging}, left by an earlier run: {e.strerror}") from e
+
+
+class Output:
+    """A directory of parts under our lock."""
+
+    def __init__(
+        self,
+        path: Path,
+        facts: Facts,
+        *,
+        columns: pa.Schema,
+        categories: Categories,
+        lock: Lock | None,
+    ) -> None:
+        names, ids = categories
+        footer = Footer(facts, tuple(names), tuple(ids), SCHEMA_VERSION)
+        real = resolve(path)
+        self.path = path
+        self.writer = PartWriter(real, staging_path(real), columns, footer)
+        self.inventory = Inventory(path, self.writer)
+        self._lock = lock
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the empty staging directory and lets go of the lock."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self.writer.staging.rmdir()
+            self._lock.close()
+
+    @property
+    def lock_fd(self) -> int:
+        """For the workers that commit: whoever inherits it keeps the lock until it dies."""
+        assert self._lock is not None, "a preview has no lock"
+        return self._lock.fd
+
+    @property
+    def done(self) -> Done:
+        return self.inventory.done
+
+    @property
+    def images(self) -> int:
+        """Images that have rows, the failed ones included."""
+        return self.inventory.images
+
+    @property
+    def failed(self) -> int:
+        return self.inventory.failed
+
+    @property
+    def masks(self) -> int:
+        return self.inventory.masks
+
+    def state(self, sample: Sample) -> State:
+        """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.
+
+        "failed" (before this run) may be replaced when the user wants it, "done" needs nothing.
+        Raises UsageError when its key belongs to an image of another archive.
+        """
+        return self.inventory.state(sample)
+
+    def repeated(self, sample: Sample) -> bool:
+        """True when the key was committed by this run: the source lists it again."""
+        entry = self.done.find(sample.key)
+        return entry is not None and entry.fresh
+
+    def part_of(self, sample: Sample) -> str | None:
+        """The part that holds the key: images to be replaced are best replaced part by part."""
+        return self.inventory.part_of(sample.key)
+
+    def commit(self, records: Sequence[Record]) -> Path:
+        """Make one part of a chunk of new images, all or nothing; the same chunk again overwrites.
+
+        Raises OutputError (disk full, read-only, ...); then no part of it is there.
+        """
+        self._assert_writable()
+        keys = [r.sample.key for r in records]
+        if not keys or len({*keys}) < len(keys):
+            raise ValueError("a chunk needs images, each of them once")
+        name = part_name(keys)
+        for key in keys:
+            if self.inventory.part_of(key) not in (None, name):
+                raise ValueError(f"{key!r} is in another part already: replace it")
+        before = self._footer_of(name) if name in self.inventory else None
+        self.writer.write(records, create=not self.inventory.parts)
+        self._remember(name, records, before)
+        return self.writer.directory / name
+
+    def replace(self, records: Sequence[Record]) -> list[Path]:
+        """Put new rows in place of the old ones of images that are in the output already.
+
+        Each part concerned is rewritten as a whole and swapped by one rename. Raises OutputError;
+        then the parts that were not swapped yet are as they were.
+        """
+        self._assert_writable()
+        by_part: dict[str, list[Record]] = {}
+        for record in records:
+            name = self.part_of(record.sample)
+            if name is None:
+                raise ValueError(f"{record.sample.key!r} is not in the output: commit it")
+            by_part.setdefault(name, []).append(record)
+        for name, redone in by_part.items():
+            before = self._footer_of(name)
+            self.writer.rewrite(name, redone)
+            self._remember(name, redone, before)
+        return [self.writer.directory / name for name in by_part]
+
+    def _remember(self, name: str, records: Sequence[Record], before: Footer | None) -> None:
+        self.inventory.count(before, self._footer_of(name))
+        self.inventory.remember(name, records)
+
+    def _footer_of(self, name: str) -> Footer:
+        file, footer = open_part(self.writer.directory / name)
+        file.close()
+        return footer
+
+    def _assert_writable(self) -> None:
+        assert self._lock is not None, "a preview is for looking only"

@@ -1,0 +1,205 @@
+"""One part: written beside the output, read back, and put in place by one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from segcli.errors import OutputError, UsageError
+from segcli.shard.directory import sync_directory
+from segcli.shard.done import Mark, key_hash
+from segcli.shard.facts import FOOTER_KEY, Footer
+from segcli.shard.schema import Categories, table
+from segcli.types import Record
+
+_PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
+_ROW_GROUP = 100_000  # rows; a usual part is one group
+
+
+def part_name(keys: Iterable[str]) -> str:
+    """Named by its keys, in whatever order, so that a retried chunk overwrites itself."""
+    name = hashlib.blake2b(digest_size=16)
+    for digest in sorted(key_hash(key) for key in keys):
+        name.update(digest)
+    return f"part-{name.hexdigest()}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class PartWriter:
+    """What a process needs to commit parts to `directory`, while the lock is held for it."""
+
+    directory: Path
+    staging: Path
+    columns: pa.Schema
+    footer: Footer
+
+    def write(self, records: Sequence[Record], *, create: bool) -> str:
+        """Put all of `records` in place as one part; returns its name. Raises OutputError.
+
+        `create`: the directory may not exist yet; else its absence means that it was removed.
+        """
+        name = part_name(r.sample.key for r in records)
+        self._publish(name, table(records, self.columns, self._categories), self.footer, create)
+        return name
+
+    def rewrite(self, name: str, records: Sequence[Record]) -> None:
+        """Replace the images of `records` in part `name`; the others stay as they are.
+
+        The keys of the part stay the same, hence its name, and one rename swaps the two states.
+        """
+        old, footer = read_part(self.directory / name)
+        keys = pa.array([r.sample.key for r in records], pa.string())
+        is_redone = pc.is_in(old["key"], value_set=keys)
+        if pc.count_distinct(old["key"].filter(is_redone)).as_py() != len(records):
+            raise ValueError(f"{name} does not hold all of the images to be replaced")
+        kept = old.filter(pc.invert(is_redone))
+        new = table(records, self.columns, self._categories)
+        footer = replace(footer, redone=self.footer.facts.recorded)
+        self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+
+    @property
+    def _categories(self) -> Categories:
+        return self.footer.category_names, self.footer.category_ids
+
+    def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
+        footer = _counted(footer, rows)
+        try:
+            self.staging.mkdir(exist_ok=True)
+            first = create and not self.directory.exists()
+            home = self.staging / "new" if first else self.staging
+            home.mkdir(exist_ok=True)
+            staged = home / name
+            try:
+                _write_file(staged, _serialise(rows, footer))
+                _check(staged, rows.num_rows, footer)
+                if first:
+                    # The directory appears together with its first part: nobody sees it empty.
+                    sync_directory(home)
+                    os.rename(home, self.directory)
+                    sync_directory(self.directory.parent)
+                else:
+                    os.replace(staged, self.directory / name)
+                    sync_directory(self.directory)
+            finally:
+                with contextlib.suppress(OSError):
+                    staged.unlink()
+        except OSError as e:
+            raise OutputError(
+                f"cannot write to {self.directory}: {e.strerror or e}; what is committed is whole: "
+                f"make room or mend the place, then run the same command again"
+            ) from e
+
+
+def _counted(footer: Footer, rows: pa.Table) -> Footer:
+    images = rows.filter(first_rows(rows["mask"]))
+    return replace(
+        footer,
+        images=images.num_rows,
+        failed=pc.sum(pc.equal(images["status"], "failed")).as_py() or 0,
+        masks=rows.num_rows - rows["mask"].null_count,
+    )
+
+
+def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
+    """True on exactly one row of each image."""
+    return pc.fill_null(pc.equal(mask, 0), True)
+
+
+def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
+    """A whole Parquet file in memory, so that only plain writes touch the disk."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        rows.schema,
+        compression="zstd",
+        use_dictionary=[n for n in rows.column_names if n not in _PLAIN_COLUMNS],
+        # Smallest and largest RLE tell nothing and would only swell the footer.
+        write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox")],
+    ) as writer:
+        writer.write_table(rows, row_group_size=_ROW_GROUP)
+        writer.add_key_value_metadata({FOOTER_KEY: footer.to_json()})
+    return memoryview(sink.getvalue())
+
+
+def _write_file(path: Path, data: memoryview) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check(path: Path, rows: int, footer: Footer) -> None:
+    """Read back what was staged; an OSError when it is not what was written."""
+    try:
+        found = pq.read_metadata(path)
+        whole = found.num_rows == rows and found.metadata[FOOTER_KEY] == footer.to_json()
+    except pa.ArrowInvalid as e:
+        raise OSError(f"the part that was just written cannot be read back ({e})") from e
+    if not whole:
+        raise OSError("the part that was just written reads back differently")
+
+
+@contextlib.contextmanager
+def named_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UsageError(f"{path} has been removed while it was to be read") from None
+    except (pa.ArrowException, OSError) as e:
+        reason = str(e).splitlines()[0]
+        raise UsageError(
+            f"the part {path} cannot be read ({reason}): it is damaged or half copied; copy it "
+            f"again, or remove it and its images will be done again"
+        ) from e
+
+
+def open_part(path: Path) -> tuple[pq.ParquetFile, Footer]:
+    """The caller closes the file. Raises UsageError when it is damaged or not of segcli."""
+    with named_damage(path):
+        file = pq.ParquetFile(path)
+    text: Mapping[bytes, Any] = file.metadata.metadata or {}
+    try:
+        return file, Footer.from_json(text[FOOTER_KEY])
+    except (ValueError, KeyError, TypeError):
+        file.close()
+        raise UsageError(
+            f"{path} is a Parquet file, but not one of this version of segcli predict; give an "
+            f"output of segcli predict"
+        ) from None
+
+
+def read_part(path: Path) -> tuple[pa.Table, Footer]:
+    """All of a part, with its footer."""
+    file, footer = open_part(path)
+    with file, named_damage(path):
+        return file.read(), footer
+
+
+def read_marks(path: Path) -> tuple[list[Mark], pa.Schema, Footer]:
+    """What resuming needs of a part."""
+    file, footer = open_part(path)
+    with file, named_damage(path):
+        columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
+        rows = file.read(columns) if {*columns} <= {*file.schema_arrow.names} else None
+        found = file.schema_arrow
+    if rows is None:
+        return [], found, footer  # the caller tells how the schemas differ
+    rows = rows.filter(first_rows(rows["mask"]))
+    values = (rows[name].to_pylist() for name in columns[:4])
+    marks = [
+        Mark(key, size, mtime, status == "failed")
+        for key, status, size, mtime in zip(*values, strict=True)
+    ]
+    return marks, found, footer

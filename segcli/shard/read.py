@@ -1,0 +1,117 @@
+"""What readers (eval, viz, stats, export) get of an output: streams of rows, and its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segcli.errors import UsageError
+from segcli.shard.directory import list_parts, resolve
+from segcli.shard.facts import ROOT
+from segcli.shard.part import first_rows, named_damage, open_part
+from segcli.shard.schema import MASK_COLUMNS
+
+_BATCH_ROWS = 16_384
+
+
+def read_masks(
+    path: Path, *, columns: Sequence[str] | None = None, min_score: float | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of masks only, with `columns` in that order (all by default); never an empty batch.
+
+    The masks of one image follow one another, best first, but may be spread over two batches.
+    Raises UsageError as `part_paths` does, at once, and when a part turns out to be damaged.
+    """
+    return _stream(part_paths(path), columns, "score", min_score)
+
+
+def read_images(path: Path, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """One row per image, done or failed: the image columns (all by default, with `src_*`).
+
+    Raises UsageError as `read_masks` does.
+    """
+    return _stream(part_paths(path), columns, "mask", None)
+
+
+def _stream(
+    paths: Sequence[Path], columns: Sequence[str] | None, judged: str, min_score: float | None
+) -> Iterator[pa.RecordBatch]:
+    """`judged` is the column that tells which rows are wanted."""
+    for path in paths:
+        file, _ = open_part(path)
+        with file, named_damage(path):
+            present = file.schema_arrow.names
+            if columns is None:
+                wanted = [n for n in present if judged == "score" or n not in MASK_COLUMNS]
+            else:
+                wanted = _known(columns, present, path)
+            needed = list(dict.fromkeys([*wanted, judged]))
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=needed):
+                rows = batch.filter(_wanted_rows(batch.column(judged), judged, min_score))
+                if rows.num_rows:
+                    yield rows.select(wanted)
+
+
+def _wanted_rows(column: pa.Array, judged: str, min_score: float | None) -> pa.Array:
+    if judged == "mask":
+        return first_rows(column)
+    if min_score is None:
+        return pc.is_valid(column)
+    return pc.fill_null(pc.greater_equal(column, min_score), False)
+
+
+def _known(columns: Sequence[str], present: Sequence[str], path: Path) -> list[str]:
+    unknown = [name for name in columns if name not in present]
+    if unknown:
+        raise UsageError(
+            f"{path.parent} has no column {unknown[0]!r}; its columns are: {', '.join(present)}"
+        )
+    return list(columns)
+
+
+def part_paths(path: Path) -> list[Path]:
+    """The parts of an output in a stable order.
+
+    Raises UsageError when `path` is missing, empty, not a directory of parts alone.
+    """
+    real = resolve(path)
+    names = list_parts(real)
+    if not names:
+        what = "is empty" if real.exists() else "does not exist"
+        raise UsageError(
+            f"{path} {what}; expected the output of a run: segcli predict SOURCE --out {path}"
+        )
+    return [real / name for name in names]
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of the run that made an output, of any of its parts, in one flat dictionary.
+
+    What the run recorded and compared, and `category_names`, `category_ids`, `key_prefix`.
+    """
+    file, footer = open_part(part_paths(path)[0])
+    file.close()
+    return {
+        **footer.facts.recorded,
+        **footer.facts.compared,
+        "key_prefix": footer.facts.key_prefix,
+        "category_names": footer.category_names,
+        "category_ids": footer.category_ids,
+    }
+
+
+def read_roots(path: Path) -> dict[str, list[str]]:
+    """Where the images of an output came from: key prefix -> the source roots, sorted.
+
+    One root each, unless an archive has moved (--same-source).
+    """
+    roots: dict[str, set[str]] = {}
+    for part in part_paths(path):
+        file, footer = open_part(part)
+        file.close()
+        roots.setdefault(footer.facts.key_prefix, set()).add(str(footer.facts.compared.get(ROOT)))
+    return {prefix: sorted(found) for prefix, found in roots.items()}

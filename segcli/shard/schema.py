@@ -1,0 +1,137 @@
+"""The one explicit schema of every part, and the way from records to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from segcli.types import Record
+
+SCHEMA_VERSION = 1
+CARRIED_PREFIX = "src_"
+
+Categories = tuple[Sequence[str], Sequence[int]]
+"""(names, ids) of the model, both indexed by `Segment.label`."""
+
+_BBOX = pa.struct([(side, pa.float64()) for side in ("x", "y", "w", "h")])
+
+IMAGE_FIELDS = (
+    pa.field("key", pa.string()),
+    pa.field("status", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("height", pa.int32()),
+    pa.field("width", pa.int32()),
+    pa.field("masks", pa.int32()),
+    pa.field("size_bytes", pa.int64()),
+    pa.field("mtime_ns", pa.int64()),
+    pa.field("frame", pa.int64()),
+    pa.field("time_s", pa.float64()),
+)
+MASK_FIELDS = (
+    pa.field("mask", pa.int32()),
+    pa.field("category_id", pa.int32()),
+    pa.field("category", pa.string()),
+    pa.field("score", pa.float64()),
+    pa.field("bbox", _BBOX),
+    pa.field("area", pa.int64()),
+    pa.field("rle", pa.binary()),
+)
+MASK_COLUMNS = tuple(f.name for f in MASK_FIELDS)
+
+
+def schema(carried: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Image columns, the manifest's own as `src_NAME`, then the mask columns."""
+    own = [pa.field(CARRIED_PREFIX + name, _plain(kind)) for name, kind in carried.items()]
+    return pa.schema([*IMAGE_FIELDS, *own, *MASK_FIELDS])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type as it is stored: "dictionary" is an encoding of pages here, never a type.
+
+    A column that is null throughout gets a type, because readers do not agree on the null type.
+    """
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return pa.string() if pa.types.is_null(kind) else kind
+
+
+def column_differences(there: pa.Schema, now: pa.Schema) -> list[str]:
+    """Readable; empty when parts of both schemas make one table."""
+    names = [*now.names, *(n for n in there.names if n not in now.names)]
+    pairs = [(name, _type_of(there, name), _type_of(now, name)) for name in names]
+    found = [f"column {name}: {old} there, {new} now" for name, old, new in pairs if old != new]
+    if not found and there.names != now.names:
+        found.append("the columns stand in another order")
+    return found
+
+
+def _type_of(columns: pa.Schema, name: str) -> str:
+    return str(columns.field(name).type) if name in columns.names else "absent"
+
+
+def table(records: Sequence[Record], columns: pa.Schema, categories: Categories) -> pa.Table:
+    """One row per mask, and one row (mask columns null) per image without any; in given order."""
+    counts = np.array([len(r.segments) for r in records], dtype=np.int64)
+    image_of_row = pa.array(np.repeat(np.arange(len(records)), np.maximum(counts, 1)))
+    images = _image_columns(records, columns)
+    masks = _mask_columns(records, categories)
+    segment_of_row = _segment_of_row(counts)
+    rows = [
+        masks[f.name].take(segment_of_row) if f.name in masks else images[f.name].take(image_of_row)
+        for f in columns
+    ]
+    return pa.table(rows, schema=columns)
+
+
+def _segment_of_row(counts: np.ndarray) -> pa.Array:
+    """Index into all segments for each row; null on the row of an image without any."""
+    empty_row = np.repeat(counts == 0, np.maximum(counts, 1))
+    index = np.cumsum(~empty_row) - 1
+    return pa.array(index, mask=empty_row, type=pa.int64())
+
+
+def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, pa.Array]:
+    """One value per record."""
+    samples = [r.sample for r in records]
+    values: dict[str, list[object]] = {
+        "key": [s.key for s in samples],
+        "status": ["ok" if r.error is None else "failed" for r in records],
+        "error": [None if r.error is None else _text(r.error) for r in records],
+        "height": [r.height for r in records],
+        "width": [r.width for r in records],
+        "masks": [len(r.segments) if r.error is None else None for r in records],
+        "size_bytes": [s.size_bytes for s in samples],
+        "mtime_ns": [s.mtime_ns for s in samples],
+        "frame": [s.frame for s in samples],
+        "time_s": [s.time_s for s in samples],
+    }
+    for name in columns.names:
+        if name.startswith(CARRIED_PREFIX):
+            own = name.removeprefix(CARRIED_PREFIX)
+            values[name] = [s.carried.get(own) for s in samples]
+    return {name: pa.array(column, columns.field(name).type) for name, column in values.items()}
+
+
+def _text(reason: str) -> str:
+    """A reason may quote a file name that is no valid text."""
+    return reason.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _mask_columns(records: Sequence[Record], categories: Categories) -> dict[str, pa.Array]:
+    """One value per segment of all records."""
+    segments = [s for r in records for s in r.segments]
+    labels = pa.array([s.label for s in segments], pa.int64())
+    names, ids = categories
+    boxes = np.array([s.box for s in segments], dtype=np.float64).reshape(-1, 4)
+    sides = [pa.array(np.ascontiguousarray(side)) for side in boxes.T]
+    return {
+        "mask": pa.array([i for r in records for i in range(len(r.segments))], pa.int32()),
+        "category_id": pa.array(list(ids), pa.int32()).take(labels),
+        "category": pa.array(list(names), pa.string()).take(labels),
+        "score": pa.array([s.score for s in segments], pa.float64()),
+        "bbox": pa.StructArray.from_arrays(sides, fields=list(_BBOX)),
+        "area": pa.array([s.area for s in segments], pa.int64()),
+        "rle": pa.array([s.rle for s in segments], pa.binary()),
+    }
