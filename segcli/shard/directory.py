@@ -54,7 +54,7 @@ def list_parts(path: Path) -> list[str]:
 
 def check_place(path: Path) -> None:
     """Raises UsageError when no output can be made at (resolved) `path`."""
-    if path.name == "" or path == Path.cwd():
+    if path.name == "":
         raise UsageError(f"--out {path} has no place beside it for staging; name a new directory")
     list_parts(path)
     if _is_mount_point(path):

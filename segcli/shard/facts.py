@@ -85,14 +85,22 @@ def differences(there: Footer, now: Footer) -> list[str]:
     }
     pairs["schema"] = (there.schema_version, now.schema_version)
     pairs["the model's categories"] = (
-        list(zip(there.category_names, there.category_ids, strict=True)),
-        list(zip(now.category_names, now.category_ids, strict=True)),
+        _numbered(there),
+        _numbered(now),
     )
-    return [
-        f"{_label(name)}: {_shown(old)} there, {_shown(new)} now"
-        for name, (old, new) in pairs.items()
-        if old != new
-    ]
+    return [f"{_label(n)}: {_compared(old, new)}" for n, (old, new) in pairs.items() if old != new]
+
+
+def _compared(old: Any, new: Any) -> str:
+    if isinstance(old, list) and isinstance(new, list):
+        # Long lists differ in few places, and only these are worth reading.
+        old, new = [x for x in old if x not in new] or old, [x for x in new if x not in old] or new
+    return f"{_shown(old)} there, {_shown(new)} now"
+
+
+def _numbered(footer: Footer) -> list[str]:
+    pairs = zip(footer.category_names, footer.category_ids, strict=True)
+    return [f"{name} ({number})" for name, number in pairs]
 
 
 def _label(name: str) -> str:

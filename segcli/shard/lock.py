@@ -51,14 +51,21 @@ def acquire(path: Path, *, output: Path, wait: bool) -> Lock:
             ) from e
         try:
             _flock(fd, output=output, wait=wait)
-            # Someone may have deleted the file while we waited: then this lock guards nothing.
-            if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
+            if _is_at(path, fd):
                 _sign(fd)
                 return Lock(fd)
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """False when someone has deleted the lock file meanwhile: then holding it guards nothing."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _flock(fd: int, *, output: Path, wait: bool) -> None:

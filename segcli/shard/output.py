@@ -16,7 +16,7 @@ from segcli.shard.done import Done
 from segcli.shard.facts import Facts, Footer
 from segcli.shard.inventory import Inventory, State
 from segcli.shard.lock import Lock, acquire
-from segcli.shard.part import PartWriter, open_part, part_name
+from segcli.shard.part import PartWriter, part_name, read_footer
 from segcli.shard.schema import SCHEMA_VERSION, Categories, schema
 from segcli.types import Record, Sample
 
@@ -79,9 +79,7 @@ def peek(path: Path) -> Facts | None:
     names = list_parts(real)
     if not names:
         return None
-    file, footer = open_part(real / names[0])
-    file.close()
-    return footer.facts
+    return read_footer(real / names[0]).facts
 
 
 def _remove_stale(staging: Path) -> None:
@@ -185,7 +183,7 @@ class Output:
         for key in keys:
             if self.inventory.part_of(key) not in (None, name):
                 raise ValueError(f"{key!r} is in another part already: replace it")
-        before = self._footer_of(name) if name in self.inventory else None
+        before = read_footer(self.writer.directory / name) if name in self.inventory else None
         self.writer.write(records, create=not self.inventory.parts)
         self._remember(name, records, before)
         return self.writer.directory / name
@@ -204,19 +202,14 @@ class Output:
                 raise ValueError(f"{record.sample.key!r} is not in the output: commit it")
             by_part.setdefault(name, []).append(record)
         for name, redone in by_part.items():
-            before = self._footer_of(name)
+            before = read_footer(self.writer.directory / name)
             self.writer.rewrite(name, redone)
             self._remember(name, redone, before)
         return [self.writer.directory / name for name in by_part]
 
     def _remember(self, name: str, records: Sequence[Record], before: Footer | None) -> None:
-        self.inventory.count(before, self._footer_of(name))
+        self.inventory.count(before, read_footer(self.writer.directory / name))
         self.inventory.remember(name, records)
-
-    def _footer_of(self, name: str) -> Footer:
-        file, footer = open_part(self.writer.directory / name)
-        file.close()
-        return footer
 
     def _assert_writable(self) -> None:
         assert self._lock is not None, "a preview is for looking only"

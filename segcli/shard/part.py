@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,31 +73,40 @@ class PartWriter:
 
     def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
         footer = _counted(footer, rows)
+        # A directory of its own, so that it can become the output when this is the first part.
+        home = self.staging / name.removesuffix(".parquet")
+        staged = home / name
         try:
-            self.staging.mkdir(exist_ok=True)
-            first = create and not self.directory.exists()
-            home = self.staging / "new" if first else self.staging
-            home.mkdir(exist_ok=True)
-            staged = home / name
+            home.mkdir(parents=True, exist_ok=True)
             try:
                 _write_file(staged, _serialise(rows, footer))
                 _check(staged, rows.num_rows, footer)
-                if first:
-                    # The directory appears together with its first part: nobody sees it empty.
-                    sync_directory(home)
-                    os.rename(home, self.directory)
-                    sync_directory(self.directory.parent)
-                else:
-                    os.replace(staged, self.directory / name)
-                    sync_directory(self.directory)
+                self._put_in_place(staged, create)
             finally:
                 with contextlib.suppress(OSError):
-                    staged.unlink()
+                    staged.unlink(missing_ok=True)
+                    home.rmdir()
         except OSError as e:
             raise OutputError(
-                f"cannot write to {self.directory}: {e.strerror or e}; what is committed is whole: "
-                f"make room or mend the place, then run the same command again"
+                f"cannot write to {self.directory}: {_reason(e)}; what is committed is whole: make "
+                f"room or mend the place, then run the same command again"
             ) from e
+
+    def _put_in_place(self, staged: Path, create: bool) -> None:
+        if create and not self.directory.exists():
+            # The directory appears together with its first part: nobody sees it empty.
+            sync_directory(staged.parent)
+            os.rename(staged.parent, self.directory)
+            sync_directory(self.directory.parent)
+        else:
+            os.replace(staged, self.directory / staged.name)
+            sync_directory(self.directory)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EXDEV:
+        return "it is on another file system than the folder it lies in (a mount?)"
+    return error.strerror or str(error)
 
 
 def _counted(footer: Footer, rows: pa.Table) -> Footer:
@@ -143,18 +153,23 @@ def _write_file(path: Path, data: memoryview) -> None:
 def _check(path: Path, rows: int, footer: Footer) -> None:
     """Read back what was staged; an OSError when it is not what was written."""
     try:
-        found = pq.read_metadata(path)
+        with open(path, "rb") as raw:
+            found = pq.ParquetFile(raw).metadata
         whole = found.num_rows == rows and found.metadata[FOOTER_KEY] == footer.to_json()
-    except pa.ArrowInvalid as e:
+    except pa.ArrowException as e:
         raise OSError(f"the part that was just written cannot be read back ({e})") from e
     if not whole:
         raise OSError("the part that was just written reads back differently")
 
 
 @contextlib.contextmanager
-def named_damage(path: Path) -> Iterator[None]:
+def open_part(path: Path) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's."""
     try:
-        yield
+        # Opened here because Arrow takes no path that is not valid text.
+        with open(path, "rb") as raw:
+            file = pq.ParquetFile(raw)
+            yield file, _footer(file, path)
     except FileNotFoundError:
         raise UsageError(f"{path} has been removed while it was to be read") from None
     except (pa.ArrowException, OSError) as e:
@@ -165,32 +180,31 @@ def named_damage(path: Path) -> Iterator[None]:
         ) from e
 
 
-def open_part(path: Path) -> tuple[pq.ParquetFile, Footer]:
-    """The caller closes the file. Raises UsageError when it is damaged or not of segcli."""
-    with named_damage(path):
-        file = pq.ParquetFile(path)
+def _footer(file: pq.ParquetFile, path: Path) -> Footer:
     text: Mapping[bytes, Any] = file.metadata.metadata or {}
     try:
-        return file, Footer.from_json(text[FOOTER_KEY])
+        return Footer.from_json(text[FOOTER_KEY])
     except (ValueError, KeyError, TypeError):
-        file.close()
         raise UsageError(
             f"{path} is a Parquet file, but not one of this version of segcli predict; give an "
             f"output of segcli predict"
         ) from None
 
 
+def read_footer(path: Path) -> Footer:
+    with open_part(path) as (_, footer):
+        return footer
+
+
 def read_part(path: Path) -> tuple[pa.Table, Footer]:
     """All of a part, with its footer."""
-    file, footer = open_part(path)
-    with file, named_damage(path):
+    with open_part(path) as (file, footer):
         return file.read(), footer
 
 
 def read_marks(path: Path) -> tuple[list[Mark], pa.Schema, Footer]:
     """What resuming needs of a part."""
-    file, footer = open_part(path)
-    with file, named_damage(path):
+    with open_part(path) as (file, footer):
         columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
         rows = file.read(columns) if {*columns} <= {*file.schema_arrow.names} else None
         found = file.schema_arrow

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from segcli.errors import UsageError
 from segcli.shard.directory import list_parts, resolve
 from segcli.shard.facts import ROOT
-from segcli.shard.part import first_rows, named_damage, open_part
+from segcli.shard.part import first_rows, open_part, read_footer
 from segcli.shard.schema import MASK_COLUMNS
 
 _BATCH_ROWS = 16_384
@@ -42,8 +42,7 @@ def _stream(
 ) -> Iterator[pa.RecordBatch]:
     """`judged` is the column that tells which rows are wanted."""
     for path in paths:
-        file, _ = open_part(path)
-        with file, named_damage(path):
+        with open_part(path) as (file, _):
             present = file.schema_arrow.names
             if columns is None:
                 wanted = [n for n in present if judged == "score" or n not in MASK_COLUMNS]
@@ -93,8 +92,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
     What the run recorded and compared, and `category_names`, `category_ids`, `key_prefix`.
     """
-    file, footer = open_part(part_paths(path)[0])
-    file.close()
+    footer = read_footer(part_paths(path)[0])
     return {
         **footer.facts.recorded,
         **footer.facts.compared,
@@ -111,7 +109,6 @@ def read_roots(path: Path) -> dict[str, list[str]]:
     """
     roots: dict[str, set[str]] = {}
     for part in part_paths(path):
-        file, footer = open_part(part)
-        file.close()
+        footer = read_footer(part)
         roots.setdefault(footer.facts.key_prefix, set()).add(str(footer.facts.compared.get(ROOT)))
     return {prefix: sorted(found) for prefix, found in roots.items()}
