@@ -1,1 +1,51 @@
-"""The Mask R-CNN family."""
+"""Mask R-CNN: two stages, boxes first, a 28 x 28 mask for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from segcli.categories import COCO_IDS, COCO_NAMES, STREET_IDS, STREET_NAMES
+from segcli.plugin import Family, Segmenter
+from segcli.types import ModelInfo, Resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TORCHVISION = Resize(short=800, long=1333, rounding="floor", antialias=False)
+_DETECTRON2 = Resize(short=800, long=1333)
+
+
+def _coco(variant: str, resize: Resize) -> ModelInfo:
+    return ModelInfo("maskrcnn", variant, COCO_NAMES, COCO_IDS, resize, stride=32)
+
+
+def build(info: ModelInfo) -> Segmenter:
+    """A model with random weights."""
+    from segcli_maskrcnn.variants import build
+
+    return build(info)
+
+
+def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
+    """A published checkpoint's tensors under our names; see segcli_maskrcnn.convert."""
+    from segcli_maskrcnn.convert import convert
+
+    return convert(state, info)
+
+
+FAMILY = Family(
+    name="maskrcnn",
+    variants={
+        "mobilenet": ModelInfo(
+            "maskrcnn", "mobilenet", STREET_NAMES, STREET_IDS,
+            Resize(short=384, long=640), stride=32,
+        ),
+        "r50-fpn": _coco("r50-fpn", _TORCHVISION),
+        "r50-fpn-v2": _coco("r50-fpn-v2", _TORCHVISION),
+        "r101-fpn": _coco("r101-fpn", _DETECTRON2),
+        "x101-fpn": _coco("x101-fpn", _DETECTRON2),
+    },
+    build=build,
+    convert=convert,
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""Published checkpoints under our names: torchvision's, detectron2's, and an ImageNet body."""
+
+import re
+from collections.abc import Mapping
+from itertools import zip_longest
+
+import torch
+from torch import Tensor
+
+from segcli.errors import UsageError
+from segcli.types import ModelInfo
+from segcli_maskrcnn.variants import build
+
+# detectron2 name -> torchvision name; specs: detectron2's MODEL_ZOO checkpoints.
+_DETECTRON2 = (
+    (r"backbone\.bottom_up\.stem\.conv1\.weight", "backbone.body.conv1.weight"),
+    (r"backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
+    (r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.weight", r"backbone.body.layer<\1>.\2.conv\3.weight"),
+    (r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.norm\.(\w+)", r"backbone.body.layer<\1>.\2.bn\3.\4"),
+    (r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.weight", r"backbone.body.layer<\1>.0.downsample.0.weight"),
+    (r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.norm\.(\w+)", r"backbone.body.layer<\1>.0.downsample.1.\2"),
+    (r"backbone\.fpn_lateral(\d)\.(\w+)", r"backbone.fpn.inner_blocks.[\1].0.\2"),
+    (r"backbone\.fpn_output(\d)\.(\w+)", r"backbone.fpn.layer_blocks.[\1].0.\2"),
+    (r"proposal_generator\.rpn_head\.conv\.(\w+)", r"rpn.head.conv.0.0.\1"),
+    (r"proposal_generator\.rpn_head\.objectness_logits\.(\w+)", r"rpn.head.cls_logits.\1"),
+    (r"proposal_generator\.rpn_head\.anchor_deltas\.(\w+)", r"rpn.head.bbox_pred.\1"),
+    (r"roi_heads\.box_head\.fc1\.(\w+)", r"roi_heads.box_head.fc6.\1"),
+    (r"roi_heads\.box_head\.fc2\.(\w+)", r"roi_heads.box_head.fc7.\1"),
+    (r"roi_heads\.box_predictor\.(\w+)\.(\w+)", r"roi_heads.box_predictor.\1.\2"),
+    (r"roi_heads\.mask_head\.mask_fcn(\d)\.(\w+)", r"roi_heads.mask_head.<\1>.0.\2"),
+    (r"roi_heads\.mask_head\.deconv\.(\w+)", r"roi_heads.mask_predictor.conv5_mask.\1"),
+    (r"roi_heads\.mask_head\.predictor\.(\w+)", r"roi_heads.mask_predictor.mask_fcn_logits.\1"),
+)  # fmt: skip
+_IGNORED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\..*")
+
+
+def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
+    """The checkpoint's tensors under the names of the variant's model.
+
+    An ImageNet MobileNetV2 gives only the body, as a beginning for training; every other
+    checkpoint must fit completely. Raises a UsageError that names the first differences.
+    """
+    if info.variant == "mobilenet" and "features.0.0.weight" in state:
+        return _imagenet(state)
+    if any(name.startswith("backbone.bottom_up.") for name in state):
+        state = _from_detectron2(state)
+    _check(state, build(info).state_dict(), info)
+    return dict(state)
+
+
+def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: ModelInfo) -> None:
+    """Raise unless the names and shapes are the expected ones."""
+    missing = sorted(set(expected) - set(given))
+    surplus = sorted(set(given) - set(expected))
+    shapes = [
+        f"{k} {tuple(given[k].shape)} instead of {tuple(expected[k].shape)}"
+        for k in sorted(set(given) & set(expected))
+        if given[k].shape != expected[k].shape
+    ]
+    if missing or surplus or shapes:
+        pairs = list(zip_longest(missing, surplus, fillvalue="nothing"))[:3]
+        first = [f"expected {m}, got {s}" for m, s in pairs] + shapes[:3]
+        raise UsageError(
+            f"these are not the weights of {info.family}/{info.variant}: "
+            f"{len(missing)} tensors missing, {len(surplus)} unknown, {len(shapes)} of another "
+            f"shape; {'; '.join(first)}. Name the model they belong to with --model."
+        )
+
+
+def _imagenet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A torchvision-style MobileNetV2 with its BatchNorm folded into convolutions with bias."""
+    found: dict[str, Tensor] = {}
+    for name in state:
+        if not (name.startswith("features.") and name.endswith(".weight")):
+            continue
+        if state[name].dim() != 4:
+            continue
+        head, index = name.removesuffix(".weight").rsplit(".", 1)
+        norm = f"{head}.{int(index) + 1}"
+        gain = state[f"{norm}.weight"].float()
+        gain = gain / (state[f"{norm}.running_var"].float() + 1e-5).sqrt()
+        ours = "backbone.body." + _mobilenet_name(head, int(index))
+        found[f"{ours}.weight"] = state[name].float() * gain[:, None, None, None]
+        mean = state[f"{norm}.running_mean"].float()
+        found[f"{ours}.bias"] = state[f"{norm}.bias"].float() - mean * gain
+    return found
+
+
+def _mobilenet_name(head: str, index: int) -> str:
+    """features.4.conv.1, 0 -> features.4.layers.1.conv; the projection has no list of its own."""
+    parts = head.split(".")
+    if len(parts) == 2:  # the first and the last convolution
+        return f"features.{parts[1]}.conv"
+    place = parts[3] if len(parts) == 4 else str(index)
+    return f"features.{parts[1]}.layers.{place}.conv"
+
+
+def _from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename, move background from the last class to the first, and BGR filters to RGB."""
+    ours = {_rename(k): v for k, v in state.items() if not _IGNORED.fullmatch(k)}
+    for name in ("weight", "bias"):
+        key = f"roi_heads.box_predictor.cls_score.{name}"
+        ours[key] = torch.cat((ours[key][-1:], ours[key][:-1]))
+        key = f"roi_heads.box_predictor.bbox_pred.{name}"
+        ours[key] = torch.cat((torch.zeros_like(ours[key][:4]), ours[key]))
+        key = f"roi_heads.mask_predictor.mask_fcn_logits.{name}"
+        ours[key] = torch.cat((torch.zeros_like(ours[key][:1]), ours[key]))
+    ours["backbone.body.conv1.weight"] = ours["backbone.body.conv1.weight"].flip(1)
+    return ours
+
+
+def _rename(name: str) -> str:
+    for pattern, ours in _DETECTRON2:
+        match = re.fullmatch(pattern, name)
+        if match:
+            renamed = match.expand(ours)
+            renamed = re.sub(r"<(\d)>", lambda m: str(int(m[1]) - 1), renamed)
+            return re.sub(r"\[(\d)\]", lambda m: str(int(m[1]) - 2), renamed)
+    return name

@@ -1,0 +1,157 @@
+"""The variants of the family: how each is put together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from torch import nn
+from torchvision.models.detection.faster_rcnn import (
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.rpn import RPNHead
+
+from segcli.categories import COCO_IDS
+from segcli.types import ModelInfo
+from segcli_maskrcnn import backbone as backbones
+from segcli_maskrcnn.model import (
+    MaskRCNN,
+    RoIHeads,
+    agnostic_box_predictor,
+    mask_predictor,
+)
+from segcli_maskrcnn.proposals import Conventions
+
+TORCHVISION = Conventions(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+
+# detectron2's models see BGR; `convert` turns their first convolution round, so these are RGB.
+DETECTRON2 = Conventions(
+    mean=(122.7717, 115.9465, 102.9801),
+    std=(1.0, 1.0, 1.0),
+    round_anchors=False,
+    aligned=True,
+    sampling_ratio=0,
+    rank_logits=True,
+    per_level=(1000, 2000),
+    proposals=(1000, 1000),
+    smallest=1e-12,
+    smallest_detection=1e-12,
+    beta=0.0,
+)
+
+LIGHT = Conventions(
+    mean=(127.5, 127.5, 127.5),
+    std=(127.5, 127.5, 127.5),
+    anchor_sizes=(16, 32, 64, 128, 256),
+    round_anchors=False,
+    aligned=True,
+    canonical=112.0,
+    per_level=(400, 600),
+    proposals=(300, 400),
+    region_samples=128,
+)
+
+
+def build(info: ModelInfo) -> MaskRCNN:
+    """A model with random weights for any variant of the family."""
+    return _BUILDERS[info.variant](info)
+
+
+def mobilenet(info: ModelInfo) -> MaskRCNN:
+    """MobileNetV2, pyramid and heads of 128 channels, one box and mask for all classes."""
+    width, hidden, positions = 128, 512, len(info.categories) + 1
+    return MaskRCNN(
+        info,
+        backbone=backbones.MobileNetFPN(width),
+        rpn_head=RPNHead(width, 3),
+        roi_heads=RoIHeads(
+            TwoMLPHead(width * 7 * 7, hidden),
+            agnostic_box_predictor(hidden, positions),
+            MaskRCNNHeads(width, (width,) * 4, 1),
+            mask_predictor(width, 1),
+        ),
+        conventions=LIGHT,
+        classes=range(1, positions),
+        agnostic=True,
+    )
+
+
+def r50_fpn(info: ModelInfo) -> MaskRCNN:
+    """torchvision's maskrcnn_resnet50_fpn; 91 positions when the categories are COCO's."""
+    positions, classes = _positions(info)
+    return MaskRCNN(
+        info,
+        backbone=backbones.resnet50_fpn(),
+        rpn_head=RPNHead(256, 3),
+        roi_heads=_heads(positions),
+        conventions=TORCHVISION,
+        classes=classes,
+    )
+
+
+def r50_fpn_v2(info: ModelInfo) -> MaskRCNN:
+    """torchvision's maskrcnn_resnet50_fpn_v2: BatchNorm everywhere, deeper heads."""
+    positions, classes = _positions(info)
+    norm = nn.BatchNorm2d
+    return MaskRCNN(
+        info,
+        backbone=backbones.resnet50_fpn_v2(),
+        rpn_head=RPNHead(256, 3, conv_depth=2),
+        roi_heads=RoIHeads(
+            FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm),
+            FastRCNNPredictor(1024, positions),
+            MaskRCNNHeads(256, (256,) * 4, 1, norm_layer=norm),
+            mask_predictor(256, positions),
+        ),
+        conventions=TORCHVISION,
+        classes=classes,
+    )
+
+
+def r101_fpn(info: ModelInfo) -> MaskRCNN:
+    """detectron2's mask_rcnn_R_101_FPN."""
+    return _detectron2(info, backbones.resnet101_fpn(), DETECTRON2)
+
+
+def x101_fpn(info: ModelInfo) -> MaskRCNN:
+    """detectron2's mask_rcnn_X_101_32x8d_FPN."""
+    conventions = replace(DETECTRON2, std=(58.395, 57.12, 57.375))
+    return _detectron2(info, backbones.resnext101_fpn(), conventions)
+
+
+def _detectron2(info: ModelInfo, backbone: nn.Module, conventions: Conventions) -> MaskRCNN:
+    positions = len(info.categories) + 1
+    return MaskRCNN(
+        info,
+        backbone=backbone,
+        rpn_head=RPNHead(256, 3),
+        roi_heads=_heads(positions),
+        conventions=conventions,
+        classes=range(1, positions),
+    )
+
+
+def _heads(positions: int) -> RoIHeads:
+    return RoIHeads(
+        TwoMLPHead(256 * 7 * 7, 1024),
+        FastRCNNPredictor(1024, positions),
+        MaskRCNNHeads(256, (256,) * 4, 1),
+        mask_predictor(256, positions),
+    )
+
+
+def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:
+    """torchvision's COCO models have a logit for each id up to 90, the unused ones included."""
+    if info.category_ids == COCO_IDS:
+        return max(COCO_IDS) + 1, COCO_IDS
+    return len(info.categories) + 1, range(1, len(info.categories) + 1)
+
+
+_BUILDERS: dict[str, Callable[[ModelInfo], MaskRCNN]] = {
+    "mobilenet": mobilenet,
+    "r50-fpn": r50_fpn,
+    "r50-fpn-v2": r50_fpn_v2,
+    "r101-fpn": r101_fpn,
+    "x101-fpn": x101_fpn,
+}

@@ -1,0 +1,115 @@
+"""The batches of an epoch: which images, on which canvas, made ahead of time by threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from segcli.train.augment import Augmentation, Example, boxes_of, make_example
+from segcli.train.data import Annotated
+from segcli.types import Batch, Size, Targets
+
+_WINDOW = 16  # batches among which images of like shape are brought together
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Which rows make a batch and on what canvas (height, width) px."""
+
+    rows: tuple[int, ...]
+    canvas: Size
+
+
+def plan_epoch(
+    rows: Sequence[Annotated],
+    *,
+    batch_size: int,
+    short: tuple[int, int],
+    stride: int,
+    seed: int,
+    epoch: int,
+) -> list[BatchPlan]:
+    """A random order in which batches hold images of like shape, each with a random short side.
+
+    `short` is the range (px) of the canvas's short side; its long side follows the images, up to
+    twice the short one. Every row comes once; the last batch may be smaller.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(rows))
+    batches: list[tuple[int, ...]] = []
+    span = batch_size * _WINDOW
+    for start in range(0, len(order), span):
+        window = sorted(order[start : start + span], key=lambda i: rows[i].aspect)
+        for first in range(0, len(window), batch_size):
+            batches.append(tuple(int(i) for i in window[first : first + batch_size]))
+    plans = []
+    for index in rng.permutation(len(batches)):
+        chosen = batches[index]
+        side = int(rng.integers(short[0], short[1] + 1))
+        aspect = float(np.median([rows[i].aspect for i in chosen]))
+        height = side * min(max(aspect, 1.0), 2.0)
+        width = side * min(max(1 / aspect, 1.0), 2.0)
+        plans.append(BatchPlan(chosen, (_ceil(height, stride), _ceil(width, stride))))
+    return plans
+
+
+def _ceil(length: float, stride: int) -> int:
+    return max(1, round(length / stride)) * stride
+
+
+def load_epoch(
+    rows: Sequence[Annotated],
+    plans: Sequence[BatchPlan],
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    epoch: int,
+    workers: int,
+) -> Iterator[tuple[Batch, list[Targets]]]:
+    """The batches in order, with up to `workers` + 1 batches made ahead."""
+
+    def example(index: int, canvas: Size) -> Example:
+        rng = np.random.default_rng([seed, epoch, index])
+        donor = rows[int(rng.integers(len(rows)))]
+        return make_example(rows[index], canvas, rng, augmentation=augmentation, donor=donor)
+
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="augment") as pool:
+        ahead: deque[list[Future[Example]]] = deque()
+        waiting = iter(plans)
+        while True:
+            while len(ahead) <= workers:
+                plan = next(waiting, None)
+                if plan is None:
+                    break
+                ahead.append([pool.submit(example, i, plan.canvas) for i in plan.rows])
+            if not ahead:
+                return
+            yield _collate([future.result() for future in ahead.popleft()])
+
+
+def _collate(examples: Sequence[Example]) -> tuple[Batch, list[Targets]]:
+    """Stack examples of one canvas."""
+    pixels = np.stack([e.pixels for e in examples]).transpose(0, 3, 1, 2)
+    contents = tuple(e.content for e in examples)
+    batch = Batch(
+        keys=tuple(str(i) for i in range(len(examples))),
+        pixels=torch.from_numpy(np.ascontiguousarray(pixels)),
+        content_sizes=contents,
+        image_sizes=contents,
+    )
+    return batch, [_targets(e) for e in examples]
+
+
+def _targets(example: Example) -> Targets:
+    return Targets(
+        labels=torch.from_numpy(example.labels),
+        boxes=torch.from_numpy(boxes_of(example.masks)),
+        masks=torch.from_numpy(np.ascontiguousarray(example.masks)),
+        crowd=torch.from_numpy(example.crowd),
+        exhaustive=torch.tensor(example.exhaustive),
+    )

@@ -1,0 +1,229 @@
+"""Training: one visible loop, a checkpoint after every epoch, a bit-exact resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segcli.device import autocast
+from segcli.errors import OutputError, UsageError
+from segcli.plugin import Trainable
+from segcli.train.augment import Augmentation
+from segcli.train.data import Annotated
+from segcli.train.loader import load_epoch, plan_epoch
+from segcli.train.schedule import Average, make_optimizer, rate_at, set_rate
+
+_FREE = frozenset({"workers", "log_every"})  # options that may change between resumes
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides the outcome of a training, besides data and initial weights."""
+
+    epochs: int = 12
+    batch_size: int = 4
+    rate: float = 3e-4
+    learned_rate: float = 0.3  # of `rate`, for parameters that come from the initial weights
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["cosine", "step"] = "cosine"
+    weight_decay: float = 0.01
+    warmup: int = 200  # steps
+    clip: float = 5.0  # L2 norm of the gradient
+    average: float = 0.999  # decay of the moving average of the weights
+    short: tuple[int, int] = (256, 384)  # px, short side of the canvas
+    precision: str = "float32"
+    seed: int = 0
+    workers: int = 2
+    log_every: int = 20  # steps
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the training stands after a step."""
+
+    epoch: int
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    rate: float
+    images_per_s: float
+
+
+@dataclass(slots=True)
+class State:
+    """All that a resume needs: the model, its average and the optimiser after whole epochs."""
+
+    model: nn.Module
+    average: Average
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    step: int = 0
+
+
+def train(
+    model: nn.Module,
+    rows: Sequence[Annotated],
+    out: Path,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    learned: frozenset[str] = frozenset(),
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    after_epoch: Callable[[State], None] = lambda state: None,
+) -> State:
+    """Train until `recipe.epochs` epochs are done; `out` gets last.pt and log.jsonl.
+
+    `learned` names the parameters that came from the initial weights. Raises UsageError when
+    `resume` finds no checkpoint or another recipe, OutputError when `out` cannot be written.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
+    state = _fresh(model, recipe, learned)
+    checkpoint = out / "last.pt"
+    if resume:
+        _restore(checkpoint, state, recipe)
+    steps_per_epoch = -(-len(rows) // recipe.batch_size)
+    steps = steps_per_epoch * recipe.epochs
+    with _log(out, resume) as log:
+        while state.epoch < recipe.epochs:
+            for losses in _epoch(state, rows, recipe, steps, device):
+                if state.step % recipe.log_every == 0 or state.step == steps:
+                    progress = Progress(state.epoch, state.step, steps, *losses)
+                    log.write(json.dumps(asdict(progress)) + "\n")
+                    log.flush()
+                    report(progress)
+            state.epoch += 1
+            _save(checkpoint, state, recipe)
+            after_epoch(state)
+    return state
+
+
+def _epoch(
+    state: State, rows: Sequence[Annotated], recipe: Recipe, steps: int, device: torch.device
+) -> Iterator[tuple[dict[str, float], float, float]]:
+    """One pass over the rows; yields losses, learning rate and images per second of each step."""
+    model = state.model.train()
+    assert isinstance(model, Trainable)
+    plans = plan_epoch(
+        rows,
+        batch_size=recipe.batch_size,
+        short=recipe.short,
+        stride=model.info.stride,
+        seed=recipe.seed,
+        epoch=state.epoch,
+    )
+    batches = load_epoch(
+        rows,
+        plans,
+        augmentation=recipe.augmentation,
+        seed=recipe.seed,
+        epoch=state.epoch,
+        workers=recipe.workers,
+    )
+    for batch, targets in batches:
+        start = time.perf_counter()
+        share = rate_at(state.step, steps, warmup=recipe.warmup, schedule=recipe.schedule)
+        set_rate(state.optimizer, share)
+        torch.manual_seed(recipe.seed * 1_000_003 + state.step)  # the model's own sampling
+        with autocast(device, recipe.precision):
+            losses = model.losses(batch, [_to(t, device) for t in targets])
+        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        state.step += 1
+        if not torch.isfinite(total):
+            raise UsageError(
+                f"the loss is not finite at step {state.step} ("
+                + ", ".join(f"{k} {float(v.detach()):.3g}" for k, v in losses.items())
+                + "); resume with a lower --lr or with --precision float32"
+            )
+        state.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        state.optimizer.step()
+        state.average.update(model.state_dict())
+        speed = len(targets) / (time.perf_counter() - start)
+        yield {k: float(v.detach()) for k, v in losses.items()}, recipe.rate * share, speed
+
+
+def _to(targets: Any, device: torch.device) -> Any:
+    moved = {f.name: getattr(targets, f.name) for f in fields(targets)}
+    return type(targets)(**{k: v.to(device) for k, v in moved.items()})
+
+
+def _fresh(model: nn.Module, recipe: Recipe, learned: frozenset[str]) -> State:
+    optimizer = make_optimizer(
+        model,
+        name=recipe.optimizer,
+        rate=recipe.rate,
+        weight_decay=recipe.weight_decay,
+        learned=learned,
+        learned_rate=recipe.learned_rate,
+    )
+    return State(model, Average(model.state_dict(), recipe.average), optimizer)
+
+
+def _facts(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON knows it, without what may change between resumes."""
+    facts = {k: v for k, v in asdict(recipe).items() if k not in _FREE}
+    return dict(json.loads(json.dumps(facts)))
+
+
+def _save(path: Path, state: State, recipe: Recipe) -> None:
+    """Write the checkpoint beside its place, then rename: a crash leaves the old or the new."""
+    content = {
+        "recipe": json.dumps(_facts(recipe)),
+        "model": state.model.state_dict(),
+        "average": state.average.state,
+        "updates": state.average.updates,
+        "optimizer": state.optimizer.state_dict(),
+        "epoch": state.epoch,
+        "step": state.step,
+    }
+    staged = path.with_suffix(".pt.new")
+    try:
+        with staged.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except (OSError, RuntimeError) as error:
+        staged.unlink(missing_ok=True)
+        raise OutputError(f"{path} could not be written ({error}); free some space") from error
+
+
+def _restore(path: Path, state: State, recipe: Recipe) -> None:
+    """Load a checkpoint of the same recipe into `state`."""
+    if not path.is_file():
+        raise UsageError(f"there is no {path} to resume; leave out --resume to begin")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    then, now = json.loads(content["recipe"]), _facts(recipe)
+    changed = [f"{k}: {then.get(k)} there, {now[k]} now" for k in now if then.get(k) != now[k]]
+    if changed:
+        raise UsageError(
+            f"{path} belongs to another training ({'; '.join(changed)}); "
+            "give the same options or another --out"
+        )
+    state.model.load_state_dict(content["model"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    average: dict[str, Tensor] = content["average"]
+    for key, value in state.average.state.items():
+        value.copy_(average[key])
+    state.average.updates = int(content["updates"])
+    state.epoch, state.step = int(content["epoch"]), int(content["step"])
+
+
+def _log(out: Path, resume: bool) -> IO[str]:
+    """The log, one JSON object a line."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return (out / "log.jsonl").open("a" if resume else "w", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error}") from error
