@@ -1,0 +1,225 @@
+"""Make .venv from requirements.lock with uv, each step only when what it depends on has changed.
+
+Needs python3 (3.11 or newer) with venv; brings its own uv into .venv/uv.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+UV = "uv==0.13.8"
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin/python"
+STAMP = VENV / "segcli-setup.json"  # step -> what it was done for
+
+# What Pillow reads through a library of the system, and the header that its build looks for.
+HEADERS = {
+    "JPEG": "jpeglib.h",
+    "WebP": "webp/decode.h",
+    "TIFF": "tiff.h",
+    "JPEG 2000": "openjpeg.h",
+}
+FEATURES = {"jpg": "JPEG", "webp": "WebP", "libtiff": "TIFF", "jpg_2000": "JPEG 2000"}
+
+# Package manager -> how to ask whether packages are here, how to install them, which ones.
+SYSTEM = {
+    "apt-get": (
+        ["dpkg", "-s"],
+        [["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends"]],
+        "gcc libc6-dev python3-dev python3-venv zlib1g-dev libjpeg-dev libwebp-dev libtiff-dev "
+        "libopenjp2-7-dev",
+    ),
+    "dnf": (
+        ["rpm", "-q"],
+        [["dnf", "install", "-qy"]],
+        "gcc python3-devel zlib-devel libjpeg-turbo-devel libwebp-devel libtiff-devel "
+        "openjpeg2-devel",
+    ),
+    "apk": (
+        ["apk", "info", "-e"],
+        [["apk", "add", "-q"]],
+        "gcc musl-dev python3-dev zlib-dev libjpeg-turbo-dev libwebp-dev tiff-dev openjpeg-dev",
+    ),
+}
+
+
+def main() -> int:
+    unknown = set(sys.argv[1:]) - {"--system"}
+    if unknown:
+        return fail(f"unknown option {' '.join(sorted(unknown))}; the only one is --system")
+    if "--system" in sys.argv:
+        install_system_packages()
+    try:
+        return make_environment()
+    except subprocess.CalledProcessError as error:
+        command = " ".join(str(part) for part in error.cmd)
+        return fail(f"failed with exit code {error.returncode}: {command}")
+
+
+def make_environment() -> int:
+    """Bring each step up to date; what has not changed is neither touched nor asked for."""
+    wanted = wanted_state()
+    done = json.loads(STAMP.read_text()) if STAMP.is_file() else {}
+    if done != wanted:
+        if done.get("python") != wanted["python"]:
+            done = make_venv(wanted["python"])
+        if done.get("packages") != wanted["packages"]:
+            sync_packages()
+            done = {"python": wanted["python"], "packages": wanted["packages"]}
+            STAMP.write_text(json.dumps(done))
+        if done.get("pillow") != wanted["pillow"]:
+            install_pillow()
+        if done.get("project") != wanted["project"]:
+            uv("install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+        STAMP.write_text(json.dumps(wanted))
+    report_missing_formats()
+    print(f"setup: {VENV.name} is ready")
+    return 0
+
+
+def wanted_state() -> dict[str, str]:
+    """What each step depends on."""
+    headers = [name for name, file in HEADERS.items() if has_header(file)]
+    return {
+        "python": f"{platform.python_version()} {UV} {ROOT}",
+        "packages": digest(ROOT / "requirements.lock"),
+        "pillow": f"{shutil.which('cc')} avx2={has_avx2()} {' '.join(headers)}",
+        "project": digest(ROOT / "pyproject.toml"),
+    }
+
+
+def make_venv(python: str) -> dict[str, str]:
+    """.venv with this very Python, and uv in a private environment inside it."""
+    for folder, options in ((VENV, ["--without-pip"]), (VENV / "uv", [])):
+        try:
+            run(sys.executable, "-m", "venv", "--clear", *options, str(folder))
+        except subprocess.CalledProcessError:
+            print("setup: python3 cannot make environments (Debian, Ubuntu: python3-venv)")
+            raise
+    run(str(VENV / "uv/bin/python"), "-m", "pip", "install", "--quiet", UV)
+    return {"python": python}
+
+
+def sync_packages() -> None:
+    """Everything the lock names but Pillow-SIMD, which is built for this machine."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = VENV / "requirements.txt"
+    print("setup: installing what requirements.lock pins, 5 GB with torch's libraries", flush=True)
+    pinned.write_text("\n".join(line for line in lines if not line.startswith("pillow")))
+    uv("sync", str(pinned))
+
+
+def install_pillow() -> None:
+    """Pillow-SIMD for this processor, or plain Pillow of its version where it cannot be built."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    simd = next(line.partition(" ")[0] for line in lines if line.startswith("pillow-simd=="))
+    compiler = "cc -mavx2" if has_avx2() else "cc"
+    # No cache: uv keeps built wheels by version alone, not by what they were built with.
+    options = ("install", "--no-deps", "--no-cache", "--reinstall")
+    log = VENV / "pillow-simd.log"
+    print("setup: building Pillow-SIMD, about a minute", flush=True)
+    try:
+        uv("uninstall", "pillow", "pillow-simd", log=log)  # both would write the same files
+        uv(*options, simd, log=log, CC=compiler)
+    except subprocess.CalledProcessError:
+        plain = simd.replace("-simd", "").partition(".post")[0]
+        uv(*options, plain)
+        print(
+            f"setup: Pillow-SIMD could not be built ({log.relative_to(ROOT)} says why), so plain "
+            "Pillow decodes, more slowly; `scripts/setup --system` installs compiler and headers"
+        )
+
+
+def report_missing_formats() -> None:
+    code = "import json; from PIL import features as f; print(json.dumps(f.get_supported()))"
+    there = json.loads(subprocess.check_output([PYTHON, "-c", code]))
+    missing = [name for feature, name in FEATURES.items() if feature not in there]
+    if missing:
+        print(
+            f"setup: images in {', '.join(missing)} cannot be read; `scripts/setup --system` "
+            "installs the headers and builds Pillow-SIMD anew"
+        )
+
+
+def install_system_packages() -> None:
+    """Ask the distribution for what is missing; where that cannot be, say so and go on."""
+    manager = next((name for name in SYSTEM if shutil.which(name)), None)
+    if manager is None:
+        print(f"setup: --system knows {', '.join(SYSTEM)}, and none of them is here")
+        return
+    ask, install, packages = SYSTEM[manager]
+    if subprocess.run([*ask, *packages.split()], capture_output=True).returncode == 0:
+        return
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"] if shutil.which("sudo") else None
+    try:
+        if as_root is None:
+            raise PermissionError("neither root nor sudo")
+        for command in install:
+            names = packages.split() if "update" not in command else []
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run([*as_root, *command, *names], check=True, env=environment)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"setup: --system could not install {packages}: {error}")
+
+
+def uv(*arguments: str, log: Path | None = None, **variables: str) -> None:
+    """`uv pip ...` on .venv, with pip's settings handed on, for uv reads none of them."""
+    loudness = [] if log or sys.stdout.isatty() else ["--quiet"]
+    command = [str(VENV / "uv/bin/uv"), "pip", *loudness, *arguments, "--python", str(PYTHON)]
+    environment = {**uv_settings(os.environ), **os.environ, **variables}
+    if log is None:
+        run(*command, env=environment)
+        return
+    with log.open("a") as file:
+        run(*command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+
+def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
+    """uv's names for what pip's variables say; an extra index counts as much as the first there."""
+    names = {
+        "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+        "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+        "PIP_FIND_LINKS": "UV_FIND_LINKS",
+        "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
+        "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT",
+        "PIP_CERT": "SSL_CERT_FILE",
+    }
+    settings = {uv_name: pip[name] for name, uv_name in names.items() if pip.get(name)}
+    if "UV_INDEX" in settings:
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return settings
+
+
+def run(*command: str, **options: Any) -> None:
+    subprocess.run(command, check=True, cwd=ROOT, **options)
+
+
+def has_avx2() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and " avx2 " in cpuinfo.read_text()
+
+
+def has_header(name: str) -> bool:
+    folders = (Path("/usr/include"), Path("/usr/local/include"))
+    return any((f / name).is_file() or any(f.glob(f"*/{name}")) for f in folders)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fail(message: str) -> int:
+    print(f"setup: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
