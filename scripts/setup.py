@@ -123,7 +123,8 @@ def install_pillow() -> None:
     simd = next(line.partition(" ")[0] for line in lines if line.startswith("pillow-simd=="))
     compiler = "cc -mavx2" if has_avx2() else "cc"
     # No cache: uv keeps built wheels by version alone, not by what they were built with.
-    options = ("install", "--no-deps", "--no-cache", "--reinstall")
+    # No config: pyproject.toml tells uv to leave plain Pillow out.
+    options = ("install", "--no-deps", "--no-cache", "--no-config", "--reinstall")
     log = VENV / "pillow-simd.log"
     print("setup: building Pillow-SIMD, about a minute", flush=True)
     try:
