@@ -91,7 +91,7 @@ def predict(
     be written, 130 interrupted.
     """
     given = dict(locals())
-    from segcli.cli.progress import reporter
+    from segcli.cli.progress import failed_query, reporter
     from segcli.run import PredictOptions, predict
 
     log_format, quiet = given.pop("log_format"), given.pop("quiet")
@@ -101,6 +101,9 @@ def predict(
     with reporter(log_format, quiet=quiet) as report:
         summary = predict(options, report=report)
     if summary.failed:
+        if quiet:
+            told = f"{summary.failed} of {summary.images} images failed; DuckDB lists them all by: "
+            typer.echo(told + failed_query(summary.out), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 

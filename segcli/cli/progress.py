@@ -6,15 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from segcli.run.events import Committed, Event, Note, Progress, Report, Started, Summary
+from segcli.run.events import Event, Note, Progress, Report, Started, Summary
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
     from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 EVERY_S = 30.0  # between two lines where nobody watches a terminal
 
@@ -39,10 +39,8 @@ def _ignore(event: Event) -> None:
 
 def _say(text: str, stream: TextIO) -> None:
     """A line; a reader that has gone away must not end a run that goes on for hours."""
-    try:
+    with suppress(BrokenPipeError, ValueError):
         print(text, file=stream, flush=True)
-    except (BrokenPipeError, ValueError):
-        pass
 
 
 class Json:
@@ -106,8 +104,6 @@ class Terminal:
         elif isinstance(event, Summary):
             self.bar.stop()
             _say(summary_text(event), sys.stdout)
-        elif isinstance(event, Committed):
-            pass
 
 
 @contextmanager
@@ -156,24 +152,22 @@ def summary_text(event: Summary) -> str:
             f"({event.earlier_failed} of them failed); nothing was written"
         )
     before = f"{event.earlier} images were done before"
+    if event.earlier_failed:
+        before += f", {event.earlier_failed} of them failed (--retry-failed does them again)"
     if not event.images:
-        lines = [f"nothing new to do in {event.out}: {before}"]
-    else:
-        lines = [
-            f"{event.images} images, {event.masks} masks, {event.failed} failed in "
-            f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
-        ]
-        lines += [before] * bool(event.earlier)
+        return f"nothing new to do in {event.out}: {before}"
+    lines = [
+        f"{event.images} images, {event.masks} masks, {event.failed} failed in "
+        f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
+    ]
+    if event.earlier:
+        lines.append(before)
     if event.repeated:
         lines.append(f"{event.repeated} keys came again and were done once")
     lines += [f"failed: {key}: {reason}" for key, reason in event.first_failures]
-    if event.earlier_failed:
-        lines.append(f"{event.earlier_failed} images failed in earlier runs; see --retry-failed")
-    if event.failed or event.earlier_failed:
-        lines.append("all failed images, by DuckDB: " + failed_query(event.out))
-    if event.images or not event.earlier_failed:
-        return "\n".join(lines)
-    return "; ".join(lines)  # nothing new to do is one line
+    if event.failed:
+        lines.append(f"all failed images, by DuckDB: {failed_query(event.out)}")
+    return "\n".join(lines)
 
 
 def failed_query(out: str) -> str:

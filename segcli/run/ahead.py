@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from segcli.batch import content_size, fit
 from segcli.decode import decode
 from segcli.errors import ImageError
 from segcli.source import read
 from segcli.types import Image, ModelInfo, Sample, Size
+
+DECODE: Literal["full", "dct"] = "full"
+"""The decode rule of every run, a name in decode.RULES; a compared fact."""
 
 _BYTES_PER_PX = 4  # Pillow keeps RGB in four bytes
 _ITEMS = 64  # futures in line at most, however small the images are
@@ -75,7 +79,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """How images are loaded: `threads` decoders, at most about `limit_bytes` waiting or decoding."""
+    """How images are loaded: `threads` decoders, about `limit_bytes` in work at most."""
 
     info: ModelInfo
     threads: int
@@ -84,6 +88,9 @@ class Ahead:
 
     def __call__(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         """Every sample, in order, whatever the timing of the threads."""
+        import torch
+
+        torch.get_num_threads()  # settles those of this thread before `_use_one_core` sets others
         budget = Budget(self.limit_bytes)
         waiting: deque[Future[Loaded]] = deque()
 
@@ -92,7 +99,9 @@ class Ahead:
             budget.leave(loaded.index)
             return loaded
 
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as pool:
+        with ThreadPoolExecutor(
+            self.threads, thread_name_prefix="decode", initializer=_use_one_core
+        ) as pool:
             try:
                 for index, sample in enumerate(samples):
                     waiting.append(pool.submit(self._load, index, sample, budget))
@@ -121,12 +130,27 @@ class Ahead:
     def _fitted(self, sample: Sample, take: Callable[[int], None]) -> Image:
         """Takes the bytes of the file before reading and those of the picture before decoding."""
 
-        def at_least(size: Size) -> Size:
+        def opened(size: Size) -> None:
             take(size[0] * size[1] * _BYTES_PER_PX)
+
+        def at_least(size: Size) -> Size:
             return content_size(size, self.info.resize)
 
         if sample.data is None:
             take(sample.size_bytes or 0)
-        data = read(sample) if sample.data is None else sample.data
-        image = decode(data, key=sample.key, max_pixels=self.max_pixels, at_least=at_least)
+        image = decode(
+            read(sample),
+            key=sample.key,
+            max_pixels=self.max_pixels,
+            at_least=at_least if DECODE == "dct" else None,
+            decoder="torchvision",
+            opened=opened,
+        )
         return fit(image, self.info)
+
+
+def _use_one_core() -> None:
+    """A decode thread resizes by itself: its own team of torch threads would crowd the model's."""
+    import torch
+
+    torch.set_num_threads(1)  # of this thread, and of later ones that have not computed yet

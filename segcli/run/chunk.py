@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segcli.run.ahead import Ahead, Loaded
-from segcli.run.engine import Engine
 from segcli.run.grouping import grouped
 from segcli.run.stop import Stop
 from segcli.types import Record, Sample
+
+if TYPE_CHECKING:
+    from segcli.run.engine import Engine
 
 FIRST = 32  # images in the chunk that the speed is measured with
 SECONDS = 60.0  # of work in a chunk: what a kill costs

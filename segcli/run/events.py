@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The model is loaded and the first image is about to be read; `done` images had rows before."""
+    """The model is loaded, the first image is about to be read; `done` images had rows before."""
 
     source: str
     out: str

@@ -1,0 +1,30 @@
+"""slow: 50 ms an image. greedy: memory for one image. huge: for none. picky: no white images.
+broken: nothing at all.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from segcli.types import Batch, Instances
+from segcli_toy.model import Toy
+
+
+class Troubled(Toy):
+    def predict(self, batch: Batch, **options: Any) -> list[Instances]:
+        size = len(batch.keys)
+        match self.info.variant:
+            case "slow":
+                time.sleep(0.05 * size)
+            case "greedy" if size > 1:
+                raise torch.OutOfMemoryError(f"{size} images are too many")
+            case "huge":
+                raise torch.OutOfMemoryError("one image is too many")
+            case "picky" if (batch.pixels.amin((1, 2, 3)) == 255).any():
+                raise ValueError("a white image")
+            case "broken":
+                raise TypeError("programmed wrongly")
+        return super().predict(batch, **options)
