@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal
 
 from segcli.batch import content_size, fit
-from segcli.decode import decode
+from segcli.decoder import decode
 from segcli.errors import ImageError
 from segcli.source import read
 from segcli.types import Image, ModelInfo, Sample, Size

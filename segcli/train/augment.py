@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import batch, decode, rle
+from segcli import batch, decoder, rle
 from segcli.errors import ImageError, UsageError
 from segcli.train.data import Annotated
 from segcli.types import Image, ModelInfo, Resize, Size
@@ -69,7 +69,7 @@ def _place(
 ) -> Example:
     """Scale to the canvas times a random factor, crop or pad, perhaps flip."""
     try:
-        image = decode.decode(row.path.read_bytes(), key=row.path.name)
+        image = decoder.decode(row.path.read_bytes(), key=row.path.name)
     except (ImageError, OSError) as error:
         raise UsageError(f"{row.path} cannot be trained on: {error}") from error
     height, width = image.original_size

@@ -1,0 +1,185 @@
+"""Which image formats are read, which are only recognised, and what a reader would need.
+
+A format is found by content. The allowlist holds raster formats only: no program is ever run and
+no page description interpreted (EPS, PDF, WMF), and formats without a real magic number stay out,
+because noise would pass for a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from PIL import Image as PilImage
+from PIL import features
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: PIL's `name`, its `suffixes`, what a build `needs` to read it ("" = nothing).
+
+    `feature` is PIL's name of the optional library; `readable` tells whether this build has it.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    feature: str = ""
+    needs: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether the PIL that is installed here decodes this format."""
+        return self.name in _pil_formats() and (not self.feature or _has(self.feature))
+
+
+_ALLOWED = (
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), "jpg", "a Pillow built with libjpeg-turbo"),
+    Format("MPO", (".mpo",), "jpg", "a Pillow built with libjpeg-turbo"),
+    Format("PNG", (".png", ".apng"), "zlib", "a Pillow built with zlib"),
+    Format("WEBP", (".webp",), "webp", "a Pillow built with libwebp"),
+    Format("TIFF", (".tif", ".tiff")),
+    Format("GIF", (".gif",)),
+    Format("BMP", (".bmp",)),
+    Format("PPM", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm")),
+    Format(
+        "JPEG2000",
+        (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+        "jpg_2000",
+        "a Pillow built with OpenJPEG",
+    ),
+    Format("AVIF", (".avif", ".avifs"), "avif", "Pillow 11.3 or newer built with libavif"),
+    Format("TGA", (".tga",)),
+    Format("PCX", (".pcx",)),
+    Format("QOI", (".qoi",)),
+    Format("SGI", (".sgi", ".rgb", ".rgba", ".bw")),
+    Format("SUN", (".ras",)),
+    Format("PSD", (".psd",)),
+)
+
+# Pictures that people have and no Pillow reads: listed so that none is silently skipped.
+_FOREIGN = (
+    Format(
+        "HEIC", (".heic", ".heif"), needs="libheif (convert it first: heif-convert, ImageMagick)"
+    ),
+    Format("JPEG XL", (".jxl",), needs="libjxl (convert it first: djxl, ImageMagick)"),
+)
+
+_TIFF_REDUCED_SIZE, _TIFF_SUB_IFDS, _TIFF_DNG_VERSION = 254, 330, 50706
+_TGA_FOOTER = b"TRUEVISION-XFILE"
+_RAW = "a camera raw file; that needs LibRaw (develop it first: darktable, dcraw)"
+
+# What the first bytes say of files that are no picture, or none that we read: (offset, magic, text)
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftyphevc", "HEIC"),
+    (4, b"ftypheim", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypcrx ", _RAW),
+    (4, b"ftyp", "a video (MP4 or QuickTime)"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"\x00\x00\x00\x0cjP  ", "JPEG2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG2000"),
+    (8, b"CR\x02", _RAW),
+    (0, b"FUJIFILMCCD-RAW", _RAW),
+    (0, b"IIRO", _RAW),
+    (0, b"IIU\x00", _RAW),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (0, b"BM", "BMP"),
+    (0, b"8BPS", "PSD"),
+    (0, b"qoif", "QOI"),
+    (0, b"%PDF", "a PDF; only raster images are read (convert its pages first: pdftoppm)"),
+    (0, b"%!PS", "PostScript; only raster images are read (convert it first: Ghostscript)"),
+    (0, b"\xc5\xd0\xd3\xc6", "EPS; only raster images are read (convert it first: Ghostscript)"),
+    (0, b"PK\x03\x04", "a zip file"),
+    (0, b"\x1f\x8b", "a gzip file"),
+    (0, b"PAR1", "a Parquet file"),
+    (0, b"RIFF", "a RIFF file (AVI or WAV)"),
+    (0, b"\x1aE\xdf\xa3", "a video (Matroska or WebM)"),
+)
+
+
+@cache
+def _pil_formats() -> frozenset[str]:
+    """The formats whose plugins load; MPO is opened through JPEG."""
+    PilImage.init()
+    return frozenset(PilImage.OPEN) | {"MPO"}
+
+
+@cache
+def _has(feature: str) -> bool:
+    # Asking PIL for a feature it has never heard of is a warning: AVIF before Pillow 11.3.
+    known = {*features.modules, *features.codecs, *features.features}
+    return feature in known and bool(features.check(feature))
+
+
+def formats() -> tuple[Format, ...]:
+    """Every format whose suffix is listed in a folder, whether or not this build reads it."""
+    return _ALLOWED + _FOREIGN
+
+
+@cache
+def allowed() -> tuple[str, ...]:
+    """PIL's names of the formats tried on every file; TGA apart, which has no magic number."""
+    return tuple(f.name for f in _ALLOWED if f.readable and f.name != "TGA")
+
+
+def allowed_for(data: bytes, key: str) -> tuple[str, ...]:
+    """`allowed`, and TGA where its footer or, in old files without one, the name says so."""
+    if _TGA_FOOTER in data[-26:] or key.lower().endswith(".tga"):
+        return (*allowed(), "TGA")
+    return allowed()
+
+
+def raw_thumbnail(image: PilImage.Image) -> bool:
+    """Whether PIL sees only the small preview inside a TIFF-based camera raw file (NEF, DNG)."""
+    tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
+    if not tags:
+        return False
+    return _TIFF_DNG_VERSION in tags or (
+        tags.get(_TIFF_REDUCED_SIZE) == 1 and _TIFF_SUB_IFDS in tags
+    )
+
+
+def explain(data: bytes) -> str:
+    """Why PIL cannot identify `data`: the reason of the failed row."""
+    if not data:
+        return "the file is empty (0 bytes)"
+    readable = {f.name: f for f in formats()}
+    for offset, magic, found in _MAGIC:
+        if data.startswith(magic, offset):
+            known = readable.get(found)
+            if known is None:
+                return f"not a raster image that can be read: it is {found}"
+            if not known.readable:
+                return f"{found} images are not read by this build: that needs {known.needs}"
+            return f"damaged or truncated {found} image: its header cannot be read"
+    return _explain_unknown(data)
+
+
+def _explain_unknown(data: bytes) -> str:
+    head = data[:256]
+    text = head.decode("utf-8", errors="ignore").strip("\ufeff \r\n\t")
+    lowered = text.lower()
+    if "<svg" in lowered:
+        return "an SVG drawing; only raster images are read (convert it first: rsvg-convert)"
+    if lowered.startswith(("<!doctype html", "<html")):
+        return "not an image but an HTML page"
+    printable = sum(c.isprintable() or c in "\r\n\t" for c in text)
+    if text and b"\x00" not in head and printable >= 0.95 * len(text) >= 0.9 * len(head.strip()):
+        return f"not an image but text: {text[:40]!r}"
+    if not any(data):
+        return f"not an image: {len(data)} bytes, all zero"
+    names = ", ".join(allowed())
+    return f"not an image in a format that is read ({names}): it begins with {data[:8].hex(' ')}"
