@@ -56,12 +56,12 @@ def check_place(path: Path) -> None:
     """Raises UsageError when no output can be made at (resolved) `path`."""
     if path.name == "":
         raise UsageError(f"--out {path} has no place beside it for staging; name a new directory")
-    list_parts(path)
-    if _is_mount_point(path):
+    if path.is_dir() and _is_mount_point(path):
         raise UsageError(
             f"--out {path} is a mount point of its own, so a part cannot be renamed into it from "
             f"beside it; choose a directory inside it: --out {path / 'masks.parquet'}"
         )
+    list_parts(path)
 
 
 def _is_mount_point(path: Path) -> bool:

@@ -66,8 +66,9 @@ class Done:
     """The keys that have rows. Adding a key again replaces what was known of it."""
 
     def __init__(self) -> None:
-        self._bits = 0  # a key's bucket is told by this many leading bits of its head
-        self._buckets: list[NDArray[np.uint64]] = [np.empty((2, 0), np.uint64)]
+        # A key's bucket is told by so many leading bits of its head. One attribute, so that a
+        # thread that looks up while another adds never sees the two disagree.
+        self._table: tuple[int, list[NDArray[np.uint64]]] = (0, [np.empty((2, 0), np.uint64)])
         self._length = 0
 
     def __len__(self) -> int:
@@ -78,11 +79,12 @@ class Done:
 
     @property
     def nbytes(self) -> int:
-        return sum(b.nbytes for b in self._buckets)
+        return sum(bucket.nbytes for bucket in self._table[1])
 
     def find(self, key: str) -> Entry | None:
         head, check = _words(key)
-        heads, tails = self._buckets[head >> (64 - self._bits)]
+        bits, buckets = self._table
+        heads, tails = buckets[head >> (64 - bits)]
         i = int(np.searchsorted(heads, np.uint64(head)))
         while i < len(heads) and int(heads[i]) == head:
             tail = int(tails[i])
@@ -103,19 +105,22 @@ class Done:
 
     def insert(self, packed: NDArray[np.uint64]) -> int:
         """The same for many parts at once, (2, n) as `pack` makes them; the later one counts."""
-        before = self._length
+        if packed.shape[1] == 0:
+            return 0
+        before, (bits, _) = self._length, self._table
         order = np.argsort(packed[0], kind="stable")
         packed = packed[:, order]
-        numbers = packed[0] >> np.uint64(64 - self._bits) if self._bits else packed[0] * 0
+        numbers = packed[0] >> np.uint64(64 - bits) if bits else packed[0] * 0
         touched, starts = np.unique(numbers, return_index=True)
         for number, new in zip(touched, np.split(packed, starts[1:], axis=1), strict=True):
             self._merge(int(number), new)
-        while self._length > _BUCKET * len(self._buckets):
+        while self._length > _BUCKET * len(self._table[1]):
             self._split()
         return int(packed.shape[1]) - (self._length - before)
 
     def _merge(self, number: int, new: NDArray[np.uint64]) -> None:
-        old = self._buckets[number]
+        buckets = self._table[1]
+        old = buckets[number]
         both = np.concatenate([old, new], axis=1)
         check = both[1] >> np.uint64(_CHECK_SHIFT)
         order = np.lexsort((check, both[0]))  # stable: of equal keys the new one comes last
@@ -123,17 +128,18 @@ class Done:
         again = (both[0, 1:] == both[0, :-1]) & (check[1:] == check[:-1])
         if again.any():
             both = both[:, np.append(~again, True)]
-        self._buckets[number] = np.ascontiguousarray(both)
+        buckets[number] = np.ascontiguousarray(both)
         self._length += both.shape[1] - old.shape[1]
 
     def _split(self) -> None:
+        bits, buckets = self._table
+        bits += 1
         halves: list[NDArray[np.uint64]] = []
-        self._bits += 1
-        for number, bucket in enumerate(self._buckets):
-            middle = np.uint64((2 * number + 1) << (64 - self._bits))
+        for number, bucket in enumerate(buckets):
+            middle = np.uint64((2 * number + 1) << (64 - bits))
             cut = int(np.searchsorted(bucket[0], middle))
             halves += [bucket[:, :cut].copy(), bucket[:, cut:].copy()]
-        self._buckets = halves
+        self._table = (bits, halves)
 
 
 def pack(marks: Iterable[Mark], part: int, *, fresh: bool) -> NDArray[np.uint64]:
