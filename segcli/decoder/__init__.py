@@ -19,7 +19,7 @@ from PIL import UnidentifiedImageError, features
 from PIL import __version__ as pil_version
 
 from segcli.decoder import jpeg
-from segcli.decoder.formats import Format, allowed_for, explain, formats, raw_thumbnail
+from segcli.decoder.format import Format, allowed_for, explain, formats, raw_thumbnail
 from segcli.decoder.rgb import to_rgb
 from segcli.errors import ImageError
 from segcli.types import Image, Size
@@ -78,8 +78,8 @@ def decode(
 
     `at_least` maps the original size to the smallest size that DCT-scaled JPEG decoding must still
     give; None decodes every pixel. `decoder` "torchvision" decodes ordinary upright JPEGs faster,
-    to the same pixels, and loads torch. `opened` hears the original size
-    before anything is decoded, so that a caller can wait for memory. Raises ImageError.
+    to the same pixels, and loads torch. `opened` hears the original size before anything is
+    decoded, so that a caller can wait for memory. Raises ImageError.
     """
     _silence_pil()
     with _translated(data):

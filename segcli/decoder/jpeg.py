@@ -1,7 +1,8 @@
 """torchvision's JPEG decoder: libjpeg-turbo's pixels without PIL's copies, about 1.4 times faster.
 
 It is used only where its pixels are equal: `agrees` decodes small pictures with both once per
-process, because a Pillow built against another libjpeg interpolates chroma differently.
+process, because a Pillow built against another libjpeg interpolates chroma differently. The
+decoder is deprecated since torchvision 0.29; without it PIL decodes, to the same pixels.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ def pixels(data: bytes) -> NDArray[np.uint8] | None:
     The GIL is released meanwhile. Loads torch; call it only where torch is loaded anyway.
     """
     import torch
-    from torchvision.io import ImageReadMode, decode_jpeg
+    import torchvision.io  # registers the operator
 
     try:
-        # A bytearray, because torch warns of memory that must not be written.
+        # A bytearray, because torch warns of memory that must not be written. The operator itself,
+        # because torchvision warns on every call that a later release will not have it.
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        decoded = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        decoded = torch.ops.image.decode_jpeg(encoded, torchvision.io.ImageReadMode.RGB.value)
     except (RuntimeError, ValueError):
         return None
     rgb: NDArray[np.uint8] = decoded.permute(1, 2, 0).contiguous().numpy()
@@ -48,7 +50,7 @@ def agrees() -> bool:
             expected = np.asarray(image.convert("RGB"))
         try:
             got = pixels(file.getvalue())
-        except ImportError:
+        except (ImportError, AttributeError):  # a torchvision without image operators
             return False
         if got is None or not np.array_equal(got, expected):
             return False

@@ -131,8 +131,11 @@ def formats() -> tuple[Format, ...]:
 
 @cache
 def allowed() -> tuple[str, ...]:
-    """PIL's names of the formats tried on every file; TGA apart, which has no magic number."""
-    return tuple(f.name for f in _ALLOWED if f.readable and f.name != "TGA")
+    """PIL's names of the formats tried on every file.
+
+    Without MPO, which PIL opens as a JPEG, and TGA, which has no magic number.
+    """
+    return tuple(f.name for f in _ALLOWED if f.readable and f.name not in ("MPO", "TGA"))
 
 
 def allowed_for(data: bytes, key: str) -> tuple[str, ...]:
@@ -177,7 +180,8 @@ def _explain_unknown(data: bytes) -> str:
     if lowered.startswith(("<!doctype html", "<html")):
         return "not an image but an HTML page"
     printable = sum(c.isprintable() or c in "\r\n\t" for c in text)
-    if text and b"\x00" not in head and printable >= 0.95 * len(text) >= 0.9 * len(head.strip()):
+    valid = len(text.encode()) >= 0.9 * len(head.strip())  # the cut may halve the last letter
+    if text and b"\x00" not in head and valid and printable >= 0.95 * len(text):
         return f"not an image but text: {text[:40]!r}"
     if not any(data):
         return f"not an image: {len(data)} bytes, all zero"
