@@ -1,5 +1,6 @@
 """What is on disk: parts of rows, committed whole by one rename, under one lock."""
 
+from segcli.shard.directory import duckdb_note
 from segcli.shard.done import Done
 from segcli.shard.facts import Facts, fresh_path, new_command
 from segcli.shard.inventory import State
@@ -14,6 +15,7 @@ __all__ = [
     "Output",
     "PartWriter",
     "State",
+    "duckdb_note",
     "fresh_path",
     "new_command",
     "open_output",

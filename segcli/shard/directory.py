@@ -26,6 +26,13 @@ def staging_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.staging")
 
 
+def duckdb_note(path: Path) -> str | None:
+    """What to tell a user whose output's name DuckDB alone does not take for a table."""
+    if path.name.endswith(".parquet"):
+        return None
+    return f"DuckDB reads a directory of this name as read_parquet('{path}/*.parquet')"
+
+
 def list_parts(path: Path) -> list[str]:
     """Sorted names of the parts in `path`; none where it does not exist.
 

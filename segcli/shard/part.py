@@ -173,6 +173,8 @@ def open_part(path: Path) -> Iterator[tuple[pq.ParquetFile, Footer]]:
     except FileNotFoundError:
         raise UsageError(f"{path} has been removed while it was to be read") from None
     except (pa.ArrowException, OSError) as e:
+        if isinstance(e, OSError) and e.errno:
+            raise UsageError(f"cannot read the part {path}: {e.strerror}") from e
         reason = str(e).splitlines()[0]
         raise UsageError(
             f"the part {path} cannot be read ({reason}): it is damaged or half copied; copy it "

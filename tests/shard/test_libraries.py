@@ -1,9 +1,12 @@
 """Each library reads the directory itself as one table, in its most obvious call."""
 
 import warnings
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
+from segcli.shard import duckdb_note
 
 # 3 masks and 1 image without any; 2 masks; images without any; failed images; 4 rows and more.
 ROWS, MASKS, KEYS, FAILED = 9, 5, 7, 2
@@ -75,7 +78,9 @@ def test_duckdb_where_the_name_does_not_end_in_parquet(path, monkeypatch):
 
     path.rename(path.with_name("masks"))
     monkeypatch.chdir(path.parent)
-    for source in ("'masks/*.parquet'", "read_parquet('masks')"):
+    assert duckdb_note(path) is None
+    note = duckdb_note(Path("masks"))
+    for source in ("'masks/*.parquet'", note[note.index("read_parquet") :]):
         assert duckdb.sql(f"SELECT count(*) FROM {source}").fetchall() == [(ROWS,)]
     with pytest.raises(duckdb.CatalogException):
         duckdb.sql("SELECT count(*) FROM 'masks'")

@@ -265,3 +265,14 @@ def test_a_part_of_another_tool_is_named(output, record, tmp_path):
     pq.write_table(pa.table({"key": ["a"]}), part)
     with pytest.raises(UsageError, match="not one of this version of segcli"):
         output()
+
+
+def test_a_part_that_may_not_be_read_is_not_called_damaged(output, record, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    with output() as out:
+        part = out.commit([record("a")])
+    monkeypatch.setattr("segcli.shard.part.open", refuse, raising=False)
+    with pytest.raises(UsageError, match=f"cannot read the part .*{part.name}: Permission denied"):
+        output()
