@@ -186,3 +186,19 @@ def test_a_full_disk_is_exit_7_and_the_next_run_goes_on(tmp_path):
     assert second.returncode == 0, second.stderr
     assert second.stdout == "['done', 'new']\n"
     assert len(rows(path)) == 9001
+
+
+def test_bytes_and_names_are_durable_before_the_next_step(output, killed_at, record):
+    with output() as out:
+        with killed_at(10**9) as first:
+            out.commit([record("a")])
+        with killed_at(10**9) as second:
+            out.commit([record("b")])
+        with killed_at(10**9) as third:
+            out.replace([record("b", 2)])
+    # "open fsync" after the file's own is that of a directory: the staged one, then the parent.
+    assert " ".join(first).endswith(
+        "mkdir open write fsync open fsync rename open fsync unlink rmdir"
+    )
+    assert " ".join(second) == "mkdir open write fsync replace open fsync unlink rmdir"
+    assert third == second
