@@ -17,7 +17,7 @@ from segcli.source import read
 from segcli.types import Image, ModelInfo, Sample, Size
 
 DECODE: Literal["full", "dct"] = "full"
-"""The decode rule of every run, a name in decode.RULES; a compared fact."""
+"""The decode rule of every run, a name in decoder.RULES; a compared fact."""
 
 _BYTES_PER_PX = 4  # Pillow keeps RGB in four bytes
 _ITEMS = 64  # futures in line at most, however small the images are
