@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segcli.errors import UsageError
 from segcli.types import ModelInfo
+from segcli_blocks.mobilenet import from_imagenet
 from segcli_maskrcnn.variants import build
 
 # detectron2 name -> torchvision name; specs: detectron2's MODEL_ZOO checkpoints.
@@ -41,7 +42,7 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     checkpoint must fit completely. Raises a UsageError that names the first differences.
     """
     if info.variant == "mobilenet" and "features.0.0.weight" in state:
-        return _imagenet(state)
+        return from_imagenet(state, "backbone.body.")
     if any(name.startswith("backbone.bottom_up.") for name in state):
         state = _from_detectron2(state)
     _check(state, build(info).state_dict(), info)
@@ -65,34 +66,6 @@ def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: Mo
             f"{len(missing)} tensors missing, {len(surplus)} unknown, {len(shapes)} of another "
             f"shape; {'; '.join(first)}. Name the model they belong to with --model."
         )
-
-
-def _imagenet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A torchvision-style MobileNetV2 with its BatchNorm folded into convolutions with bias."""
-    found: dict[str, Tensor] = {}
-    for name in state:
-        if not (name.startswith("features.") and name.endswith(".weight")):
-            continue
-        if state[name].dim() != 4:
-            continue
-        head, index = name.removesuffix(".weight").rsplit(".", 1)
-        norm = f"{head}.{int(index) + 1}"
-        gain = state[f"{norm}.weight"].float()
-        gain = gain / (state[f"{norm}.running_var"].float() + 1e-5).sqrt()
-        ours = "backbone.body." + _mobilenet_name(head, int(index))
-        found[f"{ours}.weight"] = state[name].float() * gain[:, None, None, None]
-        mean = state[f"{norm}.running_mean"].float()
-        found[f"{ours}.bias"] = state[f"{norm}.bias"].float() - mean * gain
-    return found
-
-
-def _mobilenet_name(head: str, index: int) -> str:
-    """features.4.conv.1, 0 -> features.4.layers.1.conv; the projection has no list of its own."""
-    parts = head.split(".")
-    if len(parts) == 2:  # the first and the last convolution
-        return f"features.{parts[1]}.conv"
-    place = parts[3] if len(parts) == 4 else str(index)
-    return f"features.{parts[1]}.layers.{place}.conv"
 
 
 def _from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

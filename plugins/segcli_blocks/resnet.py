@@ -1,0 +1,99 @@
+"""ResNet bodies (He et al. 2016) in the torchvision and in the Caffe style, at any width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
+from torchvision.ops import FrozenBatchNorm2d
+
+Norm = Callable[[int], nn.Module]
+
+_STAGES: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """The four stages; parameters are named as torchvision names them.
+
+    `caffe`: a stage's stride sits on the first 1x1 of its first block, as in the MSRA and Caffe2
+    weights, instead of on the 3x3. `width` is that of the first stage's bottlenecks, `stem` that
+    of the first convolution. `channels` are those of the four maps.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        norm: Norm,
+        *,
+        caffe: bool = False,
+        width: int = 64,
+        stem: int | None = None,
+    ) -> None:
+        super().__init__()
+        block, counts = _STAGES[depth]
+        inputs = stem or width
+        self.conv1 = nn.Conv2d(3, inputs, 7, stride=2, padding=3, bias=False)
+        self.bn1 = norm(inputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        stages = []
+        for index, count in enumerate(counts):
+            planes = width * 2**index
+            stages.append(_stage(block, count, (inputs, planes), stride=1 + (index > 0), norm=norm))
+            inputs = planes * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.channels = tuple(width * 2**i * block.expansion for i in range(4))
+        if caffe and block is Bottleneck:
+            for stage in stages[1:]:
+                first = stage[0]
+                assert isinstance(first, Bottleneck)
+                first.conv1.stride, first.conv2.stride = (2, 2), (1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # Variance-keeping at a = 1, so that maps stay of order 1 under frozen norms too.
+                nn.init.kaiming_uniform_(module.weight, a=1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) -> four maps of strides 4, 8, 16 and 32."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def freeze(self) -> None:
+        """Take the stem and the first stage out of training, as most published recipes do."""
+        for module in (self.conv1, self.bn1, self.layer1):
+            module.requires_grad_(False)
+
+
+def frozen_norm(eps: float = 1e-5) -> Norm:
+    """BatchNorm with fixed statistics and weights; eps 0 for weights trained without one."""
+    return partial(FrozenBatchNorm2d, eps=eps)
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck],
+    count: int,
+    widths: tuple[int, int],
+    *,
+    stride: int,
+    norm: Norm,
+) -> nn.Sequential:
+    """`count` blocks; `widths`: what goes into the first, and the planes of each."""
+    inputs, planes = widths
+    outputs = planes * block.expansion
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(conv1x1(inputs, outputs, stride), norm(outputs))
+    first = block(inputs, planes, stride, shortcut, norm_layer=norm)
+    rest = [block(outputs, planes, norm_layer=norm) for _ in range(count - 1)]
+    return nn.Sequential(first, *rest)
