@@ -174,15 +174,20 @@ def convert_published(found: Weights) -> dict[str, Tensor]:
 
 
 def _fitting(state: dict[str, Tensor]) -> list[str]:
-    """The installed models that take a published state dict for their own."""
+    """The installed models that take a published state dict for their own, as a whole."""
+    import torch
+
     fitting = []
     for family in families().values():
         for info in family.variants.values():
             try:
-                family.convert(state, info)
-            except UsageError:
+                with torch.device("meta"):  # shapes alone: no time goes into random weights
+                    whole = family.build(info).state_dict().keys()
+                    if family.convert(state, info).keys() == whole:
+                        fitting.append(f"{info.family}/{info.variant}")
+            # Of another model; or `convert` computed with a tensor that has no values here.
+            except (UsageError, RuntimeError):
                 continue
-            fitting.append(f"{info.family}/{info.variant}")
     return fitting
 
 

@@ -1,0 +1,46 @@
+import json
+
+from typer.testing import CliRunner
+
+from segcli.cli import app
+from segcli.registry import families
+
+
+def test_table_names_every_variant_on_one_line() -> None:
+    result = CliRunner().invoke(app, ["models"])
+    assert result.exit_code == 0
+    for family in families().values():
+        for info in family.variants.values():
+            line = next(
+                line
+                for line in result.stdout.splitlines()
+                if f"{info.family}/{info.variant} " in line
+            )
+            assert info.categories[0] in line
+    assert result.stdout.count("(default)") == 1
+
+
+def test_json_is_complete() -> None:
+    result = CliRunner().invoke(app, ["models", "--json"])
+    found = json.loads(result.stdout)
+    assert [row["model"] for row in found["models"]] == [
+        f"{name}/{variant}" for name, family in families().items() for variant in family.variants
+    ]
+    assert found["default"] in [row["model"] for row in found["models"]]
+    assert found["broken"] == []
+
+
+def test_broken_plugin_is_reported(tmp_path, monkeypatch) -> None:
+    about = tmp_path / "broken-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[segcli.families]\nbroken = no_such_module:FAMILY\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    table = CliRunner().invoke(app, ["models"]).stdout
+    assert (
+        "cannot be loaded: broken: ModuleNotFoundError: No module named 'no_such_module'" in table
+    )
+    assert "maskrcnn/" in table
+    doctor = CliRunner().invoke(app, ["doctor"])
+    assert doctor.exit_code == 1
+    assert "NO  family       broken: ModuleNotFoundError" in doctor.stdout
