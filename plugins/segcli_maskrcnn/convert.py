@@ -45,8 +45,13 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
         return from_imagenet(state, "backbone.body.")
     if any(name.startswith("backbone.bottom_up.") for name in state):
         state = _from_detectron2(state)
-    _check(state, build(info).state_dict(), info)
-    return dict(state)
+    with torch.device("meta"):  # names and shapes without the numbers
+        expected = build(info).state_dict()
+    # Frozen norms count no batches, but checkpoints of models that did may say how many.
+    surplus = {k for k in state if k.endswith("num_batches_tracked") and k not in expected}
+    found = {k: v for k, v in state.items() if k not in surplus}
+    _check(found, expected, info)
+    return found
 
 
 def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: ModelInfo) -> None:

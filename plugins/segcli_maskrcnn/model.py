@@ -249,7 +249,8 @@ class MaskRCNN(nn.Module):
         positive = [s.boxes[s.labels >= 0] for s in sampled]
         labels = torch.cat([s.labels[s.labels >= 0] for s in sampled])
         predicted = self.mask_logits(maps, positive, self.classes[labels])
-        mask = mask_loss(predicted, positive, sampled, targets)
+        aligned = self.conventions.aligned
+        mask = mask_loss(predicted, positive, sampled, targets, aligned=aligned)
         return {
             "objectness": objectness,
             "proposal_box": proposal_box,
@@ -257,6 +258,11 @@ class MaskRCNN(nn.Module):
             "box": box,
             "mask": mask,
         }
+
+    def freeze_stem(self) -> None:
+        """Keep the first layers of a body that was taught by image classification."""
+        if hasattr(self.backbone, "freeze_stem"):
+            self.backbone.freeze_stem()
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""

@@ -154,9 +154,17 @@ def _known(sampled: Sequence[Regions], positions: Tensor, count: int) -> Tensor:
 
 
 def mask_loss(
-    logits: Tensor, boxes: Sequence[Tensor], sampled: Sequence[Regions], targets: Sequence[Targets]
+    logits: Tensor,
+    boxes: Sequence[Tensor],
+    sampled: Sequence[Regions],
+    targets: Sequence[Targets],
+    *,
+    aligned: bool,
 ) -> Tensor:
-    """Mean binary cross-entropy of logits (N, 28, 28) on the true masks cut out by the boxes."""
+    """Mean binary cross-entropy of logits (N, 28, 28) on the true masks cut out by the boxes.
+
+    Cut without the half-pixel shift (`aligned` False) a mask is learned half a pixel off.
+    """
     if not len(logits):
         return logits.sum() * 0
     goals = []
@@ -164,7 +172,8 @@ def mask_loss(
         index = regions.match[regions.labels >= 0].to(box)[:, None]
         masks = target.masks[~target.crowd][:, None].float()
         if len(box):
-            goals.append(roi_align(masks, torch.cat((index, box), 1), 28, 1.0)[:, 0])
+            rois = torch.cat((index, box), 1)
+            goals.append(roi_align(masks, rois, 28, 1.0, aligned=aligned)[:, 0])
     return F.binary_cross_entropy_with_logits(logits, torch.cat(goals))
 
 

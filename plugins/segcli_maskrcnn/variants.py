@@ -27,7 +27,7 @@ TORCHVISION = Conventions(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57
 
 # detectron2's models see BGR; `convert` turns their first convolution round, so these are RGB.
 DETECTRON2 = Conventions(
-    mean=(122.7717, 115.9465, 102.9801),
+    mean=(123.675, 116.28, 103.53),
     std=(1.0, 1.0, 1.0),
     round_anchors=False,
     aligned=True,
@@ -46,7 +46,9 @@ LIGHT = Conventions(
     anchor_sizes=(16, 32, 64, 128, 256),
     round_anchors=False,
     aligned=True,
+    # A region never spans more than 14 cells of its map, so one sample in a bin misses nothing.
     canonical=112.0,
+    sampling_ratio=1,
     per_level=(400, 600),
     proposals=(300, 400),
     region_samples=128,

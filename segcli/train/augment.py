@@ -113,10 +113,11 @@ def _draw(segmentation: Any, original: Size, size: Size) -> NDArray[np.bool_]:
         scale = np.array([size[1] / original[1], size[0] / original[0]])
         polygons = [(np.reshape(p, (-1, 2)) * scale).ravel().tolist() for p in segmentation]
         return rle.decode(rle.from_polygons(polygons, *size), *size)
-    mask = rle.decode(rle.from_coco(segmentation, *original), *original)
+    mask: NDArray[np.bool_] = rle.decode(rle.from_coco(segmentation, *original), *original)
     rows = (np.arange(size[0]) + 0.5) * original[0] / size[0]
     columns = (np.arange(size[1]) + 0.5) * original[1] / size[1]
-    return mask[rows.astype(int)[:, None], columns.astype(int)]
+    found: NDArray[np.bool_] = mask[rows.astype(int)[:, None], columns.astype(int)]
+    return found
 
 
 def _paste(example: Example, other: Example, rng: np.random.Generator) -> Example:
@@ -135,7 +136,7 @@ def _paste(example: Example, other: Example, rng: np.random.Generator) -> Exampl
     content = np.zeros(example.masks.shape[1:], dtype=np.bool_)
     content[: example.content[0], : example.content[1]] = True
     pasted = other.masks[usable] & content
-    cover = pasted.any(axis=0)
+    cover: NDArray[np.bool_] = np.logical_or.reduce(pasted, axis=0)
     return replace(
         example,
         pixels=np.where(cover[:, :, None], other.pixels, example.pixels),

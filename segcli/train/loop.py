@@ -145,7 +145,7 @@ def _epoch(
                 + "); resume with a lower --lr or with --precision float32"
             )
         state.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]  # torch annotates only a part
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         state.optimizer.step()
         state.average.update(model.state_dict())

@@ -1,0 +1,51 @@
+"""What a model in training finds in annotated images, as COCO results, for the evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segcli.batch import collate, fit
+from segcli.decoder import decode
+from segcli.device import autocast
+from segcli.errors import ImageError, UsageError
+from segcli.plugin import Segmenter
+from segcli.postprocess import segments
+from segcli.train.data import read_annotations
+
+MIN_SCORE = 0.05
+MAX_MASKS = 100
+
+
+def coco_results(
+    model: Segmenter, images: Path, annotations: Path, *, device: torch.device, precision: str
+) -> Iterator[dict[str, Any]]:
+    """One COCO result (image_id, category_id, segmentation, bbox, score) per detection.
+
+    The model is put into eval mode and left there. Raises UsageError for an unreadable image.
+    """
+    model.eval()
+    info = model.info
+    for entry in read_annotations(annotations)["images"]:
+        path = images / str(entry["file_name"])
+        try:
+            image = fit(decode(path.read_bytes(), key=path.name), info)
+        except (ImageError, OSError) as error:
+            raise UsageError(f"{path} cannot be validated on: {error}") from error
+        batch = collate([image], info)
+        with torch.inference_mode(), autocast(device, precision):
+            found = model.predict(batch, min_score=MIN_SCORE, max_masks=MAX_MASKS)[0]
+        height, width = image.original_size
+        for segment in segments(
+            found, content_size=batch.content_sizes[0], image_size=image.original_size
+        ):
+            yield {
+                "image_id": entry["id"],
+                "category_id": info.category_ids[segment.label],
+                "segmentation": {"size": [height, width], "counts": segment.rle.decode("ascii")},
+                "bbox": list(segment.box),
+                "score": segment.score,
+            }

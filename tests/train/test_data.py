@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from segcli.errors import UsageError
+from segcli.train.data import DataSet, categories_of, read_dataset
+
+
+def edit(path: Path, **changes: object) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+def test_categories_come_in_order_of_their_ids(dataset) -> None:
+    assert categories_of([dataset[1]]) == (("disc", "box"), (3, 7))
+
+
+def test_one_name_with_two_ids_is_refused(dataset, tmp_path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(dataset[1].read_text())
+    edit(other, categories=[{"id": 4, "name": "disc"}])
+    with pytest.raises(UsageError, match="'disc' has id 3 in one file and 4"):
+        categories_of([dataset[1], other])
+
+
+def test_labels_follow_the_models_categories(dataset) -> None:
+    rows = read_dataset(DataSet(*dataset), ("box", "disc"))
+    assert [a.label for a in rows[0].annotations] == [0, 1]
+    assert rows[0].aspect == pytest.approx(80 / 96)
+    assert rows[0].exhaustive == (True, True)
+
+
+def test_other_categories_are_background(dataset) -> None:
+    rows = read_dataset(DataSet(*dataset), ("disc",))
+    assert [a.label for a in rows[0].annotations] == [0]
+
+
+def test_partly_annotated_data_says_so(dataset) -> None:
+    rows = read_dataset(DataSet(*dataset, only=frozenset({"disc"})), ("box", "disc"))
+    assert rows[0].exhaustive == (False, True)
+
+
+def test_data_without_any_of_the_categories_is_refused(dataset) -> None:
+    with pytest.raises(UsageError, match=r"annotates none of cat; it has box, disc"):
+        read_dataset(DataSet(*dataset), ("cat",))
+
+
+def test_an_image_that_is_not_there_is_named(dataset) -> None:
+    (dataset[0] / "2.png").unlink()
+    with pytest.raises(UsageError, match=r"names .*2\.png, which is not there"):
+        read_dataset(DataSet(*dataset), ("box",))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"images": []}'])
+def test_what_is_no_coco_json_is_refused(tmp_path, text) -> None:
+    path = tmp_path / "ann.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"ann\.json"):
+        categories_of([path])
+
+
+def test_a_broken_entry_is_refused(dataset) -> None:
+    edit(dataset[1], images=[{"id": 0}])
+    with pytest.raises(UsageError, match="broken COCO entry"):
+        read_dataset(DataSet(*dataset), ("box",))
