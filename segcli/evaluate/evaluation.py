@@ -1,0 +1,134 @@
+"""One evaluation from files to numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcli.errors import UsageError
+from segcli.evaluate.case import Case, Choices, Matching, build_case
+from segcli.evaluate.engines import Curves, Params, run
+from segcli.evaluate.found import Results, Rows, read_found, results_of
+from segcli.evaluate.lvis import run_lvis
+from segcli.evaluate.scores import PerClass, per_class, summary
+from segcli.evaluate.truth import Truth, read_truth, truth_of
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`metrics` in the order of COCO's summary; -1 where there is nothing to average.
+
+    `curves` is None under the LVIS protocol.
+    """
+
+    case: Case
+    matching: Matching
+    params: Params
+    iou: str
+    engine: str
+    metrics: dict[str, float]
+    classes: list[PerClass]
+    curves: Curves | None = field(repr=False)
+    found: Rows | Results | None = field(repr=False, default=None)
+
+
+def evaluate(
+    gt: Path,
+    pred: Path,
+    *,
+    choices: Choices | None = None,
+    params: Params | None = None,
+    engine: str = "fast",
+    protocol: str = "coco",
+) -> Evaluation:
+    """Compare an output of a run, or a file of COCO results, with ground truth as COCO json.
+
+    Raises UsageError for anything in the files that is not as it should be.
+    """
+    chosen = choices or Choices()
+    truth = read_truth(gt, iou=chosen.iou)
+    found = read_found(pred, iou=chosen.iou)
+    return evaluate_loaded(
+        truth, found, choices=chosen, params=params or Params(), engine=engine, protocol=protocol
+    )
+
+
+def evaluate_loaded(
+    truth: Truth,
+    found: Rows | Results,
+    *,
+    choices: Choices,
+    params: Params,
+    engine: str = "fast",
+    protocol: str = "coco",
+) -> Evaluation:
+    """The same of what was read before, with the same `iou` as `choices` has."""
+    case, matching = build_case(truth, found, choices)
+    names = [truth.category_names[i] for i in case.categories.tolist()]
+    if protocol == "lvis":
+        metrics, classes = run_lvis(case, choices.iou)
+        return Evaluation(
+            case, matching, params, choices.iou, "hotcoco", metrics, classes, None, found
+        )
+    curves = run(case, params, engine=engine, iou=choices.iou)
+    used = "pycocotools" if engine == "pycocotools" or choices.iou == "boundary" else "hotcoco"
+    return Evaluation(
+        case=case,
+        matching=matching,
+        params=params,
+        iou=choices.iou,
+        engine=used,
+        metrics=summary(curves, params),
+        classes=per_class(curves, names, _counts(case)),
+        curves=curves,
+        found=found,
+    )
+
+
+def _counts(case: Case) -> Any:
+    """(K, 2): objects that are no crowd, and detections, of each category that is compared."""
+    truth, total = case.truth, len(case.truth.category_ids)
+    single = np.isin(truth.image, case.images) & ~truth.crowd
+    objects = np.bincount(truth.category[single], minlength=total)
+    found = np.bincount(case.category, minlength=total)
+    return np.stack([objects, found], 1)[case.categories]
+
+
+def score_records(
+    records: Iterable[Mapping[str, Any]],
+    truth: Path | Mapping[str, Any],
+    *,
+    iou: str = "segm",
+    engine: str = "pycocotools",
+    categories: tuple[str, ...] | None = None,
+) -> Evaluation:
+    """Score predictions in memory: mappings of `image_id`, `category_id`, `score` and either
+    `segmentation` ({"size": [h, w], "counts": bytes or str}) or `bbox` [x, y, w, h].
+
+    `truth` is a COCO json, loaded or not; the ids are its own. `categories`: names of the ground
+    truth that count (None: all of it). The result has `metrics` (the twelve numbers) and `classes`
+    (AP of each category). Raises UsageError.
+    """
+    if isinstance(truth, Path):
+        known = read_truth(truth, iou=iou)
+    else:
+        known = truth_of(dict(truth), "the ground truth", iou=iou)
+    items = [dict(record) for record in records]
+    for item in items:
+        mask = item.get("segmentation")
+        if isinstance(mask, dict) and isinstance(mask.get("counts"), bytes):
+            item["segmentation"] = {**mask, "counts": mask["counts"].decode("ascii", "replace")}
+    if iou not in ("segm", "bbox", "boundary"):
+        raise UsageError(f"iou {iou!r}; expected segm, bbox or boundary")
+    found = results_of(items, "the predictions", iou=iou)
+    return evaluate_loaded(
+        known,
+        found,
+        choices=Choices(iou=iou, categories=categories),
+        params=Params(),
+        engine=engine,
+    )

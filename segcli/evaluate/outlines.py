@@ -1,0 +1,138 @@
+"""Masks as annotation files have them, checked all at once and left as cheap as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli import rle
+from segcli.errors import UsageError
+from segcli.evaluate.columns import name_of
+from segcli.evaluate.masks import Masks, measure
+
+Outline = list[list[float]] | dict[str, Any]
+"""Polygons, or {"size": [h, w], "counts": bytes} with compressed counts that were checked."""
+
+_FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.rle
+
+
+def check_outlines(
+    items: Sequence[Mapping[str, Any]], sizes: NDArray[np.int64], what: str
+) -> list[Outline]:
+    """The segmentation of each object in an image of `sizes` (n, 2) px.
+
+    Raises UsageError naming the object whose mask is missing, damaged or of another size.
+    """
+    found: list[Any] = [item.get("segmentation") for item in items]
+    kinds = set(map(type, found))
+    if kinds - {list, dict}:
+        at = next(i for i, one in enumerate(found) if type(one) not in (list, dict))
+        raise UsageError(
+            f"{name_of(items, at, what)} has no mask: expected a segmentation of polygons or of "
+            "run lengths; compare boxes with --iou bbox"
+        )
+    drawn = [i for i, one in enumerate(found) if type(one) is list]
+    _check_polygons([found[i] for i in drawn], sizes[drawn], [*drawn], items=items, what=what)
+    if len(drawn) < len(found):
+        _check_runs(found, sizes, items=items, what=what)
+    return found
+
+
+def to_rle(outline: Outline, height: int, width: int) -> bytes:
+    """The compressed counts of a checked outline."""
+    if isinstance(outline, dict):
+        counts: bytes = outline["counts"]
+        return counts
+    return rle.from_polygons(outline, height, width)
+
+
+def _check_polygons(
+    drawn: list[Any],
+    sizes: NDArray[np.int64],
+    places: list[int],
+    *,
+    items: Sequence[Mapping[str, Any]],
+    what: str,
+) -> None:
+    """The quick check of all; what it does not like gets the careful one for its words."""
+    if not drawn:
+        return
+    polygons = list(chain.from_iterable(drawn))
+    owner = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
+    suspects = {i for i, one in enumerate(drawn) if not one}
+    wrong_kind = {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
+    if not wrong_kind and not suspects:
+        numbers = list(chain.from_iterable(polygons))
+        if set(map(type, numbers)) <= {int, float}:
+            lengths = np.array([len(polygon) for polygon in polygons])
+            suspects |= set(owner[_unusual(numbers, lengths, sizes[owner])].tolist())
+        else:
+            suspects = set(range(len(drawn)))
+    for i in sorted(suspects | wrong_kind):
+        _careful(drawn[i], sizes[i], name_of(items, places[i], what))
+
+
+def _unusual(
+    numbers: list[float], lengths: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which polygons are too short, odd, not finite, or absurdly far outside."""
+    bad = (lengths < 6) | (lengths % 2 == 1)
+    if bad.any():
+        return np.ones(len(lengths), bool)
+    try:
+        values = np.abs(np.fromiter(numbers, np.float64, len(numbers)))
+    except OverflowError:
+        return np.ones(len(lengths), bool)
+    farthest = np.maximum.reduceat(values, np.cumsum(lengths) - lengths)
+    reach: NDArray[np.bool_] = farthest <= _FARTHEST * sizes.max(1)  # False for NaN
+    return ~reach
+
+
+def _careful(polygons: Any, size: NDArray[np.int64], name: str) -> None:
+    try:
+        if not polygons:
+            raise UsageError("its segmentation is empty; compare boxes with --iou bbox")
+        for polygon in polygons:
+            if type(polygon) is not list or set(map(type, polygon)) - {int, float}:
+                raise UsageError("a polygon must be a list of numbers x0, y0, x1, y1, ...")
+        try:
+            rle.from_polygons(polygons, int(size[0]), int(size[1]))
+        except OverflowError:
+            raise UsageError("a polygon with a number beyond every image") from None
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def _check_runs(
+    found: list[Any], sizes: NDArray[np.int64], *, items: Sequence[Mapping[str, Any]], what: str
+) -> None:
+    """Compressed counts become bytes, plain ones are compressed; in place."""
+    coded = [i for i, one in enumerate(found) if type(one) is dict]
+    texts = []
+    for i in coded:
+        size, counts = found[i].get("size"), found[i].get("counts")
+        tall, wide = sizes[i].tolist()
+        if size != [tall, wide]:
+            raise UsageError(
+                f"{name_of(items, i, what)}: its mask is of size {size}, but its image has "
+                f"{tall} x {wide} px"
+            )
+        if type(counts) is str:
+            texts.append(counts.encode("ascii", "replace"))
+        else:
+            texts.append(_compressed(counts, tall, wide, name_of(items, i, what)))
+        found[i] = {"size": [tall, wide], "counts": texts[-1]}
+    measure(Masks.of(texts), sizes[coded], name=lambda i: name_of(items, coded[i], what))
+
+
+def _compressed(counts: Any, height: int, width: int, name: str) -> bytes:
+    if type(counts) is not list or set(map(type, counts)) - {int}:
+        raise UsageError(f"{name}: its run lengths are neither text nor a list of whole numbers")
+    try:
+        return rle.from_runs(counts, height, width)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
