@@ -1,0 +1,72 @@
+"""Pictures into files: names that cannot leave the folder, and no metadata of the original."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from segcli.errors import OutputError
+from segcli.source import path_from_key
+
+Format = Literal["jpg", "png", "webp"]
+
+_SAVE: dict[str, dict[str, Any]] = {
+    "jpg": {"format": "JPEG", "quality": 90, "subsampling": 0},
+    "png": {"format": "PNG", "compress_level": 4},
+    "webp": {"format": "WEBP", "quality": 85, "method": 3},
+}
+_LONGEST = 200  # bytes of a name: file systems take 255
+
+
+def encode(pixels: NDArray[np.uint8], kind: str) -> bytes:
+    """uint8 (h, w, 3) RGB, or (h, w, 4) RGBA for png and webp, as a file of that kind."""
+    out = io.BytesIO()
+    PilImage.fromarray(pixels).save(out, **_SAVE[kind])
+    return out.getvalue()
+
+
+def save(pixels: NDArray[np.uint8], path: Path, kind: str) -> None:
+    """Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(pixels, kind))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def place(folder: Path, key: str, kind: str) -> Path:
+    """Where the picture of a key goes: its path below `folder`, with the suffix of its kind.
+
+    A suffix that is already right stays alone (a.jpg), another one stays before it (a.png.jpg):
+    two images that differ in it are two pictures. A frame is a file in its video's folder.
+    """
+    path, frame = split_frame(key)
+    names = [_name(part) for part in path.split("/") if part not in ("", ".")] or ["_"]
+    if frame is not None:
+        return folder.joinpath(*names, f"{frame:06d}.{kind}")
+    if not names[-1].lower().endswith((f".{kind}", ".jpeg" if kind == "jpg" else f".{kind}")):
+        names[-1] += f".{kind}"
+    return folder.joinpath(*names)
+
+
+def split_frame(key: str) -> tuple[str, int | None]:
+    """The path and the frame number, None for a still."""
+    _, mark, number = key.rpartition("#frame=")
+    return path_from_key(key), int(number) if mark and number.isdecimal() else None
+
+
+def _name(part: str) -> str:
+    if part == "..":
+        return "__"
+    raw = os.fsencode(part)
+    if len(raw) <= _LONGEST:
+        return part.replace("\0", "_")
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return f"{os.fsdecode(raw[: _LONGEST - 40])}~{digest}{os.path.splitext(part)[1][:12]}"

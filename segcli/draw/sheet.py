@@ -1,0 +1,71 @@
+"""A contact sheet: many pictures small, side by side, each with its name and what is in it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
+
+from segcli.draw.label import fitted, font, printable
+from segcli.draw.picture import Item
+
+CELL = (360, 270)  # (width, height) px of the largest thumbnail
+LIMIT = 400
+"""The most pictures on a sheet; more make a file that nobody can open."""
+
+_GAP, _TEXT = 16, 15  # px
+_PAPER, _INK, _FAINT, _MAT = (250, 250, 250), (28, 28, 30), (105, 105, 110), (232, 232, 235)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture of at most CELL px with the two lines below it."""
+
+    picture: PilImage.Image
+    title: str
+    caption: str
+
+
+def thumbnail(pixels: NDArray[np.uint8], key: str, items: Sequence[Item]) -> Thumbnail:
+    """Of a drawn picture, uint8 (h, w, 3) or (h, w, 4)."""
+    picture = PilImage.fromarray(pixels).convert("RGB")
+    picture.thumbnail(CELL, PilImage.Resampling.BOX, reducing_gap=2)
+    return Thumbnail(picture, printable(key), counted(items))
+
+
+def counted(items: Sequence[Item]) -> str:
+    """As in "3 car · 1 person", the most frequent first; with verdicts "4 right · 1 missed"."""
+    if any(item.verdict for item in items):
+        words = {"true": "right", "false": "wrong", "missed": "missed"}
+        judged = Counter(words[item.verdict] for item in items if item.verdict)
+        return " · ".join(f"{judged[word]} {word}" for word in words.values() if judged[word])
+    counts = Counter(item.category for item in items)
+    return " · ".join(f"{n} {printable(name)}" for name, n in counts.most_common()) or "nothing"
+
+
+def sheet(thumbnails: Sequence[Thumbnail]) -> NDArray[np.uint8]:
+    """uint8 (h, w, 3): about as wide as a screen, rows from the left."""
+    columns = max(1, min(len(thumbnails), round(math.sqrt(len(thumbnails) * 16 / 9)), 8))
+    rows = -(-len(thumbnails) // columns)
+    line = round(_TEXT * 1.4)
+    step = (CELL[0] + _GAP, CELL[1] + 2 * line + 6 + _GAP)
+    page = PilImage.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), _PAPER)
+    canvas = ImageDraw.Draw(page)
+    for number, shown in enumerate(thumbnails):
+        x = _GAP + number % columns * step[0]
+        y = _GAP + number // columns * step[1]
+        canvas.rectangle((x, y, x + CELL[0] - 1, y + CELL[1] - 1), fill=_MAT)
+        left = x + (CELL[0] - shown.picture.width) // 2
+        page.paste(shown.picture, (left, y + (CELL[1] - shown.picture.height) // 2))
+        for text, ink, size, top in (
+            (shown.title, _INK, _TEXT, y + CELL[1] + 6),
+            (shown.caption, _FAINT, _TEXT - 2, y + CELL[1] + 6 + line),
+        ):
+            canvas.text((x, top), fitted(text, CELL[0], size), fill=ink, font=font(size))
+    return np.asarray(page)

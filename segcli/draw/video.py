@@ -1,0 +1,117 @@
+"""Frames out of a video and drawn ones back into one: a door to PyAV.
+
+Frames are numbered from 0 in the order in which they are shown. Times are kept as they are: a
+video of every tenth frame shows each of them at its own moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import ImageError, OutputError, UsageError
+
+_CLOCK = Fraction(1, 90_000)  # s: what video streams count in
+_OPTIONS = {"crf": "20", "preset": "veryfast"}
+
+
+def read_frames(
+    path: Path, wanted: Collection[int]
+) -> Iterator[tuple[int, float | None, NDArray[np.uint8]]]:
+    """(index, time in s, uint8 (h, w, 3) RGB) of the wanted frames, in order, upright.
+
+    Decodes up to the last of them. Raises ImageError when the file is no video or is damaged.
+    """
+    last = max(wanted, default=-1)
+    try:
+        with av.open(str(path)) as file:
+            if not file.streams.video:
+                raise ImageError(f"{path} has no picture, only sound")
+            file.streams.video[0].thread_type = "AUTO"
+            for index, frame in enumerate(file.decode(video=0)):
+                if index in wanted:
+                    pixels = frame.to_ndarray(format="rgb24")
+                    turns = round(frame.rotation / 90) % 4
+                    yield index, frame.time, np.ascontiguousarray(np.rot90(pixels, turns))
+                if index >= last:
+                    return
+    except (av.FFmpegError, OSError) as error:
+        raise ImageError(f"cannot read the video {path}: {error}") from None
+
+
+class Writer:
+    """An H.264 video (MP4) of pictures of one size; use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self._size: tuple[int, int] | None = None
+        self._first: float | None = None
+
+    def __enter__(self) -> Writer:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._stack.enter_context(
+                av.open(str(self._path), "w", options={"movflags": "faststart"})
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write {self._path}: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"--video {self._path}: {error}; name it *.mp4") from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._size is not None and kind is None:
+                self._file.mux(self._stream.encode(None))
+            self._stack.close()
+        except (av.FFmpegError, OSError) as failed:
+            if kind is None:
+                raise OutputError(f"cannot write {self._path}: {failed}") from None
+
+    def add(self, pixels: NDArray[np.uint8], time_s: float, rate: Fraction) -> None:
+        """A picture, uint8 (h, w, 3), shown from `time_s` on; times rise from call to call.
+
+        `rate`: frames per second, about; only the first one counts.
+        """
+        pixels = _even(pixels)
+        if self._size is None:
+            self._begin(pixels.shape[1], pixels.shape[0], rate)
+        if pixels.shape[:2] != self._size:
+            raise UsageError(
+                f"--video: frames of {self._size} and {pixels.shape[:2]} px (h, w) do not make one "
+                f"video; choose one of the videos with --key"
+            )
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.time_base = _CLOCK
+        frame.pts = round(time_s / _CLOCK)
+        try:
+            self._file.mux(self._stream.encode(frame))
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write {self._path}: {error}") from None
+
+    def _begin(self, width: int, height: int, rate: Fraction) -> None:
+        self._stream = self._file.add_stream("libx264", rate=rate, options=_OPTIONS)
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.time_base = _CLOCK
+        self._stream.codec_context.time_base = _CLOCK
+        self._size = (height, width)
+
+
+def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """H.264 with halved colour needs even sides: the last row or column is shown twice."""
+    odd = ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0))
+    return np.pad(pixels, odd, mode="edge")

@@ -1,0 +1,151 @@
+"""SQL over the rows of an output: the one door to DuckDB.
+
+An expression that a user gives is put into a query of ours; what DuckDB says of it comes back as
+a UsageError. Nothing is installed or fetched, and nothing but the parts is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from segcli.errors import OutputError, UsageError
+
+__all__ = ["Rows", "literal"]
+
+_CONFIG = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+class Rows:
+    """The rows of an output as a table named `rows`; close it, or use it as a context manager.
+
+    `rows` has the columns of the parts and `part`, the number of the part. At most `threads`
+    threads and `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Path],
+        *,
+        threads: int | None = None,
+        memory: str | None = None,
+        spill: Path | None = None,
+    ) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = dict(_CONFIG)
+        if threads is not None:
+            config["threads"] = str(threads)
+        if memory is not None:
+            config["memory_limit"] = memory
+        if spill is not None:
+            config["temp_directory"] = str(spill)
+        self._connection = duckdb.connect(config=config)
+        self._files = [literal(_without_globs(path)) for path in parts]
+        files = ", ".join(self._files)
+        with _translated("the parts"):
+            self._connection.execute(
+                f"CREATE VIEW rows AS SELECT *, file_index AS part FROM read_parquet([{files}])"
+            )
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def parts(self) -> int:
+        """How many there are."""
+        return len(self._files)
+
+    def part(self, number: int) -> str:
+        """What to write after FROM for the rows of one part, in their order in the file."""
+        return f"read_parquet([{self._files[number]}])"
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of `rows`, without `part`."""
+        found = self._connection.execute("SELECT * FROM rows LIMIT 0").description or []
+        return [column[0] for column in found if column[0] != "part"]
+
+    def check(self, expression: str, option: str) -> None:
+        """Raise UsageError unless `expression` is one condition over the rows."""
+        try:
+            self._connection.execute(f"SELECT count(*) FROM rows WHERE (\n{expression}\n) LIMIT 0")
+            self._connection.execute(f"SELECT * FROM rows WHERE (\n{expression}\n) LIMIT 0")
+        except duckdb.Error as error:
+            raise UsageError(
+                f"{option} {expression!r} is not a condition over the rows: {_first_line(error)}; "
+                f"write SQL as in \"category = 'car' and score > 0.5\"; the columns are: "
+                f"{', '.join(self.columns)}"
+            ) from None
+
+    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None:
+        """Run a statement for its effect (a temporary table)."""
+        with _translated(sql):
+            self._connection.execute(sql, dict(values or {}))
+
+    def tuples(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of the answer."""
+        with _translated(sql):
+            return self._connection.execute(sql, dict(values or {})).fetchall()
+
+    def dicts(self, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """All rows of the answer, each as name -> value."""
+        with _translated(sql):
+            answer = self._connection.execute(sql, dict(values or {}))
+            names = [column[0] for column in answer.description or []]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def stream(self, sql: str, values: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of the answer, some thousands in memory at a time."""
+        with _translated(sql):
+            cursor = self._connection.cursor()
+            answer = cursor.execute(sql, dict(values or {}))
+            names = [column[0] for column in answer.description or []]
+            while found := answer.fetchmany(4096):
+                for row in found:
+                    yield dict(zip(names, row, strict=True))
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _without_globs(path: Path) -> str:
+    """The path as read_parquet takes it: * ? [ mean themselves."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{str(path)!r} is not valid text, and DuckDB reads no such path; rename the folder"
+        ) from None
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The door: DuckDB's errors that a user can cause, in our words."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise OutputError(f"not enough memory for the query: {_first_line(error)}") from None
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise UsageError(f"the parts cannot be read: {_first_line(error)}") from None
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        raise UsageError(f"a condition does not fit the values: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
