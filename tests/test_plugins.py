@@ -1,0 +1,263 @@
+"""The promises of segcli/plugin.py, asked of every installed family and of the README's."""
+
+import dataclasses
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from segcli.errors import UsageError
+from segcli.plugin import Family, Segmenter, Trainable
+from segcli.registry import families
+from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
+
+README = Path(__file__).resolve().parent.parent / "plugins/README.md"
+CANVAS = 128  # px, smallest canvas on which each level of a pyramid has a cell
+
+
+def readme_family() -> Family:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    scope: dict[str, Family] = {}
+    exec(code, scope)
+    return scope["FAMILY"]
+
+
+FAMILIES = {**families(), "bright": readme_family()}
+every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
+
+
+def toy_info(name: str) -> ModelInfo:
+    """The family's default variant, asked for small canvases."""
+    info = next(iter(FAMILIES[name].variants.values()))
+    return dataclasses.replace(info, resize=Resize(CANVAS, CANVAS))
+
+
+@cache
+def model_of(name: str) -> Segmenter:
+    torch.manual_seed(0)
+    model = FAMILIES[name].build(toy_info(name))
+    model.eval()
+    return model
+
+
+def batch_of(*contents: Size, canvas: Size = (CANVAS, CANVAS), seed: int = 1) -> Batch:
+    """Images of noise with a bright and a red square, each of its content size, on one canvas."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.zeros(len(contents), 3, *canvas, dtype=torch.uint8)
+    for image, (height, width) in zip(pixels, contents, strict=True):
+        image[:, :height, :width] = torch.randint(
+            0, 160, (3, height, width), dtype=torch.uint8, generator=generator
+        )
+        image[:, : height // 2, : width // 2] = 250
+        image[0, height // 2 : height, width // 2 : width] = 250
+        image[1:, height // 2 : height, width // 2 : width] = 10
+    names = tuple(f"{number}.jpg" for number in range(len(contents)))
+    return Batch(names, pixels, contents, tuple((2 * h, 2 * w) for h, w in contents))
+
+
+@torch.no_grad()
+def predict(name: str, batch: Batch, **options) -> list[Instances]:
+    chosen = {"min_score": 0.0, "max_masks": 7, **options}
+    return model_of(name).predict(batch, **chosen)
+
+
+def assert_well_formed(found: Instances, info: ModelInfo) -> None:
+    n = len(found.scores)
+    assert found.scores.dtype == torch.float32
+    assert found.scores.shape == found.labels.shape == (n,)
+    assert found.labels.dtype == torch.int64
+    assert found.fields.dtype == torch.float32
+    assert found.fields.ndim == 3
+    assert len(found.fields) == n
+    assert found.extents.shape == (n, 4)
+    assert found.boxes is None or found.boxes.shape == (n, 4)
+    assert found.mask_scores is None or found.mask_scores.shape == (n,)
+    assert all(0 <= score <= 1 for score in found.scores.tolist())
+    assert all(0 <= label < len(info.categories) for label in found.labels.tolist())
+    assert found.fields.isfinite().all()
+    assert found.extents.isfinite().all()
+
+
+@every_family
+def test_family_describes_its_variants(name) -> None:
+    family = FAMILIES[name]
+    assert family.name == name
+    for variant, info in family.variants.items():
+        assert (info.family, info.variant) == (name, variant)
+        assert len(info.categories) == len(info.category_ids) > 0
+        assert len(set(info.category_ids)) == len(info.category_ids)
+        assert info.stride >= 1
+        assert 0 <= info.default_score <= 1
+    assert set(family.published) <= set(family.variants)
+
+
+@every_family
+def test_every_variant_can_be_built(name) -> None:
+    for info in FAMILIES[name].variants.values():
+        with torch.device("meta"):  # shapes alone: the largest takes no time
+            model = FAMILIES[name].build(info)
+        assert isinstance(model, torch.nn.Module)
+        assert isinstance(model, Segmenter)
+        assert model.info == info
+        assert model.state_dict()
+
+
+@every_family
+@pytest.mark.parametrize(
+    "contents", [((CANVAS, CANVAS),), ((CANVAS, 90), (70, CANVAS), (1, 1))], ids=["one", "three"]
+)
+def test_as_many_answers_as_images(name, contents) -> None:
+    answers = predict(name, batch_of(*contents))
+    assert len(answers) == len(contents)
+    for found in answers:
+        assert_well_formed(found, toy_info(name))
+
+
+@every_family
+def test_an_image_of_zeros_and_the_smallest_canvas(name) -> None:
+    stride = toy_info(name).stride if toy_info(name).stride > 1 else CANVAS
+    for canvas in ((CANVAS, CANVAS), (stride, stride)):
+        batch = batch_of(canvas, canvas=canvas)
+        for pixels in (batch.pixels, torch.zeros_like(batch.pixels)):
+            (found,) = predict(name, dataclasses.replace(batch, pixels=pixels))
+            assert_well_formed(found, toy_info(name))
+
+
+@every_family
+def test_nothing_found_is_an_answer(name) -> None:
+    for options in ({"min_score": 1.1}, {"max_masks": 0}):
+        (found,) = predict(name, batch_of((CANVAS, CANVAS)), **options)
+        assert_well_formed(found, toy_info(name))
+        assert len(found.scores) == 0
+
+
+@every_family
+def test_min_score_and_max_masks_are_kept(name) -> None:
+    batch = batch_of((CANVAS, CANVAS))
+    (everything,) = predict(name, batch, max_masks=50)
+    assert len(everything.scores) > 0, "random weights should find something at a score of 0"
+    (two,) = predict(name, batch, max_masks=2)
+    assert len(two.scores) == min(2, len(everything.scores))
+    assert two.scores.max() == everything.scores.max()
+    middle = everything.scores.median().item()
+    (upper,) = predict(name, batch, max_masks=50, min_score=middle)
+    assert len(upper.scores) > 0
+    assert (upper.scores >= middle).all()
+
+
+@every_family
+def test_categories_are_filtered(name) -> None:
+    batch = batch_of((CANVAS, CANVAS))
+    (everything,) = predict(name, batch, max_masks=50)
+    wanted = everything.labels[everything.scores.argmax()].item()
+    (only,) = predict(name, batch, categories=frozenset({wanted}))
+    assert len(only.scores) > 0
+    assert set(only.labels.tolist()) == {wanted}
+    (none,) = predict(name, batch, categories=frozenset())
+    assert len(none.scores) == 0
+
+
+@every_family
+def test_an_answer_does_not_depend_on_its_batch_mates(name) -> None:
+    batch = batch_of((CANVAS, 90), (70, CANVAS), (CANVAS, CANVAS))
+    together = predict(name, batch)
+    for index, found in enumerate(together):
+        alone = Batch(
+            batch.keys[index : index + 1],
+            batch.pixels[index : index + 1],
+            batch.content_sizes[index : index + 1],
+            batch.image_sizes[index : index + 1],
+        )
+        (single,) = predict(name, alone)
+        assert_close(single, found)
+
+
+@pytest.mark.parametrize("name", sorted(families()))  # the README's leaves that out, and says so
+def test_what_lies_beyond_the_content_does_not_matter(name) -> None:
+    batch = batch_of((90, 70))
+    noisy = batch.pixels.clone()
+    noisy[:, :, 90:] = 200
+    noisy[:, :, :, 70:] = 200
+    (found,) = predict(name, batch)
+    (other,) = predict(name, dataclasses.replace(batch, pixels=noisy))
+    assert_close(found, other)
+
+
+def assert_close(one: Instances, other: Instances) -> None:
+    """Equal but for rounding; instances of nearly equal score may change places."""
+    assert len(one.scores) == len(other.scores)
+    torch.testing.assert_close(one.scores, other.scores, atol=1e-4, rtol=0)
+    for label, score, field in zip(one.labels, one.scores, one.fields, strict=True):
+        same = (other.labels == label) & ((other.scores - score).abs() < 1e-4)
+        assert any((field - mate).abs().max() < 1e-3 for mate in other.fields[same])
+
+
+def targets_of(count: int) -> Targets:
+    """`count` squares of the first category, and no crowd."""
+    masks = torch.zeros(count, CANVAS, CANVAS, dtype=torch.bool)
+    boxes = torch.zeros(count, 4)
+    for index in range(count):
+        low, high = 8 + 16 * index, 56 + 16 * index
+        masks[index, low:high, low:high] = True
+        boxes[index] = torch.tensor([low, low, high, high], dtype=torch.float32)
+    return Targets(
+        labels=torch.zeros(count, dtype=torch.int64),
+        boxes=boxes,
+        masks=masks,
+        crowd=torch.zeros(count, dtype=torch.bool),
+    )
+
+
+def trainable(name: str) -> Trainable:
+    torch.manual_seed(0)
+    model = FAMILIES[name].build(toy_info(name))
+    if not isinstance(model, Trainable):
+        pytest.skip(f"{name} does not learn")
+    model.train()
+    return model
+
+
+@every_family
+def test_losses_are_finite_and_reach_every_parameter(name) -> None:
+    model = trainable(name)
+    batch = batch_of((CANVAS, CANVAS), (CANVAS, 100))
+    losses = model.losses(batch, [targets_of(2), targets_of(1)])
+    assert losses
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    learned = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    assert [key for key, parameter in learned.items() if parameter.grad is None] == []
+    assert all(parameter.grad.isfinite().all() for parameter in learned.values())
+
+
+@every_family
+def test_losses_without_targets_have_the_same_names(name) -> None:
+    model = trainable(name)
+    batch = batch_of((CANVAS, CANVAS), (CANVAS, 100))
+    names = model.losses(batch, [targets_of(2), targets_of(1)]).keys()
+    empty = model.losses(batch, [targets_of(0), targets_of(0)])
+    assert empty.keys() == names
+    assert all(loss.isfinite() for loss in empty.values())
+    sum(empty.values()).backward()
+
+
+@every_family
+def test_state_dict_makes_an_equal_model(name) -> None:
+    torch.manual_seed(5)
+    other = FAMILIES[name].build(toy_info(name))
+    other.load_state_dict(model_of(name).state_dict())
+    other.eval()
+    batch = batch_of((CANVAS, CANVAS))
+    with torch.no_grad():
+        (found,) = other.predict(batch, min_score=0.0, max_masks=7)
+    assert_close(found, predict(name, batch)[0])
+
+
+@pytest.mark.parametrize("name", sorted(families()))
+def test_convert_refuses_another_models_checkpoint(name) -> None:
+    family = FAMILIES[name]
+    for state in ({}, {"no.such.weight": torch.zeros(1)}):
+        with pytest.raises(UsageError, match=r"no\.such\.weight|missing|expected"):
+            family.convert(state, next(iter(family.variants.values())))
