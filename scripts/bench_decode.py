@@ -21,7 +21,7 @@ from segcli.batch import content_size, fit
 from segcli.decoder import decode, flavour, jpeg
 from segcli.types import Image, ModelInfo, Resize
 
-ROUNDS = 7
+ROUNDS = 5
 INFO = ModelInfo("bench", "bench", ("person",), (1,), Resize(640, 1138), stride=32)
 SIZES = {"1080p": (1920, 1080), "12mp": (4000, 3000)}
 SAVED = {"420": {"subsampling": 2}, "444": {"subsampling": 0}, "progressive": {"progressive": True}}

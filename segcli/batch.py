@@ -59,11 +59,12 @@ def _resize(pixels: NDArray[np.uint8], size: Size, *, antialias: bool) -> NDArra
     from torch.nn.functional import interpolate
 
     with torch.inference_mode():
-        planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, 3, h, w), channels last
+        # (1, 3, h, w). Permuted in this order torch sees channels-last memory and answers in it.
+        planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
         resized = interpolate(
             planes, size=size, mode="bilinear", align_corners=False, antialias=antialias
         )
-        rows: NDArray[np.uint8] = resized[0].permute(1, 2, 0).contiguous().numpy()
+        rows: NDArray[np.uint8] = resized.permute(0, 2, 3, 1)[0].contiguous().numpy()
     return rows
 
 
