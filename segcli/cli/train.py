@@ -1,0 +1,126 @@
+"""`segcli train`: a model of your own from images with COCO annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segcli.errors import UsageError
+
+Images = Annotated[list[Path], typer.Option(help="Folder of images; repeat with --ann for more.")]
+Ann = Annotated[list[Path], typer.Option(help="COCO json of the --images of the same place.")]
+Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
+Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the model.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Begin with these: segcli's or a published checkpoint.")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="all|NAME,NAME",
+        help="Categories that the --ann of the same place annotates at all; the others are then "
+        "neither object nor background there. Default: all.",
+    ),
+]
+Categories = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME", help="Learn these; default: all in --ann.")
+]
+Size = Annotated[
+    str, typer.Option(metavar="N|LOW-HIGH", help="Short side of the training canvas, px.")
+]
+TestSize = Annotated[
+    str | None, typer.Option(metavar="SHORT-LONG", help="Size at prediction, px; default: variant.")
+]
+
+
+def train(
+    images: Images,
+    ann: Ann,
+    out: Out,
+    model: Model = None,
+    weights: Weights = None,
+    val_images: Annotated[Path | None, typer.Option(help="Images for the AP at the end.")] = None,
+    val_ann: Annotated[Path | None, typer.Option(help="COCO json of --val-images.")] = None,
+    only_categories: Only = None,
+    categories: Categories = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 12,
+    batch_size: Annotated[int, typer.Option(min=1)] = 4,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
+    optimizer: Annotated[Literal["adamw", "sgd"], typer.Option()] = "adamw",
+    schedule: Annotated[Literal["cosine", "step"], typer.Option()] = "cosine",
+    warmup: Annotated[int, typer.Option(min=1, help="Steps of rising learning rate.")] = 200,
+    image_size: Size = "288-416",
+    test_size: TestSize = None,
+    augment: Annotated[bool, typer.Option(help="Flip, scale, colour, copy-paste.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the convolutions.")
+    ] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Threads that make samples.")] = 2,
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch.")] = False,
+) -> None:
+    """Train a model on images with COCO annotations; --resume goes on after the last whole epoch.
+
+    OUT gets last.pt (after every epoch), log.jsonl and, at the end, model.safetensors, which
+    `segcli predict --weights` takes.
+    """
+    from segcli.cli.training import Plan, run
+    from segcli.train.augment import Augmentation
+    from segcli.train.loop import Recipe
+
+    if (val_images is None) != (val_ann is None):
+        raise UsageError("--val-images and --val-ann go together; give both or neither")
+    plan = Plan(
+        pairs=_pairs(images, ann, only_categories or []),
+        out=out,
+        model=model,
+        weights=weights,
+        categories=categories,
+        test_size=None if test_size is None else _range(test_size, "--test-size"),
+        validation=None if val_images is None or val_ann is None else (val_images, val_ann),
+        device=device,
+        precision=precision,
+        resume=resume,
+    )
+    recipe = Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        rate=lr,
+        optimizer=optimizer,
+        schedule=schedule,
+        warmup=warmup,
+        short=_range(image_size, "--image-size"),
+        seed=seed,
+        workers=workers,
+        augmentation=Augmentation() if augment else Augmentation.none(),
+    )
+    run(plan, recipe)
+
+
+def _pairs(
+    images: list[Path], ann: list[Path], only: list[str]
+) -> tuple[tuple[Path, Path, frozenset[str] | None], ...]:
+    """--images, --ann and --only-categories of the same place belong together."""
+    if len(images) != len(ann):
+        raise UsageError(f"{len(images)} --images and {len(ann)} --ann; each needs its partner")
+    if only and len(only) != len(ann):
+        raise UsageError(
+            f"{len(only)} --only-categories for {len(ann)} data sets; give one for each, "
+            "'all' where everything is annotated"
+        )
+    known = [None if text == "all" else frozenset(text.split(",")) for text in only]
+    return tuple(zip(images, ann, known or [None] * len(ann), strict=True))
+
+
+def _range(text: str, option: str) -> tuple[int, int]:
+    """ "288-416" -> (288, 416); "320" -> (320, 320)."""
+    low, _, high = text.partition("-")
+    if not low.isdecimal() or (high and not high.isdecimal()):
+        raise UsageError(f"{option} {text}: expected px as N or LOW-HIGH, such as 288-416")
+    numbers = int(low), int(high or low)
+    if not 0 < numbers[0] <= numbers[1]:
+        raise UsageError(f"{option} {text}: expected 0 < LOW <= HIGH")
+    return numbers

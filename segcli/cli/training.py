@@ -1,0 +1,163 @@
+"""What `segcli train` does with its options: data, model, loop, then the AP and the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from segcli.device import resolve_device, resolve_precision
+from segcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from segcli.train.begin import Beginning
+    from segcli.train.data import Annotated
+    from segcli.train.loop import Recipe, State
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The options of a training that are not part of its recipe."""
+
+    pairs: tuple[tuple[Path, Path, frozenset[str] | None], ...]
+    out: Path
+    model: str | None
+    weights: Path | None
+    categories: str | None
+    test_size: tuple[int, int] | None
+    validation: tuple[Path, Path] | None
+    device: str
+    precision: str
+    resume: bool
+
+
+def run(plan: Plan, recipe: Recipe) -> None:
+    """Train, save the averaged weights, and print the AP where there is validation data."""
+    from segcli.train.begin import calibrate
+
+    device = resolve_device(plan.device)
+    recipe = replace(recipe, precision=resolve_precision(plan.precision, device))
+    beginning, rows = _prepare(plan, recipe.seed)
+    info = beginning.model.info
+    typer.echo(
+        f"{info.family}/{info.variant}: {len(info.categories)} categories, {len(rows)} images, "
+        f"{len(beginning.learned)} tensors from initial weights, on {device} in {recipe.precision}"
+    )
+    if not plan.resume:
+        calibrate(beginning, rows, seed=recipe.seed)
+    state = _train(plan, recipe, beginning, rows, device)
+    _finish(plan, recipe, state, beginning, device)
+
+
+def _prepare(plan: Plan, seed: int) -> tuple[Beginning, list[Annotated]]:
+    from segcli.registry import find
+    from segcli.train.begin import begin, describe
+    from segcli.train.data import DataSet, categories_of, read_dataset
+
+    names, ids = categories_of(ann for _, ann, _ in plan.pairs)
+    if plan.categories is not None:
+        wanted = [name.strip() for name in plan.categories.split(",")]
+        missing = sorted(set(wanted) - set(names))
+        if missing:
+            raise UsageError(
+                f"no annotations of {', '.join(missing)}; the files have {', '.join(names)}"
+            )
+        ids = tuple(ids[names.index(name)] for name in wanted)
+        names = tuple(wanted)
+    resize = find(plan.model)[1].resize
+    info = describe(plan.model, names, ids, plan.test_size or (resize.short, resize.long))
+    rows = [
+        row
+        for images, ann, only in plan.pairs
+        for row in read_dataset(DataSet(images, ann, only), names)
+    ]
+    if not rows:
+        raise UsageError("the annotations name no image")
+    return begin(info, plan.weights, seed=seed), rows
+
+
+def _train(
+    plan: Plan,
+    recipe: Recipe,
+    beginning: Beginning,
+    rows: list[Annotated],
+    device: torch.device,
+) -> State:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from torch import nn
+
+    from segcli.train.loop import Progress as Step
+    from segcli.train.loop import train
+
+    columns = TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn()
+    told = TextColumn("{task.fields[losses]}")
+    with Progress(*columns, TimeRemainingColumn(), told) as bar:
+        task = bar.add_task("", total=None, epoch=0, losses="")
+
+        def report(step: Step) -> None:
+            losses = " ".join(f"{k} {v:.3f}" for k, v in step.losses.items())
+            bar.update(
+                task, total=step.steps, completed=step.step, epoch=step.epoch + 1, losses=losses
+            )
+            if not bar.console.is_terminal:
+                typer.echo(f"epoch {step.epoch + 1} step {step.step}/{step.steps} {losses}")
+
+        model = beginning.model
+        assert isinstance(model, nn.Module), "what a family builds is a module"
+        return train(
+            model,
+            rows,
+            plan.out,
+            recipe,
+            device=device,
+            learned=beginning.learned,
+            resume=plan.resume,
+            report=report,
+        )
+
+
+def _finish(
+    plan: Plan, recipe: Recipe, state: State, beginning: Beginning, device: torch.device
+) -> None:
+    """The averaged weights become the model; its AP is told where there is validation data."""
+    from segcli import checkpoint
+
+    model = beginning.model
+    model.load_state_dict(state.average.state)
+    path = plan.out / "model.safetensors"
+    notes = {"epochs": str(state.epoch), "seed": str(recipe.seed)}
+    checkpoint.save(path, state.average.state, model.info, notes=notes, half=True)
+    typer.echo(f"{path}: use it with segcli predict --weights {path}")
+    if plan.validation is not None:
+        _validate(plan.validation, recipe, beginning, device)
+
+
+def _validate(
+    validation: tuple[Path, Path], recipe: Recipe, beginning: Beginning, device: torch.device
+) -> None:
+    from segcli.evaluate import read_truth, score_records
+    from segcli.train.results import coco_results
+
+    images, ann = validation
+    model = beginning.model
+    known = set(read_truth(ann).category_names)
+    common = tuple(name for name in model.info.categories if name in known)
+    if not common:
+        raise UsageError(f"{ann} has none of the categories {', '.join(model.info.categories)}")
+    ids = {model.info.category_ids[model.info.categories.index(name)] for name in common}
+    found = coco_results(model, images, ann, device=device, precision=recipe.precision)
+    compared = (result for result in found if result["category_id"] in ids)
+    scored = score_records(compared, ann, categories=common)
+    typer.echo("mask " + "  ".join(f"{k} {v:.3f}" for k, v in scored.metrics.items()))
+    for entry in scored.classes:
+        typer.echo(f"  {entry.name}: AP {entry.ap:.3f}")

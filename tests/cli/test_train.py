@@ -1,0 +1,76 @@
+"""`segcli train` from annotations to a model that predict takes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from segcli.cli import app
+from segcli.errors import UsageError
+
+
+def segcli(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "segcli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> tuple[Path, Path]:
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.full((64, 64, 3), 100, dtype=np.uint8)
+    pixels[16:48, 16:48] = (250, 30, 30)
+    Image.fromarray(pixels).save(images / "a.png")
+    square = {"segmentation": [[16, 16, 48, 16, 48, 48, 16, 48]], "bbox": [16, 16, 32, 32]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 64, "width": 64}],
+        "annotations": [
+            square | {"id": 1, "image_id": 1, "category_id": 5, "area": 1024, "iscrowd": 0}
+        ],
+        "categories": [{"id": 5, "name": "square"}, {"id": 6, "name": "round"}],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(content))
+    return images, tmp_path / "ann.json"
+
+
+def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
+    images, ann = dataset
+    run = tmp_path / "run"
+    words = ["--images", images, "--ann", ann, "--categories", "square", "--image-size", "64"]
+    words += ["--val-images", images, "--val-ann", ann, "--precision", "float32", "--out", run]
+    done = segcli("train", *words, "--test-size", "64-64", "--epochs", 2, "--warmup", 1)
+    assert done.returncode == 0, done.stderr
+    assert "square: AP" in done.stdout
+    assert (run / "log.jsonl").is_file()
+
+    out = tmp_path / "masks.parquet"
+    weights = run / "model.safetensors"
+    done = segcli("predict", images, "--out", out, "--weights", weights, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert list(out.glob("part-*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--categories", "cat"], "no annotations of cat; the files have square, round"),
+        (["--image-size", "big"], "expected px as N or LOW-HIGH"),
+        (["--model", "maskrcn"], "did you mean maskrcnn"),
+        (["--ann", "other.json"], "1 --images and 2 --ann"),
+        (["--only-categories", "all", "--only-categories", "all"], "2 --only-categories for 1"),
+        (["--weights", "nothing.pth"], "nothing.pth"),
+        (["--val-images", "x"], "go together"),
+        (["--resume"], "leave out --resume"),
+    ],
+)
+def test_wrong_options_are_explained(dataset, tmp_path, words, reason) -> None:
+    images, ann = dataset
+    given = ["train", "--images", str(images), "--ann", str(ann), "--out", str(tmp_path / "run")]
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        CliRunner().invoke(app, [*given, *words], catch_exceptions=False)
