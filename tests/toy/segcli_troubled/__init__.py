@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from segcli_toy import TINY, convert
+
 from segcli.plugin import Family, Segmenter
 from segcli.types import ModelInfo
-from segcli_toy import TINY, convert
 
 VARIANTS = {
     name: replace(TINY, family="troubled", variant=name)

@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import torch
+from segcli_toy.model import Toy
 
 from segcli.types import Batch, Instances
-from segcli_toy.model import Toy
 
 
 class Troubled(Toy):

@@ -1,0 +1,58 @@
+"""Real `segcli` processes that start at once, forked from a server that has torch loaded."""
+
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+TOY = Path(__file__).resolve().parent
+
+
+def start(*words: str | Path, log: Path, file_limit: int | None = None) -> BaseProcess:
+    """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "segcli.run.engine", "segcli.run.predict"])
+    command = [str(word) for word in words]
+    process = context.Process(target=_segcli, args=(command, str(log), file_limit))
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess, seconds: float = 60) -> int | None:
+    """Its exit code; negative for a signal."""
+    process.join(seconds)
+    assert process.exitcode is not None, "still running"
+    return process.exitcode
+
+
+def wait_for(log: Path, event: str, seconds: float = 60) -> None:
+    """Until a process with --log-format json has told of `event`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if log.exists() and any(line["event"] == event for line in events(log)):
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"no {event!r} in {log.read_text() if log.exists() else 'no log'}")
+
+
+def events(log: Path) -> list[dict]:
+    """The whole JSON lines of a log."""
+    lines = [line for line in log.read_text().split("\n")[:-1] if line.startswith("{")]
+    return [json.loads(line) for line in lines]
+
+
+def _segcli(command: list[str], log: str, file_limit: int | None) -> None:
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.path.insert(0, str(TOY))
+    sys.argv = ["segcli", *command]
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    from segcli.cli import main
+
+    main()
