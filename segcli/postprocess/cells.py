@@ -20,13 +20,13 @@ class Cells:
     A field has `columns` columns of cells (from knot -1) and `rows` rows (from knot -2: the first
     and the last row are not the field's, they only begin and end the image).
     `column` (K,) i64: field * columns + column; `row` (K,) i64.
-    `corners`: what upper left, upper right, lower left, lower right, each (K,) float64, exceed
-    the threshold by.
+    `corners` (4, K) float64: what the upper left, upper right, lower left and lower right knot
+    exceed the threshold by.
     """
 
     column: Tensor
     row: Tensor
-    corners: tuple[Tensor, Tensor, Tensor, Tensor]
+    corners: Tensor
     columns: int
     rows: int
 
@@ -35,28 +35,33 @@ def outline(fields: Tensor, rule: Rule) -> Cells:
     """The mixed cells of `fields` f32 (n, h, w)."""
     _, h, w = fields.shape
     columns, rows = w + 1, h + 3
-    inside = _inside(fields, rule)
-    some = inside[:, :-1] | inside[:, 1:]
-    every = inside[:, :-1] & inside[:, 1:]
-    mixed = (some[:, :, :-1] | some[:, :, 1:]) ^ (every[:, :, :-1] & every[:, :, 1:])
-    flat = where(mixed.view(-1))
-    by_row = flat // columns  # field * rows + row
-    field = by_row // rows
-    order = (field * columns + flat - by_row * columns) * rows + by_row - field * rows
-    order = sort(order)
-    column = order // rows
-    row = order - column * rows
+    field, row, column = _mixed(_inside(fields, rule))
+    by_column = sort((field * columns + column) * rows + row)
+    column = by_column // rows
+    row = by_column - column * rows
     field = column // columns
-    flat_fields = fields.reshape(-1)
-    left = column - field * columns - 1  # knot
-    top = row - 2
-    corners = (
-        _excess(flat_fields, rule, (field, top, left), (h, w)),
-        _excess(flat_fields, rule, (field, top, left + 1), (h, w)),
-        _excess(flat_fields, rule, (field, top + 1, left), (h, w)),
-        _excess(flat_fields, rule, (field, top + 1, left + 1), (h, w)),
-    )
+    left, top = column - field * columns - 1, row - 2  # knots
+    lines = torch.stack((top, top, top + 1, top + 1))
+    corners = _excess(fields, rule, field, lines, torch.stack((left, left + 1, left, left + 1)))
     return Cells(column, row, corners, columns, rows)
+
+
+def _mixed(inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(field, row, column), each (K,) i64, of the cells whose knots (n, h, w) differ."""
+    _, h, w = inside.shape
+    # The knots as one long line: w further on is the one below. Cells that begin in the last
+    # column or row are none.
+    line = inside.view(-1)
+    mixed = line[:-1] ^ line[1:]
+    mixed = mixed[:-w] | mixed[w:]
+    mixed |= line[: -w - 1] ^ line[w:-1]
+    found = where(mixed)
+    above = found // w
+    column = found - above * w
+    field = above // h
+    row = above - field * h
+    real = where((column < w - 1) & (row < h - 1))
+    return pick(field, real), pick(row, real), pick(column, real)
 
 
 def _inside(fields: Tensor, rule: Rule) -> Tensor:
@@ -67,8 +72,12 @@ def _inside(fields: Tensor, rule: Rule) -> Tensor:
     n, h, w = fields.shape
     around = rule.outside_holds
     inside = torch.full((n, h + 4, w + 2), around, dtype=torch.bool, device=fields.device)
-    compare = torch.gt if rule.strict else torch.ge
-    compare(fields, rule.threshold, out=inside[:, 2:-2, 1:-1])
+    grid = inside[:, 2:-2, 1:-1]
+    if fields.device.type == "cpu":  # eight times as fast as torch's
+        compare = np.greater if rule.strict else np.greater_equal
+        compare(fields.numpy(), np.float32(rule.threshold), out=grid.numpy())
+    else:
+        (torch.gt if rule.strict else torch.ge)(fields, rule.threshold, out=grid)
     if rule.outside is None:
         inside[:, 2:-2, 0] = inside[:, 2:-2, 1]
         inside[:, 2:-2, -1] = inside[:, 2:-2, -2]
@@ -79,20 +88,15 @@ def _inside(fields: Tensor, rule: Rule) -> Tensor:
     return inside
 
 
-def _excess(
-    flat_fields: Tensor, rule: Rule, knots: tuple[Tensor, Tensor, Tensor], size: tuple[int, int]
-) -> Tensor:
-    """What the values at (field, row, column) knots exceed the threshold by, float64 (K,).
+def _excess(fields: Tensor, rule: Rule, field: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """What the values at knots (4, K) of `field` (K,) exceed the threshold by, float64 (4, K).
 
     Not a number counts as far outside, and infinite as very large.
     """
-    field, row, column = knots
-    h, w = size
+    _, h, w = fields.shape
     i, j = row.clamp(0, h - 1), column.clamp(0, w - 1)
-    found = torch.nan_to_num(
-        flat_fields[(field * h + i) * w + j], nan=torch.finfo(torch.float32).min
-    )
-    values = found.double() - rule.threshold
+    found = pick(fields.reshape(-1), ((field * h + i) * w + j).view(-1)).view(row.shape)
+    values = torch.nan_to_num(found, nan=_FAR_OUTSIDE).double() - rule.threshold
     if rule.outside is not None:
         values = torch.where((row == i) & (column == j), values, rule.outside - rule.threshold)
     if rule.reaches:
@@ -105,6 +109,11 @@ def where(flags: Tensor) -> Tensor:
     if flags.device.type == "cpu":
         return torch.from_numpy(np.flatnonzero(flags.numpy()))
     return torch.nonzero(flags).view(-1)
+
+
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """values[index], in a sixth of the time."""
+    return values.index_select(0, index)
 
 
 def sort(values: Tensor) -> Tensor:

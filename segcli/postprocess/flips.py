@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segcli.postprocess.cells import Cells, outline, where
+from segcli.postprocess.cells import Cells, outline, pick, where
 from segcli.postprocess.grid import Axis, Rule, Size, axis
 
 _CLOSE = 1e-6
@@ -63,7 +63,8 @@ def cancel(positions: Tensor) -> Tensor:
     starts = where(fresh)
     if len(starts) == len(positions) + 1:
         return positions
-    return positions[starts[:-1][(starts[1:] - starts[:-1]) % 2 == 1]]
+    odd = (starts[1:] - starts[:-1]) & 1 == 1
+    return pick(positions, pick(starts, where(odd)))
 
 
 def _flips(fields: Tensor, extents: Tensor, size: Size, rule: Rule, most: int) -> Tensor:
@@ -121,17 +122,17 @@ def _columns(cells: Cells, across: Axis, size: Size, rule: Rule) -> _Columns:
     starts = torch.searchsorted(cells.column, ids)
     counts = starts[1:] - starts[:-1]
     used = where((counts > 0) & (pixels > 0))
-    pixels = pixels[used]
+    pixels = pick(pixels, used)
     owner = torch.repeat_interleave(used, pixels)
     mask = owner // cells.columns
     knot = owner - mask * cells.columns - 1
-    begins = first_pixel[:, :-1].reshape(-1)[used] - torch.cumsum(pixels, 0) + pixels
+    begins = pick(first_pixel[:, :-1].reshape(-1), used) - torch.cumsum(pixels, 0) + pixels
     x = torch.arange(len(owner), device=owner.device) + torch.repeat_interleave(begins, pixels)
-    place = across.place.view(-1)[mask * width + x]
+    place = pick(across.place.view(-1), mask * width + x)
     base = mask * (height * width + 1) + x * height
-    count = counts[owner]
+    count = pick(counts, owner)
     weight = (place - knot).clamp(0, 1)
-    return _Columns(weight, base, starts[owner], count, torch.cumsum(count, 0))
+    return _Columns(weight, base, pick(starts, owner), count, torch.cumsum(count, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +161,10 @@ def _heights(cells: Cells, down: Axis, height: int) -> _Heights:
     last = torch.cat((top, down.first[:, 1:], bottom), 1).view(-1)
     index = mask * cells.rows + cells.row
     knot = (cells.row - 2).double()
-    pitch = down.pitch[mask]
-    at = (knot + 0.5) * pitch + (down.low[mask] - 0.5)
-    close = down.reach[mask] * 1e-13 + _CLOSE
-    return _Heights(first[index], last[index], mask, knot, at, pitch, close)
+    pitch = pick(down.pitch, mask)
+    at = (knot + 0.5) * pitch + (pick(down.low, mask) - 0.5)
+    close = pick(down.reach, mask) * 1e-13 + _CLOSE
+    return _Heights(pick(first, index), pick(last, index), mask, knot, at, pitch, close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,22 +182,25 @@ def _meet(columns: _Columns, cells: Cells, rule: Rule) -> _Met:
     """The cells that the columns enter and leave in different states."""
     column = torch.repeat_interleave(columns.count)
     shift = columns.first - columns.ends + columns.count
-    cell = torch.arange(len(column), device=column.device) + shift[column]
-    right = columns.weight[column]
+    cell = torch.arange(len(column), device=column.device) + pick(shift, column)
+    right = pick(columns.weight, column)
     left = 1 - right
-    upper_left, upper_right, lower_left, lower_right = (corner[cell] for corner in cells.corners)
+    upper_left, upper_right, lower_left, lower_right = (
+        pick(corner, cell) for corner in cells.corners
+    )
     upper = upper_left * left + upper_right * right
     lower = lower_left * left + lower_right * right
     changes = where(rule.holds(upper) != rule.holds(lower))
-    return _Met(columns.base[column[changes]], cell[changes], upper[changes], lower[changes])
+    base = pick(columns.base, pick(column, changes))
+    return _Met(base, pick(cell, changes), pick(upper, changes), pick(lower, changes))
 
 
 def _rows(met: _Met, heights: _Heights, down: Axis, rule: Rule) -> Tensor:
     """The first row of pixels, i64 (M,), that is in the state of the crossing's lower end."""
-    first, last = heights.first[met.cell], heights.last[met.cell]
+    first, last = pick(heights.first, met.cell), pick(heights.last, met.cell)
     share = met.upper / (met.upper - met.lower)
-    y = heights.at[met.cell] + share * heights.pitch[met.cell]
-    unsure = (y - y.round()).abs() <= heights.close[met.cell]
+    y = pick(heights.at, met.cell) + share * pick(heights.pitch, met.cell)
+    unsure = (y - y.round()).abs() <= pick(heights.close, met.cell)
     unsure &= first < last
     rows = torch.minimum(torch.maximum(y.ceil(), first.double()), last.double()).long()
     which = where(unsure)

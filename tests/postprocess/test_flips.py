@@ -110,13 +110,13 @@ rules = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(cases(), rules)
 def test_any_masks_in_any_frame(case, rule):
     same(*case, **rule)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases(), rules, st.integers(1, 40), st.integers(1, 9))
 def test_the_same_in_small_pieces(case, rule, cells, crossings):
     whole = found(*case, **rule)
@@ -126,7 +126,7 @@ def test_the_same_in_small_pieces(case, rule, cells, crossings):
         assert found(*case, **rule) == whole
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases(), rules)
 def test_the_same_without_the_others(case, rule):
     fields, extents, size = case
