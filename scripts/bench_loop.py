@@ -1,0 +1,178 @@
+"""End to end against a plain torchvision loop: decode, model, paste, encode, write; same weights.
+
+The loop is what one writes on an afternoon: an image at a time through eager float32, torchvision's
+paste, pycocotools' encoding of full-size masks, one JSON file. segcli is timed as `predict` runs
+it, commit of the part included, in float32 and in the precision that it chooses by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools import mask as coco
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from segcli import checkpoint, registry
+from segcli.run import PredictOptions, predict
+from segcli.shard import read_masks
+
+PHOTOGRAPHS = 12
+
+
+def main() -> dict[str, Any]:
+    """Seconds of each way and their ratio, for the shipped model and for r50-fpn."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        room = Path(name)
+        images = photographs(room / "images")
+        figures |= prefixed("shipped", shipped(room, images))
+        figures |= prefixed("r50-fpn", resnet(room, images))
+    return figures
+
+
+def prefixed(name: str, figures: dict[str, Any]) -> dict[str, Any]:
+    return {f"{name} {key}": value for key, value in figures.items()}
+
+
+def photographs(folder: Path) -> list[Path]:
+    """The sample photographs as JPEGs of 1920 x 1080 px, mirrored and cropped to make twelve."""
+    from samples import main as copy_samples
+
+    copy_samples(folder / "originals")
+    originals = sorted(p for p in (folder / "originals").iterdir())
+    paths = []
+    for index in range(PHOTOGRAPHS):
+        image = Image.open(originals[index % len(originals)]).convert("RGB")
+        if index >= len(originals):
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        paths.append(folder / f"{index:02}.jpg")
+        image.resize((1920, 1080)).save(paths[-1], quality=90)
+    for path in originals:
+        path.unlink()
+    (folder / "originals").rmdir()
+    return paths
+
+
+def shipped(room: Path, images: list[Path]) -> dict[str, Any]:
+    """The model of the package, its network called by the loop."""
+    loaded = registry.load_model(None, None)
+    model, resize = loaded.model, loaded.info.resize
+
+    def network(pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
+        from segcli.batch import collate, fit
+        from segcli.types import Image as Decoded
+
+        batch = collate([fit(Decoded("", pixels, pixels.shape[:2]), loaded.info)], loaded.info)
+        found = model.predict(batch, min_score=0.05, max_masks=100)[0]
+        scale = torch.tensor([1920 / batch.content_sizes[0][1], 1080 / batch.content_sizes[0][0]])
+        boxes = found.boxes * scale.repeat(2)
+        masks = paste_masks_in_image(found.fields[:, None], boxes, pixels.shape[:2])
+        return boxes, found.scores, found.labels, masks
+
+    figures = compare(room / "a", images, network, model=None, weights=None)
+    return {"short side px": resize.short, **figures}
+
+
+def resnet(room: Path, images: list[Path]) -> dict[str, Any]:
+    """torchvision's own Mask R-CNN R50-FPN at 800 x 1333 px, random weights that find much."""
+    from torchvision.models.detection.mask_rcnn import MaskRCNN
+
+    from segcli_maskrcnn.backbone import resnet50_fpn
+
+    family, info = registry.find("maskrcnn/r50-fpn")
+    theirs = MaskRCNN(resnet50_fpn(), num_classes=91).eval()
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if name.endswith("conv3.weight"):
+                parameter.mul_(0.2)  # or the features of a random network explode
+            elif name.endswith("cls_score.weight"):
+                parameter.normal_(std=1.0)
+    weights = room / "r50.safetensors"
+    checkpoint.save(weights, family.convert(theirs.state_dict(), info), info)
+
+    def network(pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
+        tensor = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+        found = theirs([tensor])[0]
+        return found["boxes"], found["scores"], found["labels"], found["masks"]
+
+    return compare(room / "b", images[:4], network, model="maskrcnn/r50-fpn", weights=str(weights))
+
+
+def compare(
+    room: Path,
+    images: list[Path],
+    network: Callable[[np.ndarray], tuple[torch.Tensor, ...]],
+    *,
+    model: str | None,
+    weights: str | None,
+) -> dict[str, Any]:
+    """The loop, then segcli in both precisions, on the same images; models are loaded before."""
+    room.mkdir()
+    network(np.asarray(Image.open(images[0])))  # warm
+    start = time.perf_counter()
+    masks = plain_loop(images, network, room / "results.json")
+    loop_s = time.perf_counter() - start
+    figures: dict[str, Any] = {"images": len(images), "loop s": loop_s, "loop masks": masks}
+    for precision in ("float32", "auto"):
+        out = room / f"{precision}.parquet"
+        options = PredictOptions(
+            source=str(images_list(room, images)),
+            out=out,
+            model=model,
+            weights=weights,
+            precision=precision,
+            device="cpu",
+        )
+        summary = predict(options, report=lambda event: None)
+        rows = sum(batch.num_rows for batch in read_masks(out, columns=["score"]))
+        figures |= {
+            f"{precision} s": summary.seconds,
+            f"{precision} masks": rows,
+            f"loop / {precision}": loop_s / summary.seconds,
+        }
+    return figures
+
+
+def images_list(room: Path, images: list[Path]) -> Path:
+    path = room / "images.txt"
+    path.write_text("".join(f"{image}\n" for image in images))
+    return path
+
+
+@torch.inference_mode()
+def plain_loop(
+    images: list[Path], network: Callable[[np.ndarray], tuple[torch.Tensor, ...]], out: Path
+) -> int:
+    """Every mask into one JSON file; returns how many there are."""
+    results = []
+    for path in images:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        boxes, scores, labels, masks = network(pixels)
+        for box, score, label, mask in zip(boxes, scores, labels, masks, strict=True):
+            binary = np.asfortranarray((mask[0] >= 0.5).numpy().astype(np.uint8))
+            rle = coco.encode(binary)
+            rle["counts"] = rle["counts"].decode()
+            results.append(
+                {
+                    "image": path.name,
+                    "category_id": int(label),
+                    "score": float(score),
+                    "bbox": box.tolist(),
+                    "segmentation": rle,
+                }
+            )
+    out.write_text(json.dumps(results))
+    return len(results)
+
+
+if __name__ == "__main__":
+    for key, value in main().items():
+        print(f"{key:<32} {value}")
