@@ -62,7 +62,8 @@ def decode(deltas: Tensor, boxes: Tensor, weights: Sequence[float]) -> Tensor:
     """Apply deltas (N, K * 4) to boxes (N, 4) -> (N, K, 4); Faster R-CNN eq. 2, inverted."""
     w, h = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     x, y = boxes[:, 0] + 0.5 * w, boxes[:, 1] + 0.5 * h
-    dx, dy, dw, dh = (deltas.reshape(len(boxes), -1, 4) / deltas.new_tensor(weights)).unbind(-1)
+    per_class = deltas.reshape(len(boxes), deltas.shape[1] // 4, 4)  # (N, K, 4), N = 0 too
+    dx, dy, dw, dh = (per_class / deltas.new_tensor(weights)).unbind(-1)
     cx, cy = dx * w[:, None] + x[:, None], dy * h[:, None] + y[:, None]
     half_w = 0.5 * torch.exp(dw.clamp(max=_LONGEST)) * w[:, None]
     half_h = 0.5 * torch.exp(dh.clamp(max=_LONGEST)) * h[:, None]
