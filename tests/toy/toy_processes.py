@@ -15,7 +15,9 @@ TOY = Path(__file__).resolve().parent
 def start(*words: str | Path, log: Path, file_limit: int | None = None) -> BaseProcess:
     """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "segcli.run.engine", "segcli.run.predict"])
+    context.set_forkserver_preload(
+        ["pandas", "torchvision", "segcli.run.engine", "segcli.run.predict"]
+    )
     command = [str(word) for word in words]
     process = context.Process(target=_segcli, args=(command, str(log), file_limit))
     process.start()

@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM keep what is done; a second one does not wait."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toy_data import keys
+from toy_processes import finish, start, wait_for
+
+from segcli.run.stop import stop_on_signals
+
+OPTIONS = ["--model", "troubled/slow", "--batch-size", "2", "--log-format", "json"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_commits_what_is_done_and_says_how_to_go_on(
+    pictures: Callable[..., Path], tmp_path: Path, number: int, code: int
+) -> None:
+    folder, out, log = pictures(60), tmp_path / "m.parquet", tmp_path / "log"
+    process = start("predict", folder, "--out", out, *OPTIONS, log=log)
+    wait_for(log, "progress")
+    assert process.pid is not None
+    sent = time.monotonic()
+    os.kill(process.pid, number)
+    assert finish(process) == code
+    assert time.monotonic() - sent < 10
+    assert "run the same command again to go on" in log.read_text()
+    done = keys(out)
+    assert 2 <= len(done) < 60
+    assert finish(start("predict", folder, "--out", out, *OPTIONS, log=log)) == 0
+    assert len(keys(out)) == 60
+
+
+def test_second_signal_ends_at_once(
+    pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.requested, stop.signum, ended) == (True, signal.SIGTERM, [])
+        os.kill(os.getpid(), signal.SIGINT)
+        assert ended == [130]
+
+
+def test_handlers_are_put_back_and_ignored_signals_stay_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_go_without() -> None:
+    found = []
+
+    def inside() -> None:
+        with stop_on_signals() as stop:
+            found.append(stop.requested)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [False]
