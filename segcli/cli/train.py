@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from segcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from segcli.train.loop import Recipe
 
 Images = Annotated[list[Path], typer.Option(help="Folder of images; repeat with --ann for more.")]
 Ann = Annotated[list[Path], typer.Option(help="COCO json of the --images of the same place.")]
@@ -35,44 +38,56 @@ TestSize = Annotated[
 ]
 
 
+Epochs = Annotated[int, typer.Option(min=1)]
+BatchSize = Annotated[int, typer.Option(min=1)]
+Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Optimizer = Annotated[Literal["adamw", "sgd"], typer.Option()]
+Schedule = Annotated[Literal["cosine", "step"], typer.Option()]
+Warmup = Annotated[int, typer.Option(min=1, help="Steps of rising learning rate.")]
+Augment = Annotated[bool, typer.Option(help="Flip, scale, colour, copy-paste.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the convolutions.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Threads that make samples.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")]
+ValImages = Annotated[Path | None, typer.Option(help="Images for the AP at the end.")]
+ValAnn = Annotated[Path | None, typer.Option(help="COCO json of --val-images.")]
+
+
 def train(
     images: Images,
     ann: Ann,
     out: Out,
     model: Model = None,
     weights: Weights = None,
-    val_images: Annotated[Path | None, typer.Option(help="Images for the AP at the end.")] = None,
-    val_ann: Annotated[Path | None, typer.Option(help="COCO json of --val-images.")] = None,
+    val_images: ValImages = None,
+    val_ann: ValAnn = None,
     only_categories: Only = None,
     categories: Categories = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 12,
-    batch_size: Annotated[int, typer.Option(min=1)] = 4,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
-    optimizer: Annotated[Literal["adamw", "sgd"], typer.Option()] = "adamw",
-    schedule: Annotated[Literal["cosine", "step"], typer.Option()] = "cosine",
-    warmup: Annotated[int, typer.Option(min=1, help="Steps of rising learning rate.")] = 200,
+    epochs: Epochs = 12,
+    batch_size: BatchSize = 4,
+    lr: Rate = 3e-4,
+    optimizer: Optimizer = "adamw",
+    schedule: Schedule = "cosine",
+    warmup: Warmup = 200,
     image_size: Size = "288-416",
     test_size: TestSize = None,
-    augment: Annotated[bool, typer.Option(help="Flip, scale, colour, copy-paste.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the convolutions.")
-    ] = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Threads that make samples.")] = 2,
+    augment: Augment = True,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Workers = 2,
     seed: int = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Train a model on images with COCO annotations; --resume goes on after the last whole epoch.
 
     OUT gets last.pt (after every epoch), log.jsonl and, at the end, model.safetensors, which
     `segcli predict --weights` takes.
     """
+    options = dict(locals())
     from segcli.cli.training import Plan, run
-    from segcli.train.augment import Augmentation
-    from segcli.train.loop import Recipe
 
-    if (val_images is None) != (val_ann is None):
-        raise UsageError("--val-images and --val-ann go together; give both or neither")
     plan = Plan(
         pairs=_pairs(images, ann, only_categories or []),
         out=out,
@@ -80,24 +95,34 @@ def train(
         weights=weights,
         categories=categories,
         test_size=None if test_size is None else _range(test_size, "--test-size"),
-        validation=None if val_images is None or val_ann is None else (val_images, val_ann),
+        validation=_both(val_images, val_ann),
         device=device,
         precision=precision,
         resume=resume,
     )
-    recipe = Recipe(
-        epochs=epochs,
-        batch_size=batch_size,
-        rate=lr,
-        optimizer=optimizer,
-        schedule=schedule,
-        warmup=warmup,
-        short=_range(image_size, "--image-size"),
-        seed=seed,
-        workers=workers,
-        augmentation=Augmentation() if augment else Augmentation.none(),
+    run(plan, _recipe(options))
+
+
+def _recipe(options: dict[str, Any]) -> Recipe:
+    """The options of the same names, those that decide the outcome."""
+    from segcli.train.augment import Augmentation
+    from segcli.train.loop import Recipe
+
+    same = ("epochs", "batch_size", "optimizer", "schedule", "warmup", "seed", "workers")
+    return Recipe(
+        **{name: options[name] for name in same},
+        rate=options["lr"],
+        short=_range(options["image_size"], "--image-size"),
+        augmentation=Augmentation() if options["augment"] else Augmentation.none(),
     )
-    run(plan, recipe)
+
+
+def _both(images: Path | None, ann: Path | None) -> tuple[Path, Path] | None:
+    if images is None and ann is None:
+        return None
+    if images is None or ann is None:
+        raise UsageError("--val-images and --val-ann go together; give both or neither")
+    return images, ann
 
 
 def _pairs(
