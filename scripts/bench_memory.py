@@ -1,0 +1,63 @@
+"""Peak memory of a run over 2,000 and over 20,000 small images with the toy model: flat or not.
+
+Each run is a process of its own, `segcli predict` as a user starts it; the images are one small
+PNG under many names. The target is a ratio of at most 1.1.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TOY = Path(__file__).resolve().parent.parent / "tests" / "toy"
+COUNTS = (2_000, 20_000)
+
+
+def main() -> dict[str, float]:
+    """Peak resident memory (MB) and seconds of each run, and the ratio of the peaks."""
+    figures: dict[str, float] = {}
+    peaks = []
+    with tempfile.TemporaryDirectory() as name:
+        for count in COUNTS:
+            result = measure(Path(name), count)
+            peaks.append(result["peak_mb"])
+            figures[f"{count} images, peak MB"] = result["peak_mb"]
+            figures[f"{count} images, s"] = result["seconds"]
+    figures["ratio"] = peaks[-1] / peaks[0]
+    return figures
+
+
+def measure(room: Path, count: int) -> dict[str, float]:
+    """`peak_mb` and `seconds` of one run over `count` images."""
+    images = room / f"images{count}"
+    images.mkdir()
+    pixels = np.full((48, 64, 3), 90, np.uint8)
+    pixels[5:20, 5:30] = (200, 30, 30)
+    pixels[20:40, 30:60] = (30, 30, 200)
+    first = images / "000000.png"
+    Image.fromarray(pixels).save(first)
+    for number in range(1, count):
+        os.link(first, images / f"{number:06}.png")
+    command = [sys.executable, "-m", "segcli", "predict", str(images), "--quiet", "--model", "toy"]
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "--out", str(room / f"{count}.parquet"), "--precision", "float32"],
+        env={**os.environ, "PYTHONPATH": str(TOY)},
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"segcli predict ended with {process.returncode}")
+    return {"peak_mb": usage.ru_maxrss / 1024, "seconds": time.perf_counter() - begin}
+
+
+if __name__ == "__main__":
+    for key, value in main().items():
+        print(f"{key:<32} {value:.4g}")
