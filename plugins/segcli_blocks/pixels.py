@@ -1,0 +1,30 @@
+"""From the batch's bytes to what a network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segcli.types import Batch
+
+
+class Normalise(nn.Module):
+    """(pixel - mean) / std in 0..255 RGB; zero beyond each image's content, as padding after it."""
+
+    statistics: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        statistics = torch.tensor([list(mean), list(std)])[..., None, None]  # (2, 3, 1, 1)
+        self.register_buffer("statistics", statistics, persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """uint8 (B, 3, H, W) -> float32, channels last in memory."""
+        pixels = batch.pixels.to(self.statistics.device, torch.float32)
+        x = (pixels - self.statistics[0]) / self.statistics[1]
+        for image, (h, w) in zip(x, batch.content_sizes, strict=True):
+            image[:, h:] = 0
+            image[:, :, w:] = 0
+        return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,47 @@
+"""The variants of the family: how each is put together."""
+
+from __future__ import annotations
+
+from segcli.types import ModelInfo
+from segcli_blocks.backbone import p3_to_p7
+from segcli_blocks.mobilenet import MobileNetV2
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_embedmask.model import EmbedMask, Head, Options
+
+# The published models see BGR; `convert` turns their first convolution round, so these are RGB.
+MEAN = (122.7717, 115.9465, 102.9801)
+
+_DEPTHS = {"r50-fpn": 50, "r101-fpn": 101}
+
+
+def build(info: ModelInfo) -> EmbedMask:
+    """A model with random weights for any variant of the family."""
+    if info.variant == "mobilenet":
+        return mobilenet(info)
+    return published(info, _DEPTHS[info.variant])
+
+
+def mobilenet(info: ModelInfo, *, width: int = 128) -> EmbedMask:
+    """MobileNetV2 and two-layer towers; levels learn objects of half the published sizes, because
+    the images are half as large."""
+    return EmbedMask(
+        info,
+        backbone=p3_to_p7(MobileNetV2(), width),
+        head=Head(width, len(info.categories), width=width, depth=2),
+        normalise=Normalise((127.5,) * 3, (127.5,) * 3),
+        options=Options(sizes=(32, 64, 128, 256)),
+    )
+
+
+def published(info: ModelInfo, depth: int) -> EmbedMask:
+    """The authors' model: a Caffe-style ResNet with frozen norms (without eps) and stem."""
+    body = ResNet(depth, frozen_norm(0.0), caffe=True)
+    body.freeze()
+    return EmbedMask(
+        info,
+        backbone=p3_to_p7(body),
+        head=Head(256, len(info.categories), width=256, depth=4),
+        normalise=Normalise(MEAN, (1.0,) * 3),
+        options=Options(),
+    )
