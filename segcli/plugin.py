@@ -51,7 +51,7 @@ class Trainable(Segmenter, Protocol):
     """A segmenter that can learn."""
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Named scalar losses to be summed; finite, with the same names, also without any target."""
+        """Named scalar losses to be summed; finite, of the same names, also without any target."""
         ...
 
 
