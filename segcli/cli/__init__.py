@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from segcli.cli import doctor, models, predict, train, viz, weights
+from segcli.cli import doctor, eval, models, predict, stats, train, viz, weights
 from segcli.errors import SegcliError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
@@ -23,7 +23,9 @@ app = typer.Typer(
 
 app.command("predict")(predict.predict)
 app.command("viz")(viz.viz)
+app.command("stats")(stats.stats)
 app.command("train")(train.train)
+app.command("eval")(eval.eval_)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")

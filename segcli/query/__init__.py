@@ -15,8 +15,9 @@ import duckdb
 
 from segcli.errors import OutputError, UsageError
 
-__all__ = ["Rows", "literal"]
+__all__ = ["Rows", "literal", "write_parquet"]
 
+_OURS = ("part", "image")
 _CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -27,7 +28,9 @@ _CONFIG = {
 class Rows:
     """The rows of an output as a table named `rows`; close it, or use it as a context manager.
 
-    `rows` has the columns of the parts and `part`, the number of the part. At most `threads`
+    `rows` has the columns of the parts, `part`, the number of the part, and `image`, a number that
+    the rows of one image share: they follow one another, so it is where the first of them lies.
+    At most `threads`
     threads and `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`.
     """
 
@@ -47,11 +50,14 @@ class Rows:
         if spill is not None:
             config["temp_directory"] = str(spill)
         self._connection = duckdb.connect(config=config)
+        self._connection.execute("SET enable_progress_bar = false")
         self._files = [literal(_without_globs(path)) for path in parts]
         files = ", ".join(self._files)
         with _translated("the parts"):
             self._connection.execute(
-                f"CREATE VIEW rows AS SELECT *, file_index AS part FROM read_parquet([{files}])"
+                f"CREATE VIEW rows AS SELECT *, file_index AS part, "
+                f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
+                f"FROM read_parquet([{files}])"
             )
 
     def __enter__(self) -> Rows:
@@ -74,9 +80,9 @@ class Rows:
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns of `rows`, without `part`."""
+        """Names of the columns of the parts."""
         found = self._connection.execute("SELECT * FROM rows LIMIT 0").description or []
-        return [column[0] for column in found if column[0] != "part"]
+        return [column[0] for column in found if column[0] not in _OURS]
 
     def check(self, expression: str, option: str) -> None:
         """Raise UsageError unless `expression` is one condition over the rows."""
@@ -116,6 +122,21 @@ class Rows:
             while found := answer.fetchmany(4096):
                 for row in found:
                     yield dict(zip(names, row, strict=True))
+
+
+def write_parquet(table: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A small table, a mapping per row, as a Parquet file. Raises OutputError."""
+    connection = duckdb.connect(config=dict(_CONFIG))
+    try:
+        connection.execute(
+            "CREATE TABLE made AS SELECT unnest(line) FROM (SELECT unnest($lines) AS line)",
+            {"lines": [dict(row) for row in table]},
+        )
+        connection.execute(f"COPY made TO {literal(str(path))} (FORMAT parquet)")
+    except duckdb.IOException as error:
+        raise OutputError(f"cannot write {path}: {_first_line(error)}") from None
+    finally:
+        connection.close()
 
 
 def literal(text: str) -> str:

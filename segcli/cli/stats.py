@@ -1,0 +1,124 @@
+"""`segcli stats`: numbers of an output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from segcli.stats import Drift, Statistics
+
+Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="category, folder, camera, hour, hour-of-day, day, weekday or column:NAME.",
+    ),
+]
+Where = Annotated[str | None, typer.Option(metavar="SQL", help='Only these masks: "area > 900".')]
+MinScore = Annotated[
+    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+]
+TimePattern = Annotated[
+    str | None,
+    typer.Option(help="Time and camera in the key: 'cam%(camera)_%Y%m%d-%H%M%S'."),
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A column with the time of the image.")
+]
+Compare = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="An earlier output: what has moved since.")
+]
+Alert = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULE", help="'person: count/hour < 0.2 * previous'; exit 6 if it fires."),
+]
+Format = Annotated[
+    Literal["table", "json", "csv", "parquet", "markdown"], typer.Option(help="Of what is printed.")
+]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there, not to stdout.")]
+Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Plots as PNG and SVG.")]
+
+
+def stats(
+    masks: Masks,
+    by: By = "category",
+    where: Where = None,
+    min_score: MinScore = None,
+    time_pattern: TimePattern = None,
+    time_column: TimeColumn = None,
+    compare: Compare = None,
+    alert: Alert = None,
+    format: Format = "table",
+    out: Out = None,
+    plots: Plots = None,
+) -> None:
+    """Count and measure the masks in DIR, per class or per group.
+
+    Exit codes: 0, 2 wrong usage, 6 an --alert fired, 7 cannot write.
+    """
+    from dataclasses import replace
+
+    from segcli.errors import AlertFired
+    from segcli.stats import StatsOptions, alerts, parse, statistics
+    from segcli.stats import compare as compared
+
+    rules = [parse(rule) for rule in alert or ()]
+    options = StatsOptions(
+        masks=masks,
+        min_score=min_score,
+        where=where,
+        by=by,
+        time_pattern=time_pattern,
+        time_column=time_column,
+    )
+    drift = None
+    if compare is None:
+        found = statistics(options)
+    else:
+        drift = compared(options, replace(options, masks=compare))
+        found = drift.now
+    _write(found, drift, format, out)
+    if plots is not None:
+        _plot(found, plots)
+    fired = alerts(rules, found, drift.before if drift else None)
+    if fired:
+        raise AlertFired("; ".join(fired))
+
+
+def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None) -> None:
+    from segcli.errors import OutputError, UsageError
+    from segcli.query import write_parquet
+    from segcli.stats import as_csv, as_json, as_markdown, table_of
+
+    table = table_of(found) if drift is None else drift.classes
+    if format == "table" and out is None:
+        from segcli.cli.stats_table import show
+
+        show(found, drift)
+        return
+    if format == "parquet":
+        if out is None:
+            raise UsageError("--format parquet is no text: give --out FILE")
+        write_parquet(table, out)
+        return
+    make = {"json": lambda: as_json(found, drift), "csv": lambda: as_csv(table)}
+    text = make.get(format, lambda: as_markdown(table))()
+    if out is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _plot(found: Statistics, folder: Path) -> None:
+    from segcli.draw.palette import as_hex, colour_of
+    from segcli.stats.plots import write_plots
+
+    written = write_plots(found, folder, lambda number: as_hex(colour_of(number)))
+    typer.echo(f"{len(written)} plots in {folder}", err=True)

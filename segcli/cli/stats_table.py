@@ -1,0 +1,102 @@
+"""Statistics on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from segcli.stats import Drift, Statistics
+
+_PIPED = 110  # columns where nobody's window is known
+_WIDE = ("max", "share", "small", "medium")
+"""Columns that a window of less than 100 columns goes without."""
+
+_CLASS_COLUMNS = (
+    ("class", "category", ""),
+    ("images", "images", ",d"),
+    ("masks", "masks", ",d"),
+    ("/image", "per_image_mean", ".1f"),
+    ("max", "per_image_max", ",d"),
+    ("score", "score_p50", ".2f"),
+    ("area", "area_p50", ",.0f"),
+    ("share", "share_p50", ".1%"),
+    ("small", "small_share", ".0%"),
+    ("medium", "medium_share", ".0%"),
+    ("large", "large_share", ".0%"),
+    ("border", "border_share", ".0%"),
+)
+_GROUP_COLUMNS = (
+    ("group", "group", ""),
+    ("class", "category", ""),
+    ("images", "images", ",d"),
+    ("with it", "images_with", ",d"),
+    ("masks", "masks", ",d"),
+    ("per image", "per_image", ".3g"),
+    ("score", "score_mean", ".2f"),
+    ("area px", "area_median", ",.0f"),
+)
+_DRIFT_COLUMNS = (
+    ("class", "category", ""),
+    ("per image before", "per_image_before", ".3g"),
+    ("now", "per_image_now", ".3g"),
+    ("score before", "score_before", ".2f"),
+    ("now", "score_now", ".2f"),
+    ("PSI", "score_psi", ".2f"),
+    ("KS", "score_ks", ".2f"),
+    ("area before", "area_before", ",.0f"),
+    ("now", "area_now", ",.0f"),
+    ("PSI", "area_psi", ".2f"),
+    ("KS", "area_ks", ".2f"),
+)
+
+
+def show(found: Statistics, drift: Drift | None) -> None:
+    """To stdout: the run in sentences, then one table."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPED)
+    for line in _run_lines(found):
+        console.print(Text(line))
+    if drift is not None:
+        for sentence in drift.sentences:
+            console.print(Text(f"- {sentence}"))
+        console.print(_table(_DRIFT_COLUMNS, drift.classes))
+    elif found.groups:
+        console.print(_table(_GROUP_COLUMNS, found.groups))
+    elif found.classes:
+        columns = [c for c in _CLASS_COLUMNS if console.width >= 100 or c[0] not in _WIDE]
+        console.print(_table(columns, found.classes))
+        console.print(Text("scores, areas and shares are medians", style="dim"))
+
+
+def _run_lines(found: Statistics) -> list[str]:
+    run = found.run
+    lines = [
+        f"{run['done']:,} images done, {run['empty']:,} of them without a mask of score "
+        f"{found.min_score:g} or more; {run['failed']:,} failed"
+    ]
+    lines += [f"  {f['images']:,} x {f['reason']} ({f['example']})" for f in run["failures"][:5]]
+    lines += [
+        f"run of {r['started']}: {r['images']:,} images, {r['images_per_s']:.1f} per second"
+        for r in run["runs"]
+        if r["seconds"]
+    ]
+    return lines
+
+
+def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, _, form in columns:
+        table.add_column(title, justify="right" if form else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(row[name], form) for _, name, form in columns))
+    return table
+
+
+def _cell(value: Any, form: str) -> Text:
+    return Text("" if value is None else format(value, form) if form else str(value))

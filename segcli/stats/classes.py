@@ -1,0 +1,136 @@
+"""What is said of each class: three passes of DuckDB over the rows, none of which holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segcli.query import Rows
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+NAMES = tuple(f"p{round(100 * level):02d}" for level in LEVELS)
+GRID = 10
+"""The position map is GRID x GRID cells of the image."""
+
+SCORE_BINS = 20
+AREA_BINS_PER_TENFOLD = 4
+
+_SMALL, _LARGE = 32**2, 96**2
+"""px: COCO's limits between small, medium and large."""
+
+_WORD = 62  # categories per integer of a set
+
+
+def class_table(rows: Rows, images: int) -> list[dict[str, Any]]:
+    """One mapping per class, most masks first; `images` were done. Needs the view `chosen`."""
+    counts = {row["category_id"]: row for row in rows.dicts(_COUNTS)}
+    table = []
+    for row in rows.dicts(_VALUES):
+        found: dict[str, Any] = {"category": row["category"], "category_id": row["category_id"]}
+        count = counts[row["category_id"]]
+        found |= {
+            "images": count["images"],
+            "image_share": count["images"] / images if images else 0.0,
+            "masks": row["masks"],
+            "per_image_mean": count["mean"],
+            "per_image_median": count["median"],
+            "per_image_max": count["max"],
+            "score_mean": row["score_mean"],
+        }
+        for value in ("score", "area", "share", "aspect"):
+            found |= {f"{value}_{n}": q for n, q in zip(NAMES, row[value], strict=True)}
+        shares = ("small", "medium", "large", "border")
+        found |= {f"{name}_share": row[name] / row["masks"] for name in shares}
+        table.append(found)
+    return table
+
+
+def count_per_image(rows: Rows) -> None:
+    """Makes the table `per_image` (image, category_id, n) that the others read."""
+    rows.execute(
+        "CREATE OR REPLACE TABLE per_image AS SELECT image, category_id, count(*)::INTEGER AS n "
+        "FROM chosen GROUP BY ALL"
+    )
+
+
+_COUNTS = """
+SELECT category_id, count(*) AS images, avg(n) AS mean, median(n) AS median, max(n) AS max
+FROM per_image GROUP BY category_id"""
+
+_VALUES = f"""
+SELECT category_id, any_value(category) AS category, count(*) AS masks,
+  avg(score) AS score_mean,
+  quantile_cont(score, {list(LEVELS)}) AS score,
+  quantile_cont(area::DOUBLE, {list(LEVELS)}) AS area,
+  quantile_cont(area / (height::DOUBLE * width), {list(LEVELS)}) AS share,
+  quantile_cont(bbox.w / greatest(bbox.h, 1e-6), {list(LEVELS)}) AS aspect,
+  count(*) FILTER (area < {_SMALL}) AS small,
+  count(*) FILTER (area >= {_SMALL} AND area < {_LARGE}) AS medium,
+  count(*) FILTER (area >= {_LARGE}) AS large,
+  count(*) FILTER (bbox.x <= 1 OR bbox.y <= 1 OR bbox.x + bbox.w >= width - 1
+    OR bbox.y + bbox.h >= height - 1) AS border
+FROM chosen GROUP BY category_id ORDER BY masks DESC, category_id"""
+
+_BINS = f"""
+SELECT category_id, cell, score_bin, area_bin, count(*) AS n FROM (
+  SELECT category_id,
+    least(floor((bbox.x + bbox.w / 2) / width * {GRID}), {GRID - 1})::INTEGER
+      + {GRID} * least(floor((bbox.y + bbox.h / 2) / height * {GRID}), {GRID - 1})::INTEGER AS cell,
+    least(floor(score * {SCORE_BINS}), {SCORE_BINS - 1})::INTEGER AS score_bin,
+    floor(log10(area) * {AREA_BINS_PER_TENFOLD})::INTEGER AS area_bin
+  FROM chosen)
+GROUP BY GROUPING SETS ((category_id, cell), (category_id, score_bin), (category_id, area_bin))"""
+
+
+def distributions(rows: Rows) -> dict[int, dict[str, dict[int, int]]]:
+    """Masks of each category id per "cell" (row-major, from the top left), "score_bin" (of
+    1 / SCORE_BINS) and "area_bin" (from 10 ** (bin / AREA_BINS_PER_TENFOLD) px on)."""
+    found: dict[int, dict[str, dict[int, int]]] = {}
+    for row in rows.dicts(_BINS):
+        bins = found.setdefault(row["category_id"], {"cell": {}, "score_bin": {}, "area_bin": {}})
+        for kind, counts in bins.items():
+            if row[kind] is not None:
+                counts[row[kind]] = row["n"]
+    return found
+
+
+def together(rows: Rows, ids: Sequence[int]) -> dict[tuple[int, int], int]:
+    """Images that have masks of both categories (a, b), a before b in `ids`; only those above 0."""
+    code = {number: index for index, number in enumerate(ids)}
+    words = range(-(-len(ids) // _WORD))
+    coded = " ".join(f"WHEN {number} THEN {index}" for number, index in code.items())
+    if not coded:
+        return {}
+    masks = ", ".join(
+        f"bit_or(CASE WHEN code // {_WORD} = {w} THEN 1::BIGINT << (code % {_WORD}) ELSE 0 END) "
+        f"AS w{w}"
+        for w in words
+    )
+    names = ", ".join(f"w{w}" for w in words)
+    sets = rows.tuples(
+        f"SELECT {names}, count(*) FROM (SELECT {masks} FROM (SELECT image, "
+        f"(CASE category_id {coded} END)::INTEGER AS code FROM per_image) GROUP BY image) "
+        f"GROUP BY {names}"
+    )
+    pairs: dict[tuple[int, int], int] = {}
+    for *bits, count in sets:
+        present = [n for n, i in code.items() if bits[i // _WORD] >> (i % _WORD) & 1]
+        for index, one in enumerate(present):
+            for other in present[index + 1 :]:
+                pairs[one, other] = pairs.get((one, other), 0) + count
+    return pairs
+
+
+def group_table(rows: Rows) -> list[dict[str, Any]]:
+    """One mapping per group and class. Needs the views `chosen` and `pictures` with `grp`."""
+    return rows.dicts(_GROUPS)
+
+
+_GROUPS = """
+SELECT grp AS "group", category, category_id, p.images, count(DISTINCT m.image) AS images_with,
+  count(*) AS masks, count(*) / p.images AS per_image, avg(score) AS score_mean,
+  median(area) AS area_median
+FROM chosen m JOIN (SELECT grp, count(*) AS images FROM pictures GROUP BY grp) p USING (grp)
+GROUP BY grp, category, category_id, p.images ORDER BY grp, masks DESC, category_id"""
+
+Table = Sequence[Mapping[str, Any]]

@@ -1,0 +1,174 @@
+"""How two outputs differ, class by class, and in sentences what moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segcli.stats.statistics import Statistics, StatsOptions, prepared, score_of, statistics
+
+PSI_BINS = 10
+PSI_MODERATE, PSI_LARGE = 0.1, 0.25
+"""The customary limits of the population stability index."""
+
+_FLOOR = 1e-4  # the least share of a bin, or an empty one would make the index infinite
+_ENOUGH = 50  # masks; of fewer the distribution says nothing
+_RATE_MOVED = 0.2  # a change of the masks per image that is worth a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """`classes`: one mapping per class of either output; "before" is the other, older output."""
+
+    now: Statistics
+    before: Statistics
+    classes: list[dict[str, Any]]
+    sentences: list[str]
+
+
+def compare(options: StatsOptions, other: StatsOptions) -> Drift:
+    """`options` is the output in question, `other` what it is compared with, both at the score of
+    the former."""
+    min_score = score_of(options)
+    now, before = statistics(options), statistics(other)
+    values = [_values(o, min_score) for o in (options, other)]
+    table = []
+    names = [row["category"] for row in now.classes]
+    names += [row["category"] for row in before.classes if row["category"] not in names]
+    for name in names:
+        row: dict[str, Any] = {"category": name}
+        for label, found in (("before", before), ("now", now)):
+            row |= {f"{key}_{label}": value for key, value in _rates(found, name).items()}
+        for kind in ("score", "area"):
+            new, old = (v.get(name, {}).get(kind, []) for v in values)
+            row[f"{kind}_psi"] = psi(old, new)
+            row[f"{kind}_ks"] = ks(old, new)
+        table.append(row)
+    return Drift(now, before, table, sentences(table, now, before))
+
+
+def _rates(found: Statistics, name: str) -> dict[str, Any]:
+    row: Mapping[str, Any] = next((r for r in found.classes if r["category"] == name), {})
+    masks = row.get("masks", 0)
+    done = found.run["done"]
+    return {
+        "masks": masks,
+        "per_image": masks / done if done else 0.0,
+        "score": row.get("score_p50"),
+        "area": row.get("area_p50"),
+    }
+
+
+Counts = Sequence[tuple[float, int]]
+"""(value, how often), ascending values."""
+
+
+def _values(options: StatsOptions, min_score: float) -> dict[str, dict[str, Counts]]:
+    """Category -> "score", "area" -> its distribution: scores to four digits, areas to three.
+
+    Rounding bounds the memory by the number of different values, not of masks.
+    """
+    found: dict[str, dict[str, Counts]] = {}
+    with prepared(options, min_score) as rows:
+        for kind, value in (
+            ("score", "round(score, 4)"),
+            (
+                "area",
+                "round(area / power(10, floor(log10(area)) - 2)) "
+                "* power(10, floor(log10(area)) - 2)",
+            ),
+        ):
+            for name, points, counts in rows.tuples(_distribution(value)):
+                pairs = list(zip(points, counts, strict=True))
+                found.setdefault(name, {})[kind] = pairs
+    return found
+
+
+def _distribution(value: str) -> str:
+    return (
+        f"SELECT category, list(v ORDER BY v), list(n ORDER BY v) FROM (SELECT category, "
+        f"{value} AS v, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY category"
+    )
+
+
+def ks(one: Counts, other: Counts) -> float | None:
+    """The Kolmogorov-Smirnov distance, 0..1: the largest gap between the cumulative shares."""
+    if not one or not other:
+        return None
+    totals = [sum(n for _, n in counts) for counts in (one, other)]
+    steps = sorted(
+        [(value, n / totals[0]) for value, n in one]
+        + [(value, -n / totals[1]) for value, n in other]
+    )
+    gap = largest = 0.0
+    for index, (value, step) in enumerate(steps):
+        gap += step
+        if index + 1 == len(steps) or steps[index + 1][0] != value:
+            largest = max(largest, abs(gap))
+    return largest
+
+
+def psi(before: Counts, now: Counts) -> float | None:
+    """The population stability index over ten bins with as many values each before."""
+    if not before or not now:
+        return None
+    limits = _limits(before)
+    shares = [_shares(counts, limits) for counts in (before, now)]
+    pairs = zip(*shares, strict=True)
+    return float(sum((new - old) * math.log(new / old) for old, new in pairs))
+
+
+def _limits(counts: Counts) -> list[float]:
+    """The upper limits of the bins but for the last; fewer where values repeat a lot."""
+    total, seen = sum(n for _, n in counts), 0
+    limits: list[float] = []
+    for value, n in counts[:-1]:
+        seen += n
+        if seen >= total * (len(limits) + 1) / PSI_BINS and len(limits) < PSI_BINS - 1:
+            limits.append(value)
+    return limits
+
+
+def _shares(counts: Counts, limits: Sequence[float]) -> list[float]:
+    sums, index = [0] * (len(limits) + 1), 0
+    for value, n in counts:
+        while index < len(limits) and value > limits[index]:
+            index += 1
+        sums[index] += n
+    total = sum(sums)
+    return [max(s / total, _FLOOR) for s in sums]
+
+
+def sentences(table: Sequence[Mapping[str, Any]], now: Statistics, before: Statistics) -> list[str]:
+    """What moved, the most telling first; one sentence when nothing did."""
+    told = [text for row in table if (text := _sentence(row))]
+    failed = [s.run["failed"] / max(1, s.run["failed"] + s.run["done"]) for s in (before, now)]
+    if failed[1] > failed[0] + 0.01:
+        told.insert(0, f"failed images: {failed[0]:.1%} before, {failed[1]:.1%} now")
+    return told or ["nothing moved: rates within 20 %, all distributions stable (PSI below 0.1)"]
+
+
+def _sentence(row: Mapping[str, Any]) -> str | None:
+    name, old, new = row["category"], row["per_image_before"], row["per_image_now"]
+    if not row["masks_before"] or not row["masks_now"]:
+        which = "only now" if row["masks_now"] else "not any more"
+        return f"{name}: {which} ({row['masks_before']} masks before, {row['masks_now']} now)"
+    told = []
+    if abs(new / old - 1) > _RATE_MOVED:
+        word = "more" if new > old else "fewer"
+        told.append(f"{abs(new / old - 1):.0%} {word} per image ({old:.3g} before, {new:.3g} now)")
+    for kind, high, low in (("score", "higher", "lower"), ("area", "larger", "smaller")):
+        index, a, b = row[f"{kind}_psi"], row[f"{kind}_before"], row[f"{kind}_now"]
+        enough = min(row["masks_before"], row["masks_now"]) >= _ENOUGH
+        if enough and index is not None and index >= PSI_MODERATE:
+            size = "much " if index >= PSI_LARGE else ""
+            word = high if b > a else low
+            what = "scores" if kind == "score" else "objects"
+            told.append(f"{what} {size}{word} (median {_short(a)} to {_short(b)}, PSI {index:.2f})")
+    return f"{name}: {'; '.join(told)}" if told else None
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

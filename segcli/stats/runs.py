@@ -1,0 +1,66 @@
+"""What is said of a run: how many images, how many failed and why, how fast."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from segcli import shard
+from segcli.query import Rows
+from segcli.shard.part import read_footer
+
+_MOST_PARTS = 2000
+"""Speed is not told of an output of more parts: reading all their footers would take longer."""
+
+
+def run_table(rows: Rows) -> dict[str, Any]:
+    """Images done, empty (no chosen mask) and failed, and the times that the rows span.
+
+    Needs the views `chosen` and `pictures` and the table `per_image`.
+    """
+    (row,) = rows.dicts(
+        "SELECT count(*) FILTER (status = 'ok') AS done, "
+        "count(*) FILTER (status = 'failed') AS failed, min(moment) AS first, max(moment) AS last "
+        "FROM images"
+    )
+    ((with_masks,),) = rows.tuples("SELECT count(DISTINCT image) FROM per_image")
+    row["empty"] = row["done"] - with_masks
+    row["failures"] = rows.dicts(
+        "SELECT regexp_replace(error, '[0-9][0-9,.]*', 'N', 'g') AS reason, count(*) AS images, "
+        "min(key) AS example FROM images WHERE status = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    return row
+
+
+def speeds(masks: Path) -> list[dict[str, Any]]:
+    """For each run that made parts: when it started, its images and seconds, images per second.
+
+    The end of a run is the time of its last part's file, so copies without times tell nothing:
+    then `seconds` is None. Empty when the output has too many parts.
+    """
+    parts = shard.part_paths(masks)
+    if len(parts) > _MOST_PARTS:
+        return []
+    runs: dict[str, tuple[int, float]] = {}
+    for path in parts:
+        footer = read_footer(path)
+        started = footer.facts.recorded.get("started")
+        if isinstance(started, str):
+            images, last = runs.get(started, (0, 0.0))
+            runs[started] = (images + footer.images, max(last, path.stat().st_mtime))
+    return [_speed(started, *run) for started, run in sorted(runs.items())]
+
+
+def _speed(started: str, images: int, last: float) -> dict[str, Any]:
+    try:
+        seconds = last - datetime.fromisoformat(started).timestamp()
+    except ValueError:
+        seconds = 0.0
+    known = seconds > 0
+    return {
+        "started": started,
+        "images": images,
+        "seconds": seconds if known else None,
+        "images_per_s": images / seconds if known else None,
+    }

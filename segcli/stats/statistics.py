@@ -1,0 +1,107 @@
+"""All numbers of an output, as DuckDB computes them over the parts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segcli import shard
+from segcli.errors import UsageError
+from segcli.query import Rows
+from segcli.stats import classes, moments, runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsOptions:
+    """`min_score` None: the model's default_score. `by`: see moments.group_sql.
+
+    `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
+    `memory` is what DuckDB may use before it writes to temporary files.
+    """
+
+    masks: Path
+    min_score: float | None = None
+    where: str | None = None
+    by: str = "category"
+    time_pattern: str | None = None
+    time_column: str | None = None
+    threads: int | None = None
+    memory: str = "600MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """`run` and `classes` are JSON values but for times; `groups` is empty without a grouping.
+
+    `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
+    images with both.
+    """
+
+    masks: Path
+    min_score: float
+    run: dict[str, Any]
+    classes: list[dict[str, Any]]
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
+    together: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+def statistics(options: StatsOptions) -> Statistics:
+    """Raises UsageError for a wrong condition, group or pattern."""
+    min_score = score_of(options)
+    with prepared(options, min_score) as rows:
+        classes.count_per_image(rows)
+        run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
+        table = classes.class_table(rows, run["done"])
+        return Statistics(
+            masks=options.masks,
+            min_score=min_score,
+            run=run,
+            classes=table,
+            groups=[] if options.by == "category" else classes.group_table(rows),
+            bins=classes.distributions(rows),
+            together=classes.together(rows, [row["category_id"] for row in table]),
+        )
+
+
+def score_of(options: StatsOptions) -> float:
+    """The smallest score that counts."""
+    if options.min_score is not None:
+        return options.min_score
+    return float(shard.read_facts(options.masks).get("default_score") or 0.5)
+
+
+@contextmanager
+def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
+    """The rows with three views: `images` (one row each, with `moment` and `grp`), `pictures`
+    (those that were done) and `chosen` (the masks that count, with `grp`)."""
+    parts = shard.part_paths(options.masks)
+    with (
+        tempfile.TemporaryDirectory(prefix="segcli-stats-") as spill,
+        Rows(parts, threads=options.threads, memory=options.memory, spill=Path(spill)) as rows,
+    ):
+        if options.where is not None:
+            rows.check(options.where, "--where")
+        if options.time_column is not None and options.time_column not in rows.columns:
+            raise UsageError(
+                f"--time-column {options.time_column!r}: the columns are {', '.join(rows.columns)}"
+            )
+        time = moments.time_sql(options.time_pattern, options.time_column)
+        group = moments.group_sql(
+            options.by, rows.columns, time=time, camera=moments.camera_sql(options.time_pattern)
+        )
+        condition = "" if options.where is None else f"AND coalesce((\n{options.where}\n), false)"
+        rows.execute(
+            f"CREATE VIEW images AS SELECT key, status, error, image, {time} AS moment, "
+            f"{group} AS grp FROM rows WHERE mask IS NULL OR mask = 0"
+        )
+        rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
+        rows.execute(
+            f"CREATE VIEW chosen AS SELECT *, {group} AS grp FROM rows "
+            f"WHERE mask IS NOT NULL AND score >= {min_score!r} {condition}"
+        )
+        yield rows

@@ -1,0 +1,115 @@
+"""`segcli stats` from the command line."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from segcli.cli import app
+from segcli.errors import AlertFired, UsageError
+from segcli.shard import Facts, open_output
+from segcli.types import Record, Sample, Segment
+
+CATEGORIES = (("person", 'a|"b'), (1, 3))
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    records = [
+        Record(
+            Sample(f"{n}.jpg", "", size_bytes=1, mtime_ns=n * 3600 * 10**9),
+            100,
+            100,
+            [Segment(n % 2, 0.9, (1.0, 2.0, 10.0, 20.0), 150, b"x")] * n,
+        )
+        for n in range(4)
+    ]
+    path = tmp_path / "masks.parquet"
+    facts = Facts({"source_root": "/archive"}, {"default_score": 0.5})
+    with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+        output.commit(records)
+    return path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, ["stats", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def test_the_table_names_the_score_and_the_classes(masks):
+    said = run(masks)
+    assert "4 images done, 1 of them without a mask of score 0.5 or more; 0 failed" in said
+    assert "person" in said
+
+
+def test_json_is_whole(masks):
+    found = json.loads(run(masks, "--format", "json"))
+    assert found["schema"] == 1
+    assert {row["category"]: row["masks"] for row in found["classes"]} == {"person": 2, 'a|"b': 4}
+    assert found["run"]["first"] == "1970-01-01T00:00:00"
+
+
+def test_csv_survives_strange_names(masks):
+    rows = list(csv.DictReader(io.StringIO(run(masks, "--format", "csv"))))
+    assert [row["category"] for row in rows] == ['a|"b', "person"]
+    assert float(rows[0]["per_image_mean"]) == 2.0
+
+
+def test_markdown_escapes_bars(masks):
+    lines = run(masks, "--format", "markdown").splitlines()
+    assert len(lines) == 4
+    assert r'a\|"b' in lines[2]
+
+
+def test_parquet_goes_to_a_file(masks, tmp_path):
+    run(masks, "--format", "parquet", "--by", "hour", "--out", tmp_path / "s.parquet")
+    table = pd.read_parquet(tmp_path / "s.parquet")
+    assert list(table["group"]) == ["1970-01-01 01:00", "1970-01-01 02:00", "1970-01-01 03:00"]
+    with pytest.raises(UsageError, match="give --out"):
+        run(masks, "--format", "parquet")
+
+
+def test_plots_are_written_and_repeatable(masks, tmp_path):
+    for folder in ("a", "b"):
+        run(masks, "--by", "hour", "--plots", tmp_path / folder)
+    names = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert [n for n in names if n.endswith("svg")] == [
+        "areas.svg",
+        "classes.svg",
+        "groups.svg",
+        "positions.svg",
+        "scores.svg",
+        "together.svg",
+    ]
+    assert len(names) == 12
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_an_alert_fires(masks):
+    with pytest.raises(AlertFired, match="count of person is 2"):
+        run(masks, "--alert", "person: count < 3")
+    run(masks, "--alert", "person: count < 2")
+
+
+def test_compare_with_itself(masks):
+    assert "nothing moved" in run(masks, "--compare", masks)
+
+
+def test_no_torch(masks):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from segcli.cli import app\n"
+        "try: app(['stats', sys.argv[1]])\n"
+        "except SystemExit: pass\n"
+        "assert 'duckdb' in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(masks)], check=True, capture_output=True)

@@ -1,0 +1,80 @@
+"""Rules for cron."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from segcli.errors import UsageError
+from segcli.stats import Statistics, alerts, parse
+
+
+def statistics(masks=100, hours=5):
+    run = {
+        "done": 45,
+        "failed": 5,
+        "empty": 3,
+        "first": datetime(2026, 1, 1, 0),
+        "last": datetime(2026, 1, 1, hours),
+    }
+    row = {"category": "person", "masks": masks, "images": 20, "score_p50": 0.8, "area_p50": 900}
+    return Statistics(Path("masks.parquet"), 0.5, run, [row])
+
+
+@pytest.mark.parametrize(
+    ("rule", "fires"),
+    [
+        ("person: count < 101", True),
+        ("person: count < 100", False),
+        ("person: count <= 1e2", True),
+        ("person: count/hour >= 20", True),
+        ("person: count/image > 2.3", False),
+        ("person:images>19", True),
+        ("person: score < 0.7", False),
+        ("person: area > 100", True),
+        ("cat: count < 1", True),
+        ("run: failed/image > 0.05", True),
+        ("run: failed > 5", False),
+        ("run: empty/image > 0.1", False),
+        ("run: images < 51", True),
+    ],
+)
+def test_rules(rule, fires):
+    assert bool(alerts([parse(rule)], statistics(), None)) == fires
+
+
+def test_a_rule_compares_with_the_previous_output():
+    rule = parse("person: count/hour < 0.2 * previous")
+    said = alerts([rule], statistics(10), statistics(100))
+    assert said == ["person: count/hour < 0.2 * previous: count/hour of person is 2, limit 4"]
+    assert alerts([rule], statistics(30), statistics(100)) == []
+    assert alerts([parse("person: count < previous")], statistics(99), statistics(100))
+
+
+def test_without_a_previous_output_the_rule_is_no_rule():
+    with pytest.raises(UsageError, match="--compare DIR"):
+        alerts([parse("person: count < previous")], statistics(), None)
+
+
+def test_a_rate_needs_time():
+    with pytest.raises(UsageError, match="do not span any time"):
+        alerts([parse("person: count/hour < 1")], statistics(hours=0), None)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "",
+        "person",
+        "person: count",
+        "person: count < ",
+        "person: count < x",
+        "person: count < 1 + 1",
+        "person: weight < 1",
+        "run: score < 1",
+        "person: count < 1e",
+    ],
+)
+def test_what_is_no_rule_is_explained(rule):
+    with pytest.raises(UsageError, match="--alert"):
+        parse(rule)

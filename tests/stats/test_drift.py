@@ -1,0 +1,55 @@
+"""How two outputs differ."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segcli.stats import StatsOptions, compare
+from segcli.stats.drift import ks, psi
+
+
+def counts(values):
+    found = pd.Series(values).value_counts().sort_index()
+    return list(found.items())
+
+
+def test_ks_is_the_largest_gap_of_the_cumulative_shares():
+    # By hand: after 2, 2/4 of the one and 0 of the other; after 3, 3/4 and 1/2.
+    assert ks(counts([1, 2, 3, 4]), counts([3, 5])) == pytest.approx(0.5)
+    assert ks(counts([1, 2]), counts([1, 2, 1, 2])) == 0
+    assert ks(counts([1]), counts([2])) == 1
+    assert ks(counts([1]), []) is None
+
+
+def test_ks_equals_a_plain_computation():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 50, 400), rng.integers(5, 60, 300)
+    gaps = [abs((one <= v).mean() - (other <= v).mean()) for v in range(60)]
+    assert ks(counts(one), counts(other)) == pytest.approx(max(gaps))
+
+
+def test_psi_of_the_same_is_zero_and_of_a_shift_as_computed():
+    values = np.arange(1000)
+    assert psi(counts(values), counts(values)) == pytest.approx(0)
+    # Ten bins of 100 before; now all in the two lowest: 0.5 each, 1e-4 in the others.
+    now = np.tile([0, 150], 50)
+    expected = 2 * (0.5 - 0.1) * np.log(5) + 8 * (1e-4 - 0.1) * np.log(1e-3)
+    assert psi(counts(values), counts(now)) == pytest.approx(expected)
+
+
+def test_what_moved_is_said(made):
+    before, now = made("before", images=400), made("now", seed=1, images=400, score=0.3)
+    drift = compare(StatsOptions(masks=now), StatsOptions(masks=before))
+    row = next(r for r in drift.classes if r["category"] == "car")
+    assert row["score_psi"] > 0.25
+    assert row["per_image_now"] > row["per_image_before"]
+    (sentence,) = [s for s in drift.sentences if s.startswith("car: ")]
+    assert "more per image" in sentence
+    assert "scores much higher" in sentence
+
+
+def test_nothing_moved_is_said_too(made):
+    one, other = made("one", images=300), made("other", images=300)
+    drift = compare(StatsOptions(masks=one), StatsOptions(masks=other))
+    assert drift.sentences[0].startswith("nothing moved")
+    assert all(r["score_ks"] == 0 and r["area_psi"] == 0 for r in drift.classes)

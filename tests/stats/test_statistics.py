@@ -1,0 +1,175 @@
+"""Every number equals a plain pandas computation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segcli.errors import UsageError
+from segcli.stats import StatsOptions, statistics
+
+MIN = 0.4
+
+
+@pytest.fixture
+def chosen(frame):
+    return frame[frame["score"] >= MIN]
+
+
+def of(found, name):
+    return next(row for row in found.classes if row["category"] == name)
+
+
+def test_counts_per_class(masks, frame, chosen):
+    found = statistics(StatsOptions(masks=masks))
+    assert found.min_score == MIN  # the model's default
+    done = frame.loc[frame["status"] == "ok", "key"].nunique()
+    assert found.run["done"] == done
+    assert sum(row["masks"] for row in found.classes) == len(chosen)
+    for name, rows in chosen.groupby("category"):
+        row = of(found, name)
+        per_image = rows.groupby("key").size()
+        assert row["masks"] == len(rows)
+        assert row["images"] == len(per_image)
+        assert row["image_share"] == pytest.approx(len(per_image) / done)
+        assert row["per_image_mean"] == pytest.approx(per_image.mean())
+        assert row["per_image_median"] == per_image.median()
+        assert row["per_image_max"] == per_image.max()
+
+
+@pytest.mark.parametrize("level", [0.05, 0.25, 0.5, 0.75, 0.95])
+def test_quantiles_per_class(masks, chosen, level):
+    found = statistics(StatsOptions(masks=masks))
+    columns = {
+        "score": chosen["score"],
+        "area": chosen["area"],
+        "share": chosen["area"] / (chosen["height"] * chosen["width"]),
+        "aspect": chosen["w"] / chosen["h"],
+    }
+    for name in ("person", "car", "bus"):
+        for kind, values in columns.items():
+            expected = values[chosen["category"] == name].astype(float).quantile(level)
+            assert of(found, name)[f"{kind}_p{round(level * 100):02d}"] == pytest.approx(expected)
+
+
+def test_sizes_and_borders(masks, chosen):
+    found = statistics(StatsOptions(masks=masks))
+    for name, rows in chosen.groupby("category"):
+        row, area = of(found, name), rows["area"]
+        assert row["small_share"] == pytest.approx((area < 1024).mean())
+        assert row["medium_share"] == pytest.approx(((area >= 1024) & (area < 9216)).mean())
+        assert row["large_share"] == pytest.approx((area >= 9216).mean())
+        touches = (
+            (rows["x"] <= 1)
+            | (rows["y"] <= 1)
+            | (rows["x"] + rows["w"] >= rows["width"] - 1)
+            | (rows["y"] + rows["h"] >= rows["height"] - 1)
+        )
+        assert row["border_share"] == pytest.approx(touches.mean())
+
+
+def test_bins(masks, chosen):
+    found = statistics(StatsOptions(masks=masks))
+    cars = chosen[chosen["category"] == "car"]
+    x = ((cars["x"] + cars["w"] / 2) / cars["width"] * 10).astype(int)
+    y = ((cars["y"] + cars["h"] / 2) / cars["height"] * 10).astype(int)
+    assert found.bins[3]["cell"] == (x + 10 * y).value_counts().to_dict()
+    scores = (cars["score"] * 20).astype(int)
+    assert found.bins[3]["score_bin"] == scores.value_counts().to_dict()
+    areas = np.floor(np.log10(cars["area"].astype(float)) * 4).astype(int)
+    assert found.bins[3]["area_bin"] == areas.value_counts().to_dict()
+
+
+def test_classes_in_one_image(masks, chosen):
+    found = statistics(StatsOptions(masks=masks))
+    sets = chosen.groupby("key")["category_id"].agg(set)
+    pairs = {frozenset(pair): n for pair, n in found.together.items()}
+    for a, b in ((1, 3), (1, 6), (3, 6)):
+        assert pairs[frozenset((a, b))] == sum({a, b} <= s for s in sets)
+
+
+def test_the_run(masks, frame, chosen):
+    run = statistics(StatsOptions(masks=masks)).run
+    assert run["failed"] == 6
+    assert run["failures"] == [
+        {
+            "reason": "truncated image: N bytes missing",
+            "images": 6,
+            "example": "cam1/cam1_20261118-030100.jpg",
+        }
+    ]
+    assert run["empty"] == run["done"] - chosen["key"].nunique()
+    assert (run["last"] - run["first"]).total_seconds() == 1800 * 59
+
+
+def test_min_score_and_where(masks, frame):
+    found = statistics(StatsOptions(masks=masks, min_score=0.8, where="area > 5000 or bbox.w > 99"))
+    rows = frame[(frame["score"] >= 0.8) & ((frame["area"] > 5000) | (frame["w"] > 99))]
+    expected = dict(rows["category"].value_counts())
+    assert {row["category"]: row["masks"] for row in found.classes} == expected
+
+
+@pytest.mark.parametrize(
+    ("by", "group"),
+    [
+        ("folder", lambda f: f["key"].str.split("/").str[0]),
+        ("camera", lambda f: f["key"].str.split("/").str[0]),
+        ("day", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%Y-%m-%d")),
+        ("hour", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%Y-%m-%d %H:00")),
+        ("hour-of-day", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%H:00")),
+        ("column:src_site", lambda f: f["src_site"].fillna("unknown")),
+        ("src_site", lambda f: f["src_site"].fillna("unknown")),
+    ],
+)
+def test_groups(masks, frame, by, group):
+    found = statistics(StatsOptions(masks=masks, by=by))
+    frame = frame.assign(group=group(frame))
+    images = frame[frame["status"] == "ok"].groupby("group")["key"].nunique()
+    rows = frame[frame["score"] >= MIN].groupby(["group", "category"])
+    assert len(found.groups) == len(rows)
+    for row in found.groups:
+        part = rows.get_group((row["group"], row["category"]))
+        assert row["images"] == images[row["group"]]
+        assert (row["masks"], row["images_with"]) == (len(part), part["key"].nunique())
+        assert row["per_image"] == pytest.approx(len(part) / images[row["group"]])
+        assert row["score_mean"] == pytest.approx(part["score"].mean())
+        assert row["area_median"] == part["area"].median()
+
+
+def test_weekdays_are_in_order(masks):
+    found = statistics(StatsOptions(masks=masks, by="weekday"))
+    assert [g["group"] for g in found.groups][:1] == ["3 Wednesday"]
+
+
+def test_a_pattern_gives_time_and_camera(masks, frame):
+    pattern = "/%(camera)_%Y%m%d-%H%M%S"
+    found = statistics(StatsOptions(masks=masks, by="hour-of-day", time_pattern=pattern))
+    hours = frame[frame["score"] >= MIN]["key"].str.extract(r"-(\d\d)")[0] + ":00"
+    assert {g["group"] for g in found.groups} == set(hours)
+    cameras = statistics(StatsOptions(masks=masks, by="camera", time_pattern=pattern))
+    assert {g["group"] for g in cameras.groups} == {"cam0", "cam1"}
+
+
+def test_what_does_not_match_the_pattern_is_unknown(masks):
+    found = statistics(StatsOptions(masks=masks, by="day", time_pattern="x%Y"))
+    assert {g["group"] for g in found.groups} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"by": "colour"}, "expected category, folder, camera"),
+        ({"time_pattern": "%Q", "by": "day"}, "%Q is unknown"),
+        ({"time_pattern": "plain", "by": "day"}, "one of them at least"),
+        ({"time_column": "when"}, "--time-column 'when'"),
+        ({"where": "nonsense"}, "--where 'nonsense'"),
+    ],
+)
+def test_wrong_options_are_explained(masks, wrong, said):
+    with pytest.raises(UsageError, match=said):
+        statistics(StatsOptions(masks=masks, **wrong))
+
+
+def test_nothing_above_the_score(masks):
+    found = statistics(StatsOptions(masks=masks, min_score=1.0))
+    assert (found.classes, found.together, found.bins) == ([], {}, {})
+    assert found.run["empty"] == found.run["done"]
