@@ -81,9 +81,9 @@ def numbers(items: Items, key: str, what: str) -> NDArray[np.float64]:
 def boxes(items: Items, key: str, what: str) -> NDArray[np.float64]:
     """Boxes (n, 4), xywh px: finite, no side below 0."""
     values = _values(items, key, what)
-    for at, box in enumerate(values):
-        if type(box) is not list or len(box) != 4:
-            raise _wrong(items, at, what, f'"{key}": {_shown(box)}; expected [x, y, w, h]')
+    if set(map(type, values)) - {list} or set(map(len, values)) - {4}:
+        at = next(i for i, v in enumerate(values) if type(v) is not list or len(v) != 4)
+        raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected [x, y, w, h]')
     flat = list(chain.from_iterable(values))
     if set(map(type, flat)) - {int, float}:
         at = next(i for i, v in enumerate(flat) if type(v) not in (int, float)) // 4

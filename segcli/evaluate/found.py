@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.evaluate.columns import boxes, checked_objects, integers, load_json, numbers
 from segcli.evaluate.masks import Masks
-from segcli.shard import read_facts, read_images, read_masks
+from segcli.shard import read_facts, read_images, read_masks, schema
 from segcli.source.key import path_from_key
 
 
@@ -101,8 +100,8 @@ def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     vocabulary = _vocabulary(facts)
     columns = ["key", "mask", "category", "score", "bbox"] + (["rle"] if iou != "bbox" else [])
     masks = _table(read_masks(path, columns=columns), columns)
-    image = _indices(masks["key"], pa.array(keys, pa.string()))
-    category = _indices(masks["category"], pa.array([name for name, _ in vocabulary], pa.string()))
+    image = _indices(masks["key"], keys)
+    category = _indices(masks["category"], [name for name, _ in vocabulary])
     _require_known(image, masks["key"], path, "key")
     _require_known(category, masks["category"], path, "category")
     scores = masks["score"].to_numpy()
@@ -133,10 +132,8 @@ def _table(batches: Iterable[pa.RecordBatch], columns: Sequence[str] = ()) -> pa
     kept = list(batches)
     if kept:
         return pa.Table.from_batches(kept)
-    kinds = {"mask": pa.int32(), "score": pa.float64(), "rle": pa.binary()}
-    box = pa.struct([(side, pa.float64()) for side in "xywh"])
-    kinds["bbox"] = box
-    return pa.table({name: pa.array([], kinds.get(name, pa.string())) for name in columns})
+    whole = schema({})
+    return pa.schema([whole.field(name) for name in columns]).empty_table()
 
 
 def _vocabulary(facts: dict[str, Any]) -> tuple[tuple[str, int], ...]:
@@ -160,10 +157,16 @@ def _path(key: str) -> str:
         return key
 
 
-def _indices(values: pa.ChunkedArray, among: pa.Array) -> NDArray[np.int64]:
+def _indices(values: pa.ChunkedArray, among: Sequence[str]) -> NDArray[np.int64]:
     """Where each value stands in `among`; -1 for an unknown one."""
-    found = pc.fill_null(pc.index_in(values, value_set=among), -1)
-    return np.asarray(found.to_numpy(), np.int64)
+    # Nothing is turned into Arrow here: that would import pandas where there is one, half a second.
+    place = {name: i for i, name in enumerate(among)}
+    parts = [np.zeros(0, np.int64)]
+    for chunk in values.chunks:
+        coded = chunk.dictionary_encode()
+        known = [place.get(name, -1) for name in coded.dictionary.to_pylist()]
+        parts.append(np.array(known, np.int64)[coded.indices.to_numpy()])
+    return np.concatenate(parts)
 
 
 def _require_known(index: NDArray[np.int64], values: Any, path: Path, what: str) -> None:
@@ -194,7 +197,8 @@ def _boxes(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _whole(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64)
+    """0 where there is none."""
+    return np.asarray(np.nan_to_num(column.to_numpy()), np.int64)
 
 
 def _masks(column: pa.ChunkedArray) -> Masks:

@@ -77,68 +77,70 @@ def _areas(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Areas of masks first..last, and which of them are whole; areas of the others mean nothing."""
     cuts = masks.offsets[first : last + 1] - masks.offsets[first]
-    codes = masks.data[masks.offsets[first] : masks.offsets[last]].astype(np.int64) - 48
+    codes = masks.data[masks.offsets[first] : masks.offsets[last]] - np.uint8(48)
     whole = _sane(sizes) & (np.diff(cuts) > 0)
-    ends_number = (codes & 32) == 0
     # A mask without an end of its own would lend its last number to its neighbour.
-    whole[whole] &= ends_number[cuts[1:][whole] - 1]
-    bad = (codes < 0) | (codes > 63)
-    if bad.any():
-        whole &= ~_any(bad, cuts)
+    whole[whole] &= codes[cuts[1:][whole] - 1] < 32
+    if len(codes) and codes.max() > 63:
+        whole &= ~_any(codes > 63, cuts)
     if not whole.all():
         # Keep only what can be read; the rest is told apart by the careful check.
-        keep = np.repeat(whole, np.diff(cuts))
-        codes, ends_number = codes[keep], ends_number[keep]
+        codes = codes[np.repeat(whole, np.diff(cuts))]
         cuts = np.concatenate(([0], np.cumsum(np.diff(cuts) * whole)))
     areas = np.zeros(len(whole), np.int64)
     if whole.any():
-        areas[whole], whole[whole] = _summed(codes, ends_number, cuts[1:][whole], sizes[whole])
+        areas[whole], whole[whole] = _summed(codes, cuts[1:][whole], sizes[whole])
     return areas, whole
 
 
 def _summed(
-    codes: NDArray[np.int64],
-    ends_number: NDArray[np.bool_],
-    text_ends: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    codes: NDArray[np.uint8], text_ends: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Areas (n,) of n masks whose texts end with a whole number, and whether their runs fit."""
-    ends = np.flatnonzero(ends_number)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    widths = ends - starts + 1
-    rank = np.arange(len(codes)) - np.repeat(starts, widths)
-    values = np.add.reduceat((codes & 31) << (5 * np.minimum(rank, _LONGEST)), starts)
-    values -= np.where(codes[ends] & 16, np.int64(1) << (5 * np.minimum(widths, _LONGEST)), 0)
+    ends = np.flatnonzero(codes < 32)
+    values, short = _numbers(codes, ends)
     stops = np.searchsorted(ends, text_ends)  # runs up to and including each mask
     begins = np.concatenate(([0], stops[:-1]))
+    # Each run but the first three is the difference to the run two before it. With every mask
+    # starting at an even place, runs of one parity are one column of a table (m, 2).
     lengths = stops - begins
-    place = np.arange(len(values)) - np.repeat(begins, lengths)
-    odd = (place & 1) == 1
-    runs = np.where(
-        place == 0,
-        values,
-        np.where(
-            odd,
-            _sums_within(np.where(odd, values, 0), begins, lengths),
-            _sums_within(np.where(odd | (place == 0), 0, values), begins, lengths),
-        ),
-    )
+    rows = (lengths + 1) // 2
+    first_row = np.cumsum(rows) - rows
+    place = np.arange(len(values)) + np.repeat(2 * first_row - begins, lengths)
+    table = np.zeros((int(rows.sum()), 2), np.int64)
+    table.ravel()[place] = values
+    outside = table[first_row, 0].copy()  # the first run of all has no successor
+    table[first_row, 0] = 0
+    sums = np.cumsum(table, axis=0)
+    before = np.zeros((len(rows), 2), np.int64)
+    before[1:] = sums[first_row[1:] - 1]
+    sums -= np.repeat(before, rows, axis=0)
+    sums[first_row, 0] = outside
+    spare = first_row[lengths % 2 == 1] + rows[lengths % 2 == 1] - 1
+    sums[spare, 1] = 0  # the place after an odd number of runs
     pixels = sizes[:, 0] * sizes[:, 1]
-    fits = (runs >= 0) & (runs <= np.repeat(pixels, lengths)) & (widths <= _LONGEST)
-    whole = np.logical_and.reduceat(fits, begins)
-    runs[~fits] = 0
-    whole &= np.add.reduceat(runs, begins) == pixels
-    return np.add.reduceat(np.where(odd, runs, 0), begins), whole
+    whole = np.minimum.reduceat(sums.min(axis=1), first_row) >= 0
+    whole &= np.maximum.reduceat(sums.max(axis=1), first_row) <= pixels
+    whole &= ~_any(~short, np.concatenate((begins, stops[-1:])))
+    sums[np.repeat(~whole, rows)] = 0  # so that no sum of sums overflows
+    both = np.add.reduceat(sums, first_row, axis=0)
+    return both[:, 1], whole & (both.sum(1) == pixels)
 
 
-def _sums_within(
-    values: NDArray[np.int64], begins: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Running sums that start anew at each of `begins`."""
-    running = np.cumsum(values)
-    before = np.where(begins > 0, running[begins - 1], 0)
-    sums: NDArray[np.int64] = running - np.repeat(before, lengths)
-    return sums
+def _numbers(
+    codes: NDArray[np.uint8], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Signed numbers of five bits a character, lowest first, and which are not too long."""
+    last = codes[ends].astype(np.int64)
+    values = last - ((last & 16) << 1)  # the last character carries the sign
+    widths = np.diff(ends, prepend=-1)
+    left = np.flatnonzero(widths > 1)
+    for back in range(1, _LONGEST):
+        if not len(left):
+            break
+        values[left] = (values[left] << 5) | (codes[ends[left] - back] & 31)
+        left = left[widths[left] > back + 1]
+    return values, widths <= _LONGEST
 
 
 def _any(flags: NDArray[np.bool_], cuts: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from segcli.evaluate.columns import name_of
 from segcli.evaluate.masks import Masks, measure
 
 Outline = list[list[float]] | dict[str, Any]
-"""Polygons, or {"size": [h, w], "counts": bytes} with compressed counts that were checked."""
+"""Polygons, or {"size": [h, w], "counts": ...}, checked: compressed as bytes, or a list of runs."""
 
 _FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.rle
 
@@ -45,8 +45,8 @@ def check_outlines(
 def to_rle(outline: Outline, height: int, width: int) -> bytes:
     """The compressed counts of a checked outline."""
     if isinstance(outline, dict):
-        counts: bytes = outline["counts"]
-        return counts
+        counts: bytes | list[int] = outline["counts"]
+        return counts if isinstance(counts, bytes) else rle.from_runs(counts, height, width)
     return rle.from_polygons(outline, height, width)
 
 
@@ -64,7 +64,9 @@ def _check_polygons(
     polygons = list(chain.from_iterable(drawn))
     owner = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
     suspects = {i for i, one in enumerate(drawn) if not one}
-    wrong_kind = {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
+    wrong_kind: set[int] = set()
+    if set(map(type, polygons)) - {list}:
+        wrong_kind = {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
     if not wrong_kind and not suspects:
         numbers = list(chain.from_iterable(polygons))
         if set(map(type, numbers)) <= {int, float}:
@@ -110,11 +112,12 @@ def _careful(polygons: Any, size: NDArray[np.int64], name: str) -> None:
 def _check_runs(
     found: list[Any], sizes: NDArray[np.int64], *, items: Sequence[Mapping[str, Any]], what: str
 ) -> None:
-    """Compressed counts become bytes, plain ones are compressed; in place."""
-    coded = [i for i, one in enumerate(found) if type(one) is dict]
-    texts = []
-    for i in coded:
-        size, counts = found[i].get("size"), found[i].get("counts")
+    """Compressed counts become bytes; plain ones stay as they are."""
+    coded, texts = [], []
+    for i, one in enumerate(found):
+        if type(one) is not dict:
+            continue
+        size, counts = one.get("size"), one.get("counts")
         tall, wide = sizes[i].tolist()
         if size != [tall, wide]:
             raise UsageError(
@@ -122,17 +125,21 @@ def _check_runs(
                 f"{tall} x {wide} px"
             )
         if type(counts) is str:
+            coded.append(i)
             texts.append(counts.encode("ascii", "replace"))
+            counts = texts[-1]
         else:
-            texts.append(_compressed(counts, tall, wide, name_of(items, i, what)))
-        found[i] = {"size": [tall, wide], "counts": texts[-1]}
+            _check_plain(counts, tall * wide, name_of(items, i, what))
+        found[i] = {"size": [tall, wide], "counts": counts}
     measure(Masks.of(texts), sizes[coded], name=lambda i: name_of(items, coded[i], what))
 
 
-def _compressed(counts: Any, height: int, width: int, name: str) -> bytes:
-    if type(counts) is not list or set(map(type, counts)) - {int}:
+def _check_plain(counts: Any, pixels: int, name: str) -> None:
+    """Run lengths as a list: whole numbers, none below 0, that fill the image."""
+    if type(counts) is not list or not counts or set(map(type, counts)) - {int}:
         raise UsageError(f"{name}: its run lengths are neither text nor a list of whole numbers")
-    try:
-        return rle.from_runs(counts, height, width)
-    except UsageError as error:
-        raise UsageError(f"{name}: {error}") from None
+    if min(counts) < 0 or sum(counts) != pixels:
+        raise UsageError(
+            f"{name}: its run lengths sum to {sum(counts)} px, the least is {min(counts)}; "
+            f"expected {pixels} px in all, none below 0"
+        )

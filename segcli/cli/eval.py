@@ -1,0 +1,240 @@
+"""`segcli eval`: how good the masks are, why, and what to fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from segcli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from segcli.evaluate import Choices, Evaluation, Params
+    from segcli.evaluate.comparing import Comparison
+    from segcli.evaluate.diagnosis import Diagnosis
+
+Gt = Annotated[Path, typer.Option(metavar="ANN.json", help="Ground truth as COCO json.")]
+Pred = Annotated[
+    Path, typer.Option(metavar="DIR|FILE", help="The output of a run, or COCO results (.json).")
+]
+Iou = Annotated[
+    Literal["segm", "bbox", "boundary"], typer.Option(help="What of two objects is compared.")
+]
+Engine = Annotated[
+    Literal["fast", "pycocotools"],
+    typer.Option(help="fast is hotcoco; both give the same numbers to the last bit."),
+]
+Protocol = Annotated[
+    Literal["coco", "lvis"], typer.Option(help="lvis: categories annotated in some images only.")
+]
+PerClass = Annotated[bool, typer.Option("--per-class", help="A line for every category.")]
+Categories = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,NAME|all", help="Only these; default: those the run knows."),
+]
+AreaRanges = Annotated[
+    str | None,
+    typer.Option(metavar="LABEL:FROM-TO,...", help="px; default COCO's small, medium, large."),
+]
+MaxDets = Annotated[
+    str, typer.Option(metavar="N,N,N", help="Detections per image and category that count.")
+]
+Missing = Annotated[
+    Literal["error", "ignore", "count"],
+    typer.Option(help="Images of the ground truth that were never predicted."),
+]
+Rescale = Annotated[
+    bool, typer.Option("--rescale", help="Stretch masks of images that differ in size.")
+]
+Errors = Annotated[bool, typer.Option("--errors", help="Where the points are lost.")]
+Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Curves, confusion, ...")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="For --errors; default: the model's default score. AP takes all scores."),
+]
+Json = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it, machine-readable.")]
+Html = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it as one page.")]
+FailUnder = Annotated[
+    list[str] | None, typer.Option(metavar="AP=0.30", help="Exit 5 below this; repeatable.")
+]
+Compare = Annotated[
+    Path | None, typer.Option(metavar="OTHER", help="Another run on the same ground truth.")
+]
+Resamples = Annotated[int, typer.Option(min=10, help="Of the images, for --compare.")]
+
+
+def eval_(
+    gt: Gt,
+    pred: Pred = Path("masks.parquet"),
+    iou: Iou = "segm",
+    engine: Engine = "fast",
+    protocol: Protocol = "coco",
+    per_class: PerClass = False,
+    categories: Categories = None,
+    area_ranges: AreaRanges = None,
+    max_dets: MaxDets = "1,10,100",
+    missing: Missing = "error",
+    rescale: Rescale = False,
+    errors: Errors = False,
+    plots: Plots = None,
+    min_score: MinScore = None,
+    json: Json = None,
+    html: Html = None,
+    fail_under: FailUnder = None,
+    compare: Compare = None,
+    resamples: Resamples = 200,
+) -> None:
+    """Compare masks with ground truth: COCO's twelve numbers, bit for bit those of pycocotools.
+
+    All rows count, down to the lowest score that was kept. Exit codes: 0, 2 wrong usage or input,
+    5 a --fail-under was not met, 7 a file could not be written.
+    """
+    from segcli.evaluate import Choices, evaluate
+    from segcli.evaluate.report import gate
+
+    conditions = _conditions(fail_under or [])
+    choices = Choices(iou, missing, rescale, _names(categories))
+    params = _params(max_dets, area_ranges)
+    if (errors or plots) and (protocol != "coco" or iou == "boundary"):
+        raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
+    result = evaluate(gt, pred, choices=choices, params=params, engine=engine, protocol=protocol)
+    wanted = errors or plots or json or html
+    explained = bool(wanted) and protocol == "coco" and iou != "boundary"
+    diagnosis = _diagnosis(result, min_score) if explained else None
+    comparison = _comparison(result, compare, choices, resamples) if compare else None
+    matching = _show(result, choices, (diagnosis if errors else None, comparison), per_class)
+    # The worst images are always in the JSON, where `segcli viz --worst` looks for them.
+    content = _content(result, diagnosis, comparison, json)
+    if plots or html:
+        _pictures(result, diagnosis, content, matching, plots=plots, html=html)
+    gate(result, conditions)
+
+
+def _show(
+    result: Evaluation,
+    choices: Choices,
+    found: tuple[Diagnosis | None, Comparison | None],
+    per_class: bool,
+) -> list[str]:
+    """Prints it all; gives the sentences on the matching."""
+    from segcli.cli.eval_table import show
+    from segcli.evaluate.account import sentences
+
+    matching = sentences(result.matching, missing=choices.missing)
+    show(result, matching, diagnosis=found[0], comparison=found[1], per_class=per_class)
+    return matching
+
+
+def _content(
+    result: Evaluation,
+    diagnosis: Diagnosis | None,
+    comparison: Comparison | None,
+    path: Path | None,
+) -> dict[str, Any]:
+    """The result as JSON, written to `path` where one is given."""
+    from segcli.evaluate.report import as_json
+
+    content = as_json(result, diagnosis=diagnosis, comparison=comparison)
+    if path:
+        _write_json(path, content)
+    return content
+
+
+def _params(max_dets: str, area_ranges: str | None) -> Params:
+    from segcli.evaluate import RANGES, Params
+
+    words = [word.strip() for word in max_dets.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UsageError(f"--max-dets {max_dets}: expected whole numbers such as 1,10,100")
+    ranges = RANGES if area_ranges is None else _ranges(area_ranges)
+    return Params(tuple(sorted({int(word) for word in words})), ranges)
+
+
+def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:
+    """tiny:0-256,rest:256- (px; nothing after the dash: no upper limit)."""
+    found = []
+    for part in text.split(","):
+        label, colon, limits = part.strip().partition(":")
+        low, dash, high = limits.partition("-")
+        try:
+            bounds = float(low), float(high) if high else 1e10
+        except ValueError:
+            bounds = (1.0, 0.0)
+        if not (label.isidentifier() and colon and dash and 0 <= bounds[0] < bounds[1]):
+            raise UsageError(f"--area-ranges {part!r}: expected LABEL:FROM-TO in px, as tiny:0-256")
+        found.append((label, *bounds))
+    if len({label for label, _, _ in found} | {"all"}) <= len(found):
+        raise UsageError(f"--area-ranges {text!r}: every label once, and none named all")
+    return tuple(found)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise UsageError("--categories is empty; expected names with commas between them, or all")
+    return names
+
+
+def _conditions(texts: list[str]) -> list[tuple[str, float]]:
+    found = []
+    for text in texts:
+        name, _, limit = text.partition("=")
+        try:
+            found.append((name.strip(), float(limit)))
+        except ValueError:
+            raise UsageError(f"--fail-under {text!r}: expected NAME=NUMBER, as AP=0.30") from None
+    return found
+
+
+def _diagnosis(result: Evaluation, min_score: float | None) -> Diagnosis:
+    from segcli.evaluate.diagnosis import diagnose
+
+    own = getattr(result.found, "default_score", None)
+    return diagnose(result, min_score=min_score if min_score is not None else own or 0.5)
+
+
+def _comparison(result: Evaluation, other: Path, choices: Choices, resamples: int) -> Comparison:
+    from segcli.evaluate import evaluate_loaded, read_found
+    from segcli.evaluate.comparing import compare
+
+    second = evaluate_loaded(
+        result.case.truth,
+        read_found(other, iou=choices.iou),
+        choices=choices,
+        params=result.params,
+    )
+    return compare(result, second, other=str(other), resamples=resamples)
+
+
+def _pictures(
+    result: Evaluation,
+    diagnosis: Diagnosis | None,
+    content: dict[str, Any],
+    matching: list[str],
+    *,
+    plots: Path | None,
+    html: Path | None,
+) -> None:
+    from segcli.evaluate.page import write_page
+    from segcli.evaluate.plots import draw, save
+
+    pictures = draw(result, diagnosis) if diagnosis is not None else {}
+    if plots:
+        save(pictures, plots)
+        typer.echo(f"{len(pictures)} pictures in {plots}")
+    if html:
+        write_page(html, content, matching=matching, pictures=pictures)
+        typer.echo(f"{html}")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    import json
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
