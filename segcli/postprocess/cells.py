@@ -47,21 +47,25 @@ def outline(fields: Tensor, rule: Rule) -> Cells:
 
 
 def _mixed(inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(field, row, column), each (K,) i64, of the cells whose knots (n, h, w) differ."""
+    """(field, row, column), each (K,) i64, of the cells whose knots (n, h, w) differ.
+
+    The first and the last row of knots are outside, so rows of two fields never make a cell.
+    """
     _, h, w = inside.shape
-    # The knots as one long line: w further on is the one below. Cells that begin in the last
-    # column or row are none.
-    line = inside.view(-1)
-    mixed = line[:-1] ^ line[1:]
-    mixed = mixed[:-w] | mixed[w:]
-    mixed |= line[: -w - 1] ^ line[w:-1]
+    knots = inside.view(-1, w)
+    alive = any_of(knots)
+    lines = where(alive[:-1] | alive[1:])  # a small mask leaves most rows of a large field alone
+    upper, lower = pick(knots, lines).view(-1), pick(knots, lines + 1).view(-1)
+    differ = upper ^ lower
+    mixed = differ[:-1] | differ[1:]
+    mixed |= upper[:-1] ^ upper[1:]
     found = where(mixed)
-    above = found // w
-    column = found - above * w
+    line = found // w
+    column = found - line * w
+    real = where(column < w - 1)  # the others join the end of a row to the start of the next
+    column, above = pick(column, real), pick(lines, pick(line, real))
     field = above // h
-    row = above - field * h
-    real = where((column < w - 1) & (row < h - 1))
-    return pick(field, real), pick(row, real), pick(column, real)
+    return field, above - field * h, column
 
 
 def _inside(fields: Tensor, rule: Rule) -> Tensor:
@@ -111,8 +115,15 @@ def where(flags: Tensor) -> Tensor:
     return torch.nonzero(flags).view(-1)
 
 
+def any_of(flags: Tensor) -> Tensor:
+    """Which rows of bool (n, m) have a true one; NumPy's is the faster one on a CPU."""
+    if flags.device.type == "cpu":
+        return torch.from_numpy(flags.numpy().any(1))
+    return flags.any(1)
+
+
 def pick(values: Tensor, index: Tensor) -> Tensor:
-    """values[index], in a sixth of the time."""
+    """values[index] along the first axis, in a sixth of the time."""
     return values.index_select(0, index)
 
 

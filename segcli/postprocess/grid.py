@@ -69,6 +69,11 @@ def axis(low: Tensor, high: Tensor, *, cells: int, pixels: int) -> Axis:
     Elementwise tensor arithmetic only (no scalar divisors, nothing fused), so that a GPU and any
     number of threads round like one core.
     """
+    if len(low) > 1 and torch.equal(low[1:], low[:-1]) and torch.equal(high[1:], high[:-1]):
+        one = axis(low[:1], high[:1], cells=cells, pixels=pixels)  # grids that span the content
+        place, first = (t.expand(len(low), -1).contiguous() for t in (one.place, one.first))
+        pitch, reach = (t.expand(len(low)).contiguous() for t in (one.pitch, one.reach))
+        return Axis(place, first, low, pitch, reach)
     span = high - low
     centres = torch.arange(pixels, dtype=torch.float64, device=low.device) + 0.5
     scale = torch.full_like(span, cells) / span
