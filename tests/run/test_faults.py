@@ -34,10 +34,11 @@ def reasons(out: Path) -> dict[str, str]:
 
 
 def png_header(height: int, width: int) -> bytes:
-    """The start of a PNG that claims to be this large."""
+    """A PNG without data that claims to be this large."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     length, check = struct.pack(">I", 13), struct.pack(">I", zlib.crc32(body))
-    return b"\x89PNG\r\n\x1a\n" + length + body + check
+    no_data = bytes(4) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    return b"\x89PNG\r\n\x1a\n" + length + body + check + no_data
 
 
 def test_each_bad_image_is_a_row_with_its_reason(

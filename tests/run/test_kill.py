@@ -30,6 +30,7 @@ def timed_reference(pictures: Callable[..., Path], tmp_path: Path) -> tuple[Path
     return images, out, time.monotonic() - begin
 
 
+@pytest.mark.slow
 def test_rerun_after_kill_equals_an_uninterrupted_run(
     timed_reference: tuple[Path, Path, float], tmp_path: Path
 ) -> None:

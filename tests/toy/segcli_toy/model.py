@@ -52,4 +52,5 @@ class Toy(nn.Module):
             boxes=None,  # then taken from the mask
             fields=fields[keep],
             extents=extent.expand(len(keep), 4),
+            outside="clamp",
         )
