@@ -255,33 +255,3 @@ def test_readme_commands_exist() -> None:
     scripts = set(re.findall(r"(?:^|\s)\.?/?(scripts/\w+)", blocks))
     assert {"scripts/demo", "scripts/test"} <= scripts
     assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
-
-
-def test_readme_options_exist() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for words, rest in re.findall(
-        r"^(?:\$ )?segcli ([a-z]+(?: convert)?)([^\n#|]*)", readme, re.MULTILINE
-    ):
-        command = find_command(words.split())
-        known = {option for parameter in command.params for option in parameter.opts}
-        unknown = set(re.findall(r"(?<!\S)--[a-z-]+", rest)) - known - {"--help"}
-        assert unknown == set(), f"segcli {words}"
-
-
-def find_command(words: list[str]):
-    from typer.main import get_command
-
-    from segcli.cli import app
-
-    command = get_command(app)
-    for word in words:
-        command = command.commands[word]
-    return command
-
-
-def test_readme_exit_codes_are_the_real_ones() -> None:
-    from segcli.errors import ExitCode
-
-    readme = (ROOT / "README.md").read_text()
-    documented = {int(code) for code in re.findall(r"^\| *(\d+) *\|", readme, re.MULTILINE)}
-    assert documented == {int(code) for code in ExitCode}
