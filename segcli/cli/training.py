@@ -134,30 +134,39 @@ def _finish(
 
     model = beginning.model
     model.load_state_dict(state.average.state)
+    info = model.info
+    if plan.validation is not None:
+        score = _validate(plan.validation, recipe, beginning, device)
+        info = info if score is None else replace(info, default_score=score)
     path = plan.out / "model.safetensors"
     notes = {"epochs": str(state.epoch), "seed": str(recipe.seed)}
-    checkpoint.save(path, state.average.state, model.info, notes=notes, half=True)
-    typer.echo(f"{path}: use it with segcli predict --weights {path}")
-    if plan.validation is not None:
-        _validate(plan.validation, recipe, beginning, device)
+    checkpoint.save(path, state.average.state, info, notes=notes, half=True)
+    typer.echo(
+        f"{path}: use it with segcli predict --weights {path}; readers show masks from a score "
+        f"of {info.default_score:.2f} on"
+    )
 
 
 def _validate(
     validation: tuple[Path, Path], recipe: Recipe, beginning: Beginning, device: torch.device
-) -> None:
+) -> float | None:
+    """Print the AP; returns the F1-best score of the category with the most objects."""
     from segcli.evaluate import read_truth, score_records
+    from segcli.evaluate.diagnosis import diagnose
     from segcli.train.results import coco_results
 
     images, ann = validation
-    model = beginning.model
+    info = beginning.model.info
     known = set(read_truth(ann).category_names)
-    common = tuple(name for name in model.info.categories if name in known)
+    common = tuple(name for name in info.categories if name in known)
     if not common:
-        raise UsageError(f"{ann} has none of the categories {', '.join(model.info.categories)}")
-    ids = {model.info.category_ids[model.info.categories.index(name)] for name in common}
-    found = coco_results(model, images, ann, device=device, precision=recipe.precision)
+        raise UsageError(f"{ann} has none of the categories {', '.join(info.categories)}")
+    ids = {info.category_ids[info.categories.index(name)] for name in common}
+    found = coco_results(beginning.model, images, ann, device=device, precision=recipe.precision)
     compared = (result for result in found if result["category_id"] in ids)
     scored = score_records(compared, ann, categories=common)
     typer.echo("mask " + "  ".join(f"{k} {v:.3f}" for k, v in scored.metrics.items()))
     for entry in scored.classes:
-        typer.echo(f"  {entry.name}: AP {entry.ap:.3f}")
+        typer.echo(f"  {entry.name}: AP {entry.ap:.3f}, AP50 {entry.ap50:.3f}")
+    best = {one.name: one.score for one in diagnose(scored, min_score=0.5).best_scores}
+    return best[max(scored.classes, key=lambda entry: entry.objects).name]
