@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ class ResNet(nn.Module):
 
     `caffe`: a stage's stride sits on the first 1x1 of its first block, as in the MSRA and Caffe2
     weights, instead of on the 3x3. `width` is that of the first stage's bottlenecks, `stem` that
-    of the first convolution. `channels` are those of the four maps.
+    of the first convolution, and `blocks` how many each stage has where not as many as the depth
+    says. `channels` are those of the four maps.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ResNet(nn.Module):
         caffe: bool = False,
         width: int = 64,
         stem: int | None = None,
+        blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         block, counts = _STAGES[depth]
@@ -44,7 +46,7 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         stages = []
-        for index, count in enumerate(counts):
+        for index, count in enumerate(blocks or counts):
             planes = width * 2**index
             stages.append(_stage(block, count, (inputs, planes), stride=1 + (index > 0), norm=norm))
             inputs = planes * block.expansion

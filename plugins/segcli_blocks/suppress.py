@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -18,3 +19,37 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tens
     span = apart.max() - apart.min() + 2
     kept: Tensor = nms(apart + (labels * span)[:, None], scores.double(), iou)
     return kept
+
+
+def fast_nms(boxes: Tensor, iou: float) -> Tensor:
+    """bool (C, k): which of C lists of k boxes (C, k, 4), each best first, stay.
+
+    Fast NMS (Bolya et al. 2019, section 3.2): every box that overlaps a better one of its list by
+    more than `iou` goes, even where the better one goes itself, so that one matrix decides.
+    """
+    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)  # (C, k, k)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    overlap = shared / (area[:, :, None] + area[:, None] - shared)
+    return (overlap.triu(diagonal=1) <= iou).all(1)
+
+
+def matrix_nms(masks: Tensor, labels: Tensor, scores: Tensor, *, sigma: float | None) -> Tensor:
+    """Scores (n,) decayed by overlap with better masks of the same label (Wang et al. 2020, eq. 5).
+
+    `masks` bool (n, ...), best first. `sigma` is that of the Gaussian kernel
+    exp(-sigma (iou^2 - most^2)), where `most` is the better mask's own largest overlap with a still
+    better one; None: the linear kernel (1 - iou) / (1 - most).
+    """
+    if not len(scores):
+        return scores
+    flat = masks.flatten(1).to(scores.dtype)
+    shared = flat @ flat.T
+    area = flat.sum(1)
+    iou = shared / (area[:, None] + area - shared)
+    iou = (iou * (labels[:, None] == labels)).triu(diagonal=1)
+    most = iou.amax(0)[:, None]
+    if sigma is None:
+        return scores * ((1 - iou) / (1 - most)).amin(0)
+    return scores * (-sigma * (iou.square() - most.square())).exp().amin(0)

@@ -1,0 +1,65 @@
+"""From prototypes to masks: mixtures, cropped to boxes, made only where the boxes are.
+
+Boxes here are xyxy relative to the canvas; a grid of prototypes spans the canvas.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segcli.types import Size
+
+RIM = 1.0  # cells: a mask may be this much larger than its box
+
+
+def limits(boxes: Tensor, grid: Size) -> Tensor:
+    """Boxes (n, 4) -> xyxy (n, 4) in cells: a cell i belongs to the crop when low <= i < high."""
+    size = boxes.new_tensor([grid[1], grid[0]])
+    low = torch.minimum(boxes[:, :2], boxes[:, 2:]) * size - RIM
+    high = torch.maximum(boxes[:, :2], boxes[:, 2:]) * size + RIM
+    return torch.cat((low.clamp(min=0), torch.minimum(high, size)), 1)
+
+
+def crop(x: Tensor, y: Tensor, bounds: Tensor) -> Tensor:
+    """bool (n, rows, columns): which of the cells x (n or 1, columns), y (n or 1, rows) lie in
+    `bounds` (n, 4)."""
+    across = (x >= bounds[:, :1]) & (x < bounds[:, 2:3])
+    along = (y >= bounds[:, 1:2]) & (y < bounds[:, 3:])
+    return along[:, :, None] & across[:, None]
+
+
+def mixtures(prototypes: Tensor, coefficients: Tensor) -> Tensor:
+    """Logits (n, h, w) of prototypes (k, h, w) and coefficients (n, k)."""
+    return torch.einsum("nk,khw->nhw", coefficients, prototypes)
+
+
+def cropped(logits: Tensor, boxes: Tensor) -> Tensor:
+    """Soft masks (n, h, w) that are zero outside their boxes (n, 4)."""
+    h, w = logits.shape[-2:]
+    y, x = (torch.arange(length, device=boxes.device)[None] for length in (h, w))
+    return logits.sigmoid() * crop(x, y, limits(boxes, (h, w)))
+
+
+def windows(logits: Tensor, boxes: Tensor, canvas: Size) -> tuple[Tensor, Tensor]:
+    """The same as `cropped`, only around the boxes: fields (n, rows, columns) and their extents
+    xyxy (n, 4) on the canvas of (height, width) px. Beyond a field the mask is zero.
+
+    All windows have the size of the largest. One at the edge of the grid reaches a cell beyond it,
+    where the edge is repeated, as interpolation over the whole grid does.
+    """
+    n, h, w = logits.shape
+    bounds = limits(boxes, (h, w))
+    low = bounds[:, :2].ceil().long()
+    first = torch.where(low == 0, -1, low)
+    limit = torch.tensor([w, h], device=boxes.device)
+    high = bounds[:, 2:].ceil().long()
+    last = torch.where(high == limit, high + 1, high)
+    columns, rows = (last - first).amax(0).clamp(min=1).tolist() if n else (1, 1)
+    x = (first[:, :1] + torch.arange(columns, device=boxes.device)).clamp(0, w - 1)
+    y = (first[:, 1:] + torch.arange(rows, device=boxes.device)).clamp(0, h - 1)
+    index = (torch.arange(n, device=boxes.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
+    fields = logits.reshape(-1)[index].sigmoid() * crop(x, y, bounds)
+    cell = torch.tensor([canvas[1] / w, canvas[0] / h], device=boxes.device)
+    end = first + torch.tensor([columns, rows], device=boxes.device)
+    return fields, torch.cat((first * cell, end * cell), 1)

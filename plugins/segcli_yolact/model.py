@@ -1,0 +1,295 @@
+"""YOLACT (Bolya et al., ICCV 2019) and YOLACT++ (2019, section 6), in reading order.
+
+A network over the whole image makes k prototypes; every prior predicts a class, a box and k
+coefficients. An object's mask is the sigmoid of the sum of the prototypes times its coefficients
+(eq. 1), cropped to its box.
+
+Letters: B images, P priors of all levels, A priors per cell, C categories, k prototypes, n
+detections; H, W the canvas; h, w the grid of prototypes (a quarter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.suppress import fast_nms
+from segcli_yolact import training
+from segcli_yolact.masks import cropped, mixtures, windows
+from segcli_yolact.priors import Anchors, decode, priors_of
+
+FEW = 6  # images: batches smaller than this use the running statistics of the norms
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the authors' configuration leaves open; the defaults are theirs."""
+
+    anchors: Anchors
+    iou: float = 0.5  # above which a detection suppresses another of its class
+    per_class: int = 200  # candidates of a class that enter suppression
+    cross_class: bool = False  # suppress across classes; each prior then has its best class only
+    learning: training.Options = field(default_factory=training.Options)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the network says: `boxes` (B, P, 4) relative to `priors` (P, 4), `logits`
+    (B, P, C + 1) with the background first, `coefficients` (B, P, k) in -1..1, `prototypes`
+    (B, k, h, w) >= 0, and `semantic` logits (B, C, H/8, W/8), None outside training."""
+
+    priors: Tensor
+    boxes: Tensor
+    logits: Tensor
+    coefficients: Tensor
+    prototypes: Tensor
+    semantic: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Detections of one image, best first: `boxes` (n, 4) xyxy relative to the canvas, not
+    clipped; `scores`, `labels` (n,); `coefficients` (n, k)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    coefficients: Tensor
+
+
+class FPN(nn.Module):
+    """C3, C4, C5 -> P3..P7; sums are resized bilinearly, because sizes are odd."""
+
+    def __init__(self, inputs: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in inputs)
+        self.output = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in inputs)
+        self.down = nn.ModuleList(nn.Conv2d(width, width, 3, 2, padding=1) for _ in range(2))
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Finest first, in and out."""
+        x = self.lateral[-1](maps[-1])
+        sums = [x]
+        for finer, lateral in zip(maps[-2::-1], list(self.lateral)[-2::-1], strict=True):
+            x = F.interpolate(x, finer.shape[-2:], mode="bilinear") + lateral(finer)
+            sums.insert(0, x)
+        levels = [F.relu(conv(x)) for conv, x in zip(self.output, sums, strict=True)]
+        for conv in self.down:
+            levels.append(conv(levels[-1]))
+        return levels
+
+
+def prototype_net(width: int, prototypes: int) -> nn.Sequential:
+    """P3 (B, width, h/2, w/2) -> (B, k, h, w) >= 0."""
+
+    def conv(kernel: int = 3, outputs: int = width) -> nn.Conv2d:
+        return nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
+
+    return nn.Sequential(
+        conv(), nn.ReLU(), conv(), nn.ReLU(), conv(), nn.ReLU(),
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Identity(),
+        conv(), nn.ReLU(), conv(1, prototypes), nn.ReLU(),
+    )  # fmt: skip
+
+
+class Head(nn.Module):
+    """Shared by all levels: one convolution, then boxes, classes and coefficients beside it."""
+
+    def __init__(self, width: int, classes: int, *, prototypes: int, per_cell: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.boxes = nn.Conv2d(width, per_cell * 4, 3, padding=1)
+        self.classes = nn.Conv2d(width, per_cell * (classes + 1), 3, padding=1)
+        self.coefficients = nn.Conv2d(width, per_cell * prototypes, 3, padding=1)
+        self.per_cell = per_cell
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps (B, width, y, x) -> (B, P, 4), (B, P, C + 1), (B, P, k)."""
+        levels = [F.relu(self.first(x)) for x in maps]
+        boxes = torch.cat([self._flat(self.boxes(x)) for x in levels], 1)
+        classes = torch.cat([self._flat(self.classes(x)) for x in levels], 1)
+        coefficients = torch.cat([self._flat(self.coefficients(x)) for x in levels], 1)
+        return boxes.float(), classes.float(), coefficients.float().tanh()
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """(B, A * m, y, x) -> (B, y * x * A, m)."""
+        b, channels, _, _ = x.shape
+        return x.permute(0, 2, 3, 1).reshape(b, -1, channels // self.per_cell)
+
+
+class Rescore(nn.Sequential):
+    """YOLACT++: how well a soft mask fits its object, per class (the authors' maskiou_net)."""
+
+    def __init__(self, classes: int, widths: Sequence[int] = (8, 16, 32, 64, 128)) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((1, *widths[:-1]), widths, strict=True):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(widths[-1], classes, 1), nn.ReLU())
+        self.least = 2 ** (len(widths) + 1) - 1  # cells, of which one is left at the end
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """Soft masks (n, h, w) -> IoU (n, C) >= 0; grids too small for the network are padded."""
+        below, right = (max(0, self.least - length) for length in masks.shape[-2:])
+        x = F.pad(masks, (0, right, 0, below))[:, None]
+        return super().forward(x).float().amax((2, 3))
+
+
+class YOLACT(nn.Module):
+    """Body, pyramid, prototypes and head, and how masks come out of them."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        body: nn.Module,
+        *,
+        inputs: Sequence[int],
+        width: int,
+        prototypes: int,
+        options: Options,
+    ) -> None:
+        super().__init__()
+        classes = len(info.categories)
+        self.info = info
+        self.options = options
+        self.body = body
+        self.fpn = FPN(inputs, width)
+        self.prototypes = prototype_net(width, prototypes)
+        self.head = Head(width, classes, prototypes=prototypes, per_cell=options.anchors.per_cell)
+        self.semantic = nn.Conv2d(width, classes, 1)
+        self.rescore: Rescore | None = None
+        self.normalise = Normalise((123.68, 116.78, 103.94), (58.40, 57.12, 57.38))
+
+    def initialise(self) -> None:
+        """All but the body as the authors do."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.startswith("body."):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, batch: Batch) -> Raw:
+        return self.raw(self.normalise(batch))
+
+    def raw(self, x: Tensor) -> Raw:
+        """Normalised images (B, 3, H, W) -> what the network says."""
+        maps = self.fpn(self.body(x)[1:])
+        boxes, logits, coefficients = self.head(maps)
+        shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
+        priors = priors_of(shapes, (x.shape[-2], x.shape[-1]), self.options.anchors)
+        return Raw(
+            priors=priors.to(x.device),
+            boxes=boxes,
+            logits=logits,
+            coefficients=coefficients,
+            prototypes=self.prototypes(maps[0]).float(),
+            semantic=self.semantic(maps[0]).float() if self.training else None,
+        )
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter; Fast NMS per class at IoU 0.5."""
+        raw = self(batch)
+        height, width = batch.pixels.shape[-2:]
+        found = []
+        for b, content in enumerate(batch.content_sizes):
+            best = self.detect(
+                raw, b, min_score=min_score, max_masks=max_masks, categories=categories
+            )
+            found.append(self.instances(best, raw.prototypes[b], content, (height, width)))
+        return found
+
+    def detect(
+        self,
+        raw: Raw,
+        b: int,
+        *,
+        min_score: float,
+        max_masks: int | None,
+        categories: frozenset[int] | None = None,
+    ) -> Found:
+        """Image b. Only better boxes suppress, so what is below `min_score` can go beforehand."""
+        scores = raw.logits[b].softmax(1)[:, 1:].T  # (C, P)
+        if categories is not None:
+            unwanted = [c for c in range(len(scores)) if c not in categories]
+            scores[unwanted] = -1.0
+        prior_labels = scores.argmax(0)
+        if self.options.cross_class:
+            scores = scores.amax(0, keepdim=True)
+        lists = (scores >= max(min_score, 0.0)).sum(1)  # per class
+        k = min(int(lists.amax()), self.options.per_class)
+        score, prior = scores.topk(k, dim=1)  # (C, k)
+        boxes = decode(raw.boxes[b], raw.priors)
+        kept = fast_nms(boxes[prior], self.options.iou) & (score >= max(min_score, 0.0))
+        label, place = kept.nonzero(as_tuple=True)
+        order = score[label, place].argsort(descending=True, stable=True)[:max_masks]
+        label, place = label[order], place[order]
+        index = prior[label, place]
+        labels = prior_labels[index] if self.options.cross_class else label
+        return Found(boxes[index], score[label, place], labels, raw.coefficients[b, index])
+
+    def instances(self, best: Found, prototypes: Tensor, content: Size, canvas: Size) -> Instances:
+        """Masks of detections; `prototypes` (k, h, w) are those of their image."""
+        logits = mixtures(prototypes, best.coefficients)
+        fields, extents = windows(logits, best.boxes, canvas)
+        size = best.boxes.new_tensor([canvas[1], canvas[0]] * 2)
+        h, w = content
+        px = (best.boxes * size).clamp(min=0).minimum(size.new_tensor([w, h, w, h]))
+        mask_scores = None
+        if self.rescore is not None:
+            fit = self.fit(cropped(logits, best.boxes), best.labels)
+            mask_scores = (best.scores * fit).clamp(max=1)
+        return Instances(
+            scores=best.scores,
+            labels=best.labels,
+            boxes=px,
+            fields=fields,
+            extents=extents,
+            threshold=0.5,
+            strict=True,
+            outside=0.0,
+            mask_scores=mask_scores,
+        )
+
+    def fit(self, masks: Tensor, labels: Tensor) -> Tensor:
+        """YOLACT++: how well soft masks (n, h, w) of `labels` (n,) fit, (n,) >= 0."""
+        assert self.rescore is not None
+        if not len(labels):
+            return masks.new_zeros(0)
+        return self.rescore(masks).gather(1, labels[:, None])[:, 0]
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: box, class, mask, semantic, and for YOLACT++ rescore."""
+        self.use_statistics(batch=len(batch.pixels) >= FEW)
+        raw = self(batch)
+        canvas = (batch.pixels.shape[-2], batch.pixels.shape[-1])
+        truths = [training.truth_of(target, canvas) for target in targets]
+        return self.losses_of(raw, truths)
+
+    def losses_of(self, raw: Raw, truths: Sequence[training.Truth]) -> dict[str, Tensor]:
+        """Losses of what the network said of images with those truths."""
+        return training.losses(
+            raw, truths, self.options.learning, fit=None if self.rescore is None else self.fit
+        )
+
+    def use_statistics(self, *, batch: bool) -> None:
+        """Let the body's norms learn from the batch's statistics, or use the running ones."""
+        for module in self.body.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(batch and self.training)

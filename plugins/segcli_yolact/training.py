@@ -1,0 +1,226 @@
+"""What YOLACT learns from: which prior learns which object, and the losses.
+
+Letters as in model.py; T targets of an image. Boxes are xyxy relative to the canvas, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcli.types import Size, Targets
+from segcli_yolact.masks import cropped, mixtures
+from segcli_yolact.priors import corners, encode
+
+if TYPE_CHECKING:
+    from segcli_yolact.model import Raw
+
+NEUTRAL = -1
+Fit = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The choices of the authors' configuration; the defaults are theirs."""
+
+    positive: float = 0.5  # IoU from which on a prior learns an object
+    negative: float = 0.4  # and below which it learns the background
+    crowd: float = 0.7  # a prior with this share of itself in a crowd is no background
+    negatives: int = 3  # background priors for each one with an object, the hardest
+    most_masks: int = 100  # priors of an image whose masks are learnt
+    least_area: int = 25  # cells: smaller masks teach the rescoring nothing
+    weights: tuple[float, float, float] = (1.5, 6.125, 25.0)  # box, mask, rescore
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One image's targets: `boxes` (T, 4), `labels` (T,) and `masks` (T, H, W) without crowds;
+    `crowd` boxes (K, 4); `exhaustive` bool (C,) or None, see segcli.types.Targets."""
+
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor
+    crowd: Tensor
+    exhaustive: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What each prior learns: `target` (P,) and its `label` + 1 as `classes` (P,): 0 is the
+    background, -1 is left out."""
+
+    target: Tensor
+    classes: Tensor
+
+
+def truth_of(target: Targets, canvas: Size) -> Truth:
+    """Targets on a canvas of (height, width) px."""
+    size = target.boxes.new_tensor([canvas[1], canvas[0]] * 2)
+    boxes, single = target.boxes / size, ~target.crowd
+    return Truth(
+        boxes[single],
+        target.labels[single],
+        target.masks[single],
+        boxes[target.crowd],
+        target.exhaustive,
+    )
+
+
+def match(priors: Tensor, truth: Truth, options: Options) -> Match:
+    """Each prior takes the object it overlaps most; each object also gets the prior it overlaps
+    most of those that are left, the best pairs first."""
+    around = corners(priors)
+    if not len(truth.boxes):
+        classes = torch.zeros(len(priors), dtype=torch.int64, device=priors.device)
+        return Match(classes, _without_crowd(classes, around, truth, options))
+    overlaps = _overlap(truth.boxes, around)  # (T, P)
+    best, target = overlaps.max(0)
+    for _ in range(len(truth.boxes)):
+        most, prior = overlaps.max(1)
+        t = most.argmax()
+        overlaps[:, prior[t]] = -1
+        overlaps[t] = -1
+        best[prior[t]] = 2
+        target[prior[t]] = t
+    classes = truth.labels[target] + 1
+    classes[best < options.positive] = NEUTRAL
+    classes[best < options.negative] = 0
+    return Match(target, _without_crowd(classes, around, truth, options))
+
+
+def _without_crowd(classes: Tensor, around: Tensor, truth: Truth, options: Options) -> Tensor:
+    """`classes` (P,) with the priors without an object that lie in crowds left out."""
+    if not len(truth.crowd):
+        return classes
+    share = _overlap(truth.crowd, around, of_second=True).amax(0)
+    return classes.masked_fill((share > options.crowd) & (classes <= 0), NEUTRAL)
+
+
+def _overlap(one: Tensor, other: Tensor, *, of_second: bool = False) -> Tensor:
+    """IoU (n, m) of boxes (n, 4) and (m, 4), or what share of each second one they cover."""
+    low = torch.maximum(one[:, None, :2], other[:, :2])
+    high = torch.minimum(one[:, None, 2:], other[:, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    area, second = ((b[:, 2:] - b[:, :2]).prod(1) for b in (one, other))
+    return shared / (second if of_second else area[:, None] + second - shared)
+
+
+def losses(
+    raw: Raw, truths: Sequence[Truth], options: Options, *, fit: Fit | None
+) -> dict[str, Tensor]:
+    """Section 3 of the paper; `fit` is YOLACT++'s rescoring, see model.YOLACT.fit."""
+    matches = [match(raw.priors, truth, options) for truth in truths]
+    box = class_ = mask = rescore = raw.boxes.new_zeros(())
+    for b, (truth, found) in enumerate(zip(truths, matches, strict=True)):
+        positive = found.classes > 0
+        wanted = truth.boxes[found.target[positive]] if len(truth.boxes) else truth.boxes
+        goal = encode(wanted, raw.priors[positive])
+        box = box + F.smooth_l1_loss(raw.boxes[b, positive], goal, reduction="sum")
+        class_ = class_ + class_loss(raw.logits[b], found.classes, truth, options)
+        given = raw.coefficients[b, positive]
+        image = mask_losses(raw.prototypes[b], given, truth, found.target[positive], options, fit)
+        mask, rescore = mask + image[0], rescore + image[1]
+    total = torch.stack([m.classes > 0 for m in matches]).sum().clamp(min=1)
+    weights = options.weights
+    # Coefficients and prototypes get a gradient, of zero, without any object too.
+    nothing = 0 * (raw.coefficients.sum() + raw.prototypes.sum())
+    named = {
+        "box": weights[0] * box / total,
+        "class": class_ / total,
+        "mask": weights[1] * mask / total + nothing,
+        "semantic": semantic_loss(raw.semantic, truths),
+    }
+    if fit is not None:
+        named["rescore"] = weights[2] * rescore / total
+    return named
+
+
+def class_loss(logits: Tensor, classes: Tensor, truth: Truth, options: Options) -> Tensor:
+    """Softmax cross-entropy of one image (P, C + 1), over its objects and the hardest background.
+
+    Where categories are not exhaustively annotated, they are as right as the background is.
+    """
+    every = logits.logsumexp(1)
+    background = logits[:, 0]
+    if truth.exhaustive is not None and not bool(truth.exhaustive.all()):
+        unknown = torch.cat((truth.exhaustive.new_zeros(1), truth.exhaustive))
+        background = logits.masked_fill(unknown, -torch.inf).logsumexp(1)
+    error = every - background
+    positive = classes > 0
+    hardness = error.detach().masked_fill(classes != 0, 0)
+    count = min(options.negatives * int(positive.sum()), len(classes) - 1)
+    hardest = hardness.argsort(descending=True, stable=True)[:count]
+    hardest = hardest[classes[hardest] == 0]
+    objects = F.cross_entropy(logits[positive], classes[positive], reduction="sum")
+    return objects + error[hardest].sum()
+
+
+def mask_losses(
+    prototypes: Tensor,
+    coefficients: Tensor,
+    truth: Truth,
+    target: Tensor,
+    options: Options,
+    fit: Fit | None,
+) -> tuple[Tensor, Tensor]:
+    """Of one image, with prototypes (k, h, w), coefficients (n, k) and targets (n,) of priors:
+    binary cross-entropy over the mask, per area of its box, and how wrong `fit` is; summed."""
+    nothing = prototypes.new_zeros(())
+    n = len(target)
+    if not n:
+        return nothing, nothing
+    share = 1.0
+    if n > options.most_masks:
+        chosen = torch.randperm(n, device=target.device)[: options.most_masks]
+        coefficients, target, share = coefficients[chosen], target[chosen], n / len(chosen)
+    h, w = prototypes.shape[-2:]
+    boxes = truth.boxes[target]
+    wanted = resized(truth.masks, (h, w))[target]
+    soft = cropped(mixtures(prototypes, coefficients), boxes)
+    with torch.autocast(soft.device.type, enabled=False):
+        pixels = F.binary_cross_entropy(soft.clamp(0, 1), wanted, reduction="none").sum((1, 2))
+    area = (boxes[:, 2] - boxes[:, 0]) * w * (boxes[:, 3] - boxes[:, 1]) * h
+    mask = (pixels / area).sum() * share
+    if fit is None:
+        return mask, nothing
+    large = wanted.sum((1, 2)) > options.least_area
+    if not bool(large.any()):
+        return mask, nothing
+    soft, wanted = soft[large], wanted[large]
+    goal = mask_iou((soft.detach() > 0.5).float(), wanted)
+    given = fit(soft, truth.labels[target[large]])
+    return mask, F.smooth_l1_loss(given, goal, reduction="sum")
+
+
+def mask_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Of masks (n, h, w) of zeros and ones, pairwise: (n,)."""
+    shared = (one * other).sum((1, 2))
+    return shared / (one.sum((1, 2)) + other.sum((1, 2)) - shared)
+
+
+def resized(masks: Tensor, size: Size) -> Tensor:
+    """bool (T, H, W) -> float (T, *size) of zeros and ones."""
+    found = F.interpolate(masks[None].float(), size, mode="bilinear")[0]
+    return (found > 0.5).float()
+
+
+def semantic_loss(logits: Tensor | None, truths: Sequence[Truth]) -> Tensor:
+    """Which categories are where, (B, C, y, x), in binary cross-entropy; helps training only."""
+    assert logits is not None
+    h, w = logits.shape[-2:]
+    total = logits.new_zeros(())
+    for given, truth in zip(logits, truths, strict=True):
+        wanted = torch.zeros_like(given)
+        if len(truth.labels):
+            for label, mask in zip(truth.labels, resized(truth.masks, (h, w)), strict=True):
+                wanted[label] = torch.maximum(wanted[label], mask)
+        error = F.binary_cross_entropy_with_logits(given, wanted, reduction="none")
+        if truth.exhaustive is not None:
+            error = error * (truth.exhaustive[:, None, None] | (wanted > 0))
+        total = total + error.sum()
+    return total / (h * w) / len(truths)
