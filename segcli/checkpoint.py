@@ -39,7 +39,7 @@ def save(
     """
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     tensors = {}
     for name, tensor in state.items():
@@ -50,8 +50,10 @@ def save(
     metadata = {**(notes or {}), _INFO: json.dumps(asdict(info)), "format": "pt"}
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, staged, metadata=metadata)
-        with staged.open("rb") as file:
+        # Not save_file, whose file only its owner may read.
+        with staged.open("wb") as file:
+            file.write(serialise(tensors, metadata=metadata))
+            file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
     except (SafetensorError, OSError) as error:

@@ -217,3 +217,10 @@ def test_header_is_plain_json(tmp_path) -> None:
     described = json.loads(checkpoint.read_metadata(tmp_path / "w")["segcli_model"])
     assert described["resize"]["mode"] == "stretch"
     assert described["categories"] == ["red", "green"]
+
+
+def test_weights_are_as_readable_as_any_other_file(tmp_path) -> None:
+    checkpoint.save(tmp_path / "w.safetensors", STATE, INFO)
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
