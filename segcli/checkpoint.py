@@ -56,7 +56,7 @@ def save(
             file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         raise OutputError(f"cannot write weights to {path}: {error}") from error
     finally:
         staged.unlink(missing_ok=True)
