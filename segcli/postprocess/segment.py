@@ -38,11 +38,8 @@ def segments(instances: Instances, *, content_size: Size, image_size: Size) -> l
         boxes = rle.runs_to_boxes(runs, lengths, image_size[0])
     else:
         boxes = _clipped((instances.boxes.double() * ratio).cpu().numpy()[kept], image_size)
-    order = np.argsort(-score, kind="stable").tolist()
-    return [
-        Segment(label[i], float(score[i]), tuple(boxes[i].tolist()), areas[i], texts[i])
-        for i in order
-    ]
+    order, box, best = np.argsort(-score, kind="stable").tolist(), boxes.tolist(), score.tolist()
+    return [Segment(label[i], best[i], tuple(box[i]), areas[i], texts[i]) for i in order]
 
 
 def _ratio(content_size: Size, image_size: Size, device: torch.device) -> Tensor:

@@ -136,6 +136,16 @@ def test_the_same_without_the_others(case, rule):
         assert alone.get(0) == together.get(index)
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases(), rules)
+def test_the_same_by_torch_alone(case, rule):
+    """As on a GPU, where nothing but the flips may come to the host."""
+    by_numpy = found(*case, **rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segcli.postprocess.cells.on_host", lambda values: False)
+        assert found(*case, **rule) == by_numpy
+
+
 ONE = np.ones((1, 28, 28), np.float32)
 
 
