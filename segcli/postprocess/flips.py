@@ -26,7 +26,7 @@ _CLOSE = 1e-6
 class Limits:
     """How much is worked on at once: cells of fields, and crossings; bounds the memory."""
 
-    cells: int = 1 << 22
+    cells: int = 1 << 21
     crossings: int = 1 << 16
 
 
