@@ -18,7 +18,7 @@ LAYERS = (
     "types categories",
     "plugin",
     "registry source decoder batch device checkpoint postprocess rle shard query",
-    "run train evaluate draw stats export report",
+    "run train evaluate draw stats export report manifest",
     "cli",
 )
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units.split()}
@@ -36,7 +36,8 @@ ALLOWED = {
 # Third-party library -> the units that may import it: its doors.
 DOORS = {
     "PIL": {"decoder", "draw"},
-    "pyarrow": {"shard", "source", "evaluate"},  # evaluate computes on the batches of shard
+    # evaluate computes on the batches of shard, manifest is a table of its own
+    "pyarrow": {"shard", "source", "evaluate", "manifest"},
     "duckdb": {"query"},
     "pycocotools": {"rle", "evaluate"},
     "typer": {"cli"},

@@ -6,7 +6,19 @@ import traceback
 
 import typer
 
-from segcli.cli import doctor, eval, models, predict, stats, train, viz, weights
+from segcli.cli import (
+    doctor,
+    eval,
+    export,
+    import_,
+    manifest,
+    models,
+    predict,
+    stats,
+    train,
+    viz,
+    weights,
+)
 from segcli.errors import SegcliError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
@@ -26,6 +38,9 @@ app.command("viz")(viz.viz)
 app.command("stats")(stats.stats)
 app.command("train")(train.train)
 app.command("eval")(eval.eval_)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
+app.command("manifest")(manifest.manifest)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")

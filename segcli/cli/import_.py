@@ -1,0 +1,31 @@
+"""`segcli import`: annotations of other tools as an output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Path_ = Annotated[
+    Path, typer.Argument(metavar="PATH", help="COCO json, or a folder of YOLO or LabelMe labels.")
+]
+From = Annotated[Literal["coco", "yolo", "labelme"], typer.Option("--from", help="What PATH is.")]
+Out = Annotated[Path, typer.Option(help="The new folder of parts; name it *.parquet.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The pictures; YOLO needs their sizes."),
+]
+
+
+def import_(path: Path_, kind: From, out: Out, images: Images = None) -> None:
+    """Make an output of annotations, so that viz, stats and export work on ground truth.
+
+    Every mask gets the score 1. Regions of crowds are left out and counted.
+    """
+    from segcli.export.intake import bring_in
+
+    pictures, masks, skipped = bring_in(kind, path, out, images=images)
+    typer.echo(f"{pictures} images, {masks} masks -> {out}")
+    for what, count in skipped.items():
+        typer.echo(f"{count} {what} regions were left out", err=True)

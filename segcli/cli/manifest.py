@@ -1,0 +1,56 @@
+"""`segcli manifest`: what an archive holds, as one Parquet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segcli.errors import ExitCode, UsageError
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A folder, an image or a text file of paths.")
+]
+Out = Annotated[Path, typer.Option(help="The manifest, a Parquet file.")]
+Split = Annotated[
+    str | None, typer.Option(metavar="0.8,0.1,0.1", help="Shares of train, val (and test).")
+]
+Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores.")]
+HeaderOnly = Annotated[
+    bool, typer.Option("--header-only", help="Do not decode: faster, but truncated files pass.")
+]
+
+
+def manifest(
+    source: Source,
+    out: Out = Path("manifest.parquet"),
+    split: Split = None,
+    workers: Workers = None,
+    header_only: HeaderOnly = False,
+) -> None:
+    """List SOURCE with size, format, hash and time of every image; broken ones are marked.
+
+    Run it again to go on, or to take in what is new. Exit code 1: some images are broken.
+    """
+    from segcli.manifest import make_manifest
+
+    summary = make_manifest(
+        source, out, split=_shares(split), workers=workers, header_only=header_only
+    )
+    typer.echo(
+        f"{summary.images} images, {summary.broken} broken, {summary.known} known before -> {out}"
+    )
+    for name, count in summary.splits.items():
+        typer.echo(f"{name}: {count} images")
+    if summary.broken:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _shares(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(f"--split {text!r}: expected shares as 0.8,0.1,0.1") from None

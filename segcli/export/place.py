@@ -1,0 +1,49 @@
+"""Where exported files go: whole or not at all, and never outside the folder that was named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TextIO
+
+from segcli.errors import OutputError, UsageError
+
+
+def beside(out: Path, name: str, suffix: str) -> Path:
+    """`out` / the image's relative path with another suffix.
+
+    Raises UsageError for an absolute path or one that leads out of the folder.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise UsageError(
+            f"the image {name!r} has no place below {out}; export outputs of a folder, or to one "
+            "file with --to coco"
+        )
+    return out / path.with_name(path.name.removesuffix(path.suffix) + suffix)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+@contextmanager
+def one_file(path: Path) -> Iterator[TextIO]:
+    """A text file that appears under its name when it is complete. Raises OutputError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(unfinished, "w", encoding="utf-8") as file:
+            yield file
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)

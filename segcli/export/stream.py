@@ -1,0 +1,134 @@
+"""The images of an output one after another, each with its masks; memory is one image's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import UsageError
+from segcli.shard import read_facts, read_images, read_masks
+from segcli.source.key import path_from_key
+
+_IMAGE = ["key", "status", "height", "width", "frame"]
+_MASK = ["key", "category", "score", "bbox", "area", "rle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One object: `label` indexes the categories; `box` (x, y, w, h) px; `rle` COCO's counts."""
+
+    label: int
+    score: float
+    box: tuple[float, float, float, float]
+    area: int
+    rle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image: `id` counts from 1 in the order of the output; `name` is its relative path."""
+
+    id: int
+    key: str
+    name: str
+    height: int
+    width: int
+    masks: tuple[Mask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of an output is exported, to be gone through as often as a format needs.
+
+    `categories` (name, id) of the run; `wanted` those of them that are exported.
+    """
+
+    path: Path
+    categories: tuple[tuple[str, int], ...]
+    wanted: frozenset[str]
+    min_score: float
+    key: str | None = None
+
+    def pictures(self) -> Iterator[Picture]:
+        """Images without their masks; failed ones, whose size is not known, are left out."""
+        number = 0
+        for batch in read_images(self.path, columns=_IMAGE):
+            for row in batch.to_pylist():
+                if row["status"] != "ok" or not self._matches(row["key"]):
+                    continue
+                number += 1
+                name = _name(row["key"], row["frame"])
+                yield Picture(number, row["key"], name, row["height"], row["width"])
+
+    def with_masks(self) -> Iterator[Picture]:
+        """The same with their masks, best first; those without any are there as well."""
+        label = {name: i for i, (name, _) in enumerate(self.categories)}
+        groups = groupby(self._rows(), key=lambda row: row["key"])
+        key, rows = next(groups, (None, iter(())))
+        for picture in self.pictures():
+            masks: tuple[Mask, ...] = ()
+            if key == picture.key:
+                masks = tuple(_mask(row, label) for row in rows)
+                key, rows = next(groups, (None, iter(())))
+            yield Picture(
+                picture.id, picture.key, picture.name, picture.height, picture.width, masks
+            )
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for batch in read_masks(self.path, columns=_MASK, min_score=self.min_score):
+            for row in batch.to_pylist():
+                if row["category"] in self.wanted and self._matches(row["key"]):
+                    yield row
+
+    def _matches(self, key: str) -> bool:
+        return self.key is None or fnmatchcase(key, self.key)
+
+
+def select(
+    path: Path,
+    *,
+    min_score: float | None = None,
+    categories: Sequence[str] | None = None,
+    key: str | None = None,
+) -> Selection:
+    """`min_score` None: the model's default score. Raises UsageError for unknown categories."""
+    facts = read_facts(path)
+    known = tuple(zip(facts["category_names"], facts["category_ids"], strict=True))
+    names = [name for name, _ in known]
+    for name in categories or ():
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"--categories: {path} knows no {name!r}{hint} It knows: {', '.join(names[:20])}"
+            )
+    lowest = facts.get("default_score", 0.0) if min_score is None else min_score
+    return Selection(path, known, frozenset(categories or names), float(lowest or 0.0), key)
+
+
+def _mask(row: dict[str, Any], label: dict[str, int]) -> Mask:
+    box = row["bbox"]
+    return Mask(
+        label[row["category"]],
+        row["score"],
+        (box["x"], box["y"], box["w"], box["h"]),
+        row["area"],
+        row["rle"],
+    )
+
+
+def _name(key: str, frame: int | None) -> str:
+    if frame is not None:
+        return key
+    try:
+        return path_from_key(key)
+    except ValueError:
+        return key
+
+
+Progress = Callable[[int], None]

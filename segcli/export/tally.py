@@ -1,0 +1,30 @@
+"""What an export wrote, and what its format could not hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from segcli.export.stream import Picture
+
+
+@dataclass(slots=True)
+class Tally:
+    """`losses`: sentences with {} for the count of masks."""
+
+    images: int = 0
+    masks: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
+
+    def counted(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        for picture in pictures:
+            self.images += 1
+            self.masks += len(picture.masks)
+            yield picture
+
+    def lost(self, sentence: str) -> None:
+        self.losses[sentence] += 1
+
+    def sentences(self) -> list[str]:
+        return [sentence.format(count) for sentence, count in self.losses.items()]

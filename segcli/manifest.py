@@ -1,0 +1,203 @@
+"""A Parquet manifest of an archive: what each image is, in parallel, and goes on where it stopped.
+
+`predict` starts from it; a split by content hash keeps equal pictures together and stays the same
+as the archive grows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segcli.decoder import decode
+from segcli.decoder.probe import probe
+from segcli.errors import ImageError, OutputError, UsageError
+from segcli.source import open_source, read
+from segcli.types import Sample
+
+COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("format", pa.string()),
+        ("sha256", pa.string()),
+        ("taken", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""`height`, `width` px upright; `taken` as EXIF writes it; `error` why an image cannot be used."""
+
+SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
+_CHUNK = 1000
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class ManifestSummary:
+    images: int = 0
+    broken: int = 0
+    known: int = 0  # taken over from an earlier run
+    splits: dict[str, int] = field(default_factory=dict)
+
+
+def make_manifest(
+    source: str,
+    out: Path,
+    *,
+    split: Sequence[float] = (),
+    workers: int | None = None,
+    header_only: bool = False,
+) -> ManifestSummary:
+    """Write `out`, a Parquet file, by one rename; a killed run goes on from what it had done.
+
+    Images whose size and time are those of an earlier manifest at `out` are not read again.
+    `header_only` does not decode the pixels: faster, but truncated files pass. Raises UsageError,
+    OutputError.
+    """
+    check_split(split)
+    archive = open_source(source)
+    parts = out.with_name(f".{out.name}.parts")
+    unfinished = out.with_name(f".{out.name}.part")
+    columns = COLUMNS.append(pa.field("split", pa.string())) if split else COLUMNS
+    summary = ManifestSummary()
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        known = _known([out, *sorted(parts.glob("*.parquet"))])
+        with (
+            ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+            pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
+        ):
+            samples = iter(archive)
+            while chunk := list(islice(samples, _CHUNK)):
+                rows = _described(chunk, known, pool, out.resolve().parent, header_only)
+                fresh = [row for row in rows if row.pop("fresh")]
+                if fresh:
+                    _keep(parts, fresh)
+                _count(summary, rows, fresh=len(fresh), split=split)
+                writer.write_table(pa.Table.from_pylist(rows, schema=columns))
+        os.replace(unfinished, out)
+        shutil.rmtree(parts)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
+    return summary
+
+
+def check_split(split: Sequence[float]) -> None:
+    """Raises UsageError unless there are two or three shares that sum to 1."""
+    if not split:
+        return
+    if len(split) not in SPLITS or min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+        raise UsageError(
+            f"--split {','.join(map(str, split))}: expected two or three shares that sum to 1, as "
+            "0.8,0.1,0.1"
+        )
+
+
+def split_of(sha256: str, split: Sequence[float]) -> str:
+    """Where the picture of this content belongs; a function of nothing else."""
+    place = int(sha256[:16], 16) / 2**64
+    names = SPLITS[len(split)]
+    reached = 0.0
+    for name, share in zip(names, split, strict=True):
+        reached += share
+        if place < reached:
+            return name
+    return names[-1]
+
+
+def _described(
+    chunk: Sequence[Sample],
+    known: Mapping[str, Row],
+    pool: ThreadPoolExecutor,
+    folder: Path,
+    header_only: bool,
+) -> list[Row]:
+    def one(sample: Sample) -> Row:
+        path = _path(sample, folder)
+        before = known.get(path)
+        same = ("size_bytes", sample.size_bytes), ("mtime_ns", sample.mtime_ns)
+        if before is not None and all(before[key] == value for key, value in same):
+            return {**before, "fresh": False}
+        return {"path": path, **dict(same), **_content(sample, header_only), "fresh": True}
+
+    return list(pool.map(one, chunk))
+
+
+def _content(sample: Sample, header_only: bool) -> Row:
+    row: Row = dict.fromkeys(("height", "width", "format", "sha256", "taken", "error"))
+    try:
+        data = read(sample)
+        row["sha256"] = hashlib.sha256(data).hexdigest()
+        header = probe(data, key=sample.key)
+        row |= {"height": header.height, "width": header.width}
+        row |= {"format": header.format, "taken": header.taken}
+        if not header_only:
+            row["height"], row["width"] = decode(data, key=sample.key).original_size
+    except ImageError as error:
+        row["error"] = str(error).encode("utf-8", "backslashreplace").decode()
+    return row
+
+
+def _path(sample: Sample, folder: Path) -> str:
+    """As `predict` finds it from the manifest: relative to its folder, else absolute."""
+    path = os.path.abspath(sample.path)
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return sample.key  # no text: such a file is in a folder's listing only
+    inside = os.path.commonpath([path, folder]) == str(folder)
+    return os.path.relpath(path, folder) if inside else path
+
+
+def _known(files: Sequence[Path]) -> dict[str, Row]:
+    """What earlier runs found out, by path; an unreadable part is done again."""
+    rows: dict[str, Row] = {}
+    for file in files:
+        if not file.is_file():
+            continue
+        try:
+            table = pq.read_table(file, columns=COLUMNS.names)
+        except (pa.ArrowException, OSError) as error:
+            if not file.name.startswith("chunk-"):
+                reason = str(error).splitlines()[0]
+                raise UsageError(f"{file} exists and is no manifest: {reason}") from None
+            continue
+        rows |= {row["path"]: row for row in table.to_pylist()}
+    return rows
+
+
+def _keep(parts: Path, rows: list[Row]) -> None:
+    name = hashlib.sha256("\0".join(row["path"] for row in rows).encode()).hexdigest()[:16]
+    unfinished = parts / f".{name}"
+    pq.write_table(pa.Table.from_pylist(rows, schema=COLUMNS), unfinished)
+    os.replace(unfinished, parts / f"chunk-{name}.parquet")
+
+
+def _count(
+    summary: ManifestSummary, rows: list[Row], *, fresh: int, split: Sequence[float]
+) -> None:
+    """Counts, and puts every image that can be used into its split."""
+    summary.images += len(rows)
+    summary.known += len(rows) - fresh
+    summary.broken += sum(row["error"] is not None for row in rows)
+    if not split:
+        return
+    for row in rows:
+        usable = row["error"] is None
+        row["split"] = split_of(row["sha256"], split) if usable else None
+        if usable:
+            summary.splits[row["split"]] = summary.splits.get(row["split"], 0) + 1

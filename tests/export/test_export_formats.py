@@ -1,0 +1,204 @@
+"""Export, read by an independent reader, same masks."""
+
+import base64
+import io
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from segcli import rle
+from segcli.errors import UsageError
+from segcli.export import FORMATS, select
+
+Masks = dict[str, list[tuple[int, float, np.ndarray]]]
+
+
+def run(
+    output: Path, to: str, out: Path, *, polygons: bool = False, png: str = "classes", **more: Any
+) -> Any:
+    images = more.pop("images", None)
+    return FORMATS[to](select(output, **more), out, polygons, png, images)
+
+
+def even_odd(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixel centres inside a closed polygon (n, 2) of any sides, by crossings to the left."""
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    inside = np.zeros((height, width), bool)
+    for (ax, ay), (bx, by) in zip(points, np.roll(points, -1, 0), strict=True):
+        if ay == by:
+            continue
+        crosses = (ay <= y) != (by <= y)
+        inside ^= crosses & (x > ax + (y - ay) * (bx - ax) / (by - ay))
+    return inside
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+def test_coco_is_read_by_pycocotools(
+    output: Path, masks: Masks, tmp_path: Path, polygons: bool
+) -> None:
+    tally = run(output, "coco", tmp_path / "ann.json", polygons=polygons, min_score=0.0)
+    coco = COCO(str(tmp_path / "ann.json"))
+    assert sorted(coco.anns) == [1, 2, 3, 4]
+    assert {i: image["file_name"] for i, image in coco.imgs.items()} == {
+        1: "cam1/a.jpg",
+        2: "cam1/b.png",
+        3: "cam2/a.jpg",
+    }
+    assert [(c["id"], c["name"]) for c in coco.loadCats(coco.getCatIds())] == [
+        (1, "person"),
+        (44, "red car"),
+    ]
+    expected = [one for found in masks.values() for one in found]
+    lost = 0
+    for ann, (label, score, mask) in zip(coco.anns.values(), expected, strict=True):
+        assert ann["category_id"] == (1, 44)[label]
+        assert ann["score"] == score
+        assert ann["area"] == mask.sum()
+        coded = coco.annToRLE(ann)
+        text = coded["counts"]
+        text = text.encode() if isinstance(text, str) else text
+        back = rle.decode(text, *coded["size"])
+        assert (back | mask).sum() == back.sum()
+        lost += not np.array_equal(back, mask)
+    assert (lost > 0) == polygons
+    assert tally.sentences() == (
+        ["holes of 3 masks were filled: polygons of COCO have none"] if polygons else []
+    )
+
+
+def test_polygons_of_coco_are_exact_where_there_is_no_hole(
+    output: Path, masks: Masks, tmp_path: Path
+) -> None:
+    run(output, "coco", tmp_path / "ann.json", polygons=True, min_score=0.6, categories=["red car"])
+    coco = COCO(str(tmp_path / "ann.json"))
+    coded = coco.annToRLE(coco.anns[1])
+    assert np.array_equal(rle.decode(coded["counts"], *coded["size"]), masks["cam1/a.jpg"][1][2])
+
+
+def test_results_are_read_by_pycocotools(output: Path, tmp_path: Path) -> None:
+    run(output, "coco", tmp_path / "ann.json", min_score=0.0)
+    run(output, "coco-results", tmp_path / "results.json", min_score=0.0)
+    found = COCO(str(tmp_path / "ann.json")).loadRes(str(tmp_path / "results.json"))
+    assert [ann["score"] for ann in found.anns.values()] == [0.9, 0.6, 0.2, 0.75]
+    assert found.imgToAnns[3][0]["category_id"] == 44
+
+
+def test_yolo_comes_back_by_the_even_odd_rule(output: Path, masks: Masks, tmp_path: Path) -> None:
+    tally = run(output, "yolo", tmp_path / "yolo", min_score=0.0)
+    assert tally.sentences() == ["4 masks of several parts or with holes became one joined polygon"]
+    for key, found in masks.items():
+        lines = (tmp_path / "yolo/labels" / Path(key).with_suffix(".txt")).read_text().splitlines()
+        assert len(lines) == len(found)
+        for line, (label, _, mask) in zip(lines, found, strict=True):
+            words = line.split()
+            assert int(words[0]) == label
+            height, width = mask.shape
+            points = np.array(words[1:], float).reshape(-1, 2) * (width, height)
+            assert points.min() >= 0
+            assert (points <= (width, height)).all()
+            assert np.array_equal(even_odd(points.round(4), height, width), mask)
+    assert '  1: "red car"\n' in (tmp_path / "yolo/data.yaml").read_text()
+
+
+def test_labelme_polygons_and_masks(output: Path, masks: Masks, tmp_path: Path) -> None:
+    run(output, "labelme", tmp_path / "lm", min_score=0.0, images=tmp_path / "pictures")
+    document = json.loads((tmp_path / "lm/cam1/a.json").read_text())
+    assert (document["imageHeight"], document["imageWidth"]) == (30, 40)
+    assert (tmp_path / "lm/cam1" / document["imagePath"]).resolve() == (
+        tmp_path / "pictures/cam1/a.jpg"
+    ).resolve()
+    for shape, (label, _, mask) in zip(document["shapes"], masks["cam1/a.jpg"], strict=True):
+        assert shape["label"] == ("person", "red car")[label]
+        (x0, y0), (x1, y1) = np.array(shape["points"], int)
+        crop = np.array(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))))
+        whole = np.zeros(mask.shape, bool)
+        whole[y0 : y1 + 1, x0 : x1 + 1] = crop
+        assert np.array_equal(whole, mask)
+    assert json.loads((tmp_path / "lm/cam1/b.json").read_text())["shapes"] == []
+
+
+def test_cvat_masks_go_row_by_row(output: Path, masks: Masks, tmp_path: Path) -> None:
+    run(output, "cvat", tmp_path / "cvat.xml", min_score=0.0)
+    images = ET.parse(tmp_path / "cvat.xml").getroot().findall("image")
+    assert [image.get("name") for image in images] == list(masks)
+    for image in images:
+        for element, (_, _, mask) in zip(image, masks[image.get("name")], strict=True):
+            runs = [int(word) for word in element.get("rle").split(",")]
+            x, y, wide, tall = (int(element.get(k)) for k in ("left", "top", "width", "height"))
+            crop = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(tall, wide)
+            whole = np.zeros(mask.shape, bool)
+            whole[y : y + tall, x : x + wide] = crop
+            assert np.array_equal(whole, mask)
+
+
+def test_png_of_classes_is_read_by_pillow(output: Path, masks: Masks, tmp_path: Path) -> None:
+    tally = run(output, "png", tmp_path / "png")
+    with Image.open(tmp_path / "png/cam1/a.png") as image:
+        assert image.mode == "P"
+        labels = np.array(image)
+    ring, pair = (masks["cam1/a.jpg"][i][2] for i in (0, 1))
+    assert np.array_equal(labels, np.where(ring, 1, np.where(pair, 2, 0)))
+    assert not tally.losses
+
+
+def test_png_of_instances_and_single_masks(output: Path, masks: Masks, tmp_path: Path) -> None:
+    tally = run(output, "png", tmp_path / "png", png="instances", min_score=0.0)
+    with Image.open(tmp_path / "png/cam1/a.png") as image:
+        numbers = np.array(image)
+    ring, pair = (masks["cam1/a.jpg"][i][2] for i in (0, 1))
+    assert np.array_equal(numbers, np.where(ring, 1, np.where(pair, 2, 0)))
+    assert list(tally.losses.values()) == [2]
+    run(output, "png", tmp_path / "single", png="binary", min_score=0.0)
+    with Image.open(tmp_path / "single/cam2/a/000-red car.png") as image:
+        assert np.array_equal(np.array(image), masks["cam2/a.jpg"][0][2])
+
+
+def test_geojson_keeps_holes_and_parts(output: Path, masks: Masks, tmp_path: Path) -> None:
+    run(output, "geojson", tmp_path / "geo", min_score=0.0)
+    features = json.loads((tmp_path / "geo/cam1/a.geojson").read_text())["features"]
+    assert [f["geometry"]["type"] for f in features] == ["Polygon", "MultiPolygon", "MultiPolygon"]
+    for feature, (_, _, mask) in zip(features, masks["cam1/a.jpg"], strict=True):
+        geometry = feature["geometry"]
+        polygons = geometry["coordinates"]
+        polygons = [polygons] if geometry["type"] == "Polygon" else polygons
+        back = np.zeros(mask.shape, bool)
+        for ring in (ring for polygon in polygons for ring in polygon):
+            assert ring[0] == ring[-1]
+            back ^= even_odd(np.array(ring[:-1], float), *mask.shape)
+        assert np.array_equal(back, mask)
+
+
+def test_the_default_score_decides_and_the_key_selects(output: Path, tmp_path: Path) -> None:
+    assert run(output, "coco", tmp_path / "a.json").masks == 3
+    assert run(output, "coco", tmp_path / "b.json", key="cam2/*").images == 1
+    assert [i["id"] for i in json.loads((tmp_path / "b.json").read_text())["images"]] == [1]
+
+
+def test_an_unknown_category_gets_a_near_name(output: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'person'"):
+        select(output, categories=["persons"])
+
+
+def test_two_images_of_one_label_file_are_refused(output: Path, tmp_path: Path) -> None:
+    from segcli.shard import Facts, open_output
+    from segcli.types import Record, Sample
+
+    path = tmp_path / "twins.parquet"
+    with open_output(path, Facts({}, {}), carried={}, categories=(("a",), (1,))) as opened:
+        opened.commit([Record(Sample(key, key), 4, 4) for key in ("a.jpg", "a.png")])
+    with pytest.raises(UsageError, match=r"'a.jpg' and 'a.png'"):
+        run(path, "yolo", tmp_path / "yolo")
+
+
+@pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
+def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
+    from segcli.export.place import beside
+
+    with pytest.raises(UsageError):
+        beside(tmp_path, name, ".txt")

@@ -1,0 +1,132 @@
+"""Annotations in, the same masks out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segcli import rle
+from segcli.errors import UsageError
+from segcli.export import FORMATS, select
+from segcli.export.intake import bring_in
+from segcli.shard import read_images, read_masks
+
+Masks = dict[str, list[tuple[int, float, np.ndarray]]]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [row for batch in read_masks(path) for row in batch.to_pylist()]
+
+
+def decoded(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
+    found: dict[str, list[tuple[str, np.ndarray]]] = {}
+    for batch in read_images(path):
+        found |= {row["key"]: [] for row in batch.to_pylist()}
+    for row in rows(path):
+        mask = rle.decode(row["rle"], row["height"], row["width"])
+        found[row["key"]].append((row["category"], mask))
+    return found
+
+
+def write(output: Path, to: str, out: Path, images: Path | None = None) -> None:
+    FORMATS[to](select(output, min_score=0.0), out, False, "classes", images)
+
+
+def same(found: dict[str, list[tuple[str, np.ndarray]]], masks: Masks) -> bool:
+    names = ("person", "red car")
+    return list(found) == list(masks) and all(
+        {(c, m.tobytes()) for c, m in found[key]} == {(names[k], m.tobytes()) for k, _, m in own}
+        for key, own in masks.items()
+    )
+
+
+def test_coco_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
+    write(output, "coco", tmp_path / "ann.json")
+    assert bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet") == (3, 4, {})
+    assert same(decoded(tmp_path / "in.parquet"), masks)
+    assert [row["score"] for row in rows(tmp_path / "in.parquet")] == [0.9, 0.6, 0.2, 0.75]
+
+
+def test_labelme_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
+    write(output, "labelme", tmp_path / "lm")
+    bring_in("labelme", tmp_path / "lm", tmp_path / "in.parquet")
+    assert same(decoded(tmp_path / "in.parquet"), masks)
+
+
+def test_yolo_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
+    write(output, "yolo", tmp_path / "yolo")
+    for key, (height, width) in {"a.jpg": (30, 40), "b.png": (8, 9)}.items():
+        path = tmp_path / "pictures/cam1" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, height)).save(path)
+    (tmp_path / "pictures/cam2").mkdir()
+    Image.new("RGB", (20, 50)).save(tmp_path / "pictures/cam2/a.jpg")
+    counts = bring_in(
+        "yolo", tmp_path / "yolo", tmp_path / "in.parquet", images=tmp_path / "pictures"
+    )
+    assert counts == (3, 4, {})
+    found = decoded(tmp_path / "in.parquet")
+    assert list(found) == list(masks)
+    # A simple polygon is exact; the doubled lines between rings may take pixels by COCO's rule.
+    for key, own in masks.items():
+        for (_, mask), (_, _, expected) in zip(found[key], own, strict=True):
+            assert (mask ^ expected).sum() <= 0.1 * expected.sum()
+
+
+def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
+    square = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    document = {
+        "images": [{"id": 5, "height": 8, "width": 8, "file_name": "a#1.jpg"}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 3, "segmentation": square, "iscrowd": 1},
+            {"id": 2, "image_id": 5, "category_id": 3, "segmentation": square},
+        ],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(document))
+    counts = bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+    assert counts == (1, 1, {"crowd": 1})
+    (row,) = rows(tmp_path / "in.parquet")
+    assert (row["key"], row["category_id"], row["area"], row["score"]) == ("a\\#1.jpg", 3, 16, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 9}, "annotation 2: it is of image 9"),
+        ({"category_id": 9}, "annotation 2: it is of category 9"),
+        ({"segmentation": [[0, 0, 1]]}, "annotation 2: a polygon of 3 numbers"),
+        ({"segmentation": {"size": [8, 8], "counts": "00"}}, "annotation 2: the runs"),
+        ({"segmentation": 5}, "annotation 2: "),
+        ({"score": 7}, "annotation 2: its score 7"),
+    ],
+)
+def test_a_wrong_annotation_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    item = {
+        "id": 2,
+        "image_id": 5,
+        "category_id": 3,
+        "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]],
+        **change,
+    }
+    document = {
+        "images": [{"id": 5, "height": 8, "width": 8, "file_name": "a.jpg"}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [item],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=message):
+        bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+
+
+def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        bring_in("coco", tmp_path / "ann.json", output)
+
+
+def test_yolo_needs_the_pictures(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--images"):
+        bring_in("yolo", tmp_path, tmp_path / "in.parquet")

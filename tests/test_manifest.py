@@ -1,0 +1,117 @@
+"""A manifest of an archive: facts of every image, restarts, splits."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from segcli import manifest
+from segcli.errors import UsageError
+from segcli.manifest import make_manifest, split_of
+from segcli.source import open_source
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    (folder / "cam").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0132], exif[0x0112] = "2024:05:06 07:08:09", 6
+    Image.new("RGB", (30, 20), "red").save(folder / "cam/a.jpg", exif=exif)
+    Image.new("L", (5, 7)).save(folder / "b.png")
+    whole = (folder / "cam/a.jpg").read_bytes()
+    (folder / "torn.jpg").write_bytes(whole[: len(whole) - 40])
+    return folder
+
+
+def rows(path: Path) -> dict[str, dict]:
+    return {row["path"]: row for row in pq.read_table(path).to_pylist()}
+
+
+def test_the_facts_of_every_image(archive: Path, tmp_path: Path) -> None:
+    summary = make_manifest(str(archive), tmp_path / "m.parquet")
+    found = rows(tmp_path / "m.parquet")
+    assert list(found) == ["archive/b.png", "archive/cam/a.jpg", "archive/torn.jpg"]
+    turned = found["archive/cam/a.jpg"]
+    data = (archive / "cam/a.jpg").read_bytes()
+    assert turned["sha256"] == hashlib.sha256(data).hexdigest()
+    assert (turned["height"], turned["width"], turned["format"]) == (30, 20, "JPEG")
+    assert turned["taken"] == "2024:05:06 07:08:09"
+    assert turned["size_bytes"] == len(data)
+    assert "truncated" in found["archive/torn.jpg"]["error"]
+    assert (summary.images, summary.broken, summary.known) == (3, 1, 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["archive", "m.parquet"]
+
+
+def test_predict_can_start_from_it(archive: Path, tmp_path: Path) -> None:
+    make_manifest(str(archive), tmp_path / "m.parquet", split=(0.5, 0.5))
+    source = open_source(str(tmp_path / "m.parquet"))
+    assert [sample.key for sample in source][:2] == ["archive/b.png", "archive/cam/a.jpg"]
+    assert all(Path(sample.path).is_file() for sample in source)
+    assert "split" in source.carried
+
+
+def test_what_is_known_is_not_read_again(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_manifest(str(archive), tmp_path / "m.parquet")
+    Image.new("RGB", (3, 3)).save(archive / "new.png")
+    seen = []
+    monkeypatch.setattr(
+        manifest, "_content", lambda sample, quick: seen.append(sample.key) or {"error": "seen"}
+    )
+    summary = make_manifest(str(archive), tmp_path / "m.parquet")
+    assert seen == ["new.png"]
+    assert (summary.images, summary.known) == (4, 3)
+
+
+def test_a_killed_run_goes_on(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_CHUNK", 1)
+    real, calls = manifest._content, []
+
+    def dying(sample, quick):
+        calls.append(sample.key)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(sample, quick)
+
+    monkeypatch.setattr(manifest, "_content", dying)
+    with pytest.raises(KeyboardInterrupt):
+        make_manifest(str(archive), tmp_path / "m.parquet", workers=1)
+    assert not (tmp_path / "m.parquet").exists()
+    summary = make_manifest(str(archive), tmp_path / "m.parquet", workers=1)
+    assert calls == ["b.png", "cam/a.jpg", "torn.jpg", "torn.jpg"]
+    assert (summary.images, summary.known, summary.broken) == (3, 2, 1)
+
+
+def test_a_split_depends_on_the_content_alone(archive: Path, tmp_path: Path) -> None:
+    (archive / "copy.png").write_bytes((archive / "b.png").read_bytes())
+    make_manifest(str(archive), tmp_path / "m.parquet", split=(0.8, 0.1, 0.1))
+    found = rows(tmp_path / "m.parquet")
+    assert found["archive/copy.png"]["split"] == found["archive/b.png"]["split"]
+    assert found["archive/torn.jpg"]["split"] is None
+
+
+def test_shares_of_a_split() -> None:
+    assert split_of("0" * 64, (0.8, 0.1, 0.1)) == "train"
+    assert split_of("f" * 64, (0.8, 0.1, 0.1)) == "test"
+    assert split_of("d9" + "0" * 62, (0.8, 0.1, 0.1)) == "val"
+    hashes = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
+    taken = [split_of(one, (0.75, 0.25)) for one in hashes]
+    assert taken.count("train") == pytest.approx(3000, abs=120)
+
+
+@pytest.mark.parametrize("split", [(0.5,), (0.5, 0.6), (1.2, -0.2), (0.25,) * 4])
+def test_wrong_shares_are_refused(tmp_path: Path, split: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="--split"):
+        make_manifest("anywhere", tmp_path / "m.parquet", split=split)
+
+
+def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.parquet").write_text("mine")
+    with pytest.raises(UsageError, match="is no manifest"):
+        make_manifest(str(archive), tmp_path / "m.parquet")
