@@ -82,6 +82,19 @@ def frozen_norm(eps: float = 1e-5) -> Norm:
     return partial(FrozenBatchNorm2d, eps=eps)
 
 
+class FixedStatistics(nn.BatchNorm2d):
+    """BatchNorm that learns its weights but never its statistics."""
+
+    def train(self, mode: bool = True) -> FixedStatistics:
+        super().train(False)
+        return self
+
+
+def fixed_statistics(channels: int) -> nn.Module:
+    """A norm for weights that were trained with BatchNorm, for batches too small for it."""
+    return FixedStatistics(channels).train()
+
+
 def _stage(
     block: type[BasicBlock | Bottleneck],
     count: int,

@@ -42,14 +42,20 @@ def matrix_nms(masks: Tensor, labels: Tensor, scores: Tensor, *, sigma: float | 
     exp(-sigma (iou^2 - most^2)), where `most` is the better mask's own largest overlap with a still
     better one; None: the linear kernel (1 - iou) / (1 - most).
     """
-    if not len(scores):
-        return scores
-    flat = masks.flatten(1).to(scores.dtype)
-    shared = flat @ flat.T
-    area = flat.sum(1)
-    iou = shared / (area[:, None] + area - shared)
-    iou = (iou * (labels[:, None] == labels)).triu(diagonal=1)
+    decayed = scores.clone()
+    flat = masks.flatten(1)
+    for label in labels.unique():
+        one = (labels == label).nonzero()[:, 0]  # only these can overlap: a small matrix each
+        decayed[one] *= _decay(flat[one].to(scores.dtype), sigma)
+    return decayed
+
+
+def _decay(masks: Tensor, sigma: float | None) -> Tensor:
+    """Factors (n,) of masks (n, P) of zeros and ones, best first."""
+    shared = masks @ masks.T
+    area = masks.sum(1)
+    iou = (shared / (area[:, None] + area - shared)).triu(diagonal=1)
     most = iou.amax(0)[:, None]
     if sigma is None:
-        return scores * ((1 - iou) / (1 - most)).amin(0)
-    return scores * (-sigma * (iou.square() - most.square())).exp().amin(0)
+        return ((1 - iou) / (1 - most)).amin(0)
+    return (-sigma * (iou.square() - most.square())).exp().amin(0)

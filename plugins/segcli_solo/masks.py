@@ -1,0 +1,167 @@
+"""What a head says of masks, in SOLO's three ways, and the mask fields that come of it.
+
+A soft mask is a probability per cell of stride 4 (in training: of the level's own stride). The
+masks of a level are asked for by grid cell: row * S + column.
+
+Letters: B images, n masks, S the grid of a level, D dimensions; h, w at stride 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcli.types import Size
+
+CELL = 4  # canvas px
+
+
+class Masks(Protocol):
+    """One of the three ways."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Canvas px of a cell in training, per level."""
+        ...
+
+    def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
+        """Soft masks (n, y, x) of `cell` (n,) of image b, at the level's stride."""
+        ...
+
+    def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
+        """The same (n, h, w), at stride 4."""
+        ...
+
+    def nothing(self) -> Tensor:
+        """A zero that gives every prediction a gradient, of zero."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """SOLOv2: a cell's `kernels` (B, D, S, S) convolve the image's `features` (B, D, h, w)."""
+
+    kernels: list[Tensor]
+    features: Tensor
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (CELL,) * len(self.kernels)
+
+    def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
+        kernels = self.kernels[level][b].flatten(1)[:, cell]  # (D, n)
+        return torch.einsum("dn,dhw->nhw", kernels, self.features[b]).sigmoid()
+
+    def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
+        return self.learnt(b, level, cell)
+
+    def nothing(self) -> Tensor:
+        return 0 * (sum(k.sum() for k in self.kernels) + self.features.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """SOLO: a map of `logits` (B, S * S, y, x) for each cell; `strides` px, per level."""
+
+    logits: list[Tensor]
+    strides: tuple[int, ...]
+
+    def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
+        return self.logits[level][b, cell].sigmoid()
+
+    def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
+        return _resized(self.learnt(b, level, cell), _size(self.logits[0]))
+
+    def nothing(self) -> Tensor:
+        return 0 * torch.stack([level.sum() for level in self.logits]).sum()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoupled:
+    """Decoupled SOLO: maps for each column, `x` (B, S, y, x), and for each row, `y`; a cell's mask
+    is the product of its column's and its row's; `strides` px, per level."""
+
+    x: list[Tensor]
+    y: list[Tensor]
+    strides: tuple[int, ...]
+
+    def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
+        x, y = self._both(b, level, cell)
+        return x * y
+
+    def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
+        x, y = (_resized(m, _size(self.x[0])) for m in self._both(b, level, cell))
+        return x * y
+
+    def _both(self, b: int, level: int, cell: Tensor) -> tuple[Tensor, Tensor]:
+        grid = self.x[level].shape[1]
+        x, y = self.x[level][b], self.y[level][b]
+        return x[cell % grid].sigmoid(), y[cell // grid].sigmoid()
+
+    def nothing(self) -> Tensor:
+        return 0 * torch.stack([level.sum() for level in (*self.x, *self.y)]).sum()
+
+
+def _size(maps: Tensor) -> Size:
+    return maps.shape[-2], maps.shape[-1]
+
+
+def _resized(masks: Tensor, size: Size) -> Tensor:
+    if not len(masks):
+        return masks.new_zeros((0, *size))
+    return F.interpolate(masks[None], size, mode="bilinear")[0]
+
+
+def windows(soft: Tensor, content: Size) -> tuple[Tensor, Tensor]:
+    """Soft masks (n, h, w) at stride 4 -> fields (n, rows, columns) of single canvas px where the
+    masks are, and their extents xyxy (n, 4) in canvas px. Beyond a field no pixel is in the mask.
+
+    As the authors do it: bilinear to the canvas, then the edges of the content repeated beyond it,
+    which is what the core's resampling to the original continues from. A pixel can only exceed
+    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made.
+    """
+    n, h, w = soft.shape
+    inside = soft > 0.5
+    low_y, high_y = _range(inside.any(2))
+    low_x, high_x = _range(inside.any(1))
+    rows = int((high_y - low_y).amax()) if n else 0
+    columns = int((high_x - low_x).amax()) if n else 0
+    y = (low_y[:, None] + torch.arange(-2, rows + 2, device=soft.device)).clamp(0, h - 1)
+    x = (low_x[:, None] + torch.arange(-2, columns + 2, device=soft.device)).clamp(0, w - 1)
+    index = (torch.arange(n, device=soft.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
+    cells = soft.reshape(-1)[index]  # (n, rows + 4, columns + 4)
+    if not n:
+        return soft.new_zeros((0, 1, 1)), soft.new_zeros((0, 4))
+    fields = F.interpolate(cells[:, None], scale_factor=CELL, mode="bilinear")[:, 0]
+    fields = fields[:, CELL:-CELL, CELL:-CELL]
+    top, left = CELL * (low_y - 1), CELL * (low_x - 1)
+    fields = _repeated(fields, top, 1, content[0])
+    fields = _repeated(fields, left, 2, content[1])
+    height, width = fields.shape[1:]
+    return fields, torch.stack((left, top, left + width, top + height), 1).float()
+
+
+def _range(flags: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last of the true ones of bool (n, length); 0 and 1 where none is."""
+    length = flags.shape[1]
+    place = torch.arange(length, device=flags.device)
+    first = torch.where(flags, place, length).amin(1)
+    last = torch.where(flags, place, -1).amax(1)
+    none = last < 0
+    return first.masked_fill(none, 0), (last + 1).masked_fill(none, 1)
+
+
+def _repeated(fields: Tensor, start: Tensor, dim: int, length: int) -> Tensor:
+    """Fields whose first line along `dim` is px `start` (n,), with px `length - 1` repeated
+    beyond it."""
+    count = fields.shape[dim]
+    if int(start.amax()) + count <= length:
+        return fields
+    place = start[:, None] + torch.arange(count, device=fields.device)
+    index = (place.clamp(max=length - 1) - start[:, None]).clamp(min=0)
+    index = index[:, :, None] if dim == 1 else index[:, None]
+    return fields.gather(dim, index.expand_as(fields))

@@ -1,0 +1,170 @@
+"""SOLO (Wang et al., ECCV 2020) and SOLOv2 (NeurIPS 2020), in reading order.
+
+The image is divided into S x S cells, on five levels. A cell tells which class the object with its
+centre there has, and the object's mask: as a channel of its own, as the product of a column's and
+a row's channel, or as a kernel that convolves features of the whole image (see heads and masks).
+Matrix NMS lowers the score of what has been said better.
+
+Letters: B images, C categories, S the grid of a level, M cells of all levels (level after level,
+rows first), n masks; h, w at stride 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcli.types import Batch, Instances, ModelInfo, Targets
+from segcli_blocks.backbone import Backbone
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.suppress import matrix_nms
+from segcli_solo import training
+from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
+from segcli_solo.masks import windows
+
+Head = DynamicHead | DirectHead | DecoupledHead
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the authors' configuration leaves open; the defaults are theirs."""
+
+    learning: training.Options
+    candidate: float = 0.1  # a class score that a mask is made for
+    most_candidates: int = 2000  # ours, against low scores that would make masks of every cell
+    before_nms: int = 500
+    sigma: float | None = 2.0  # of Matrix NMS' Gaussian kernel; None: its linear kernel
+    inside: float = 0.5  # the probability above which a pixel belongs to the mask
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Masks of one image, best first: `scores`, `labels` (n,), and `soft` (n, h, w) at stride 4."""
+
+    scores: Tensor
+    labels: Tensor
+    soft: Tensor
+
+    def of(self, index: Tensor) -> Found:
+        return Found(self.scores[index], self.labels[index], self.soft[index])
+
+
+def peaks(probability: Tensor) -> Tensor:
+    """(B, C, S, S) with zeros where a cell above, left, or above left says more (points NMS)."""
+    most = F.max_pool2d(probability, 2, stride=1, padding=1)[:, :, :-1, :-1]
+    return probability * (most == probability)
+
+
+class SOLO(nn.Module):
+    """Backbone P2..P6, one of the heads, and how masks come out of them."""
+
+    def __init__(
+        self, info: ModelInfo, *, backbone: nn.Module, head: Head, options: Options
+    ) -> None:
+        super().__init__()
+        self.info = info
+        self.normalise = Normalise(MEAN, STD)
+        self.backbone = backbone
+        self.head = head
+        self.options = options
+
+    def forward(self, batch: Batch) -> Dense:
+        dense: Dense = self.head(self.backbone(self.normalise(batch)))
+        return dense
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter. The authors end with 0.05 and begin with twice as much."""
+        dense = self(batch)
+        above = min(self.options.candidate, 2 * max(min_score, 0.0))
+        found = []
+        for b, content in enumerate(batch.content_sizes):
+            best = self.suppressed(self.candidates(dense, b, above=above, categories=categories))
+            best = best.of((best.scores >= min_score).nonzero()[:max_masks, 0])
+            fields, extents = windows(best.soft, content)
+            found.append(
+                Instances(
+                    scores=best.scores,
+                    labels=best.labels,
+                    boxes=None,
+                    fields=fields,
+                    extents=extents,
+                    threshold=self.options.inside,
+                    strict=True,
+                    outside=0.0,
+                )
+            )
+        return found
+
+    def candidates(
+        self, dense: Dense, b: int, *, above: float, categories: frozenset[int] | None = None
+    ) -> Found:
+        """Image b before suppression: class score times the mean of the mask's soft values."""
+        scores = torch.cat(
+            [peaks(level[b : b + 1].sigmoid())[0].flatten(1).T for level in dense.categories]
+        )  # (M, C)
+        if categories is not None:
+            unwanted = [c for c in range(scores.shape[1]) if c not in categories]
+            scores[:, unwanted] = 0
+        place, label = (scores > above).nonzero(as_tuple=True)
+        score = scores[place, label]
+        if len(score) > self.options.most_candidates:
+            best = score.topk(self.options.most_candidates).indices.sort().values
+            place, label, score = place[best], label[best], score[best]
+        cells, owner = place.unique(return_inverse=True)
+        soft, stride = self._masks(dense, b, cells)
+        inside = soft > self.options.inside
+        area = inside.sum((1, 2))
+        mean = (soft * inside).sum((1, 2)) / area.clamp(min=1)
+        large = (area > stride)[owner]
+        owner, label, score = owner[large], label[large], (score * mean[owner])[large]
+        order = score.argsort(descending=True, stable=True)[: self.options.before_nms]
+        return Found(score[order], label[order], soft[owner[order]])
+
+    def _masks(self, dense: Dense, b: int, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Soft masks (n, h, w) of ascending cells (n,) of 0..M - 1, and their levels' strides."""
+        soft, strides, first = [], [], 0
+        for level, (grid, stride) in enumerate(zip(self.head.grids, STRIDES, strict=True)):
+            chosen = cells[(cells >= first) & (cells < first + grid**2)] - first
+            soft.append(dense.masks.soft(b, level, chosen))
+            strides.append(torch.full_like(chosen, stride))
+            first += grid**2
+        return torch.cat(soft), torch.cat(strides)
+
+    def suppressed(self, found: Found) -> Found:
+        """Scores after Matrix NMS, in their new order."""
+        inside = found.soft > self.options.inside
+        scores = matrix_nms(inside, found.labels, found.scores, sigma=self.options.sigma)
+        order = scores.argsort(descending=True, stable=True)
+        return Found(scores, found.labels, found.soft).of(order)
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: mask and category."""
+        return self.losses_of(self(batch), targets)
+
+    def losses_of(self, dense: Dense, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Losses of what the head said of images with those targets."""
+        options, classes = self.options.learning, dense.categories[0].shape[1]
+        learnt = [training.targets_of(t, self.head.grids, classes, options) for t in targets]
+        return training.losses(dense, targets, learnt, options)
+
+    def calibrate(self, batch: Batch) -> None:
+        """Fit the pyramid to a body that comes straight from image classification."""
+        assert isinstance(self.backbone, Backbone)
+        self.backbone.calibrate(self.normalise(batch))
