@@ -38,7 +38,6 @@ def save(
     float32 back. `notes` are text for people in the same header. Raises OutputError.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import save as serialise
 
     tensors = {}

@@ -43,12 +43,6 @@ def test_round_trip(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
-def test_weights_are_readable_like_any_new_file(tmp_path) -> None:
-    checkpoint.save(tmp_path / "w", STATE, INFO)
-    (tmp_path / "other").touch()
-    assert (tmp_path / "w").stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
 def test_half_stores_two_bytes_and_gives_float32_back(tmp_path) -> None:
     weight = torch.linspace(-1, 1, 4096)
     for half in (False, True):

@@ -16,10 +16,22 @@ from segcli_maskrcnn.variants import build
 _DETECTRON2 = (
     (r"backbone\.bottom_up\.stem\.conv1\.weight", "backbone.body.conv1.weight"),
     (r"backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
-    (r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.weight", r"backbone.body.layer<\1>.\2.conv\3.weight"),
-    (r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.norm\.(\w+)", r"backbone.body.layer<\1>.\2.bn\3.\4"),
-    (r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.weight", r"backbone.body.layer<\1>.0.downsample.0.weight"),
-    (r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.norm\.(\w+)", r"backbone.body.layer<\1>.0.downsample.1.\2"),
+    (
+        r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.weight",
+        r"backbone.body.layer<\1>.\2.conv\3.weight",
+    ),
+    (
+        r"backbone\.bottom_up\.res(\d)\.(\d+)\.conv(\d)\.norm\.(\w+)",
+        r"backbone.body.layer<\1>.\2.bn\3.\4",
+    ),
+    (
+        r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.weight",
+        r"backbone.body.layer<\1>.0.downsample.0.weight",
+    ),
+    (
+        r"backbone\.bottom_up\.res(\d)\.0\.shortcut\.norm\.(\w+)",
+        r"backbone.body.layer<\1>.0.downsample.1.\2",
+    ),
     (r"backbone\.fpn_lateral(\d)\.(\w+)", r"backbone.fpn.inner_blocks.[\1].0.\2"),
     (r"backbone\.fpn_output(\d)\.(\w+)", r"backbone.fpn.layer_blocks.[\1].0.\2"),
     (r"proposal_generator\.rpn_head\.conv\.(\w+)", r"rpn.head.conv.0.0.\1"),

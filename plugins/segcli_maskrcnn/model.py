@@ -104,8 +104,10 @@ class MaskRCNN(nn.Module):
         self.agnostic = agnostic
         self.box_pool = Pooler(7, conventions)
         self.mask_pool = Pooler(14, conventions)
+        self.classes: Tensor
         self.register_buffer("classes", torch.tensor(classes), persistent=False)  # (C,)
         statistics = torch.tensor([conventions.mean, conventions.std])[..., None, None]
+        self.pixels: Tensor
         self.register_buffer("pixels", statistics, persistent=False)  # (2, 3, 1, 1)
 
     # The way in: both inference and training begin here.
@@ -261,13 +263,15 @@ class MaskRCNN(nn.Module):
 
     def freeze_stem(self) -> None:
         """Keep the first layers of a body that was taught by image classification."""
-        if hasattr(self.backbone, "freeze_stem"):
-            self.backbone.freeze_stem()
+        freeze = getattr(self.backbone, "freeze_stem", None)
+        if freeze is not None:
+            freeze()
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        if hasattr(self.backbone, "calibrate"):
-            self.backbone.calibrate(self.normalise(batch))
+        calibrate = getattr(self.backbone, "calibrate", None)
+        if calibrate is not None:
+            calibrate(self.normalise(batch))
 
 
 def agnostic_box_predictor(inputs: int, classes: int) -> FastRCNNPredictor:
