@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
@@ -22,7 +23,7 @@ def load_json(path: Path) -> Any:
     collecting = gc.isenabled()
     gc.disable()  # nothing can be freed while millions of small lists are made
     try:
-        return json.loads(path.read_bytes())
+        return _parsed(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}; expected annotations as COCO json") from None
     except OSError as error:
@@ -34,6 +35,14 @@ def load_json(path: Path) -> Any:
     finally:
         if collecting:
             gc.enable()
+
+
+def _parsed(text: bytes) -> Any:
+    """orjson is three times as fast; json knows NaN, so that its place can be named."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:

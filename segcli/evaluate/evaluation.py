@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,10 @@ def evaluate(
     Raises UsageError for anything in the files that is not as it should be.
     """
     chosen = choices or Choices()
-    truth = read_truth(gt, iou=chosen.iou)
-    found = read_found(pred, iou=chosen.iou)
+    with ThreadPoolExecutor(1) as reader:  # Arrow reads while JSON is parsed
+        reading = reader.submit(read_found, pred, iou=chosen.iou)
+        truth = read_truth(gt, iou=chosen.iou)
+        found = reading.result()
     return evaluate_loaded(
         truth, found, choices=chosen, params=params or Params(), engine=engine, protocol=protocol
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,8 @@ from numpy.typing import NDArray
 from segcli import rle
 from segcli.errors import UsageError
 
-_TEXT_AT_ONCE = 2**20  # bytes of run lengths; the work space is some fifty times as much
+_TEXT_AT_ONCE = 2**17  # bytes of run lengths, so that the work space stays in the cache
+_THREADS = min(8, os.cpu_count() or 1)
 _LONGEST = 7  # characters of the longest number that a run can need, as in segcli.rle
 
 
@@ -51,17 +54,28 @@ def measure(
 
     Raises UsageError for the first that is damaged; `name` says which one that is.
     """
-    areas = np.empty(len(masks), np.int64)
-    first = 0
+    spans = _spans(masks)
+    areas = np.zeros(len(masks), np.int64)
+    with ThreadPoolExecutor(min(_THREADS, len(spans) or 1)) as pool:
+        found = pool.map(
+            lambda span: _areas(masks, span[0], span[1], sizes[span[0] : span[1]]), spans
+        )
+        for (first, last), (part, whole) in zip(spans, found, strict=True):
+            for wrong in np.flatnonzero(~whole).tolist():
+                _refuse(masks.text(first + wrong), sizes[first + wrong], name(first + wrong))
+            areas[first:last] = part
+    return areas
+
+
+def _spans(masks: Masks) -> list[tuple[int, int]]:
+    """Masks first..last of at most so much text, or one mask that is longer."""
+    spans, first = [], 0
     while first < len(masks):
         reach = masks.offsets[first] + _TEXT_AT_ONCE
         last = max(first + 1, int(np.searchsorted(masks.offsets, reach)) - 1)
-        part, whole = _areas(masks, first, last, sizes[first:last])
-        for wrong in np.flatnonzero(~whole).tolist():
-            _refuse(masks.text(first + wrong), sizes[first + wrong], name(first + wrong))
-        areas[first:last] = part
+        spans.append((first, last))
         first = last
-    return areas
+    return spans
 
 
 def _refuse(text: bytes, size: NDArray[np.int64], name: str) -> None:
