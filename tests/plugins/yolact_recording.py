@@ -1,0 +1,93 @@
+"""The recorded YOLACT and YOLACT++: their files, and the models that they describe."""
+
+import json
+from dataclasses import replace
+
+import torch
+from recordings import recorded_file, tensors, unpacked
+from safetensors.torch import load_file
+from torch import nn
+
+from segcli import rle
+from segcli.postprocess import segments
+from segcli.types import ModelInfo, Resize
+from segcli_blocks.deform import deform
+from segcli_blocks.resnet import ResNet
+from segcli_yolact import training
+from segcli_yolact.convert import renamed
+from segcli_yolact.model import YOLACT, Options, Rescore
+from segcli_yolact.priors import Anchors
+
+CANDIDATE = 0.05  # the authors' threshold for a prior, see the recordings' README
+
+
+class Recording:
+    """One of the two networks: its files, and the model that they describe."""
+
+    def __init__(self, folder, suffix):
+        self.config = json.loads(recorded_file(folder / f"config{suffix}.json").read_text())
+        self.infer = tensors(folder / f"infer{suffix}.npz")
+        self.train = tensors(folder / f"train{suffix}.npz")
+        self.state = renamed(load_file(recorded_file(folder / f"weights{suffix}.safetensors")))
+        self.plus = bool(self.config["maskiou_net"])
+
+    def model(self, **options):
+        """In evaluation mode."""
+        config = self.config
+        side, classes = config["max_size"], config["num_classes_with_bg"] - 1
+        body = ResNet(
+            50, nn.BatchNorm2d, width=config["stage_planes"][0], blocks=config["stage_blocks"]
+        )
+        if any("conv_offset_mask" in name for name in self.state):
+            deform(body, every=1)
+        anchors = Anchors(
+            tuple(tuple(level) for level in config["pred_scales"]),
+            tuple(config["pred_aspect_ratios"][0][0]),
+            square=config["use_square_anchors"],
+        )
+        resize = Resize(side, side, mode="stretch", antialias=False)
+        names = tuple(str(i) for i in range(classes))
+        model = YOLACT(
+            ModelInfo("yolact", "r50", names, tuple(range(classes)), resize, 1),
+            body, inputs=body.channels[1:], width=config["fpn_features"],
+            prototypes=config["proto_channels"], options=Options(anchors, **options),
+        )  # fmt: skip
+        if self.plus:
+            model.rescore = Rescore(classes, [int(net[0]) for net in config["maskiou_net"]])
+        model.load_state_dict(self.state)
+        return model.eval()
+
+    def found(self, model):
+        """What the network says of the recorded image, and its authors' detections."""
+        raw = model.raw(self.infer["input_fast"])
+        above = (raw.logits[0].softmax(1)[:, 1:].amax(1) > CANDIDATE).nonzero()[:, 0]
+        few = replace(
+            raw,
+            boxes=raw.boxes[:, above],
+            logits=raw.logits[:, above],
+            coefficients=raw.coefficients[:, above],
+            priors=raw.priors[above],
+        )
+        most = None if model.options.cross_class else 100
+        return raw, model.detect(few, 0, min_score=0.0, max_masks=most)
+
+    def truths(self):
+        """The recorded targets of a batch."""
+        found = []
+        for i, crowds in enumerate(self.train["num_crowds"].tolist()):
+            rows, masks = self.train[f"gt{i}_boxes_labels"], unpacked(self.train, f"gt{i}_masks")
+            n = len(rows) - crowds
+            found.append(training.Truth(rows[:n, :4], rows[:n, 4].long(), masks[:n], rows[n:, :4]))
+        return found
+
+
+def masks_of(model, raw, best, content, size):
+    """bool (n, H, W) in the order of `best`, through the core; empty where it drops them."""
+    instances = model.instances(best, raw.prototypes[0], content, content)
+    ranks = torch.linspace(1, 0.5, len(best.scores))  # so that the core keeps the order
+    found = torch.zeros(len(ranks), *size, dtype=torch.bool)
+    instances = replace(instances, scores=ranks, mask_scores=None)
+    for segment in segments(instances, content_size=content, image_size=size):
+        index = int((ranks - segment.score).abs().argmin())
+        found[index] = torch.from_numpy(rle.decode(segment.rle, *size))
+    return found
