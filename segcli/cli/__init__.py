@@ -14,6 +14,7 @@ from segcli.cli import (
     manifest,
     models,
     predict,
+    report,
     stats,
     train,
     viz,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("viz")(viz.viz)
 app.command("stats")(stats.stats)
+app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("eval")(eval.eval_)
 app.command("export")(export.export)

@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
+from PIL import features
 
 from segcli.errors import OutputError
 from segcli.source import path_from_key
+from segcli.types import Size
 
 Format = Literal["jpg", "png", "webp"]
 
@@ -70,3 +72,21 @@ def _name(part: str) -> str:
         return part.replace("\0", "_")
     digest = hashlib.sha256(raw).hexdigest()[:16]
     return f"{os.fsdecode(raw[: _LONGEST - 40])}~{digest}{os.path.splitext(part)[1][:12]}"
+
+
+def small_copy(pixels: NDArray[np.uint8], size: Size, budget: int) -> tuple[str, bytes, Size]:
+    """(kind, file, its (h, w)) of an image shrunk to `size` (h, w) or less, WebP where it can be.
+
+    Quality falls first, then the size, until the file has at most `budget` bytes, as far as a
+    picture can still be recognised.
+    """
+    kind = "webp" if features.check("webp") else "jpeg"
+    picture = PilImage.fromarray(pixels)
+    for shrink, quality in ((1.0, 74), (1.0, 60), (0.8, 55), (0.6, 50), (0.45, 40)):
+        h, w = (max(1, round(side * shrink)) for side in size)
+        smaller = picture.resize((w, h), PilImage.Resampling.BICUBIC, reducing_gap=3)
+        out = io.BytesIO()
+        smaller.save(out, format=kind.upper(), quality=quality)
+        if out.tell() <= budget:
+            break
+    return kind, out.getvalue(), (h, w)

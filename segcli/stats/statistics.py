@@ -101,7 +101,7 @@ def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
         )
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         rows.execute(
-            f"CREATE VIEW chosen AS SELECT *, {group} AS grp FROM rows "
+            f"CREATE VIEW chosen AS SELECT *, {time} AS moment, {group} AS grp FROM rows "
             f"WHERE mask IS NOT NULL AND score >= {min_score!r} {condition}"
         )
         yield rows

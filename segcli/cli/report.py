@@ -1,0 +1,74 @@
+"""`segcli report`: one HTML file to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segcli.errors import ExitCode
+
+Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
+Out = Annotated[Path, typer.Option(metavar="FILE", help="The page, with everything inside.")]
+Images = Annotated[
+    str | None, typer.Option(metavar="SOURCE", help="The images; default: where the run had them.")
+]
+Gallery = Annotated[int, typer.Option(metavar="N", help="Pictures at most; 0 for none.")]
+MinScore = Annotated[
+    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+]
+Where = Annotated[str | None, typer.Option(metavar="SQL", help='Only these masks: "area > 900".')]
+Seed = Annotated[int, typer.Option(help="Of the lot that draws the pictures.")]
+Evaluation = Annotated[
+    Path | None, typer.Option("--eval", metavar="eval.json", help="From segcli eval --json.")
+]
+TimePattern = Annotated[
+    str | None, typer.Option(help="Time and camera in the key: 'cam%(camera)_%Y%m%d-%H%M%S'.")
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A column with the time of the image.")
+]
+Title = Annotated[str | None, typer.Option(help="Default: the name of DIR.")]
+Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+
+
+def report(
+    masks: Masks,
+    out: Out = Path("report.html"),
+    images: Images = None,
+    gallery: Gallery = 200,
+    min_score: MinScore = None,
+    where: Where = None,
+    seed: Seed = 0,
+    evaluation: Evaluation = None,
+    time_pattern: TimePattern = None,
+    time_column: TimeColumn = None,
+    title: Title = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page about DIR that opens from disk, without a server or a network.
+
+    Exit codes: 0, 1 some pictures were skipped (named), 2 wrong usage, 7 cannot write.
+    """
+    given = dict(locals())
+    from segcli.report import ReportOptions, write_report
+
+    say = _silent if given.pop("quiet") else _say
+    written = write_report(ReportOptions(**given), report=say)
+    say(
+        f"{out}: {written.cards} pictures, {written.size / 1e6:.1f} MB"
+        + (f"; {len(written.skipped)} images skipped" if written.skipped else "")
+    )
+    if written.skipped:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _silent(sentence: str) -> None:
+    pass

@@ -1,0 +1,168 @@
+"""Numbers as the coordinates of small SVG charts; colours and words are the template's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from segcli.query import Rows
+from segcli.stats import Statistics
+from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS
+
+WIDTH, HEIGHT = 300, 110  # units of a histogram
+MOST_CLASSES = 12
+_LINES = 6  # classes in the time series
+_STEPS_S = (1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
+_MOST_POINTS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Bars (x, y, width, height) in WIDTH x HEIGHT units; `ticks` are (x, text)."""
+
+    category: str
+    category_id: int
+    bars: tuple[tuple[float, float, float, float], ...]
+    ticks: tuple[tuple[float, str], ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Cells (x, y, share of the fullest cell), GRID x GRID of them."""
+
+    category: str
+    category_id: int
+    cells: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Lines over time: points "x,y x,y" in 1000 x 100 units, y downwards."""
+
+    lines: tuple[tuple[str, int, str], ...]
+    top: float
+    labels: tuple[str, ...]
+    step: str
+
+
+def histograms(found: Statistics, kind: str) -> list[Histogram]:
+    """Of "score_bin" or "area_bin", one per class, all over the same range."""
+    rows = found.classes[:MOST_CLASSES]
+    used = [b for row in rows for b in found.bins[row["category_id"]][kind]]
+    if not used:
+        return []
+    first, last = (0, SCORE_BINS - 1) if kind == "score_bin" else (min(used), max(used))
+    return [_histogram(found, row, kind, range(first, last + 1)) for row in rows]
+
+
+def _histogram(found: Statistics, row: Mapping[str, Any], kind: str, bins: range) -> Histogram:
+    counts = found.bins[row["category_id"]][kind]
+    top = max(counts.values())
+    wide = WIDTH / len(bins)
+    bars = tuple(
+        (
+            round(i * wide + 0.5, 1),
+            round(HEIGHT * (1 - counts[b] / top), 1),
+            round(wide - 1, 1),
+            round(HEIGHT * counts[b] / top, 1),
+        )
+        for i, b in enumerate(bins)
+        if b in counts
+    )
+    if kind == "score_bin":
+        ticks = [(WIDTH * i / 4, f"{i / 4:g}") for i in range(5)]
+        said = f"median score {row['score_p50']:.2f}"
+    else:
+        ticks = [
+            (wide * (b - bins[0]), _power(b // AREA_BINS_PER_TENFOLD))
+            for b in bins
+            if b % AREA_BINS_PER_TENFOLD == 0
+        ]
+        said = f"median area {row['area_p50']:,.0f} px"
+    return Histogram(row["category"], row["category_id"], bars, tuple(ticks), said)
+
+
+def _power(exponent: int) -> str:
+    names = {0: "1", 1: "10", 2: "100", 3: "1k", 4: "10k", 5: "100k", 6: "1M", 7: "10M"}
+    return names.get(exponent, f"1e{exponent}")
+
+
+def heat_maps(found: Statistics) -> list[HeatMap]:
+    maps = []
+    for row in found.classes[:MOST_CLASSES]:
+        counts = found.bins[row["category_id"]]["cell"]
+        top = max(counts.values(), default=1)
+        cells = tuple(
+            (cell % GRID, cell // GRID, round(n / top, 3)) for cell, n in sorted(counts.items())
+        )
+        maps.append(HeatMap(row["category"], row["category_id"], cells))
+    return maps
+
+
+def series(rows: Rows, found: Statistics) -> Series | None:
+    """Masks per image over time of the most frequent classes; None when no time passes.
+
+    Needs the views `chosen` and `pictures`.
+    """
+    first, last = found.run["first"], found.run["last"]
+    if first is None or last is None or first == last or not found.classes:
+        return None
+    span = (last - first).total_seconds()
+    step = next((s for s in _STEPS_S if span / s <= _MOST_POINTS), _STEPS_S[-1])
+    bin_ = f"((epoch(moment) - {first.timestamp() if first.tzinfo else _utc(first)}) // {step})"
+    images = dict(
+        rows.tuples(
+            f"SELECT {bin_}::BIGINT AS b, count(*) FROM pictures "
+            f"WHERE moment IS NOT NULL GROUP BY b"
+        )
+    )
+    masks = {
+        (number, b): n
+        for number, b, n in rows.tuples(
+            f"SELECT category_id, {bin_}::BIGINT AS b, count(*) FROM chosen "
+            f"WHERE moment IS NOT NULL GROUP BY ALL"
+        )
+    }
+    order, end = sorted(images), max(1, *images)
+    classes = found.classes[:_LINES]
+    rates = {
+        row["category_id"]: [masks.get((row["category_id"], b), 0) / images[b] for b in order]
+        for row in classes
+    }
+    top = max(max(values) for values in rates.values()) or 1
+    lines = tuple(
+        (
+            row["category"],
+            row["category_id"],
+            " ".join(
+                f"{1000 * b / end:.0f},{100 * (1 - value / top):.1f}"
+                for b, value in zip(order, rates[row["category_id"]], strict=True)
+            ),
+        )
+        for row in classes
+    )
+    return Series(lines, top, _labels(first, last), _step(step))
+
+
+def _utc(moment: datetime) -> float:
+    """DuckDB's epoch() of a timestamp without a zone."""
+    return (moment - datetime(1970, 1, 1)).total_seconds()
+
+
+def _labels(first: datetime, last: datetime) -> tuple[str, ...]:
+    """Of the left end, the middle and the right end."""
+    moments: Sequence[datetime] = (first, first + (last - first) / 2, last)
+    same_day = first.date() == last.date()
+    form = "%H:%M:%S" if same_day else "%Y-%m-%d %H:%M"
+    return tuple(moment.strftime(form) for moment in moments)
+
+
+def _step(seconds: int) -> str:
+    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            count = seconds // size
+            return name if count == 1 else f"{count} {name}s"
+    return "moment"

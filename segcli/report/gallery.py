@@ -1,0 +1,127 @@
+"""The pictures of a report: small copies of images, with their masks as outlines beside them."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.draw import Found, Images, Item
+from segcli.draw.label import printable
+from segcli.draw.patch import patch_of
+from segcli.draw.picture import picture_size
+from segcli.draw.save import small_copy, split_frame
+from segcli.draw.video import read_frames
+from segcli.errors import ImageError, UsageError
+from segcli.report.outline import SCALE, path_of
+
+SIDE = 640  # px: the longer side of a copy
+MOST_BYTES = 15_000_000
+"""Of all copies and outlines of a report."""
+
+_BASE64 = 4 / 3
+_OUTLINES = 9_000  # bytes an image, about
+_MOST_MASKS = 60  # per image, the best ones
+_SHOWN_KEY = 120  # characters of a key in an alternative text
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One mask: `path` in units of SCALE per px of the copy."""
+
+    category: str
+    category_id: int
+    score: float
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One image: `source` is a data URI, (`width`, `height`) px of the copy."""
+
+    key: str
+    width: int
+    height: int
+    source: str
+    shapes: tuple[Shape, ...]
+    alt: str
+
+    @property
+    def view(self) -> str:
+        return f"0 0 {self.width * SCALE} {self.height * SCALE}"
+
+
+Made = tuple[Card | None, str, str]
+"""(card, key, reason when there is none)"""
+
+
+def cards(found: Sequence[Found], images: Images, *, workers: int) -> Iterator[Made]:
+    """A card for every image, in order; videos last."""
+    budget = round((MOST_BYTES * 0.97 / max(1, len(found)) - _OUTLINES) / _BASE64)
+    stills = [image for image in found if image.frame is None]
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda image: _still(image, images, budget), stills)
+    videos: dict[str, list[Found]] = {}
+    for image in found:
+        if image.frame is not None:
+            videos.setdefault(split_frame(image.key)[0], []).append(image)
+    for frames in videos.values():
+        yield from _frames(frames, images, budget)
+
+
+def _still(image: Found, images: Images, budget: int) -> Made:
+    size = (image.height, image.width)
+    try:
+        loaded = images.load(image.key, size, at_least=picture_size(size, SIDE))
+        return card(image, loaded.pixels, budget), image.key, ""
+    except (ImageError, UsageError) as error:
+        return None, image.key, str(error)
+
+
+def _frames(frames: Sequence[Found], images: Images, budget: int) -> Iterator[Made]:
+    wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
+    left = dict(wanted)
+    try:
+        for index, _, pixels in read_frames(images.path(frames[0].key), wanted.keys()):
+            image = left[index]
+            if pixels.shape[:2] != (image.height, image.width):
+                raise ImageError("the video's frames have another size than the row says")
+            made = card(image, pixels, budget)
+            del left[index]
+            yield made, image.key, ""
+    except (ImageError, UsageError) as error:
+        reason = str(error)
+    else:
+        reason = "the video ends before this frame"
+    for image in left.values():
+        yield None, image.key, reason
+
+
+def card(image: Found, pixels: NDArray[np.uint8], budget: int) -> Card:
+    """`budget`: bytes of the encoded copy. Raises UsageError for a damaged RLE."""
+    size = (image.height, image.width)
+    kind, data, (height, width) = small_copy(pixels, picture_size(size, SIDE), budget)
+    shapes = []
+    for item in image.items[:_MOST_MASKS]:
+        path = path_of(patch_of(item.rle, size, (height, width)))
+        if path:
+            name = printable(item.category)
+            shapes.append(Shape(name, item.category_id, item.score or 0.0, path))
+    text = base64.b64encode(data).decode()
+    source = f"data:image/{kind};base64,{text}"
+    return Card(image.key, width, height, source, tuple(shapes), _alt(image.key, image.items))
+
+
+def _alt(key: str, items: Sequence[Item]) -> str:
+    """As in "cam1/0001.jpg: 3 car, 1 person"."""
+    shown = printable(key)
+    if len(shown) > _SHOWN_KEY:
+        shown = shown[: _SHOWN_KEY // 2] + "…" + shown[-_SHOWN_KEY // 2 :]
+    counts = Counter(printable(item.category) for item in items)
+    told = ", ".join(f"{n} {name}" for name, n in counts.most_common(8))
+    return f"{shown}: {told or 'nothing found'}"

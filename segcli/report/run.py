@@ -1,0 +1,200 @@
+"""`segcli report`: statistics, plots, failures and a gallery in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segcli import shard
+from segcli.draw import Found, Images, Wanted, find, source_of
+from segcli.draw.label import printable
+from segcli.errors import OutputError, UsageError
+from segcli.query import Rows
+from segcli.report import charts, gallery
+from segcli.report.page import render
+from segcli.stats import Statistics, StatsOptions, statistics
+from segcli.stats.statistics import prepared
+
+Report = Callable[[str], None]
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """The arguments of `report`; `gallery` 0: without pictures, and then no images are needed."""
+
+    masks: Path
+    out: Path
+    images: str | None = None
+    gallery: int = 200
+    min_score: float | None = None
+    where: str | None = None
+    seed: int = 0
+    evaluation: Path | None = None
+    time_pattern: str | None = None
+    time_column: str | None = None
+    title: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gallery < 0:
+            raise UsageError(f"--gallery {self.gallery}: expected a whole number, 0 for none")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`skipped` are (key, reason); `size` is of the file, bytes."""
+
+    cards: int
+    skipped: tuple[tuple[str, str], ...]
+    size: int
+
+
+def write_report(options: ReportOptions, *, report: Report) -> Written:
+    """Raises UsageError and OutputError; `report` hears each sentence worth telling."""
+    evaluation = None if options.evaluation is None else read_evaluation(options.evaluation)
+    asked = StatsOptions(
+        masks=options.masks,
+        min_score=options.min_score,
+        where=options.where,
+        time_pattern=options.time_pattern,
+        time_column=options.time_column,
+    )
+    found = statistics(asked)
+    if options.min_score is None:
+        report(f"masks with a score of {found.min_score:g} or more, the model's default")
+    line = _series(asked, found)
+    cards, skipped = _gallery(options, found.min_score, report)
+    page = render(
+        _values(options, found, line, cards, evaluation),
+        {row["category_id"] for row in found.classes}
+        | {s.category_id for c in cards for s in c.shapes},
+    )
+    data = page.encode("utf-8", "replace")
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"cannot write {options.out}: {error.strerror or error}") from None
+    return Written(len(cards), tuple(skipped), len(data))
+
+
+def _series(asked: StatsOptions, found: Statistics) -> charts.Series | None:
+    """Only where time means something: in footage, or where the user says where it stands."""
+    with prepared(asked, found.min_score) as rows:
+        ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
+        if not frames and asked.time_pattern is None and asked.time_column is None:
+            return None
+        return charts.series(rows, found)
+
+
+def _gallery(
+    options: ReportOptions, min_score: float, report: Report
+) -> tuple[list[gallery.Card], list[tuple[str, str]]]:
+    if not options.gallery:
+        return [], []
+    roots = shard.read_roots(options.masks)
+    images = Images(source_of(options.images, roots), list(roots))
+    # Weaker masks come along for the slider, which begins where the statistics do.
+    wanted = Wanted(
+        min_score=floor_of(min_score),
+        where=options.where,
+        sample=options.gallery,
+        seed=options.seed,
+    )
+    with Rows(shard.part_paths(options.masks)) as rows:
+        chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: image.key)
+    cards, skipped = [], []
+    workers = options.workers or len(os.sched_getaffinity(0))
+    for card, key, reason in gallery.cards(chosen, images, workers=workers):
+        if card is not None:
+            cards.append(card)
+            continue
+        skipped.append((key, reason))
+        if len(skipped) <= _NAMED:
+            report(f"skipped {printable(key)}: {reason}")
+    return cards, skipped
+
+
+def floor_of(min_score: float) -> float:
+    """The smallest score that the slider reaches."""
+    return min(min_score, max(0.05, min_score / 2))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `segcli eval --json` wrote. Raises UsageError."""
+    try:
+        content = json.loads(path.read_bytes())
+        metrics = {str(k): v for k, v in content["metrics"].items()}
+        classes = [dict(one) for one in content["categories"]]
+    except OSError as error:
+        raise UsageError(f"--eval {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            f"--eval {path} is no evaluation; expected what segcli eval --json FILE writes"
+        ) from None
+    known = ("name", "ap", "ap50", "ap75", "ar", "objects", "detections")
+    return {
+        "gt": content.get("gt"),
+        "images": content.get("images"),
+        "metrics": metrics,
+        "classes": [{name: one.get(name) for name in known} for one in classes],
+    }
+
+
+def _values(
+    options: ReportOptions,
+    found: Statistics,
+    line: charts.Series | None,
+    cards: list[gallery.Card],
+    evaluation: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What the template shows."""
+    counts: dict[int, tuple[str, int]] = {}
+    for card in cards:
+        for shape in card.shapes:
+            name, n = counts.get(shape.category_id, (shape.category, 0))
+            counts[shape.category_id] = (name, n + 1)
+    shown = sorted(((n, i, name) for i, (name, n) in counts.items()), reverse=True)
+    return {
+        "title": options.title or options.masks.name,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "found": found,
+        "masks": sum(row["masks"] for row in found.classes),
+        "facts": _facts(options.masks),
+        "scores": charts.histograms(found, "score_bin"),
+        "areas": charts.histograms(found, "area_bin"),
+        "heat": charts.heat_maps(found),
+        "series": line,
+        "evaluation": evaluation,
+        "cards": cards,
+        "classes": [{"name": name, "id": i, "n": n} for n, i, name in shown],
+        "floor": floor_of(found.min_score),
+        "chart": {"width": charts.WIDTH, "height": charts.HEIGHT},
+    }
+
+
+def _facts(masks: Path) -> list[tuple[str, str]]:
+    """What ran, with what, when: (name, text)."""
+    facts = shard.read_facts(masks)
+    command = facts.get("command")
+    versions = facts.get("versions") or {}
+    told = {
+        "command": shlex.join(command) if isinstance(command, list) else command,
+        "started": facts.get("started"),
+        "images from": facts.get("source_root"),
+        "model": "/".join(str(facts[n]) for n in ("family", "variant") if facts.get(n)),
+        "weights": facts.get("weights"),
+        "weights, SHA-256": facts.get("weights_sha256"),
+        "device": facts.get("device"),
+        "precision": facts.get("precision"),
+        "scores kept from": facts.get("min_score"),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+    }
+    return [(name, str(value)) for name, value in told.items() if value not in (None, "")]

@@ -1,0 +1,137 @@
+"""The page as text: what stands in it, and what must not."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from segcli.errors import UsageError
+from segcli.report import ReportOptions, write_report
+from segcli.shard import Facts, open_output
+from segcli.types import Record, Sample, Segment
+
+SIZE = (120, 160)
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and the text outside of style and script."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside not in ("style", "script"):
+            self.text += data
+
+
+def test_names_are_text_and_nothing_else(write):
+    parsed = Parsed(write()[1])
+    assert [tag for tag, _ in parsed.tags].count("script") == 1
+    assert all(a["src"].startswith("data:image/") for t, a in parsed.tags if t == "img")
+    assert not [a for _, attributes in parsed.tags for a in attributes if a.startswith("on")]
+    for name in ("<script>alert(1)</script>.jpg", '"><img src=x onerror=alert(2)>'):
+        assert name in parsed.text
+    assert "<i>images</i>" in parsed.text
+    assert "<b>truncated</b>" in parsed.text
+    assert "very-long-name-of-a-folder/" * 149 in parsed.text
+
+
+def test_nothing_outside_is_named(write):
+    _, page = write()
+    assert not re.search(r"https?://|src=[\"']?//|@import|url\(", page)
+    parsed = Parsed(page)
+    (policy,) = [a["content"] for t, a in parsed.tags if a.get("http-equiv")]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not [a for _, a in parsed.tags if "style" in a]
+
+
+def test_every_picture_has_an_alternative_text(write):
+    _, page = write()
+    alts = [a["alt"] for t, a in Parsed(page).tags if t == "img"]
+    assert "both.png: 1 person, 1 car" in alts
+    assert "none.png: nothing found" in alts
+
+
+def test_the_numbers_are_those_of_stats(write):
+    text = Parsed(write()[1]).text
+    assert re.search(r"images done\s*4", text)
+    assert re.search(r"masks\s*4", text)
+    assert re.search(r"without a mask\s*1", text)
+    assert re.search(r"failed\s*1", text)
+    assert "masks with a score of 0.5 or more" in text
+
+
+def test_a_higher_score_and_a_condition(write):
+    assert re.search(r"masks\s*2", Parsed(write(min_score=0.75)[1]).text)
+    assert re.search(r"masks\s*1", Parsed(write(where="category = 'person'")[1]).text)
+
+
+def test_a_gallery_of_n(write):
+    assert write(gallery=2)[0].cards == 2
+    done, page = write(gallery=0)
+    assert done.cards == 0
+    assert "<dialog" not in page
+
+
+def test_missing_images_are_named_and_the_page_is_written(write, tmp_path):
+    (tmp_path / "images/car.png").unlink()
+    done, _ = write()
+    assert done.cards == 3
+    assert [key for key, _ in done.skipped] == ["car.png"]
+
+
+def test_an_evaluation_is_shown(write, tmp_path):
+    path = tmp_path / "eval.json"
+    path.write_text(
+        json.dumps(
+            {
+                "gt": "ann.json",
+                "images": 4,
+                "metrics": {"AP": 0.123, "APs": None},
+                "categories": [{"name": "<u>car</u>", "ap": 0.5, "ap50": None, "objects": 7}],
+            }
+        )
+    )
+    text = Parsed(write(evaluation=path)[1]).text
+    assert re.search(r"AP\s*0\.123", text)
+    assert "<u>car</u>" in text
+    path.write_text("[]")
+    with pytest.raises(UsageError, match="is no evaluation"):
+        write(evaluation=path)
+
+
+def test_times_of_copied_files_make_no_series(write):
+    assert 'id="time"' not in write()[1]
+
+
+def test_footage_makes_a_series(tmp_path):
+    frames = [
+        Record(
+            Sample(f"a.mp4#frame={n}", "", mtime_ns=10**18, frame=n, time_s=2.0 * n),
+            *SIZE,
+            [Segment(0, 0.9, (1.0, 1.0, 9.0, 9.0), 81, b"x")] * (n % 3),
+        )
+        for n in range(7)
+    ]
+    facts = Facts({"source_root": "/footage"}, {"default_score": 0.5})
+    path, out = tmp_path / "m.parquet", tmp_path / "r.html"
+    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+        output.commit(frames)
+    write_report(ReportOptions(masks=path, out=out, gallery=0), report=lambda _: None)
+    page = out.read_text()
+    # 12 s in steps of a second; 0, 1, 2, 0, 1, 2, 0 masks
+    assert "Masks per image in every second; the top line is 2." in page
+    assert "0,100.0 167,50.0 333,0.0 500,100.0 667,50.0 833,0.0 1000,100.0" in page
