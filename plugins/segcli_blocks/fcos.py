@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,18 @@ class Points:
     stride: Tensor
     first: Tensor
     reach: Tensor
+
+
+class Assigned(Protocol):
+    """One image's targets without crowds: `boxes` (T, 4) px, `labels` (T,), and `match` (L,), the
+    target of each location or -1."""
+
+    @property
+    def boxes(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def match(self) -> Tensor: ...
 
 
 class FCOSHead(nn.Module):
@@ -189,6 +202,28 @@ def centerness_of(distances: Tensor) -> Tensor:
     across, along = distances[:, 0::2], distances[:, 1::2]
     share = (across.amin(1) / across.amax(1)) * (along.amin(1) / along.amax(1))
     return share.sqrt()
+
+
+def losses_of(
+    dense: Dense,
+    points: Points,
+    assigned: Sequence[Assigned],
+    targets: Sequence[Targets],
+    *,
+    kind: Overlap = "giou",
+) -> dict[str, Tensor]:
+    """The three losses of a batch, one `Assigned` and one `Targets` per image."""
+    classes = dense.logits[0].shape[1]
+    labels, distances, counts = [], [], []
+    for own, target in zip(assigned, targets, strict=True):
+        none = own.match < 0
+        known = own.labels[own.match.clamp(min=0)] if len(own.labels) else own.match
+        labels.append(known.masked_fill(none, -1))
+        distances.append(distances_to(points, own.boxes, own.match))
+        counts.append(counting(points, own.match, target, classes))
+    return dense_losses(
+        dense, torch.stack(labels), torch.stack(distances), torch.stack(counts), kind=kind
+    )
 
 
 def dense_losses(

@@ -218,7 +218,7 @@ class EmbedMask(nn.Module):
         dense, pixels, points = self(batch)
         options = self.options.learning
         truths = [training.truth_of(t, points, options) for t in targets]
-        losses = training.dense_losses(dense, points, truths, targets, options)
+        losses = fcos.losses_of(dense, points, truths, targets, kind=options.overlap)
         best = [
             training.best_proposals(fcos.flat(dense.distances)[b].detach(), points, truth)
             for b, truth in enumerate(truths)

@@ -61,28 +61,6 @@ def quarter(masks: Tensor) -> Tensor:
     return inner[0] | inner[1] | inner[2] | inner[3]
 
 
-def dense_losses(
-    dense: fcos.Dense,
-    points: fcos.Points,
-    truths: Sequence[Truth],
-    targets: Sequence[Targets],
-    options: Options,
-) -> dict[str, Tensor]:
-    """Classes, boxes and centerness of all images."""
-    classes = dense.logits[0].shape[1]
-    labels, distances, counts = [], [], []
-    for truth, target in zip(truths, targets, strict=True):
-        none = truth.match < 0
-        known = truth.labels[truth.match.clamp(min=0)] if len(truth.labels) else truth.match
-        labels.append(known.masked_fill(none, -1))
-        distances.append(fcos.distances_to(points, truth.boxes, truth.match))
-        counts.append(fcos.counting(points, truth.match, target, classes))
-    return fcos.dense_losses(
-        dense, torch.stack(labels), torch.stack(distances), torch.stack(counts),
-        kind=options.overlap,
-    )  # fmt: skip
-
-
 def best_proposals(distances: Tensor, points: fcos.Points, truth: Truth) -> Tensor:
     """Per target the location (T,) that learns it and boxes it best, -1 where none learns it.
 

@@ -1,10 +1,11 @@
-"""The recorded head of EmbedMask in a model, for the parity tests."""
+"""The recorded head of EmbedMask: its weights, or its outputs replayed."""
 
-import torch
+from recordings import recorded_file
 from safetensors.torch import load_file
 from torch import nn
 
 from segcli.types import ModelInfo, Resize
+from segcli_blocks import fcos
 from segcli_blocks.pixels import Normalise
 from segcli_embedmask.convert import renamed
 from segcli_embedmask.model import EmbedMask, Head, Options
@@ -19,32 +20,54 @@ def info(classes):
     return ModelInfo("embedmask", "r50-fpn", names, tuple(range(1, classes + 1)), resize, 32)
 
 
-def head_model(folder):
-    """The recorded head in a model without a backbone."""
-    state = renamed(load_file(folder / "head_state.safetensors"))
-    state = {k.removeprefix("head."): v for k, v in state.items()}
-    classes, width = state["fcos.cls_logits.weight"].shape[:2]
-    depth = sum(k.startswith("mask_tower.") and v.dim() == 4 for k, v in state.items())
-    dims = len(state["proposal_margin.bias"])
-    head = Head(width, classes, width=width, depth=depth, dims=dims)
-    head.load_state_dict(state)
+def model_with(head, classes):
+    """A model whose maps come from elsewhere."""
     return EmbedMask(
         info(classes), backbone=nn.Identity(), head=head, normalise=Normalise(MEAN, (1.0,) * 3),
         options=Options(),
     )  # fmt: skip
 
 
-def run(model, recorded):
-    """The head on the recorded maps, which are leaves: (maps, dense, pixels, points)."""
-    maps = [recorded[level].clone().requires_grad_() for level in LEVELS]
-    dense, pixels = model.head(maps)
-    return maps, dense, pixels, model.points(maps)
+def head_of(folder):
+    """The head with the recorded weights, at their sizes."""
+    state = renamed(load_file(recorded_file(folder / "head_state.safetensors")))
+    state = {k.removeprefix("head."): v for k, v in state.items()}
+    classes, width = state["fcos.cls_logits.weight"].shape[:2]
+    depth = sum(k.startswith("mask_tower.") and v.dim() == 4 for k, v in state.items())
+    dims = len(state["proposal_margin.bias"])
+    head = Head(width, classes, width=width, depth=depth, dims=dims)
+    head.load_state_dict(state)
+    return head
 
 
-def everywhere(model, dense, points, level, shape):
-    """Embeddings and margins of a whole level, (B, D, h, w)."""
-    b, d, h, w = shape
-    index = (points.level == level).nonzero()[:, 0].repeat(b)
-    image = torch.arange(b).repeat_interleave(h * w)
-    found = model.proposals(dense, points, image, index)
-    return [f.view(b, h, w, d).permute(0, 3, 1, 2) for f in found]
+class Replay(nn.Module):
+    """Gives the head's recorded outputs, each a leaf that keeps its gradient."""
+
+    strides = Head.strides
+
+    def __init__(self, recorded):
+        super().__init__()
+
+        def leaves(name):
+            return [recorded[f"{name}_{level}"].clone().requires_grad_() for level in LEVELS]
+
+        logits, distances = leaves("cls_logits"), leaves("bbox_reg_train")
+        self.dense = fcos.Dense(logits, distances, leaves("centerness"), logits)
+        self.embedding, self.margin = leaves("proposal_embed"), leaves("proposal_margin")
+        self.pixel = recorded["pixel_embed"].clone().requires_grad_()
+
+    def forward(self, maps):
+        return self.dense, self.pixel
+
+    def proposals(self, dense, points, image, index):
+        return fcos.flat(self.embedding)[image, index], fcos.flat(self.margin)[image, index]
+
+
+def replayed(recorded, monkeypatch):
+    """A model that makes the recorded outputs of whatever it is given."""
+    head = Replay(recorded)
+    model = model_with(head, recorded["cls_logits_p3"].shape[1])
+    monkeypatch.setattr(
+        model, "forward", lambda _: (head.dense, head.pixel, model.points(head.dense.logits))
+    )
+    return model

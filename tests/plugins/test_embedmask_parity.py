@@ -1,20 +1,21 @@
-"""EmbedMask against recordings of its authors' implementation (see README in the recordings).
+"""EmbedMask's network and detections against recordings of its authors' implementation.
 
-Every size, class count and option comes from the files.
+Every size, class count and option comes from the files; see the README beside them.
 """
 
 from dataclasses import replace
 
 import pytest
 import torch
-from embedmask_head import LEVELS, everywhere, head_model, run
-from recordings import close, tensors, unpacked
+from embedmask_head import LEVELS, head_of, info, model_with, replayed
+from recordings import close, matched, recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 
 from segcli import batch as batches
 from segcli import rle
 from segcli.postprocess import segments
 from segcli.types import Image
+from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_embedmask.convert import renamed
@@ -31,23 +32,15 @@ def recorded(folder):
     return tensors(folder / "head_io.npz")
 
 
-@pytest.fixture(scope="module")
-def model(folder):
-    return head_model(folder)
-
-
-# The network.
-
-
 def test_backbone(folder):
-    state = renamed(load_file(folder / "backbone_tiny_state.safetensors"))
+    given = tensors(folder / "backbone_tiny_io.npz")
+    state = renamed(load_file(recorded_file(folder / "backbone_tiny_state.safetensors")))
     state = {k.removeprefix("backbone."): v for k, v in state.items()}
     stem, width = (state[f"body.{k}.weight"].shape[0] for k in ("conv1", "layer1.0.conv1"))
     depth = 101 if "body.layer3.6.conv1.weight" in state else 50
     body = ResNet(depth, frozen_norm(0.0), caffe=True, width=width, stem=stem)
     backbone = p3_to_p7(body, len(state["fpn.layer_blocks.0.0.bias"]))
     backbone.load_state_dict(state)
-    given = tensors(folder / "backbone_tiny_io.npz")
     x = given["batch_bgr_meansub"].flip(1)
     with torch.no_grad():
         for name, found in zip(("c2", "c3", "c4", "c5"), body(x), strict=True):
@@ -56,42 +49,47 @@ def test_backbone(folder):
             close(found, given[name])
 
 
-def test_input(folder, model):
+def test_input(folder):
     """Resizing, normalising and padding."""
     given = tensors(folder / "backbone_tiny_io.npz")
-    raws = [k for k in given if k.endswith("_rgb_u8")]
+    raws = sorted(k for k in given if k.endswith("_rgb_u8"))
     sizes = [given[f"resized_hw_{i}"] for i in range(len(raws))]
-    short = max(int(s.min()) for s in sizes)
-    long = max(int(s.max()) for s in sizes)
-    resize = replace(model.info.resize, short=short, long=long)
-    expected = given["batch_bgr_meansub"]
+    short, long = (max(int(pick(s)) for s in sizes) for pick in (torch.min, torch.max))
+    one = info(1)
+    one = replace(one, resize=replace(one.resize, short=short, long=long))
+    normalise = model_with(None, 1).normalise
     for i, raw in enumerate(raws):
         pixels = given[raw].numpy()
-        one = replace(model.info, resize=resize)
         image = batches.fit(Image(raw, pixels, pixels.shape[:2]), one)
         assert list(image.pixels.shape[:2]) == sizes[i].tolist()
-        found = model.normalise(batches.collate([image], one))[0].flip(0)
+        found = normalise(batches.collate([image], one))[0].flip(0)
         h, w = found.shape[1:]
-        torch.testing.assert_close(found, expected[i, :, :h, :w], rtol=0, atol=1e-4)
+        expected = given["batch_bgr_meansub"][i, :, :h, :w]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
-def test_head(model, recorded):
-    maps, dense, pixels, points = run(model, recorded)
-    for i, level in enumerate(LEVELS):
-        stride = model.head.strides[i]
-        close(dense.logits[i], recorded[f"cls_logits_{level}"])
-        close(dense.distances[i], recorded[f"bbox_reg_train_{level}"])
-        close(dense.distances[i] * stride, recorded[f"bbox_reg_eval_{level}"])
-        close(dense.centerness[i], recorded[f"centerness_{level}"])
-        close(points.xy[points.level == i], recorded[f"locations_{level}"])
-        shape = recorded[f"proposal_embed_{level}"].shape
-        embedding, margin = everywhere(model, dense, points, i, shape)
-        close(embedding, recorded[f"proposal_embed_{level}"])
-        close(margin, recorded[f"proposal_margin_{level}"])
-    close(pixels, recorded["pixel_embed"])
+def test_head(folder, recorded):
+    model = model_with(head_of(folder), recorded["cls_logits_p3"].shape[1])
+    maps = [recorded[level] for level in LEVELS]
+    points = model.points(maps)
+    with torch.no_grad():
+        dense, pixels = model.head(maps)
+        close(pixels, recorded["pixel_embed"])
+        for i, level in enumerate(LEVELS):
+            close(dense.logits[i], recorded[f"cls_logits_{level}"])
+            close(dense.distances[i], recorded[f"bbox_reg_train_{level}"])
+            in_px = dense.distances[i] * model.head.strides[i]
+            close(in_px, recorded[f"bbox_reg_eval_{level}"])
+            close(dense.centerness[i], recorded[f"centerness_{level}"])
+            close(points.xy[points.level == i], recorded[f"locations_{level}"])
+            b, d, h, w = recorded[f"proposal_embed_{level}"].shape
+            index = (points.level == i).nonzero()[:, 0].repeat(b)
+            image = torch.arange(b).repeat_interleave(h * w)
+            found = model.proposals(dense, points, image, index)
+            for part, name in zip(found, ("embed", "margin"), strict=True):
+                everywhere = part.view(b, h, w, d).permute(0, 3, 1, 2)
+                close(everywhere, recorded[f"proposal_{name}_{level}"])
 
-
-# Post-processing.
 
 SETTINGS = {
     "default": {},
@@ -101,12 +99,13 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
-def test_inference(folder, model, recorded, name, monkeypatch):
+def test_inference(folder, recorded, name, monkeypatch):
     expected = tensors(folder / f"infer_{name}.npz")
     candidate = 0.04 if name == "topn" else 0.05
-    monkeypatch.setattr(model, "options", replace(model.options, **SETTINGS[name]))
+    model = replayed(recorded, monkeypatch)
+    model.options = replace(model.options, **SETTINGS[name])
     with torch.no_grad():
-        _, dense, pixels, points = run(model, recorded)
+        dense, pixels, points = model(None)
         for b in range(len(pixels)):
             content = tuple(recorded["image_sizes_hw"][b].tolist())
             wanted = {k[4:]: v for k, v in expected.items() if k.startswith(f"im{b}_")}
@@ -114,8 +113,10 @@ def test_inference(folder, model, recorded, name, monkeypatch):
                 dense.image(b), points, content, candidate=candidate, min_score=0.0,
                 max_masks=len(wanted["boxes"]),
             )  # fmt: skip
-            order = same_detections(found, wanted)
+            order = matched(found, wanted["boxes"], wanted["labels"] - 1)
             found = type(found)(*(getattr(found, f)[order] for f in found.__slots__))
+            close(found.boxes, wanted["boxes"])
+            close(found.scores, wanted["scores"])
             image = torch.full_like(found.index, b)
             embedding, margin = model.proposals(dense, points, image, found.index)
             close(embedding, wanted["proposal_embed"])
@@ -124,20 +125,6 @@ def test_inference(folder, model, recorded, name, monkeypatch):
             if "mask_logprob_s4" in wanted:
                 close(on_grid(fields, where), wanted["mask_logprob_s4"], 1e-6)
             masks_equal(model, (found, fields, where), wanted, content)
-
-
-def same_detections(found, wanted):
-    """Which of ours is which of the recorded ones; their order differs, and scores may tie."""
-    assert len(found.scores) == len(wanted["scores"])
-    apart = (found.boxes[None] - wanted["boxes"][:, None]).abs().amax(2)  # (recorded, ours)
-    apart += 1e6 * (found.labels[None] != wanted["labels"][:, None] - 1)
-    apart += 1e3 * (found.scores[None] - wanted["scores"][:, None]).abs()
-    order = apart.argmin(1)
-    assert len(order.unique()) == len(order)
-    close(found.boxes[order], wanted["boxes"])
-    close(found.scores[order], wanted["scores"])
-    assert torch.equal(found.labels[order] + 1, wanted["labels"])
-    return order
 
 
 def on_grid(fields, where):
@@ -152,9 +139,9 @@ def on_grid(fields, where):
 
 def masks_equal(model, found, wanted, content):
     """The core's masks and boxes at the input's and at the original size."""
-    for size, name in ((content, "mask_input"), (None, "mask_orig")):
+    for name in ("mask_input", "mask_orig"):
         masks = unpacked(wanted, name)
-        size = size or tuple(masks.shape[1:])
+        size = tuple(masks.shape[1:])
         instances = model.instances(*found, content, size)
         made = torch.zeros_like(masks)
         # Scores say which mask is which: empty ones are dropped, the others sorted.
@@ -164,8 +151,17 @@ def masks_equal(model, found, wanted, content):
             made[at] = torch.from_numpy(rle.decode(segment.rle, *size))
         different = int((made != masks).sum())
         assert different <= 1e-5 * masks.numel(), f"{different} px of {name} differ"
-        if name == "mask_orig":
-            scale = torch.tensor([size[1] / content[1], size[0] / content[0]]).repeat(2)
-            xyxy = instances.boxes * scale
-            xywh = torch.cat((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1)
-            close(xywh, wanted["boxes_orig_xywh"])
+    scale = torch.tensor([size[1] / content[1], size[0] / content[0]]).repeat(2)
+    xyxy = instances.boxes * scale
+    xywh = torch.cat((xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]), 1)
+    close(xywh, wanted["boxes_orig_xywh"])
+
+
+def test_as_many_candidates(folder, recorded, monkeypatch):
+    """The recorded counts of class and location pairs above the threshold."""
+    expected = tensors(folder / "infer_default.npz")["candidates_per_level_per_image"]
+    dense, pixels, points = replayed(recorded, monkeypatch)(None)
+    for b in range(len(pixels)):
+        above = fcos.flat(dense.logits)[b].sigmoid() > 0.05
+        counts = [int(above[points.level == i].sum()) for i in range(len(LEVELS))]
+        assert counts == expected[:, b].tolist()

@@ -1,0 +1,104 @@
+"""Dynamic mask heads, and their masks as fields over the content."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segcli.types import Size
+from segcli_blocks.upsample import aligned_bilinear
+
+FEATURES = 8  # channels of the mask branch
+LAYERS = ((FEATURES + 2, 8), (8, 8), (8, 1))  # inputs and outputs of the 1x1 convolutions
+PARAMETERS = sum(i * o for i, o in LAYERS) + sum(o for _, o in LAYERS)  # 169
+CELL = 4  # canvas px: the stride at which masks become probabilities
+
+
+def layers_of(parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """(n, 169) -> weights (n, outputs, inputs) and biases (n, outputs) of the three layers.
+
+    All weights come first, then all biases.
+    """
+    sizes = [i * o for i, o in LAYERS] + [o for _, o in LAYERS]
+    parts = torch.split(parameters, sizes, 1)
+    return [
+        (parts[k].reshape(len(parameters), o, i), parts[len(LAYERS) + k])
+        for k, (i, o) in enumerate(LAYERS)
+    ]
+
+
+def mask_logits(
+    features: Tensor, grid: Tensor, parameters: Tensor, *, xy: Tensor, size: Tensor
+) -> Tensor:
+    """Eq. 1: n objects of one image -> logits (n, 2h, 2w) at stride 4.
+
+    `features` (8, h, w) at stride 8 and `grid` (2, h, w), the px x and y of its cells; an object
+    stands at `xy` (n, 2) px and sees the cells relative to itself, in units of `size` (n,) px.
+    """
+    n, (_, h, w) = len(parameters), features.shape
+    with torch.autocast(features.device.type, enabled=False):  # coordinates need float32
+        (weight, bias), (weight2, bias2), (weight3, bias3) = layers_of(parameters.float())
+        # relative = (xy - grid) / size goes through the first layer in two parts, so that the
+        # features are multiplied for all objects at once, without a copy for each.
+        spatial = weight[:, :, :2] / size[:, None, None]  # (n, 8, 2)
+        first = torch.cat((-spatial, weight[:, :, 2:]), 2).flatten(0, 1)  # (n * 8, 10)
+        seen = torch.cat((grid, features.float())).flatten(1)  # (10, h * w)
+        own = bias + (spatial @ xy[:, :, None])[..., 0]  # (n, 8)
+        x = (first @ seen).view(n, LAYERS[0][1], h * w) + own[:, :, None]
+        x = torch.baddbmm(bias2[:, :, None], weight2, x.relu())
+        x = torch.baddbmm(bias3[:, :, None], weight3, x.relu())  # (n, 1, h * w)
+        return aligned_bilinear(x.view(n, 1, h, w), 2)[:, 0]
+
+
+def content_fields(probability: Tensor, content: Size) -> tuple[Tensor, Tensor]:
+    """Stride-4 probabilities (n, H/4, W/4) -> fields (n, rows, columns) of canvas px, with extents.
+
+    The authors upsample fourfold and cut out the content; here only a window around the cells
+    above 1/2 is computed, a pixel of which no neighbour can be above 1/2 at each side. All windows
+    have the size of the largest. At the content's edge a window goes one pixel beyond it, where
+    the edge is repeated.
+    """
+    above = probability > 0.5
+    y, rows = _window(above.any(2), content[0])
+    x, columns = _window(above.any(1), content[1])
+    down = _interpolate(probability, y, rows, content[0], 1)
+    fields = _interpolate(down, x, columns, content[1], 2)
+    extents = torch.stack((x, y, x + columns, y + rows), 1).float()
+    return fields, extents
+
+
+def _window(above: Tensor, length: int) -> tuple[Tensor, int]:
+    """Cells bool (n, k) -> first px (n,) of each window, and the px of all."""
+    n, k = above.shape
+    if not n:
+        return torch.zeros(0, dtype=torch.long, device=above.device), 1
+    cell = torch.arange(k, device=above.device)
+    first = torch.where(above, cell, k).amin(1)
+    last = torch.where(above, cell, -1).amax(1)
+    # Cell i has a share in px 4i - 1 .. 4i + 5.
+    low = (first * CELL - CELL).clamp(max=length)
+    high = torch.minimum(last * CELL + 2 * CELL, low.new_tensor(length + 1))
+    low = torch.where(low <= 0, -1, low)
+    return low, max(1, int((high - low).amax()))
+
+
+def _interpolate(values: Tensor, first: Tensor, count: int, length: int, dim: int) -> Tensor:
+    """Aligned bilinear x 4 along `dim` of (n, a, b) at px `first` (n,) .. first + count.
+
+    Px beyond the content's `length` repeat its edge.
+    """
+    px = first[:, None] + torch.arange(count, device=first.device)
+    place = (px.clamp(0, length - 1) - CELL // 2).clamp(min=0) / CELL  # in cells
+    low = place.floor()
+    share = (place - low).to(values.dtype)
+    low = low.long()
+    high = (low + 1).clamp(max=values.shape[dim] - 1)
+    if dim == 1:
+        low, high, share = (t[:, :, None] for t in (low, high, share))
+        shape = (-1, -1, values.shape[2])
+    else:
+        low, high, share = (t[:, None] for t in (low, high, share))
+        shape = (-1, values.shape[1], -1)
+    before = values.gather(dim, low.expand(shape))
+    after = values.gather(dim, high.expand(shape))
+    return torch.lerp(before, after, share.expand(shape))

@@ -1,0 +1,245 @@
+"""CondInst (Tian, Shen, Chen 2020), in reading order.
+
+Every location proposes an object: class, box, centerness (FCOS), and 169 numbers, the weights of
+three 1x1 convolutions that turn 8 mask features and the position relative to the object into its
+mask.
+
+Letters: B images, L locations of all levels, C categories, n objects; h, w at stride 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli_blocks import fcos
+from segcli_blocks.backbone import Backbone
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.suppress import class_nms
+from segcli_blocks.towers import conv_at, init_normal, prior
+from segcli_blocks.upsample import aligned_bilinear
+from segcli_condinst import training
+from segcli_condinst.masks import FEATURES, PARAMETERS, content_fields, mask_logits
+
+STRIDES = (8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the authors' configuration leaves open; the defaults are theirs."""
+
+    per_level: int = 1000  # candidates kept before suppression
+    iou: float = 0.6  # above which a detection suppresses another of its class
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Detections of one image: `boxes` (n, 4) canvas px, `scores`, `labels` and `index`, the
+    location (n,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    index: Tensor
+
+    def at(self, chosen: Tensor) -> Found:
+        """The chosen ones: indices or bool (n,)."""
+        return Found(
+            self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.index[chosen]
+        )
+
+
+class MaskBranch(nn.Module):
+    """P3 to P5 -> mask features (B, 8, h, w); with `classes` also semantic logits for training."""
+
+    def __init__(self, inputs: int, width: int, *, classes: int | None = None) -> None:
+        super().__init__()
+        self.refine = nn.ModuleList(_block(inputs, width) for _ in range(3))
+        self.tower = nn.Sequential(
+            *(_block(width, width) for _ in range(4)), nn.Conv2d(width, FEATURES, 1)
+        )
+        convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        if classes is not None:
+            self.seg_head = nn.Sequential(_block(inputs, width), _block(width, width))
+            self.logits = nn.Conv2d(width, classes, 1)
+            convolutions += [m for m in self.seg_head.modules() if isinstance(m, nn.Conv2d)]
+            prior(self.logits)
+        for conv in convolutions:
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Section 3.2: the coarser maps are upsampled onto the finest and added."""
+        x = self.refine[0](maps[0])
+        for level in (1, 2):
+            x = x + aligned_bilinear(self.refine[level](maps[level]), 2**level)
+        features: Tensor = self.tower(x)
+        return features
+
+    def semantic(self, finest: Tensor) -> Tensor:
+        """P3 -> class logits (B, C, h, w)."""
+        logits: Tensor = self.logits(self.seg_head(finest))
+        return logits
+
+
+class _Norm(nn.BatchNorm2d):
+    """BatchNorm that trusts its running statistics where a map has one value a channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+def _block(inputs: int, width: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+    return nn.Sequential(conv, _Norm(width), nn.ReLU(inplace=True))
+
+
+class CondInst(nn.Module):
+    """Backbone, FCOS head, controller and mask branch.
+
+    The buffer `sizes_of_interest` (5,) px, which published checkpoints hold, says both how large
+    the objects of the first four levels are at most and what relative positions are measured in.
+    """
+
+    sizes_of_interest: Tensor
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        *,
+        backbone: Backbone,
+        head: fcos.FCOSHead,
+        mask_branch: MaskBranch,
+        normalise: Normalise,
+        options: Options,
+    ) -> None:
+        super().__init__()
+        self.info = info
+        self.normalise = normalise
+        self.backbone = backbone
+        self.fcos = head
+        self.controller = nn.Conv2d(head.bbox_pred.in_channels, PARAMETERS, 3, padding=1)
+        init_normal(self.controller)
+        self.mask_branch = mask_branch
+        self.options = options
+        self.register_buffer("sizes_of_interest", torch.tensor([64, 128, 256, 512, 1024]))
+
+    def points(self, maps: Sequence[Tensor]) -> fcos.Points:
+        """The locations of the maps P3..P7."""
+        return fcos.points_of(maps, STRIDES, self.sizes_of_interest[:-1].tolist())
+
+    def parameters_at(
+        self, dense: fcos.Dense, points: fcos.Points, image: Tensor, index: Tensor
+    ) -> Tensor:
+        """The controller's output (n, 169) at locations `index` (n,) of images `image` (n,)."""
+        return conv_at(self.controller, fcos.patches_at(dense, points, image, index))
+
+    def masks(
+        self, features: Tensor, parameters: Tensor, points: fcos.Points, index: Tensor
+    ) -> Tensor:
+        """Features (8, h, w) of one image, parameters (n, 169) -> logits (n, 2h, 2w), stride 4."""
+        shape = features.shape[-2:]
+        grid = points.xy[: shape[0] * shape[1]].T.reshape(2, *shape)  # those of P3
+        size = self.sizes_of_interest[points.level[index]].float()
+        return mask_logits(features, grid, parameters, xy=points.xy[index], size=size)
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter; suppression is per class at IoU 0.6."""
+        maps = self.backbone(self.normalise(batch))
+        dense, features, points = self.fcos(maps), self.mask_branch(maps), self.points(maps)
+        answers = []
+        for b, content in enumerate(batch.content_sizes):
+            found = self.detect(
+                dense.image(b), points, min_score=min_score, max_masks=max_masks,
+                categories=categories,
+            )  # fmt: skip
+            found = found.at(inside(found.boxes, content))
+            image = torch.full_like(found.index, b)
+            parameters = self.parameters_at(dense, points, image, found.index)
+            logits = self.masks(features[b], parameters, points, found.index)
+            answers.append(self.instances(found, logits.sigmoid(), content))
+        return answers
+
+    def detect(
+        self,
+        dense: fcos.Dense,
+        points: fcos.Points,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> Found:
+        """One image (B = 1), best first; the score is the root of class times centerness."""
+        classes = fcos.flat(dense.logits)[0].sigmoid()  # (L, C)
+        scores = (classes * fcos.flat(dense.centerness)[0].sigmoid()).sqrt()
+        allowed = fcos.wanted_only(scores >= min_score, categories)
+        kept = fcos.best_per_level(scores, allowed, points, self.options.per_level)
+        index, label = kept.nonzero(as_tuple=True)
+        score = scores[index, label]
+        boxes = fcos.decode(points, fcos.flat(dense.distances)[0][index], index)
+        best = class_nms(boxes, score, label, self.options.iou)[:max_masks]
+        return Found(boxes[best], score[best], label[best], index[best])
+
+    def instances(self, found: Found, probability: Tensor, content: Size) -> Instances:
+        """All of the authors' interpolation but the last step, from content to original px."""
+        fields, extents = content_fields(probability, content)
+        return Instances(
+            scores=found.scores,
+            labels=found.labels,
+            boxes=found.boxes,
+            fields=fields,
+            extents=extents,
+            threshold=0.5,
+            strict=True,
+        )
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: classes, boxes, centerness, masks, perhaps semantics."""
+        maps = self.backbone(self.normalise(batch))
+        dense, features, points = self.fcos(maps), self.mask_branch(maps), self.points(maps)
+        truths = [training.truth_of(t, points) for t in targets]
+        losses = fcos.losses_of(dense, points, truths, targets)
+        image, index = training.positives(truths)
+        parameters = self.parameters_at(dense, points, image, index)
+        logits = [
+            self.masks(each, parameters[image == b], points, index[image == b])
+            for b, each in enumerate(features)
+        ]
+        wanted = [t.masks[t.match[index[image == b]]] for b, t in enumerate(truths)]
+        losses["mask"] = training.mask_loss(torch.cat(logits), torch.cat(wanted))
+        if hasattr(self.mask_branch, "logits"):
+            semantic = self.mask_branch.semantic(maps[0]).float()
+            losses["semantic"] = training.semantic_loss(semantic, targets)
+        return losses
+
+    def calibrate(self, batch: Batch) -> None:
+        """Fit the pyramid to a body that comes straight from image classification."""
+        self.backbone.calibrate(self.normalise(batch))
+
+
+def inside(boxes: Tensor, content: Size) -> Tensor:
+    """bool (n,): which boxes (n, 4) have something left within the content."""
+    h, w = content
+    limit = boxes.new_tensor([w, h])
+    low = torch.minimum(boxes[:, :2].clamp(min=0), limit)
+    high = torch.minimum(boxes[:, 2:].clamp(min=0), limit)
+    return (high > low).all(1)
