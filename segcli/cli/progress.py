@@ -128,7 +128,7 @@ def _bar() -> Iterator[Bar]:
 
 
 def started_line(event: Started) -> str:
-    before = f", {event.done} images done before" if event.done else ""
+    before = f", {images(event.done)} done before" if event.done else ""
     return (
         f"{event.source} -> {event.out}: {event.model} ({event.weights}) on {event.device}, "
         f"{event.precision}{before}"
@@ -148,22 +148,22 @@ def summary_text(event: Summary) -> str:
     """The end of a run in a few lines; where the failed rows are, as a query to copy."""
     if event.planned is not None:
         return (
-            f"dry run: {event.planned} images to do, {event.earlier} done before "
+            f"dry run: {images(event.planned)} to do, {event.earlier} done before "
             f"({event.earlier_failed} of them failed); nothing was written"
         )
-    before = f"{event.earlier} images were done before"
+    before = f"{images(event.earlier)} done before"
     if event.earlier_failed:
-        before += f", {event.earlier_failed} of them failed (--retry-failed does them again)"
+        before += f", {event.earlier_failed} of them failed (do them again: --retry-failed)"
     if not event.images:
         return f"nothing new to do in {event.out}: {before}"
     lines = [
-        f"{event.images} images, {event.masks} masks, {event.failed} failed in "
+        f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
     ]
     if event.earlier:
         lines.append(before)
     if event.repeated:
-        lines.append(f"{event.repeated} keys came again and were done once")
+        lines.append(f"listed more than once, done once: {images(event.repeated)}")
     lines += [f"failed: {key}: {reason}" for key, reason in event.first_failures]
     if event.failed:
         lines.append(f"all failed images, by DuckDB: {failed_query(event.out)}")
@@ -174,6 +174,10 @@ def failed_query(out: str) -> str:
     """What DuckDB is asked for the failed images of an output and their reasons."""
     table = f"{out.rstrip('/')}/*.parquet".replace("'", "''")
     return f"SELECT key, error FROM read_parquet('{table}') WHERE status = 'failed'"
+
+
+def images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def duration(seconds: float) -> str:

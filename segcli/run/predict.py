@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from segcli.errors import Interrupted, NothingDone, UsageError
+from segcli.errors import Interrupted, NothingDone
 from segcli.run.chunk import ChunkSize, do_chunk
-from segcli.run.events import Committed, Report, Started, Summary
+from segcli.run.events import Committed, Note, Report, Started, Summary
 from segcli.run.facts import Described, describe, run_facts
 from segcli.run.options import PredictOptions
 from segcli.run.stop import Stop, stop_on_signals
@@ -35,8 +35,8 @@ def predict(options: PredictOptions, *, report: Report) -> Summary:
     with everything finished committed.
     """
     source = open_source(options.source, column=options.column, key_prefix=options.key_prefix)
-    if next(iter(source), None) is None:
-        raise UsageError(f"{options.source} holds no image; expected at least one")
+    for note in source.notes:
+        report(Note(note))
     described = describe(options)
     there = peek(options.out)
     precision = options.precision
@@ -208,4 +208,8 @@ def _preview(
 
 def default_workers() -> int:
     """As many decode threads as there are cores for this process, 16 at most."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    # Of this process (taskset, some containers); macOS tells only those of the machine.
+    here = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    return min(MOST_WORKERS, len(here))

@@ -231,8 +231,8 @@ def test_terminal_gets_a_bar(
 def test_summaries() -> None:
     nothing = Summary("o.parquet", earlier=9, earlier_failed=2)
     assert summary_text(nothing) == (
-        "nothing new to do in o.parquet: 9 images were done before, "
-        "2 of them failed (--retry-failed does them again)"
+        "nothing new to do in o.parquet: 9 images done before, "
+        "2 of them failed (do them again: --retry-failed)"
     )
     planned = Summary("o.parquet", earlier=9, planned=4)
     assert summary_text(planned) == (
@@ -243,7 +243,7 @@ def test_summaries() -> None:
     )
     assert summary_text(some).splitlines() == [
         "5 images, 8 masks, 1 failed in 2.0 s (2.5 images/s) -> o.parquet",
-        "2 keys came again and were done once",
+        "listed more than once, done once: 2 images",
         "failed: a.png: cut",
         "all failed images, by DuckDB: SELECT key, error FROM "
         "read_parquet('o.parquet/*.parquet') WHERE status = 'failed'",

@@ -221,7 +221,7 @@ def test_nothing_new_loads_no_torch(pictures: Callable[..., Path], tmp_path: Pat
         check=True,
     )
     told = ended.stdout.splitlines()
-    assert told == [f"nothing new to do in {out}: 2 images were done before", "0 False"]
+    assert told == [f"nothing new to do in {out}: 2 images done before", "0 False"]
     assert ended.stderr == ""
 
 
