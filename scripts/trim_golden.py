@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Make the small copies of recordings and of published key lists that lie in tests/golden.
+
+scripts/trim_golden.py RECORDINGS KEYS: the folders with all recordings and all key lists. What is
+left out is large (weights, activations of the whole network); tests that need it are skipped where
+only the copies are.
+"""
+
+import gzip
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
+
+# Family -> file -> pattern of the arrays that stay; None copies the file.
+KEPT = {
+    "embedmask": {
+        "assign.npz": r".*",
+        "units.npz": r".*",
+        "head_io.npz": r"(cls_logits|bbox_reg_train|centerness|proposal_).*|pixel_embed|.*_hw",
+        "infer_default.npz": r"(?!pixel_embed).*",
+        "infer_topn.npz": r"(?!pixel_embed).*",
+        "infer_fixmargin.npz": r"(?!pixel_embed).*",
+        "loss.npz": r"(?!grad_p\d|grad_maskonly_p\d|gradparam).*",
+    },
+    "condinst": {
+        "config.json": None,
+        "infer.npz": r"(image|cls_logits|reg_relu|ctrness|mask_feats|mask_logits|det_|final_).*"
+        r"|input_normalized_padded",
+        "train.npz": r"(train_image|gt|pos_|loss).*",
+    },
+}
+KEYS = ("embedmask_R50", "embedmask_R101", "condinst_MS_R_50_1x", "condinst_MS_R_101_3x_sem")
+
+
+def main(recordings: Path, keys: Path) -> None:
+    for family, files in KEPT.items():
+        folder = GOLDEN / family
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, pattern in files.items():
+            if pattern is None:
+                shutil.copyfile(recordings / family / name, folder / name)
+            else:
+                trim(recordings / family / name, folder / name, pattern)
+        size = sum(f.stat().st_size for f in folder.iterdir())
+        print(f"{family}: {size / 1e6:.2f} MB")
+    for name in KEYS:
+        with gzip.GzipFile(GOLDEN / f"keys/{name}.tsv.gz", "wb", mtime=0) as file:
+            file.write((keys / f"{name}.tsv").read_bytes())
+
+
+def trim(source: Path, target: Path, pattern: str) -> None:
+    """Copy the arrays whose whole name matches."""
+    with np.load(source) as file:
+        kept = {name: file[name] for name in file.files if re.fullmatch(pattern, name)}
+    np.savez_compressed(target, **kept)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
