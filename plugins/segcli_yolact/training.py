@@ -143,14 +143,13 @@ def losses(
 def class_loss(logits: Tensor, classes: Tensor, truth: Truth, options: Options) -> Tensor:
     """Softmax cross-entropy of one image (P, C + 1), over its objects and the hardest background.
 
-    Where categories are not exhaustively annotated, they are as right as the background is.
+    Background is told from the exhaustively annotated categories alone.
     """
-    every = logits.logsumexp(1)
-    background = logits[:, 0]
-    if truth.exhaustive is not None and not bool(truth.exhaustive.all()):
-        unknown = torch.cat((truth.exhaustive.new_zeros(1), truth.exhaustive))
-        background = logits.masked_fill(unknown, -torch.inf).logsumexp(1)
-    error = every - background
+    known = logits
+    if truth.exhaustive is not None:
+        unknown = torch.cat((truth.exhaustive.new_zeros(1), ~truth.exhaustive))
+        known = logits.masked_fill(unknown, -torch.inf)
+    error = known.logsumexp(1) - logits[:, 0]
     positive = classes > 0
     hardness = error.detach().masked_fill(classes != 0, 0)
     count = min(options.negatives * int(positive.sum()), len(classes) - 1)
