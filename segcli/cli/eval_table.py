@@ -31,14 +31,18 @@ def show(
     console = Console(file=sys.stdout, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDE  # nobody's window: a file or a pipe must not lose digits
-    console.print(_summary(result))
+    tables = [_summary(result)]
     if per_class:
-        console.print(_classes(result, diagnosis))
+        tables.append(_classes(result, diagnosis))
     if diagnosis is not None:
-        console.print(_errors(diagnosis))
-        console.print(_worst(diagnosis))
+        tables += [_errors(diagnosis), _worst(diagnosis)]
     if comparison is not None:
-        console.print(_difference(comparison))
+        tables.append(_difference(comparison))
+    for table in tables:
+        # Inside the table a title longer than the table would be broken.
+        title, table.title = table.title, None
+        console.print(title, style="bold", soft_wrap=True)
+        console.print(table)
 
 
 def _summary(result: Evaluation) -> Table:
@@ -127,7 +131,7 @@ def _difference(comparison: Comparison) -> Table:
 def _table(title: str) -> Table:
     from rich.box import SIMPLE
 
-    return Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
+    return Table(title=title, box=SIMPLE)
 
 
 def _number(value: float, digits: int = 4) -> str:

@@ -104,7 +104,9 @@ def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     category = _indices(masks["category"], [name for name, _ in vocabulary])
     _require_known(image, masks["key"], path, "key")
     _require_known(category, masks["category"], path, "category")
-    scores = masks["score"].to_numpy()
+    scores = np.concatenate(
+        [np.zeros(0), *(_plain(chunk, np.float64) for chunk in masks["score"].chunks)]
+    )
     around = _boxes(masks["bbox"])
     _require_sane(scores, around, masks["key"], masks["mask"])
     failed = [status != "ok" for status in images["status"].to_pylist()]
@@ -165,7 +167,7 @@ def _indices(values: pa.ChunkedArray, among: Sequence[str]) -> NDArray[np.int64]
     for chunk in values.chunks:
         coded = chunk.dictionary_encode()
         known = [place.get(name, -1) for name in coded.dictionary.to_pylist()]
-        parts.append(np.array(known, np.int64)[coded.indices.to_numpy()])
+        parts.append(np.array(known, np.int64)[_plain(coded.indices, np.int32)])
     return np.concatenate(parts)
 
 
@@ -190,7 +192,7 @@ def _require_sane(
 
 def _boxes(column: pa.ChunkedArray) -> NDArray[np.float64]:
     parts = [
-        np.stack([chunk.field(side).to_numpy(zero_copy_only=False) for side in "xywh"], 1)
+        np.stack([_plain(chunk.field(side), np.float64) for side in "xywh"], 1)
         for chunk in column.chunks
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 4))
@@ -198,7 +200,13 @@ def _boxes(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 def _whole(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """0 where there is none."""
-    return np.asarray(np.nan_to_num(column.to_numpy()), np.int64)
+    return np.array([value or 0 for value in column.to_pylist()], np.int64)
+
+
+def _plain(array: pa.Array, kind: type[np.generic]) -> NDArray[Any]:
+    """The values of an array without nulls, as they lie in memory (see `_indices`)."""
+    values = np.frombuffer(array.buffers()[1], kind)
+    return values[array.offset : array.offset + len(array)]
 
 
 def _masks(column: pa.ChunkedArray) -> Masks:
