@@ -48,4 +48,12 @@ FAMILY = Family(
     },
     build=build,
     convert=convert,
+    published={
+        "r50-fpn": "torchvision's maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth "
+        "(MaskRCNN_ResNet50_FPN_Weights.COCO_V1)",
+        "r50-fpn-v2": "torchvision's maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth "
+        "(MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1)",
+        "r101-fpn": "detectron2's mask_rcnn_R_101_FPN_3x (its MODEL_ZOO.md)",
+        "x101-fpn": "detectron2's mask_rcnn_X_101_32x8d_FPN_3x (its MODEL_ZOO.md)",
+    },
 )  # fmt: skip
