@@ -1,0 +1,29 @@
+"""Names and shapes of the authors' released checkpoints, filled with random numbers."""
+
+import gzip
+from pathlib import Path
+
+import torch
+
+KEYS = Path(__file__).parent.parent / "golden/keys"
+
+
+def published_state(name):
+    """A state dict with exactly the published names and shapes; BatchNorm counters are integers."""
+    lines = gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines()
+    state = {}
+    for key, shape, *_ in (line.split("\t") for line in lines if not line.startswith("key\t")):
+        sizes = () if shape == "scalar" else tuple(int(n) for n in shape.split("x"))
+        state[key] = torch.zeros(sizes, dtype=torch.long) if not sizes else torch.rand(sizes)
+    return state
+
+
+def assert_loads(family, variant, name):
+    """Conversion gives the variant's model all that it needs, and nothing else."""
+    info = family.variants[variant]
+    state = published_state(name)
+    converted = family.convert(state, info)
+    with torch.device("meta"):
+        model = family.build(info)
+    model.load_state_dict(converted, assign=True)
+    return state, converted
