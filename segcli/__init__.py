@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def decode(rle: bytes, height: int, width: int) -> NDArray[np.bool_]:
+def decode(rle: bytes, height: float, width: float) -> NDArray[np.bool_]:
     """The mask in a row of the output as booleans (height, width), from its columns of that name.
 
+    Whole numbers as floats will do: that is what pandas makes of a column with a null in it.
     Raises UsageError when `rle` is damaged or the mask of another size.
     """
     from segcli import rle as runs  # keeps `import segcli` free of numpy and pycocotools
+    from segcli.errors import UsageError
 
-    return runs.decode(rle, height, width)
+    if height % 1 or width % 1:  # NaN too
+        raise UsageError(f"a mask cannot be {height} x {width} px; expected whole numbers")
+    return runs.decode(rle, int(height), int(width))

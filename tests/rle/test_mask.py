@@ -89,3 +89,14 @@ def test_import_of_rle_brings_no_torch():
     code = "import segcli.rle, sys; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_the_public_door_takes_the_sizes_that_pandas_gives():
+    text = rle.encode(np.ones((2, 3), bool))
+    assert segcli.decode(text, 2.0, np.float64(3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("height", [float("nan"), 2.5])
+def test_the_public_door_refuses_other_sizes(height):
+    with pytest.raises(UsageError, match="whole numbers"):
+        segcli.decode(rle.encode(np.ones((2, 3), bool)), height, 3)
