@@ -1,0 +1,90 @@
+"""`segcli viz` and `segcli report` from the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from segcli import rle
+from segcli.cli import app
+from segcli.errors import UsageError
+from segcli.shard import Facts, open_output
+from segcli.types import Record, Sample, Segment
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    mask = np.zeros((60, 80), bool)
+    mask[10:40, 20:60] = True
+    segment = Segment(0, 0.8, (20.0, 10.0, 40.0, 30.0), 1200, rle.encode(mask))
+    records = []
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (80, 60), "grey").save(tmp_path / "images" / name)
+        records.append(Record(Sample(name, "", size_bytes=1, mtime_ns=1), 60, 80, [segment]))
+    path = tmp_path / "masks.parquet"
+    facts = Facts({"source_root": str(tmp_path / "images")}, {"default_score": 0.5})
+    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+        output.commit(records)
+    return path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_viz_says_what_it_did(masks, tmp_path):
+    result = run("viz", masks, "--out", tmp_path / "out", "--categories", "car", "--no-labels")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "masks with a score of 0.5 or more, the model's default",
+        "2 pictures with 2 masks",
+    ]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jpg", "b.jpg"]
+
+
+def test_skipped_images_are_exit_code_1(masks, tmp_path):
+    (tmp_path / "images/b.jpg").unlink()
+    result = run("viz", masks, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "skipped b.jpg: no such file" in result.stderr
+    assert "1 pictures with 1 masks, 1 images skipped" in result.stderr
+    result = run("report", masks, "--out", tmp_path / "r.html")
+    assert result.exit_code == 1
+    assert "r.html: 1 pictures" in result.stderr
+
+
+def test_a_report(masks, tmp_path):
+    result = run("report", masks, "--out", tmp_path / "r.html", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_wrong_usage(masks, tmp_path):
+    with pytest.raises(UsageError, match="nothing to write"):
+        run("viz", masks)
+    with pytest.raises(UsageError, match="does not exist"):
+        run("report", tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("command", ["viz", "report"])
+def test_neither_needs_torch(masks, tmp_path, command):
+    code = (
+        "import sys; from segcli.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert 'PIL' in sys.modules and 'torch' not in sys.modules"
+    )
+    out = tmp_path / ("r.html" if command == "report" else "out")
+    subprocess.run(
+        [sys.executable, "-c", code, command, str(masks), "--out", str(out)],
+        check=True,
+        capture_output=True,
+    )
