@@ -33,8 +33,37 @@ KEPT = {
         r"|input_normalized_padded",
         "train.npz": r"(train_image|gt|pos_|loss).*",
     },
+    "yolact": {
+        "config.json": None,
+        "infer.npz": r"(?!image|input|backbone|fpn).*",
+        "train.npz": r"(?!train_input|grad|bntrain).*",
+    },
+    "solov2": {
+        "config.json": None,
+        "infer.npz": r"(cate_logits|kernel_pred|nms_|final_).*|mask_feat",
+        "train.npz": r"(gt|target).*",
+        "solo_v1_heads.npz": r"(feat|gt|dsolo_light/(weights|loss|final)).*",
+    },
 }
-KEYS = ("embedmask_R50", "embedmask_R101", "condinst_MS_R_50_1x", "condinst_MS_R_101_3x_sem")
+KEYS = (
+    "embedmask_R50",
+    "embedmask_R101",
+    "condinst_MS_R_50_1x",
+    "condinst_MS_R_101_3x_sem",
+    "yolact_base",
+    "yolact_resnet50",
+    "yolact_darknet53",
+    "yolact_plus_base",
+    "yolact_plus_resnet50",
+    "yolact_resnet50_pascal",
+    "solov2_r50_fpn_8gpu_1x",
+    "solov2_r101_fpn_8gpu_3x",
+    "solov2_light_448_r18_fpn_8gpu_3x",
+    "solov2_light_448_r50_fpn_8gpu_3x",
+    "solo_r50_fpn_8gpu_1x",
+    "decoupled_solo_r50_fpn_8gpu_1x",
+    "decoupled_solo_light_r50_fpn_8gpu_3x",
+)
 
 
 def main(recordings: Path, keys: Path) -> None:

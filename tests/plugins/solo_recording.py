@@ -1,8 +1,10 @@
 """The recorded SOLO networks: their files, and the models that they describe."""
 
 import json
+from functools import cached_property
 from math import isqrt
 
+import pytest
 import torch
 from recordings import recorded_file, tensors, unpacked
 from safetensors.torch import load_file
@@ -14,8 +16,8 @@ from segcli.types import Instances, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo import training
 from segcli_solo.convert import renamed
-from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead
-from segcli_solo.masks import windows
+from segcli_solo.heads import DecoupledHead, Dense, DirectHead, DynamicHead
+from segcli_solo.masks import Dynamic, windows
 from segcli_solo.model import SOLO, Options
 from segcli_solo.variants import p2_to_p6
 
@@ -24,11 +26,24 @@ class Recording:
     """The recorded network and what it said."""
 
     def __init__(self, folder):
+        self.folder = folder
         self.config = json.loads(recorded_file(folder / "config.json").read_text())
-        self.infer = tensors(folder / "infer.npz")
-        self.train = tensors(folder / "train.npz")
-        self.heads = tensors(folder / "solo_v1_heads.npz")
-        self.state = renamed(load_file(recorded_file(folder / "weights.safetensors")))
+
+    @cached_property
+    def infer(self):
+        return tensors(self.folder / "infer.npz")
+
+    @cached_property
+    def train(self):
+        return tensors(self.folder / "train.npz")
+
+    @cached_property
+    def heads(self):
+        return tensors(self.folder / "solo_v1_heads.npz")
+
+    @cached_property
+    def state(self):
+        return renamed(load_file(recorded_file(self.folder / "weights.safetensors")))
 
     def options(self, *, last_only=False):
         head, test = self.config["model"]["bbox_head"], self.config["test_cfg"]
@@ -47,8 +62,8 @@ class Recording:
         resize = Resize(min(h, w), max(h, w), antialias=False)
         return ModelInfo("solo", "solov2-r50", names, tuple(range(len(names))), resize, 32)
 
-    def model(self):
-        """SOLOv2 in evaluation mode."""
+    def model(self, *, weights=True):
+        """SOLOv2 in evaluation mode; without weights for what only options and sizes matter to."""
         network = self.config["model"]
         info, head, features = self.info(), network["bbox_head"], network["mask_feat_head"]
         body = ResNet(
@@ -65,8 +80,16 @@ class Recording:
             ),
             options=self.options(),
         )  # fmt: skip
-        model.load_state_dict(self.state)
+        if weights:
+            model.load_state_dict(self.state)
         return model.eval()
+
+    def dense(self):
+        """What SOLOv2 said of the recorded image."""
+        levels = range(len(self.config["model"]["bbox_head"]["num_grids"]))
+        categories = [self.infer[f"cate_logits_{level}"] for level in levels]
+        kernels = [self.infer[f"kernel_pred_{level}"] for level in levels]
+        return Dense(categories, Dynamic(kernels, self.infer["mask_feat"]))
 
     def first(self, name):
         """One of the first paper's heads, in a model without a backbone."""
@@ -76,6 +99,8 @@ class Recording:
             for k, v in self.heads.items()
             if k.startswith(prefix)
         }
+        if not weights:
+            pytest.skip(f"{name} is only in the full recordings: set SEGCLI_REFERENCE")
         state = {k.removeprefix("head."): v for k, v in renamed(weights).items()}
         classes, width = state["category.weight"].shape[:2]
         depth = sum(k.startswith("category_tower") and v.dim() == 4 for k, v in state.items())

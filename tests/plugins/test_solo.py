@@ -1,5 +1,6 @@
 """SOLO's parts on numbers small enough to check by hand, its checkpoints, and that it learns."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ EVERY = training.Options(((1, 1000),))  # one level, which learns objects of any
 def listed(name):
     """The names, shapes and types of a published checkpoint, without numbers."""
     found = {}
-    for line in (KEYS / f"{name}.tsv").read_text().splitlines():
+    for line in gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines():
         key, shape, kind = line.split("\t")
         sizes = [] if shape == "scalar" else [int(side) for side in shape.split("x")]
         found[key] = torch.empty(sizes, dtype=getattr(torch, kind), device="meta")

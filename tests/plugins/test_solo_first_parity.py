@@ -50,5 +50,4 @@ def test_first_heads_learn(recording, name):
     recorded = {
         f"bbox_head.{k.removeprefix(prefix)}": v for k, v in given.items() if k.startswith(prefix)
     }
-    assert recorded
     assert_gradients(model, renamed(recorded))

@@ -28,9 +28,8 @@ def model(recording):
 
 
 @pytest.fixture(scope="module")
-def dense(recording, model):
-    with torch.no_grad():
-        return model.head(model.backbone(recording.infer["input"]))
+def without_weights(recording):
+    return recording.model(weights=False)
 
 
 # SOLOv2: the network.
@@ -54,8 +53,10 @@ def test_body_and_pyramid(recording, model):
         close(found, given[f"fpn_p{level}"])
 
 
-def test_head(recording, dense):
+@torch.no_grad()
+def test_head(recording, model):
     given = recording.infer
+    dense = model.head(model.backbone(given["input"]))
     for level, (categories, kernels) in enumerate(
         zip(dense.categories, dense.masks.kernels, strict=True)
     ):
@@ -68,8 +69,8 @@ def test_head(recording, dense):
 # SOLOv2: inference.
 
 
-def test_candidates(recording, model, dense):
-    given = recording.infer
+def test_candidates(recording, without_weights):
+    given, model, dense = recording.infer, without_weights, recording.dense()
     found = model.candidates(dense, 0, above=recording.config["test_cfg"]["score_thr"])
     close(found.scores, given["nms_in_scores"])
     assert (found.labels == given["nms_in_labels"]).float().mean() > 0.98
@@ -86,9 +87,9 @@ def test_matrix_nms(recording, kernel, suffix):
     close(found, given[f"nms_out_scores{suffix}"])
 
 
-def test_masks_in_the_original_image(recording, model, dense):
+def test_masks_in_the_original_image(recording, without_weights):
     given = recording.infer
-    labels, scores, masks = recording.final(model, dense)
+    labels, scores, masks = recording.final(without_weights, recording.dense())
     close(scores, given["final_scores"])
     assert (labels == given["final_labels"]).float().mean() > 0.97
     assert (masks != unpacked(given, "final_masks")).float().mean() < 1e-3
@@ -113,11 +114,11 @@ def test_predict_gives_the_detections(recording, model):
 # SOLOv2: training.
 
 
-def test_targets(recording, model):
+def test_targets(recording, without_weights):
     given, options = recording.train, recording.options().learning
-    classes = len(model.info.categories)
+    classes, grids = len(recording.info().categories), without_weights.head.grids
     for i, target in enumerate(targets(given)):
-        levels = training.targets_of(target, model.head.grids, classes, options)
+        levels = training.targets_of(target, grids, classes, options)
         for index, level in enumerate(levels):
             assert (level.categories + 1).equal(given[f"target{i}_cate_{index}"].long())
             assert level.cell.equal(given[f"target{i}_grid_order_{index}"])

@@ -1,5 +1,6 @@
 """YOLACT's parts on numbers small enough to check by hand, its checkpoints, and that it learns."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ CHOICES = training.Options()
 def listed(name):
     """The names, shapes and types of a published checkpoint, without numbers."""
     found = {}
-    for line in (KEYS / f"{name}.tsv").read_text().splitlines():
+    for line in gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines():
         key, shape, kind = line.split("\t")
         sizes = [] if shape == "scalar" else [int(side) for side in shape.split("x")]
         found[key] = torch.empty(sizes, dtype=getattr(torch, kind), device="meta")
@@ -228,7 +229,6 @@ def toy(names, side=96):
     return model
 
 
-@pytest.mark.slow
 def test_it_learns_two_images_by_heart(data):
     pair, names = two_images(data, 96)
     assert learn(toy(names), pair, steps=300, rate=1e-3) == 1.0

@@ -68,7 +68,7 @@ def test_raw_outputs(recording):
 @torch.no_grad()
 def test_fast_nms(recording):
     given = recording.infer
-    _, best = recording.found(recording.model())
+    _, best = recording.found(recording.model(weights=False))
     close(best.scores, given["det_score"])
     assert best.labels.equal(given["det_class"])
     close(best.boxes, given["det_box"])
@@ -78,7 +78,7 @@ def test_fast_nms(recording):
 @torch.no_grad()
 def test_suppression_across_classes(recording):
     given = recording.infer
-    _, best = recording.found(recording.model(cross_class=True))
+    _, best = recording.found(recording.model(weights=False, cross_class=True))
     close(best.scores, given["ccdet_score"])
     assert best.labels.equal(given["ccdet_class"])
     close(best.boxes, given["ccdet_box"])
@@ -87,18 +87,18 @@ def test_suppression_across_classes(recording):
 @torch.no_grad()
 def test_soft_masks(recording):
     expected = recording.infer["soft_mask_proto_res_first8"]
-    raw, best = recording.found(recording.model())
+    raw, best = recording.found(recording.model(weights=False))
     logits = mixtures(raw.prototypes[0], best.coefficients[: len(expected)])
     close(cropped(logits, best.boxes[: len(expected)]), expected)
 
 
 @torch.no_grad()
 def test_boxes_and_masks_in_the_original_image(recording):
-    model, given = recording.model(), recording.infer
+    model, given = recording.model(weights=recording.plus), recording.infer
     raw, best = recording.found(model)
     expected = unpacked(given, "final_mask")
     size = tuple(expected.shape[1:])
-    content = tuple(given["input_fast"].shape[-2:])
+    content = recording.content
     found = masks_of(model, raw, best, content, size)
     assert (found != expected).float().mean() < 1e-3
     differing = (found.sum((1, 2)) - given["final_mask_area"]).abs()
@@ -115,10 +115,10 @@ def test_boxes_and_masks_in_the_original_image(recording):
 @torch.no_grad()
 def test_masks_that_are_not_cropped(recording):
     """The same path with boxes as large as the canvas."""
-    model, given = recording.model(), recording.infer
+    model, given = recording.model(weights=recording.plus), recording.infer
     raw, best = recording.found(model)
     size = tuple(unpacked(given, "final_mask").shape[1:])
-    content = tuple(given["input_fast"].shape[-2:])
+    content = recording.content
     whole = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand_as(best.boxes)
     found = masks_of(model, raw, replace(best, boxes=whole), content, size)
     assert (found.sum((1, 2)) - given["nocrop_mask_area"]).abs().max() <= 2
@@ -127,7 +127,7 @@ def test_masks_that_are_not_cropped(recording):
 @torch.no_grad()
 def test_a_score_threshold(recording):
     given = recording.infer
-    _, best = recording.found(recording.model())
+    _, best = recording.found(recording.model(weights=False))
     assert int((best.scores > given["thr_value"]).sum()) == int(given["thr_n_kept"])
 
 
@@ -174,10 +174,9 @@ def test_training_outputs(recording):
 
 
 def test_targets(recording):
-    model, given = recording.model(), recording.train
-    priors = model.raw(given["train_input"]).priors
+    given, priors = recording.train, recording.infer["priors"]
     for i, truth in enumerate(recording.truths()):
-        found = training.match(priors, truth, model.options.learning)
+        found = training.match(priors, truth, training.Options())
         assert found.classes.equal(given["match_conf_t"][i].long())
         assert found.target.equal(given["match_idx_t"][i].long())
         goal = encode(truth.boxes[found.target], priors)
@@ -190,6 +189,13 @@ LETTERS = {"box": "B", "mask": "M", "class": "C", "semantic": "S", "rescore": "I
 def test_losses(recording):
     _, _, losses = trained(recording)
     assert ("rescore" in losses) == recording.plus
+    assert_losses(losses, recording.train, "loss_")
+
+
+def test_losses_of_recorded_outputs(recording):
+    """The losses alone; those of the rescoring need weights."""
+    model = recording.model(weights=recording.plus)
+    losses = model.losses_of(recording.raw_of_training(), recording.truths())
     assert_losses(losses, recording.train, "loss_")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from recordings import recorded_file, tensors, unpacked
@@ -15,7 +16,7 @@ from segcli_blocks.deform import deform
 from segcli_blocks.resnet import ResNet
 from segcli_yolact import training
 from segcli_yolact.convert import renamed
-from segcli_yolact.model import YOLACT, Options, Rescore
+from segcli_yolact.model import YOLACT, Options, Raw, Rescore
 from segcli_yolact.priors import Anchors
 
 CANDIDATE = 0.05  # the authors' threshold for a prior, see the recordings' README
@@ -25,20 +26,32 @@ class Recording:
     """One of the two networks: its files, and the model that they describe."""
 
     def __init__(self, folder, suffix):
+        self.folder, self.suffix = folder, suffix
         self.config = json.loads(recorded_file(folder / f"config{suffix}.json").read_text())
-        self.infer = tensors(folder / f"infer{suffix}.npz")
-        self.train = tensors(folder / f"train{suffix}.npz")
-        self.state = renamed(load_file(recorded_file(folder / f"weights{suffix}.safetensors")))
         self.plus = bool(self.config["maskiou_net"])
+        self.content = (self.config["max_size"],) * 2
 
-    def model(self, **options):
-        """In evaluation mode."""
+    @cached_property
+    def infer(self):
+        return tensors(self.folder / f"infer{self.suffix}.npz")
+
+    @cached_property
+    def train(self):
+        return tensors(self.folder / f"train{self.suffix}.npz")
+
+    @cached_property
+    def state(self):
+        path = self.folder / f"weights{self.suffix}.safetensors"
+        return renamed(load_file(recorded_file(path)))
+
+    def model(self, *, weights=True, **options):
+        """In evaluation mode; without weights for what only its options and sizes matter to."""
         config = self.config
         side, classes = config["max_size"], config["num_classes_with_bg"] - 1
         body = ResNet(
             50, nn.BatchNorm2d, width=config["stage_planes"][0], blocks=config["stage_blocks"]
         )
-        if any("conv_offset_mask" in name for name in self.state):
+        if weights and any("conv_offset_mask" in name for name in self.state):
             deform(body, every=1)
         anchors = Anchors(
             tuple(tuple(level) for level in config["pred_scales"]),
@@ -54,12 +67,29 @@ class Recording:
         )  # fmt: skip
         if self.plus:
             model.rescore = Rescore(classes, [int(net[0]) for net in config["maskiou_net"]])
-        model.load_state_dict(self.state)
+        if weights:
+            model.load_state_dict(self.state)
         return model.eval()
 
+    def raw(self):
+        """What the network said of the recorded image."""
+        given = self.infer
+        return Raw(
+            given["priors"], given["eval_loc"], given["eval_conf_softmax"].log(),
+            given["eval_mask_coef"], given["proto"].permute(0, 3, 1, 2), None,
+        )  # fmt: skip
+
+    def raw_of_training(self):
+        """What it said of the recorded training batch."""
+        given = self.train
+        return Raw(
+            self.infer["priors"], given["train_loc"], given["train_conf"], given["train_mask"],
+            given["train_proto"].permute(0, 3, 1, 2), given["train_segm"],
+        )  # fmt: skip
+
     def found(self, model):
-        """What the network says of the recorded image, and its authors' detections."""
-        raw = model.raw(self.infer["input_fast"])
+        """What the network said of the recorded image, and the detections in that."""
+        raw = self.raw()
         above = (raw.logits[0].softmax(1)[:, 1:].amax(1) > CANDIDATE).nonzero()[:, 0]
         few = replace(
             raw,
