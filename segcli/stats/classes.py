@@ -1,4 +1,4 @@
-"""What is said of each class: three passes of DuckDB over the rows, none of which holds them."""
+"""What is said of each class: passes of DuckDB over the rows, of one or two columns each."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ _WORD = 62  # categories per integer of a set
 def class_table(rows: Rows, images: int) -> list[dict[str, Any]]:
     """One mapping per class, most masks first; `images` were done. Needs the view `chosen`."""
     counts = {row["category_id"]: row for row in rows.dicts(_COUNTS)}
+    quantiles = {
+        name: {number: found for number, found in rows.tuples(_QUANTILES.format(sql))}
+        for name, sql in _MEASURED.items()
+    }
     table = []
     for row in rows.dicts(_VALUES):
         found: dict[str, Any] = {"category": row["category"], "category_id": row["category_id"]}
@@ -37,8 +41,9 @@ def class_table(rows: Rows, images: int) -> list[dict[str, Any]]:
             "per_image_max": count["max"],
             "score_mean": row["score_mean"],
         }
-        for value in ("score", "area", "share", "aspect"):
-            found |= {f"{value}_{n}": q for n, q in zip(NAMES, row[value], strict=True)}
+        for value, known in quantiles.items():
+            levels = zip(NAMES, known[row["category_id"]], strict=True)
+            found |= {f"{value}_{name}": quantile for name, quantile in levels}
         shares = ("small", "medium", "large", "border")
         found |= {f"{name}_share": row[name] / row["masks"] for name in shares}
         table.append(found)
@@ -60,16 +65,23 @@ FROM per_image GROUP BY category_id"""
 _VALUES = f"""
 SELECT category_id, any_value(category) AS category, count(*) AS masks,
   avg(score) AS score_mean,
-  quantile_cont(score, {list(LEVELS)}) AS score,
-  quantile_cont(area::DOUBLE, {list(LEVELS)}) AS area,
-  quantile_cont(area / (height::DOUBLE * width), {list(LEVELS)}) AS share,
-  quantile_cont(bbox.w / greatest(bbox.h, 1e-6), {list(LEVELS)}) AS aspect,
   count(*) FILTER (area < {_SMALL}) AS small,
   count(*) FILTER (area >= {_SMALL} AND area < {_LARGE}) AS medium,
   count(*) FILTER (area >= {_LARGE}) AS large,
   count(*) FILTER (bbox.x <= 1 OR bbox.y <= 1 OR bbox.x + bbox.w >= width - 1
     OR bbox.y + bbox.h >= height - 1) AS border
 FROM chosen GROUP BY category_id ORDER BY masks DESC, category_id"""
+
+_MEASURED = {
+    "score": "score",
+    "area": "area::DOUBLE",
+    "share": "area / (height::DOUBLE * width)",
+    "aspect": "bbox.w / greatest(bbox.h, 1e-6)",
+}
+# Exact quantiles keep all values of one measure in memory; hence one measure at a time.
+_QUANTILES = (
+    f"SELECT category_id, quantile_cont({{}}, {list(LEVELS)}) FROM chosen GROUP BY category_id"
+)
 
 _BINS = f"""
 SELECT category_id, cell, score_bin, area_bin, count(*) AS n FROM (

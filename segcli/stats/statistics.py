@@ -20,7 +20,8 @@ class StatsOptions:
     """`min_score` None: the model's default_score. `by`: see moments.group_sql.
 
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
-    `memory` is what DuckDB may use before it writes to temporary files.
+    `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
+    is, but quantiles need no more than some 16 bytes per mask.
     """
 
     masks: Path
@@ -30,7 +31,7 @@ class StatsOptions:
     time_pattern: str | None = None
     time_column: str | None = None
     threads: int | None = None
-    memory: str = "600MB"
+    memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
