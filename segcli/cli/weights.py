@@ -42,7 +42,8 @@ def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = 
     state = loaded.model.state_dict()
     save(target, state, loaded.info, notes=notes, half=half)
     name = f"{loaded.info.family}/{loaded.info.variant}"
-    found_by_name = registry.locate(name, None).path == target
+    ships = loaded.info.variant in registry.shipped(loaded.info.family)
+    found_by_name = target == registry.kept(loaded.info) and not ships
     use = f"--model {name}" if found_by_name else f"--weights {target}"
     size_mb = target.stat().st_size / 1e6
     typer.echo(f"{target}: {len(state)} tensors of {name}, {size_mb:.1f} MB; use it with {use}")

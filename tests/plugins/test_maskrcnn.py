@@ -1,12 +1,22 @@
 """What Mask R-CNN learns from, on boxes and masks small enough to check by hand."""
 
+from collections import OrderedDict
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 import torch
-from torch import Tensor
+from overfitting import learn, two_images
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.rpn import RPNHead
 
 from segcli.errors import UsageError
-from segcli.types import Targets
+from segcli.types import ModelInfo, Resize, Targets
 from segcli_maskrcnn import FAMILY
+from segcli_maskrcnn.model import MaskRCNN, RoIHeads, agnostic_box_predictor, mask_predictor
 from segcli_maskrcnn.proposals import anchors_of, propose
 from segcli_maskrcnn.training import box_losses, mask_loss, region_targets, rpn_losses
 from segcli_maskrcnn.variants import LIGHT, TORCHVISION
@@ -140,3 +150,48 @@ def test_an_imagenet_body_is_a_beginning_for_the_light_variant_only() -> None:
     assert not [name for name in missing if name.startswith("backbone.body.")]
     with pytest.raises(UsageError, match="not the weights of maskrcnn/r50-fpn"):
         FAMILY.convert(classifier, FAMILY.variants["r50-fpn"])
+
+
+class ToyPyramid(nn.Module):
+    """Five maps of 32 channels, strides 4 to 64, each a few convolutions on the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 16, 32, 32, 32, 32, 32)
+        self.steps = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.ReLU())
+            for a, b in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        maps: OrderedDict[str, Tensor] = OrderedDict()
+        for index, step in enumerate(self.steps):
+            x = step(x)
+            if index:
+                maps[str(index)] = x
+        return maps
+
+
+def toy(categories: tuple[str, ...]) -> MaskRCNN:
+    torch.manual_seed(0)
+    size = len(categories)
+    info = ModelInfo("maskrcnn", "toy", categories, tuple(range(size)), Resize(128, 128), 64)
+    return MaskRCNN(
+        info,
+        backbone=ToyPyramid(),
+        rpn_head=RPNHead(32, 3),
+        roi_heads=RoIHeads(
+            TwoMLPHead(32 * 49, 64),
+            agnostic_box_predictor(64, size + 1),
+            MaskRCNNHeads(32, (32,) * 2, 1),
+            mask_predictor(32, 1),
+        ),
+        conventions=replace(LIGHT, region_samples=64),
+        classes=range(1, size + 1),
+        agnostic=True,
+    )
+
+
+def test_two_real_images_are_learned_by_heart(data: Path) -> None:
+    pair, names = two_images(data, 128)
+    assert learn(toy(names), pair, steps=300, rate=2e-3) == 1

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from segcli.errors import UsageError
-from segcli.train.augment import Augmentation
-from segcli.train.begin import begin, calibrate, describe
+from segcli.train.begin import begin, describe
 from segcli.train.data import DataSet, read_dataset
 from segcli.train.loader import plan_epoch
 from segcli.train.loop import Recipe, train
@@ -87,37 +86,3 @@ def test_initial_weights_are_taken_where_they_fit(tmp_path) -> None:
     assert "backbone.fpn.inner_blocks.0.0.weight" in started.learned
     assert "roi_heads.box_predictor.cls_score.weight" not in started.learned
     assert not started.fresh
-
-
-@pytest.mark.slow
-def test_two_images_are_learned_by_heart(rows, tmp_path) -> None:
-    recipe = Recipe(
-        epochs=90, batch_size=2, rate=1e-3, short=(96, 96), warmup=10, average=0.9, seed=1,
-        augmentation=Augmentation.none(),
-    )  # fmt: skip
-    info = describe("maskrcnn/mobilenet", ("disc", "box"), (3, 7), (96, 128))
-    beginning = begin(info, None, seed=0)
-    calibrate(beginning, rows[:2], seed=0)
-    state = train(beginning.model, rows[:2], tmp_path, recipe, device=CPU)
-    assert ap50_of(state, rows[:2]) == 1.0
-
-
-def ap50_of(state, rows) -> float:
-    """The mask AP50 of the trained model on its own training images, by pycocotools."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    from segcli.train.results import coco_results
-
-    state.model.load_state_dict(state.average.state)
-    folder = rows[0].path.parent
-    truth = COCO(str(folder.parent / "ann.json"))
-    found = coco_results(
-        state.model, folder, folder.parent / "ann.json", device=CPU, precision="float32"
-    )
-    evaluation = COCOeval(truth, truth.loadRes(list(found)), "segm")
-    evaluation.params.imgIds = [int(row.path.stem) for row in rows]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return float(evaluation.stats[1])
