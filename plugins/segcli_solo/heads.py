@@ -48,16 +48,15 @@ class DynamicHead(nn.Module):
         grids: Sequence[int],
         width: int,
         depth: int,
-        dims: int,
-        features: int = 128,
+        features: Features,
     ) -> None:
         super().__init__()
         self.grids = tuple(grids)
         self.kernel_tower = tower(inputs + 2, width, depth, bias=False)
         self.category_tower = tower(inputs, width, depth, bias=False)
         self.category = nn.Conv2d(width, classes, 3, padding=1)
-        self.kernel = nn.Conv2d(width, dims, 3, padding=1)
-        self.features = Features(inputs, features, dims)
+        self.kernel = nn.Conv2d(width, features.dims, 3, padding=1)
+        self.features = features
         init_normal(self)
         prior(self.category)
 
@@ -75,6 +74,7 @@ class Features(nn.Module):
 
     def __init__(self, inputs: int, width: int, dims: int) -> None:
         super().__init__()
+        self.dims = dims
         branches = [tower(inputs, width, 1, bias=False)]
         for doublings in (1, 2, 3):
             layers: list[nn.Module] = []

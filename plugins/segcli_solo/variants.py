@@ -12,7 +12,7 @@ from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo import training
-from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead
+from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.model import SOLO, Head, Options
 
 GRIDS = (40, 36, 24, 16, 12)
@@ -44,9 +44,11 @@ def build(info: ModelInfo) -> SOLO:
 
 def _head(method: str, classes: int) -> Head:
     if method == "solov2":
-        return DynamicHead(256, classes, grids=GRIDS, width=512, depth=4, dims=256)
+        features = Features(256, 128, 256)
+        return DynamicHead(256, classes, grids=GRIDS, width=512, depth=4, features=features)
     if method == "solov2-light":
-        return DynamicHead(256, classes, grids=GRIDS, width=256, depth=2, dims=128)
+        features = Features(256, 128, 128)
+        return DynamicHead(256, classes, grids=GRIDS, width=256, depth=2, features=features)
     if method == "solo":
         return DirectHead(256, classes, grids=GRIDS, width=256, depth=7)
     light = method == "decoupled-light"

@@ -16,7 +16,7 @@ from segcli.types import Instances, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo import training
 from segcli_solo.convert import renamed
-from segcli_solo.heads import DecoupledHead, Dense, DirectHead, DynamicHead
+from segcli_solo.heads import DecoupledHead, Dense, DirectHead, DynamicHead, Features
 from segcli_solo.masks import Dynamic, windows
 from segcli_solo.model import SOLO, Options
 from segcli_solo.variants import p2_to_p6
@@ -76,7 +76,9 @@ class Recording:
             head=DynamicHead(
                 head["in_channels"], len(info.categories), grids=head["num_grids"],
                 width=head["seg_feat_channels"], depth=head["stacked_convs"],
-                dims=head["ins_out_channels"], features=features["out_channels"],
+                features=Features(
+                    head["in_channels"], features["out_channels"], head["ins_out_channels"]
+                ),
             ),
             options=self.options(),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo import FAMILY, training
-from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead
+from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.masks import windows
 from segcli_solo.model import SOLO, Options, peaks
 from segcli_solo.variants import p2_to_p6
@@ -167,7 +167,9 @@ def toy(names, head, side=128):
     torch.manual_seed(0)
     grids, classes, sizes = (12, 10, 8, 6, 4), len(names), {"width": 32, "depth": 1}
     heads = {
-        "dynamic": lambda: DynamicHead(32, classes, grids=grids, dims=16, features=16, **sizes),
+        "dynamic": lambda: DynamicHead(
+            32, classes, grids=grids, features=Features(32, 16, 16), **sizes
+        ),
         "direct": lambda: DirectHead(32, classes, grids=grids, **sizes),
         "decoupled": lambda: DecoupledHead(32, classes, grids=grids, **sizes),
         "light": lambda: DecoupledHead(32, classes, grids=grids, light=True, **sizes),
