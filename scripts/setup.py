@@ -50,6 +50,8 @@ SYSTEM = {
     ),
 }
 
+BROWSER = "chromium"  # the tests open the HTML report in it
+
 
 def main() -> int:
     unknown = set(sys.argv[1:]) - {"--system"}
@@ -157,18 +159,23 @@ def install_system_packages() -> None:
         print(f"setup: --system knows {', '.join(SYSTEM)}, and none of them is here")
         return
     ask, install, packages = SYSTEM[manager]
-    if subprocess.run([*ask, *packages.split()], capture_output=True).returncode == 0:
-        return
+    # The browser apart: a distribution without it shall still give the headers.
+    for wanted in (packages.split(), [BROWSER]):
+        if subprocess.run([*ask, *wanted], capture_output=True).returncode != 0:
+            install_packages(install, wanted)
+
+
+def install_packages(install: list[list[str]], packages: list[str]) -> None:
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"] if shutil.which("sudo") else None
     try:
         if as_root is None:
             raise PermissionError("neither root nor sudo")
         for command in install:
-            names = packages.split() if "update" not in command else []
+            names = packages if "update" not in command else []
             environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             subprocess.run([*as_root, *command, *names], check=True, env=environment)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"setup: --system could not install {packages}: {error}")
+        print(f"setup: --system could not install {' '.join(packages)}: {error}")
 
 
 def uv(*arguments: str, log: Path | None = None, **variables: str) -> None:

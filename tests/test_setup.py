@@ -118,5 +118,6 @@ def test_system_packages_that_are_here_are_not_asked_for(setup, monkeypatch) -> 
     monkeypatch.setattr(setup.shutil, "which", lambda name: name if name == "apt-get" else None)
     monkeypatch.setattr(setup.subprocess, "run", run)
     setup.install_system_packages()
-    assert [command[:2] for command in commands] == [["dpkg", "-s"]]
+    assert [command[:2] for command in commands] == [["dpkg", "-s"]] * 2
     assert "libwebp-dev" in commands[0]
+    assert commands[1][2:] == ["chromium"]
