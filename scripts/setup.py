@@ -50,7 +50,8 @@ SYSTEM = {
     ),
 }
 
-BROWSER = "chromium"  # the tests open the HTML report in it
+# The tests open the HTML report in a browser.
+BROWSER = {"apt-get": "chromium fonts-dejavu-core", "dnf": "chromium", "apk": "chromium"}
 
 
 def main() -> int:
@@ -160,7 +161,7 @@ def install_system_packages() -> None:
         return
     ask, install, packages = SYSTEM[manager]
     # The browser apart: a distribution without it shall still give the headers.
-    for wanted in (packages.split(), [BROWSER]):
+    for wanted in (packages.split(), BROWSER[manager].split()):
         if subprocess.run([*ask, *wanted], capture_output=True).returncode != 0:
             install_packages(install, wanted)
 

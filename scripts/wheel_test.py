@@ -27,6 +27,8 @@ def main(room: Path) -> None:
     segcli, out = python.with_name("segcli"), room / "masks.parquet"
     run(segcli, "doctor", cwd=room)
     run(segcli, "predict", room / "images", "--out", out, "--quiet", cwd=room)
+    report = room / "report.html"
+    run(segcli, "report", out, "--images", room / "images", "--out", report, cwd=room)
     table = ds.dataset(out).to_table(columns=["key", "category", "score"])
     people = table.filter((ds.field("category") == "person") & (ds.field("score") > 0.5))
     if "grace_hopper.jpg" not in people["key"].to_pylist():

@@ -120,4 +120,4 @@ def test_system_packages_that_are_here_are_not_asked_for(setup, monkeypatch) -> 
     setup.install_system_packages()
     assert [command[:2] for command in commands] == [["dpkg", "-s"]] * 2
     assert "libwebp-dev" in commands[0]
-    assert commands[1][2:] == ["chromium"]
+    assert commands[1][2] == "chromium"
