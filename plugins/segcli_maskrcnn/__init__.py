@@ -39,7 +39,7 @@ FAMILY = Family(
     variants={
         "mobilenet": ModelInfo(
             "maskrcnn", "mobilenet", STREET_NAMES, STREET_IDS,
-            Resize(short=384, long=640), stride=32,
+            Resize(short=416, long=704), stride=32,
         ),
         "r50-fpn": _coco("r50-fpn", _TORCHVISION),
         "r50-fpn-v2": _coco("r50-fpn-v2", _TORCHVISION),
