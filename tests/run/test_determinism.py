@@ -44,20 +44,25 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(weights: Path, tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="module")
+def run(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """run(source, **options) -> a new output."""
-    made = []
+    made = tmp_path_factory.mktemp("outputs")
 
     def predict_to_new(source: Path, **options: Any) -> Path:
-        out = options.pop("out", tmp_path / f"{len(made)}.parquet")
-        made.append(out)
+        out = options.pop("out", made / f"{len(list(made.glob('*.parquet')))}.parquet")
         given = {"device": "cpu", "precision": "float32", "max_masks": 20, **options}
         wanted = PredictOptions(source=str(source), out=out, weights=str(weights), **given)
         predict(wanted, report=[].append)
-        return out
+        return Path(out)
 
     return predict_to_new
+
+
+@pytest.fixture(scope="module")
+def usual(run: Callable[..., Path], photographs: Path) -> Path:
+    """What the others are compared with."""
+    return run(photographs, batch_size=3)
 
 
 def assert_same_detections(first: Path, second: Path) -> None:
@@ -82,9 +87,9 @@ def is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 8}, {"chunk_size": 3}])
 def test_same_detections_however_the_run_is_cut(
-    run: Callable[..., Path], photographs: Path, options: dict[str, int]
+    run: Callable[..., Path], photographs: Path, usual: Path, options: dict[str, int]
 ) -> None:
-    assert_same_detections(run(photographs, batch_size=3), run(photographs, **options))
+    assert_same_detections(usual, run(photographs, **options))
 
 
 def test_same_detections_in_another_order_of_files(
@@ -98,16 +103,15 @@ def test_same_detections_in_another_order_of_files(
 
 
 def test_same_detections_with_another_number_of_threads(
-    run: Callable[..., Path], photographs: Path
+    run: Callable[..., Path], photographs: Path, usual: Path
 ) -> None:
     threads = torch.get_num_threads()
-    first = run(photographs, workers=1)
     try:
         torch.set_num_threads(1 if threads > 1 else 2)
-        second = run(photographs, workers=3)
+        second = run(photographs, batch_size=3, workers=3)
     finally:
         torch.set_num_threads(threads)
-    assert_same_detections(first, second)
+    assert_same_detections(usual, second)
 
 
 def test_bit_equal_after_a_resume(run: Callable[..., Path], photographs: Path) -> None:
