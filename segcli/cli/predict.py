@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,6 +92,9 @@ def predict(
     be written, 130 interrupted.
     """
     given = dict(locals())
+    # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
+    # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_query, reporter
     from segcli.run import PredictOptions, predict
 
