@@ -40,11 +40,15 @@ def test_second_signal_ends_at_once(
 ) -> None:
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
-    with stop_on_signals() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.requested, stop.signum, ended) == (True, signal.SIGTERM, [])
-        os.kill(os.getpid(), signal.SIGINT)
-        assert ended == [130]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (stop.requested, stop.signum, ended) == (True, signal.SIGTERM, [])
+            os.kill(os.getpid(), signal.SIGINT)
+            assert ended == [130]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_are_put_back_and_ignored_signals_stay_ignored() -> None:

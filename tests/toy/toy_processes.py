@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from multiprocessing.process import BaseProcess
@@ -48,6 +49,8 @@ def events(log: Path) -> list[dict]:
 
 
 def _segcli(command: list[str], log: str, file_limit: int | None) -> None:
+    # As on a terminal: where the tests run in the background, Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
