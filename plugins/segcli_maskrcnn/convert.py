@@ -1,19 +1,18 @@
 """Published checkpoints under our names: torchvision's, detectron2's, and an ImageNet body."""
 
-import re
 from collections.abc import Mapping
-from itertools import zip_longest
 
 import torch
 from torch import Tensor
 
-from segcli.errors import UsageError
 from segcli.types import ModelInfo
 from segcli_blocks.mobilenet import from_imagenet
+from segcli_blocks.naming import check, rename
 from segcli_maskrcnn.variants import build
 
 # detectron2 name -> torchvision name; specs: detectron2's MODEL_ZOO checkpoints.
 _DETECTRON2 = (
+    (r"pixel_(mean|std)|proposal_generator\.anchor_generator\..*", ""),  # old files hold these
     (r"backbone\.bottom_up\.stem\.conv1\.weight", "backbone.body.conv1.weight"),
     (r"backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
     (
@@ -44,7 +43,6 @@ _DETECTRON2 = (
     (r"roi_heads\.mask_head\.deconv\.(\w+)", r"roi_heads.mask_predictor.conv5_mask.\1"),
     (r"roi_heads\.mask_head\.predictor\.(\w+)", r"roi_heads.mask_predictor.mask_fcn_logits.\1"),
 )  # fmt: skip
-_IGNORED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\..*")
 
 
 def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
@@ -55,6 +53,7 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     """
     if info.variant == "mobilenet" and "features.0.0.weight" in state:
         return from_imagenet(state, "backbone.body.")
+    published = list(state)
     if any(name.startswith("backbone.bottom_up.") for name in state):
         state = _from_detectron2(state)
     with torch.device("meta"):  # names and shapes without the numbers
@@ -62,32 +61,13 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     # Frozen norms count no batches, but checkpoints of models that did may say how many.
     surplus = {k for k in state if k.endswith("num_batches_tracked") and k not in expected}
     found = {k: v for k, v in state.items() if k not in surplus}
-    _check(found, expected, info)
+    check(found, expected, info, published=published)
     return found
-
-
-def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: ModelInfo) -> None:
-    """Raise unless the names and shapes are the expected ones."""
-    missing = sorted(set(expected) - set(given))
-    surplus = sorted(set(given) - set(expected))
-    shapes = [
-        f"{k} {tuple(given[k].shape)} instead of {tuple(expected[k].shape)}"
-        for k in sorted(set(given) & set(expected))
-        if given[k].shape != expected[k].shape
-    ]
-    if missing or surplus or shapes:
-        pairs = list(zip_longest(missing, surplus, fillvalue="nothing"))[:3]
-        first = [f"expected {m}, got {s}" for m, s in pairs] + shapes[:3]
-        raise UsageError(
-            f"these are not the weights of {info.family}/{info.variant}: "
-            f"{len(missing)} tensors missing, {len(surplus)} unknown, {len(shapes)} of another "
-            f"shape; {'; '.join(first)}. Name the model they belong to with --model."
-        )
 
 
 def _from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename, move background from the last class to the first, and BGR filters to RGB."""
-    ours = {_rename(k): v for k, v in state.items() if not _IGNORED.fullmatch(k)}
+    ours = rename(state, _DETECTRON2)
     for name in ("weight", "bias"):
         key = f"roi_heads.box_predictor.cls_score.{name}"
         ours[key] = torch.cat((ours[key][-1:], ours[key][:-1]))
@@ -97,13 +77,3 @@ def _from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ours[key] = torch.cat((torch.zeros_like(ours[key][:1]), ours[key]))
     ours["backbone.body.conv1.weight"] = ours["backbone.body.conv1.weight"].flip(1)
     return ours
-
-
-def _rename(name: str) -> str:
-    for pattern, ours in _DETECTRON2:
-        match = re.fullmatch(pattern, name)
-        if match:
-            renamed = match.expand(ours)
-            renamed = re.sub(r"<(\d)>", lambda m: str(int(m[1]) - 1), renamed)
-            return re.sub(r"\[(\d)\]", lambda m: str(int(m[1]) - 2), renamed)
-    return name
