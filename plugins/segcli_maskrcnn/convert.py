@@ -68,12 +68,19 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
 def _from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename, move background from the last class to the first, and BGR filters to RGB."""
     ours = rename(state, _DETECTRON2)
-    for name in ("weight", "bias"):
-        key = f"roi_heads.box_predictor.cls_score.{name}"
-        ours[key] = torch.cat((ours[key][-1:], ours[key][:-1]))
-        key = f"roi_heads.box_predictor.bbox_pred.{name}"
-        ours[key] = torch.cat((torch.zeros_like(ours[key][:4]), ours[key]))
-        key = f"roi_heads.mask_predictor.mask_fcn_logits.{name}"
-        ours[key] = torch.cat((torch.zeros_like(ours[key][:1]), ours[key]))
-    ours["backbone.body.conv1.weight"] = ours["backbone.body.conv1.weight"].flip(1)
+    # Other families' checkpoints lack some of these; what is missing is for `check` to say.
+    changes = {
+        "roi_heads.box_predictor.cls_score": lambda t: torch.cat((t[-1:], t[:-1])),
+        "roi_heads.box_predictor.bbox_pred": lambda t: torch.cat((torch.zeros_like(t[:4]), t)),
+        "roi_heads.mask_predictor.mask_fcn_logits": lambda t: torch.cat(
+            (torch.zeros_like(t[:1]), t)
+        ),
+    }
+    for layer, change in changes.items():
+        for key in (f"{layer}.weight", f"{layer}.bias"):
+            if key in ours:
+                ours[key] = change(ours[key])
+    first = "backbone.body.conv1.weight"
+    if first in ours:
+        ours[first] = ours[first].flip(1)
     return ours

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from overfitting import learn, two_images
+from published import published_state
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
@@ -195,3 +196,9 @@ def toy(categories: tuple[str, ...]) -> MaskRCNN:
 def test_two_real_images_are_learned_by_heart(data: Path) -> None:
     pair, names = two_images(data, 128)
     assert learn(toy(names), pair, steps=300, rate=2e-3) == 1
+
+
+def test_another_family_of_the_same_framework_is_refused() -> None:
+    condinst = published_state("condinst_MS_R_50_1x")
+    with pytest.raises(UsageError, match="It looks like a condinst checkpoint"):
+        FAMILY.convert(condinst, FAMILY.variants["r101-fpn"])
