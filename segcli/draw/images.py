@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 from segcli.decoder import decode
 from segcli.errors import ImageError, UsageError
@@ -23,6 +24,7 @@ class Images:
         self.root = os.path.realpath(location) if self._source is None else self._source.root
         self._listed: dict[str, Sample] | None = None
         self._by_name: dict[str, str] | None = None
+        self._lock = Lock()  # many threads ask, one looks
 
     def path(self, key: str) -> Path:
         """Where the file of a key (a video's too) lies. Raises ImageError when it is not there."""
@@ -67,16 +69,19 @@ class Images:
         return [*reversed(bare), key]
 
     def _all_samples(self) -> Mapping[str, Sample]:
-        if self._listed is None:
-            self._listed = {sample.key: sample for sample in self._source or ()}
-        return self._listed
+        with self._lock:
+            if self._listed is None:
+                self._listed = {sample.key: sample for sample in self._source or ()}
+            return self._listed
 
     def _missing(self, key: str, path: Path) -> str:
         """Says where a file of that name lies now, if there is one."""
-        if self._by_name is None:
-            self._by_name = {}
-            for folder, _, names in os.walk(self._folder or os.devnull):
-                self._by_name |= {name: os.path.join(folder, name) for name in names}
+        with self._lock:
+            if self._by_name is None:
+                walked = os.walk(self._folder or os.devnull)
+                self._by_name = {
+                    name: os.path.join(folder, name) for folder, _, names in walked for name in names
+                }
         elsewhere = self._by_name.get(os.path.basename(path))
         if elsewhere is not None:
             there = os.path.relpath(elsewhere, self._folder)
