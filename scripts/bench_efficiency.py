@@ -27,7 +27,7 @@ from segcli.run.ahead import Ahead, Loaded
 from segcli.run.engine import Engine, load_engine
 from segcli.run.facts import describe, run_facts
 from segcli.run.grouping import grouped
-from segcli.run.predict import default_workers
+from segcli.run.means import default_threads
 from segcli.shard import open_output
 from segcli.source import Source, open_source
 from segcli.types import Record
@@ -109,7 +109,7 @@ class Clock:
 def alone(options: PredictOptions, source: Source, engine: Engine, out: Path, clock: Clock) -> None:
     """Each stage over all images, one stage after the other."""
     info, samples = engine.model.info, list(source)
-    ahead = Ahead(info, threads=default_workers(), max_pixels=options.max_pixels)
+    ahead = Ahead(info, threads=default_threads(), max_pixels=options.max_pixels)
     with clock.over("load"):
         loaded = list(ahead(samples))
     groups: list[list[Loaded]] = [g for _, g in grouped(loaded, info.stride, engine.size_of)]

@@ -12,9 +12,12 @@ from segcli.errors import UsageError
 class PredictOptions:
     """The arguments of `predict`; None means: measure, look or take the default.
 
-    `workers` are decode threads. `limit` counts the images that this run does, not those that an
-    earlier run did. `categories` are names. `count_ahead` counts the listing in the background so
-    that progress can tell when the run will end.
+    `replicas` are worker processes for each device; None: none where one device is enough, this
+    process does the work. `workers` are decode threads of each. `max_memory` bytes are shared by
+    all of them. `chunk_timeout`: seconds without a finished batch until a worker counts as hung.
+    `limit` counts the images that this run does, not those that an earlier run did. `categories`
+    are names. `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing
+    in the background so that progress can tell when the run will end.
     """
 
     source: str
@@ -23,7 +26,10 @@ class PredictOptions:
     weights: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    replicas: int | None = None
     workers: int | None = None
+    max_memory: int | None = None
+    chunk_timeout: float | None = None
     batch_size: int | None = None
     chunk_size: int | None = None
     min_score: float = 0.05
@@ -35,6 +41,7 @@ class PredictOptions:
     same_source: bool = False
     retry_failed: bool = False
     limit: int | None = None
+    shard: str | None = None
     dry_run: bool = False
     wait: bool = False
     count_ahead: bool = True

@@ -9,17 +9,24 @@ from dataclasses import dataclass, field
 
 from segcli.errors import SegcliError
 from segcli.run.chunk import ChunkSize
+from segcli.run.job import Outcome
 from segcli.shard import Output
 from segcli.source import Source
 from segcli.types import Sample
 
+MOST_BYTES = 64 << 20  # of encoded images, where a manifest carries them, in one chunk
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Samples that are committed together; `redo`: they have rows in one part already."""
+    """Samples that are committed together; `part`: they have rows in this one already.
+
+    `deaths`: so many workers died over them.
+    """
 
     samples: list[Sample]
-    redo: bool = False
+    part: str | None = None
+    deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -27,7 +34,7 @@ class Work:
     """The tasks of a run, listed lazily; the counts grow as the listing goes on.
 
     `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones;
-    `repeated` keys were listed again.
+    `repeated` keys were listed again; `taken` are in tasks. Whoever does a task settles it.
     """
 
     source: Source
@@ -37,8 +44,9 @@ class Work:
     earlier: int = 0
     earlier_failed: int = 0
     repeated: int = 0
-    _taken: int = 0
+    taken: int = 0
     _redo: dict[str | None, dict[str, Sample]] = field(default_factory=dict)
+    _in_hand: set[str] = field(default_factory=set)
 
     @property
     def skipped(self) -> int:
@@ -50,21 +58,38 @@ class Work:
         Only the samples of one chunk and those to be redone are held in memory.
         """
         chunk: dict[str, Sample] = {}
+        carried = 0
         for sample in self.source:
-            if sample.key in chunk:
+            if sample.key in chunk or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
                 chunk[sample.key] = sample
-                self._taken += 1
-            if len(chunk) >= size.now:
-                yield Task(list(chunk.values()))
-                chunk = {}
-            if self.limit is not None and self._taken >= self.limit:
+                carried += len(sample.data or b"")
+                self.taken += 1
+            if len(chunk) >= size.now or carried >= MOST_BYTES:
+                yield self._task(chunk)
+                chunk, carried = {}, 0
+            if self.limit is not None and self.taken >= self.limit:
                 break
         if chunk:
-            yield Task(list(chunk.values()))
-        for samples in self._redo.values():
-            yield Task(list(samples.values()), redo=True)
+            yield self._task(chunk)
+        for part, samples in self._redo.items():
+            yield Task(list(samples.values()), part)
+
+    def settle(self, task: Task, outcome: Outcome) -> None:
+        """The task has been done, but for the keys that its outcome names."""
+        self.drop(task)
+        if outcome.part is not None:
+            done = [s for s in task.samples if s.key not in outcome.undone]
+            self.output.adopt(outcome.part, done)
+
+    def drop(self, task: Task) -> None:
+        """Nobody does the task any more."""
+        self._in_hand.difference_update(sample.key for sample in task.samples)
+
+    def _task(self, chunk: dict[str, Sample]) -> Task:
+        self._in_hand.update(chunk)
+        return Task(list(chunk.values()))
 
     def _is_new(self, sample: Sample) -> bool:
         """Counts what is not, and remembers what is to be redone."""
@@ -77,7 +102,7 @@ class Work:
                 self.repeated += 1
             else:
                 again[sample.key] = sample
-                self._taken += 1
+                self.taken += 1
         elif self.output.repeated(sample):
             self.repeated += 1
         else:

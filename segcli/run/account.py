@@ -1,0 +1,102 @@
+"""What a run tells of itself: its start, its progress, its parts, its end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+
+from segcli.errors import Interrupted, NothingDone
+from segcli.run.events import Committed, Report, Started, Summary
+from segcli.run.facts import Described
+from segcli.run.job import Outcome
+from segcli.run.options import PredictOptions
+from segcli.run.stop import Stop
+from segcli.run.tally import Counts, Tally
+from segcli.run.work import Count, Task, Work
+
+
+@dataclass(slots=True)
+class Account:
+    """Of one run, however many workers it has."""
+
+    options: PredictOptions
+    described: Described
+    work: Work
+    report: Report
+    stop: Stop
+    tally: Tally = field(default_factory=Tally)
+    count: Count | None = None
+
+    def start(self, device: str, precision: str) -> None:
+        """A model is loaded: tell what is about to happen, and count what there is."""
+        self.report(
+            Started(
+                source=self.options.source,
+                out=str(self.options.out),
+                model=self.described.model,
+                weights=self.described.weights.name,
+                device=device,
+                precision=precision,
+                done=self.work.output.images,
+            )
+        )
+        self.tally = Tally()  # the seconds of the run are those of its images
+        self.count = Count(self.work.source)
+        if self.options.count_ahead:
+            self.count.start()
+
+    def batch(self, counts: Counts, worker: int = 0) -> None:
+        """`worker` has done one more batch of the chunk that it has in hand."""
+        self.tally.add(counts, worker)
+        self.report(self.tally.progress(self.total))
+
+    def settle(self, task: Task, outcome: Outcome, worker: int = 0) -> None:
+        """The chunk in hand of `worker` is a part now."""
+        self.work.settle(task, outcome)
+        self.tally.settle(outcome.counts, worker)
+        if outcome.part is not None:
+            path = self.work.output.writer.directory / outcome.part
+            self.report(Committed(str(path), outcome.counts.images))
+
+    @property
+    def total(self) -> int | None:
+        """How many images this run will have done, once they are counted."""
+        total = self.count.total if self.count is not None else None
+        if total is None:
+            return None
+        total -= self.work.skipped
+        return total if self.options.limit is None else min(total, self.options.limit)
+
+    def close(self) -> None:
+        if self.count is not None:
+            self.count.end()
+
+    def end(self) -> Summary:
+        """The summary; raises Interrupted and NothingDone after telling it."""
+        done = self.tally.committed
+        seconds = self.tally.seconds if done.images else 0.0
+        summary = Summary(
+            out=str(self.options.out),
+            images=done.images,
+            masks=done.masks,
+            failed=done.failed,
+            first_failures=done.first_failures,
+            earlier=self.work.earlier,
+            earlier_failed=self.work.earlier_failed,
+            repeated=self.work.repeated,
+            seconds=seconds,
+            images_per_s=done.images / max(seconds, 1e-9),
+        )
+        self.report(summary)
+        if self.stop.requested:
+            raise Interrupted(
+                f"interrupted; the {done.images} images done by this run are committed in "
+                f"{self.options.out}: run the same command again to go on",
+                terminated=self.stop.signum == signal.SIGTERM,
+            )
+        if done.images and done.failed == done.images:
+            key, reason = done.first_failures[0]
+            raise NothingDone(
+                f"not one of {done.images} images could be done, the first ({key}): {reason}"
+            )
+        return summary

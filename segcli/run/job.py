@@ -1,0 +1,145 @@
+"""A worker's job, whatever process does it: the model loaded once, then chunks into parts.
+
+predictor = open_job(job, report)
+outcome = predictor.do(Chunk(samples), writer, stop=Stop(), done=told)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from segcli.run.events import Report
+from segcli.run.facts import Described
+from segcli.run.means import Means
+from segcli.run.options import PredictOptions
+from segcli.run.stop import Stop
+from segcli.run.tally import Counts
+from segcli.shard import PartWriter
+from segcli.types import Record, Sample
+
+if TYPE_CHECKING:
+    from segcli.run.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker needs before its first chunk; picklable, and knowing it loads no torch.
+
+    `device` is the worker's own one; `precision` as resolved, or "auto" to find out.
+    """
+
+    options: PredictOptions
+    described: Described
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples that become one part; `part`: they have rows in this one, which are replaced.
+
+    `create`: the output may not exist yet. `proven`: the model has done an image somewhere, so
+    refusing many in a row is the images' fault.
+    """
+
+    samples: Sequence[Sample]
+    part: str | None = None
+    create: bool = False
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a chunk: the part with the rows of `counts.images` images.
+
+    `part` is None and nothing counted when a stop came before the first batch was finished; after
+    a stop `undone` are the keys that have no rows.
+    """
+
+    part: str | None
+    counts: Counts
+    undone: frozenset[str] = frozenset()
+
+
+class Performer(Protocol):
+    """Does chunks in one process; `Predictor` is the real one."""
+
+    device: str
+    precision: str
+
+    def equip(self, means: Means) -> None:
+        """Told once, before the first chunk."""
+        ...
+
+    def do(
+        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
+    ) -> Outcome: ...
+
+
+Opener = Callable[[Job, Report], Performer]
+PREDICTING = "segcli.run.job:open_job"
+"""The opener of a real run, as the processes name it to one another."""
+
+
+def open_job(job: Job, report: Report) -> Predictor:
+    """Load the model. Raises UsageError (no such device, weights of another model)."""
+    from segcli.run.engine import load_engine
+
+    options = replace(job.options, device=job.device)
+    engine = load_engine(options, job.described.labels, precision=job.precision, report=report)
+    return Predictor(job, engine)
+
+
+class Predictor:
+    """The model on its device, in this process."""
+
+    def __init__(self, job: Job, engine: Engine) -> None:
+        self.job = job
+        self.engine = engine
+        self.device = str(engine.device)
+        self.precision = engine.precision
+        self.means = Means(decode_threads=1)
+
+    def equip(self, means: Means) -> None:
+        self.means = means
+
+    def do(
+        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
+    ) -> Outcome:
+        """Commit the chunk as one part; what is finished when `stop` is requested.
+
+        `done` hears of each batch. The same chunk again makes the same part. Raises OutputError,
+        and NothingDone when the model refuses whatever it is given.
+        """
+        from segcli.run.ahead import Ahead
+        from segcli.run.chunk import do_chunk
+
+        ahead = Ahead(
+            self.job.described.info,
+            threads=self.means.decode_threads,
+            max_pixels=self.job.options.max_pixels,
+            limit_bytes=self.means.queue_bytes,
+        )
+        records = do_chunk(
+            chunk.samples,
+            self.engine,
+            ahead,
+            stop=stop,
+            done=lambda batch: done(Counts.of(batch)),
+        )
+        return commit(records, chunk, writer)
+
+
+def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outcome:
+    """Put the records of a chunk on disk. Raises OutputError."""
+    undone = frozenset(s.key for s in chunk.samples) - {r.sample.key for r in records}
+    if not records:
+        return Outcome(None, Counts(), undone)
+    if chunk.part is not None:
+        writer.rewrite(chunk.part, records)
+        name = chunk.part
+    else:
+        name = writer.write(records, create=chunk.create)
+    return Outcome(name, Counts.of(records), undone)
