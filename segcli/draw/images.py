@@ -80,7 +80,9 @@ class Images:
             if self._by_name is None:
                 walked = os.walk(self._folder or os.devnull)
                 self._by_name = {
-                    name: os.path.join(folder, name) for folder, _, names in walked for name in names
+                    name: os.path.join(folder, name)
+                    for folder, _, names in walked
+                    for name in names
                 }
         elsewhere = self._by_name.get(os.path.basename(path))
         if elsewhere is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
 
 from segcli.draw.images import Images
+from segcli.draw.label import font, text_size
 from segcli.draw.picture import Item, Style, cutout, draw, line_width, picture_size
 from segcli.draw.save import place, save
 from segcli.draw.select import Found
-from segcli.draw.sheet import Thumbnail, thumbnail
+from segcli.draw.sheet import CELL, Thumbnail, thumbnail
 from segcli.draw.truth import Truth, judged
 from segcli.errors import ImageError, UsageError
+from segcli.types import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,16 @@ class Job:
 
     thumbnail: Thumbnail | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One image (`pixels` perhaps smaller than its `size`, (H, W) px) and what is to be drawn."""
+
+    pixels: NDArray[np.uint8]
+    size: Size
+    items: Sequence[Item]
+    truth: Sequence[Item] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +67,47 @@ class Painter:
         self, image: Found, pixels: NDArray[np.uint8], small: bool
     ) -> tuple[NDArray[np.uint8], Job]:
         """The picture of an image, saved when there is a place. Raises UsageError."""
-        size = (image.height, image.width)
         if self.style.mode == "cutout":
             self._save_cutouts(image, pixels)
-            shown = draw(pixels, image.items, Style(max_side=720), image_size=size)
-            return shown, Job(thumbnail(shown, image.key, image.items) if small else None)
-        items = list(image.items)
-        true_items: list[Item] = []
-        if self.truth is not None:
-            found = self.truth.objects(image.key, size)
-            if found is None:
-                raise UsageError("--gt has no image of that path or name")
-            true_items, crowds = found
-            items = judged(items, true_items, crowds, size)
-        shown = draw(pixels, items, self.style, image_size=size)
-        if self.beside:
-            right = draw(pixels, true_items, self.style, image_size=size)
-            shown = side_by_side(shown, right)
+            scene = Scene(pixels, (image.height, image.width), list(image.items))
+            return pixels, Job(self._thumbnail(image, scene) if small else None)
+        scene = self._scene(image, pixels)
+        shown = self._drawn(scene, self.style)
         if self.out is not None:
             save(shown, place(self.out, image.key, self.kind), self.kind)
-        return shown, Job(thumbnail(shown, image.key, items) if small else None)
+        return shown, Job(self._thumbnail(image, scene) if small else None)
+
+    def _scene(self, image: Found, pixels: NDArray[np.uint8]) -> Scene:
+        """With the ground truth, when there is one."""
+        size = (image.height, image.width)
+        if self.truth is None:
+            return Scene(pixels, size, list(image.items))
+        found = self.truth.objects(image.key, size)
+        if found is None:
+            raise UsageError("--gt has no image of that path or name")
+        true_items, crowds = found
+        return Scene(pixels, size, judged(image.items, true_items, crowds, size), true_items)
+
+    def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
+        left = draw(scene.pixels, scene.items, style, image_size=scene.size)
+        if not self.beside:
+            return left
+        right = draw(scene.pixels, scene.truth, style, image_size=scene.size)
+        return side_by_side(left, right, headings=style.labels)
+
+    def _thumbnail(self, image: Found, scene: Scene) -> Thumbnail:
+        """Drawn anew at its size, without labels, which nobody could read: the caption has them."""
+        mode = "overlay" if self.style.mode == "cutout" else self.style.mode
+        across = CELL[0] // 2 - 2 if self.beside else CELL[0]
+        share = min(1.0, across / scene.size[1], CELL[1] / scene.size[0])
+        style = replace(
+            self.style,
+            mode=mode,
+            boxes=False,
+            labels=False,
+            max_side=max(1, int(max(scene.size) * share)),
+        )
+        return thumbnail(self._drawn(scene, style), image.key, scene.items)
 
     def _save_cutouts(self, image: Found, pixels: NDArray[np.uint8]) -> None:
         """One file per object in a folder named like the image: 003-car-0.87.png."""
@@ -85,8 +121,20 @@ class Painter:
                 save(alone, path, self.kind)
 
 
-def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two pictures of one size with a white line between them."""
-    gap = 2 * line_width((left.shape[0], left.shape[1])) + 2
-    white = np.full((left.shape[0], gap, 3), 255, np.uint8)
-    return np.concatenate([left, white, right], axis=1)
+def side_by_side(
+    left: NDArray[np.uint8], right: NDArray[np.uint8], *, headings: bool
+) -> NDArray[np.uint8]:
+    """Two pictures of one size with a white line between them, and a line above that says which
+    is which."""
+    h, w = left.shape[:2]
+    gap = 2 * line_width((h, w)) + 2
+    size = text_size(w, h)
+    top = round(1.6 * size) if headings else 0
+    page = PilImage.new("RGB", (2 * w + gap, h + top), (255, 255, 255))
+    if headings:
+        canvas = ImageDraw.Draw(page)
+        for x, text in ((0, "found"), (w + gap, "ground truth")):
+            canvas.text((x + size // 3, top // 2), text, (28, 28, 30), font(size), anchor="lm")
+    page.paste(PilImage.fromarray(left), (0, top))
+    page.paste(PilImage.fromarray(right), (w + gap, top))
+    return np.asarray(page)

@@ -65,10 +65,15 @@ def _scaled(x: int, y: int, crop: NDArray[np.bool_], image: Size, picture: Size)
     return Patch(left, top, np.asarray(shrunk))
 
 
-def edge(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """The pixels of a mask within `width` px of its outside, bool (h, w); the frame's border counts
-    as outside."""
-    return inside & ~_eroded(inside, width)
+def rims(inside: NDArray[np.bool_], *widths: int) -> list[NDArray[np.bool_]]:
+    """Rings of a mask, each bool (h, w) and so many px wide, one inside the other from the
+    outside in; the frame's border counts as outside."""
+    rings = []
+    for width in widths:
+        left = _eroded(inside, width)
+        rings.append(inside & ~left)
+        inside = left
+    return rings
 
 
 def grown(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:

@@ -13,11 +13,13 @@ from PIL import ImageDraw
 
 from segcli.draw.label import Labels, printable
 from segcli.draw.palette import FALSE, MISSED, TRUE, Colour, colour_of
-from segcli.draw.patch import Patch, edge, grown, patch_of
+from segcli.draw.patch import Patch, grown, patch_of, rims
 from segcli.types import Size
 
 Mode = Literal["overlay", "outline", "blur", "cutout"]
 Verdict = Literal["true", "false", "missed"]
+
+_HALO = np.uint8(190)  # of 255: how white the light line around a mask is
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,14 @@ class Item:
 
     @property
     def text(self) -> str:
-        said = {"false": "false ", "missed": "missed "}.get(self.verdict or "", "")
+        said = {"false": "wrong ", "missed": "missed "}.get(self.verdict or "", "")
         score = "" if self.score is None else f" {self.score:.2f}"
         return printable(f"{said}{self.category}{score}")
+
+    @property
+    def short(self) -> str:
+        """What is left of the text where there is no room."""
+        return "" if self.score is None else f"{self.score:.2f}".lstrip("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +117,39 @@ def cutout(pixels: NDArray[np.uint8], item: Item, *, image_size: Size) -> NDArra
 def _paint(picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style) -> None:
     width = line_width((picture.height, picture.width))
     for item, patch in patches:
-        solid = edge(patch.inside, width)
+        # A light line around the coloured one parts objects of one colour that touch. What is
+        # smaller than that goes without.
+        hair = max(1, width // 2) if min(patch.cover.shape) >= 10 * width else 0
+        light, solid = rims(patch.inside, hair, width)
         # What is missing is shown by its outline alone, so that the object itself can be seen.
         if style.mode == "overlay" and item.verdict != "missed":
             alpha = (patch.cover * np.float32(style.alpha)).astype(np.uint8)
-            alpha[solid] = 255
+            alpha[solid | light] = 255
         else:
-            alpha = solid.astype(np.uint8) * np.uint8(255)
-        picture.paste(item.colour, (patch.x, patch.y), PilImage.fromarray(alpha))
+            alpha = (solid | light).astype(np.uint8) * np.uint8(255)
+        place = (patch.x, patch.y)
+        picture.paste(item.colour, place, PilImage.fromarray(alpha))
+        if hair:
+            halo = light.astype(np.uint8) * _HALO
+            picture.paste((255, 255, 255), place, PilImage.fromarray(halo))
 
 
 def _annotate(
     picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style, scale: float
 ) -> None:
     width = max(1, line_width((picture.height, picture.width)) // 2)
-    canvas, labels = ImageDraw.Draw(picture), Labels(picture)
-    boxes = []
+    canvas, boxes = ImageDraw.Draw(picture), []
     for item, _ in patches:
         x, y, w, h = (side * scale for side in item.box)
         boxes.append((x, y, min(x + w, picture.width - 1), min(y + h, picture.height - 1)))
         if style.boxes and boxes[-1][2] >= x and boxes[-1][3] >= y:
             canvas.rectangle(boxes[-1], outline=item.colour, width=width)
     if style.labels:
-        best_first = sorted(range(len(boxes)), key=lambda i: -(patches[i][0].score or 0))
-        for i in reversed(best_first):  # the best ones last, hence on top
-            labels.add(patches[i][0].text, boxes[i], patches[i][0].colour)
+        labels = Labels(picture, boxes)
+        # The best first: they have the choice of places.
+        for i in sorted(range(len(boxes)), key=lambda i: -(patches[i][0].score or 0)):
+            item = patches[i][0]
+            labels.add((item.text, item.short), boxes[i], item.colour)
 
 
 def _pixelate(picture: PilImage.Image, patch: Patch) -> None:

@@ -193,7 +193,7 @@ class _Drawing:
 
     def _write_sheet(self, path: Path, order: tuple[str, ...] | None) -> None:
         shown = self._thumbnails
-        keys = [key for key in order if key in shown] if order is not None else list(shown)
+        keys = [key for key in order if key in shown] if order is not None else sorted(shown)
         kind = {".png": "png", ".webp": "webp"}.get(path.suffix.lower(), "jpg")
         if self.pictures > LIMIT:
             self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")

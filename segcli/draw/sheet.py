@@ -13,6 +13,7 @@ from PIL import Image as PilImage
 from PIL import ImageDraw
 
 from segcli.draw.label import fitted, font, printable
+from segcli.draw.palette import Colour
 from segcli.draw.picture import Item
 
 CELL = (360, 270)  # (width, height) px of the largest thumbnail
@@ -23,13 +24,17 @@ _GAP, _TEXT = 16, 15  # px
 _PAPER, _INK, _FAINT, _MAT = (250, 250, 250), (28, 28, 30), (105, 105, 110), (232, 232, 235)
 
 
+Piece = tuple[Colour, str]
+"""One thing of a caption, with the colour that it has in the picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
     """A picture of at most CELL px with the two lines below it."""
 
     picture: PilImage.Image
     title: str
-    caption: str
+    caption: tuple[Piece, ...]
 
 
 def thumbnail(pixels: NDArray[np.uint8], key: str, items: Sequence[Item]) -> Thumbnail:
@@ -39,14 +44,16 @@ def thumbnail(pixels: NDArray[np.uint8], key: str, items: Sequence[Item]) -> Thu
     return Thumbnail(picture, printable(key), counted(items))
 
 
-def counted(items: Sequence[Item]) -> str:
-    """As in "3 car · 1 person", the most frequent first; with verdicts "4 right · 1 missed"."""
+def counted(items: Sequence[Item]) -> tuple[Piece, ...]:
+    """As in "3 car", "1 person", the most frequent first; with verdicts "4 right", "1 missed"."""
     if any(item.verdict for item in items):
         words = {"true": "right", "false": "wrong", "missed": "missed"}
-        judged = Counter(words[item.verdict] for item in items if item.verdict)
-        return " · ".join(f"{judged[word]} {word}" for word in words.values() if judged[word])
-    counts = Counter(item.category for item in items)
-    return " · ".join(f"{n} {printable(name)}" for name, n in counts.most_common()) or "nothing"
+        verdicts = Counter((words[item.verdict], item.colour) for item in items if item.verdict)
+        order = list(words.values())
+        counts = sorted(verdicts.items(), key=lambda entry: order.index(entry[0][0]))
+    else:
+        counts = Counter((printable(item.category), item.colour) for item in items).most_common()
+    return tuple((colour, f"{n} {name}") for (name, colour), n in counts)
 
 
 def sheet(thumbnails: Sequence[Thumbnail]) -> NDArray[np.uint8]:
@@ -63,9 +70,23 @@ def sheet(thumbnails: Sequence[Thumbnail]) -> NDArray[np.uint8]:
         canvas.rectangle((x, y, x + CELL[0] - 1, y + CELL[1] - 1), fill=_MAT)
         left = x + (CELL[0] - shown.picture.width) // 2
         page.paste(shown.picture, (left, y + (CELL[1] - shown.picture.height) // 2))
-        for text, ink, size, top in (
-            (shown.title, _INK, _TEXT, y + CELL[1] + 6),
-            (shown.caption, _FAINT, _TEXT - 2, y + CELL[1] + 6 + line),
-        ):
-            canvas.text((x, top), fitted(text, CELL[0], size), fill=ink, font=font(size))
+        y += CELL[1] + 6
+        canvas.text((x, y), fitted(shown.title, CELL[0], _TEXT), fill=_INK, font=font(_TEXT))
+        _caption(canvas, x, y + line, shown.caption)
     return np.asarray(page)
+
+
+def _caption(canvas: ImageDraw.ImageDraw, x: int, y: int, pieces: Sequence[Piece]) -> None:
+    """In one line, each piece after a square of its colour; what does not fit is left away."""
+    size, right = _TEXT - 2, x + CELL[0]
+    if not pieces:
+        canvas.text((x, y), "nothing", fill=_FAINT, font=font(size))
+    for colour, text in pieces:
+        mark, room = x + size, right - x - 2 * size
+        if room < 3 * size:
+            canvas.text((x, y), "…", fill=_FAINT, font=font(size))
+            return
+        shown = fitted(text, room, size)
+        canvas.rounded_rectangle((x, y + 3, mark - 3, y + size), 2, colour, _FAINT)
+        canvas.text((mark + 2, y), shown, fill=_FAINT, font=font(size))
+        x = round(mark + 2 + font(size).getlength(shown)) + size

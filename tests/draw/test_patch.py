@@ -3,7 +3,7 @@
 import numpy as np
 
 from segcli import rle
-from segcli.draw.patch import edge, grown, patch_of
+from segcli.draw.patch import grown, patch_of, rims
 
 
 def grid(*rows):
@@ -68,16 +68,23 @@ def test_a_mask_smaller_than_a_pixel_does_not_break(painted):
     assert not patch.inside.any()
 
 
-def test_edge_is_the_rim():
+def test_rims_are_rings_from_the_outside_in():
     solid = grid("######", "######", "######", "######", "######")
-    assert (edge(solid, 1) == grid("######", "#....#", "#....#", "#....#", "######")).all()
-    assert (edge(solid, 2) == grid("######", "######", "##..##", "######", "######")).all()
+    (one,) = rims(solid, 1)
+    assert (one == grid("######", "#....#", "#....#", "#....#", "######")).all()
+    (two,) = rims(solid, 2)
+    assert (two == grid("######", "######", "##..##", "######", "######")).all()
+    outer, inner = rims(solid, 1, 1)
+    assert (outer == one).all()
+    assert (inner == grid("......", ".####.", ".#..#.", ".####.", "......")).all()
+    assert not rims(solid, 0)[0].any()
 
 
-def test_edge_goes_around_holes():
+def test_rims_go_around_holes():
     ring = grid("#####", "#####", "##.##", "#####", "#####")
-    assert edge(ring, 1)[2].tolist() == [True, True, False, True, True]
-    assert edge(ring, 1)[1].tolist() == [True, False, True, False, True]
+    (rim,) = rims(ring, 1)
+    assert rim[2].tolist() == [True, True, False, True, True]
+    assert rim[1].tolist() == [True, False, True, False, True]
 
 
 def test_grown_adds_a_margin():

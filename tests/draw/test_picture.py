@@ -14,11 +14,12 @@ SIZE = (120, 160)
 PLAIN = Style(boxes=False, labels=False)
 
 
-def test_a_mask_is_tinted_and_its_rim_is_solid(painted):
+def test_a_mask_is_tinted_and_its_rim_is_solid_inside_a_light_line(painted):
     pixels = np.full((120, 160, 3), 100, np.uint8)
     shown = draw(pixels, [painted.item(painted.block(20, 30, 40, 50))], PLAIN, image_size=SIZE)
     colour = np.array(colour_of(3))
-    assert shown[20, 30].tolist() == colour.tolist()
+    np.testing.assert_allclose(shown[20, 30], 190 + colour * 65 / 255, atol=1)
+    assert shown[21, 31].tolist() == colour.tolist()
     np.testing.assert_allclose(shown[40, 50], 100 * 0.55 + colour * 0.45, atol=2)
     assert shown[19, 30].tolist() == [100, 100, 100]
 
@@ -27,7 +28,7 @@ def test_outline_leaves_the_inside_alone(painted):
     pixels = np.full((120, 160, 3), 100, np.uint8)
     style = Style(mode="outline", boxes=False, labels=False)
     shown = draw(pixels, [painted.item(painted.block(20, 30, 40, 50))], style, image_size=SIZE)
-    assert shown[20, 30].tolist() == list(colour_of(3))
+    assert shown[21, 31].tolist() == list(colour_of(3))
     assert shown[40, 50].tolist() == [100, 100, 100]
 
 
@@ -45,7 +46,13 @@ def test_a_small_object_lies_on_a_large_one_whatever_the_order(painted):
     one = draw(painted.background(), [large, small], PLAIN, image_size=SIZE)
     other = draw(painted.background(), [small, large], PLAIN, image_size=SIZE)
     assert (one == other).all()
-    assert one[60, 55].tolist() == list(colour_of(3))
+    assert one[60, 56].tolist() == list(colour_of(3))
+
+
+def test_a_mask_too_small_for_a_light_line_has_none(painted):
+    pixels = np.full((120, 160, 3), 100, np.uint8)
+    shown = draw(pixels, [painted.item(painted.block(20, 30, 9, 50))], PLAIN, image_size=SIZE)
+    assert shown[20, 30].tolist() == list(colour_of(3))
 
 
 def test_verdicts_have_their_own_colours_and_a_miss_is_an_outline(painted):
@@ -53,7 +60,7 @@ def test_verdicts_have_their_own_colours_and_a_miss_is_an_outline(painted):
     for verdict, colour in (("true", TRUE), ("false", FALSE), ("missed", MISSED)):
         one = painted.item(painted.block(20, 30, 40, 50), verdict=verdict)
         shown = draw(pixels, [one], PLAIN, image_size=SIZE)
-        assert shown[20, 30].tolist() == list(colour)
+        assert shown[21, 31].tolist() == list(colour)
         assert (shown[40, 50].tolist() == [100, 100, 100]) == (verdict == "missed")
 
 
