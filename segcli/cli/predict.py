@@ -51,6 +51,10 @@ RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Do the images again that failed before.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Stop after this many images in this run.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Part I of N, from 0/N, for job arrays; all into one --out."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait while another process works on the output.")
@@ -80,6 +84,7 @@ def predict(
     same_source: SameSource = False,
     retry_failed: RetryFailed = False,
     limit: Limit = None,
+    shard: Shard = None,
     dry_run: DryRun = False,
     wait: Wait = False,
     log_format: LogFormat = "text",

@@ -90,7 +90,7 @@ def run_facts(
         "weights": described.weights.name,
         "versions": _versions(),
     }
-    return Facts(compared, recorded, key_prefix=options.key_prefix)
+    return Facts(compared, recorded, key_prefix=options.key_prefix, shard=options.shard)
 
 
 def _versions() -> dict[str, str | None]:

@@ -8,12 +8,14 @@ from segcli.shard.output import Output, open_output, peek, preview_output
 from segcli.shard.part import PartWriter
 from segcli.shard.read import part_paths, read_facts, read_images, read_masks, read_roots
 from segcli.shard.schema import schema, table
+from segcli.shard.split import Split
 
 __all__ = [
     "Done",
     "Facts",
     "Output",
     "PartWriter",
+    "Split",
     "State",
     "duckdb_note",
     "fresh_path",

@@ -26,6 +26,11 @@ def staging_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.staging")
 
 
+def shards_path(path: Path) -> Path:
+    """Where the shards of a run keep their locks and their staging; gone after an undivided run."""
+    return path.with_name(f".{path.name}.shards")
+
+
 def duckdb_note(path: Path) -> str | None:
     """What to tell a user whose output's name DuckDB alone does not take for a table."""
     if path.name.endswith(".parquet"):

@@ -26,12 +26,13 @@ class Facts:
 
     `compared["source_root"]` identifies the archive. `key_prefix` is what keeps the keys of
     several archives apart. `recorded["command"]`, a list of words, is used to print the command
-    for a new output.
+    for a new output. `shard` is "I/N" when the run is one shard (`Split`) of several.
     """
 
     compared: Mapping[str, Any]
     recorded: Mapping[str, Any]
     key_prefix: str = ""
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         # The values of another run come back from JSON, where a tuple is a list: compare as such.
@@ -64,7 +65,9 @@ class Footer:
     def from_json(text: bytes) -> Footer:
         """Raises ValueError, KeyError or TypeError when the text is not one of ours."""
         values = json.loads(text)
-        facts = Facts(values["compared"], values["recorded"], values["key_prefix"])
+        facts = Facts(
+            values["compared"], values["recorded"], values["key_prefix"], values.get("shard")
+        )
         return Footer(
             facts=facts,
             category_names=tuple(values["category_names"]),

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.shard.directory import list_parts
 from segcli.shard.done import MAX_PARTS, Done, Mark, pack
-from segcli.shard.facts import ROOT, Facts, Footer, differences, new_command
+from segcli.shard.facts import ROOT, Facts, Footer
 from segcli.shard.part import PartWriter, read_marks
-from segcli.shard.schema import column_differences
+from segcli.shard.split import Split
 from segcli.types import Record, Sample
 
 State = Literal["new", "done", "changed", "failed"]
@@ -47,17 +46,19 @@ class Inventory:
     def __contains__(self, part: str) -> bool:
         return part in self._numbers
 
-    def load(self, *, same_source: bool) -> None:
-        """Read the footers and the keys of the parts that are there.
+    def load(self) -> None:
+        """Read the footers and the keys (of a shard: its own) of the parts that are there.
 
         Raises UsageError when this run's rows must not join them.
         """
+        joining, shard = self._writer.joining, self._writer.footer.facts.shard
+        split = None if shard is None else Split.parse(shard)
         pending: list[NDArray[np.uint64]] = []
         waiting = repeats = 0
         roots: set[str] = set()
         for name in list_parts(self._writer.directory):
-            marks, columns, footer = read_marks(self._writer.directory / name)
-            self._check_part(name, columns, footer)
+            marks, columns, footer = read_marks(self._writer.directory / name, split)
+            joining.check_part(name, columns, footer)
             origin = self._origin(footer.facts)
             if origin != _Origin.OTHER:
                 roots.add(str(footer.facts.compared.get(ROOT)))
@@ -69,7 +70,7 @@ class Inventory:
                 pending, waiting = [], 0
         if pending:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
-        self._check_roots(roots, same_source=same_source)
+        joining.check_roots(roots)
         if repeats:
             raise UsageError(
                 f"{self._path} holds {repeats} images twice, so parts of another output must have "
@@ -129,16 +130,6 @@ class Inventory:
         self._origins.append(origin)
         return self._numbers[name]
 
-    def _check_part(self, name: str, columns: pa.Schema, there: Footer) -> None:
-        found = differences(there, self._writer.footer)
-        found += column_differences(columns, self._writer.columns)
-        if found:
-            raise UsageError(
-                f"{self._path} was made with other settings, so new rows cannot join it ({name}): "
-                f"{'; '.join(found)}. Use the old settings, or write to a new output: "
-                f"{self._new_command()}"
-            )
-
     def _origin(self, there: Facts) -> _Origin:
         now = self._writer.footer.facts
         if there.key_prefix != now.key_prefix:
@@ -146,16 +137,5 @@ class Inventory:
         same = there.compared.get(ROOT) == now.compared.get(ROOT)
         return _Origin.SAME if same else _Origin.MOVED
 
-    def _check_roots(self, roots: set[str], *, same_source: bool) -> None:
-        """`roots`: of the parts with our key prefix. Several were declared to be the same."""
-        now = str(self._writer.footer.facts.compared.get(ROOT))
-        if roots and now not in roots and not same_source:
-            raise UsageError(
-                f"{self._path} was made from {' and '.join(sorted(roots))}, now given {now}. Is it "
-                f"the same archive, only moved? --same-source. Is it another one, to be added? "
-                f"--key-prefix NAME/ keeps the names apart. Else write to a new output: "
-                f"{self._new_command()}"
-            )
-
     def _new_command(self) -> str:
-        return new_command(self._path, self._writer.footer.facts)
+        return self._writer.joining.new_command()

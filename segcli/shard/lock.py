@@ -35,8 +35,10 @@ class Lock:
             self.fd = -1
 
 
-def acquire(path: Path, *, output: Path, wait: bool) -> Lock:
+def acquire(path: Path, *, output: Path | str, wait: bool, shared: bool = False) -> Lock:
     """Take the lock file `path` of `output`, alone; raises Locked at once unless `wait`.
+
+    `shared`: beside others who share it, as the shards of one run do, and nobody else.
 
     Waiting ends by KeyboardInterrupt, so a caller installs softer signal handlers afterwards.
     Raises UsageError where the file system has no locks: better no run than two at a time.
@@ -50,9 +52,10 @@ def acquire(path: Path, *, output: Path, wait: bool) -> Lock:
                 f"written"
             ) from e
         try:
-            _flock(fd, output=output, wait=wait)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            _flock(fd, kind, output=output, wait=wait)
             if _is_at(path, fd):
-                _sign(fd)
+                _sign(fd, shared=shared)
                 return Lock(fd)
         except BaseException:
             os.close(fd)
@@ -68,10 +71,10 @@ def _is_at(path: Path, fd: int) -> bool:
         return False
 
 
-def _flock(fd: int, *, output: Path, wait: bool) -> None:
+def _flock(fd: int, kind: int, *, output: Path | str, wait: bool) -> None:
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if not wait:
@@ -89,17 +92,21 @@ def _flock(fd: int, *, output: Path, wait: bool) -> None:
             raise OutputError(f"cannot lock {output}: {e.strerror}") from e
 
 
-def _sign(fd: int) -> None:
+def _sign(fd: int, *, shared: bool) -> None:
     """Say who holds it, for the message of others; a full disk must not matter here."""
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+    # All who share it write the same, whoever comes first or leaves last.
+    who = {"shards": True} if shared else {"pid": os.getpid(), "host": socket.gethostname()}
+    text = json.dumps(who).encode()
     with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, text.encode(), 0)
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
 
 
 def _holder(fd: int) -> str:
     try:
         who = json.loads(os.pread(fd, 4096, 0))
+        if "shards" in who:
+            return " (one of its shards, see --shard)"
         return f" (process {who['pid']} on {who['host']}, or a worker it left behind)"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

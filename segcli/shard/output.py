@@ -11,13 +11,16 @@ from types import TracebackType
 import pyarrow as pa
 
 from segcli.errors import OutputError, UsageError
-from segcli.shard.directory import check_place, list_parts, lock_path, resolve, staging_path
+from segcli.shard.claim import claim
+from segcli.shard.directory import check_place, list_parts, resolve, shards_path, staging_path
 from segcli.shard.done import Done
 from segcli.shard.facts import Facts, Footer
 from segcli.shard.inventory import Inventory, State
-from segcli.shard.lock import Lock, acquire
+from segcli.shard.joining import Joining
+from segcli.shard.lock import Lock
 from segcli.shard.part import PartWriter, part_name, read_footer
 from segcli.shard.schema import SCHEMA_VERSION, Categories, schema
+from segcli.shard.split import Split
 from segcli.types import Record, Sample
 
 
@@ -32,7 +35,8 @@ def open_output(
 ) -> Output:
     """Lock `path` and read what it holds; to be used as a context manager.
 
-    Nothing but the lock file beside it is written before the first commit. Raises Locked when
+    With `facts.shard` it is locked against all but the other shards. Nothing but the locks beside
+    it is written before the first commit. Raises Locked when
     another process holds it (unless `wait`), UsageError when no output can be made there or when
     what is there was made otherwise, OutputError when it cannot be written.
     """
@@ -44,13 +48,17 @@ def open_output(
         raise UsageError(f"--out {path}: {real.parent} is not a directory") from None
     except OSError as e:
         raise OutputError(f"cannot create {real.parent}: {e.strerror}") from e
-    lock = acquire(lock_path(real), output=path, wait=wait)
+    split = None if facts.shard is None else Split.parse(facts.shard)
+    locks = claim(real, output=path, split=split, wait=wait)
     try:
-        _remove_stale(staging_path(real))
-        output = Output(path, facts, columns=schema(carried), categories=categories, lock=lock)
-        output.inventory.load(same_source=same_source)
+        for stale in _staging_paths(real, split):
+            _remove_stale(stale)
+        joining = _joining(path, facts, carried, categories, same_source=same_source)
+        output = Output(joining, locks)
+        output.inventory.load()
     except BaseException:
-        lock.close()
+        for lock in reversed(locks):
+            lock.close()
         raise
     return output
 
@@ -65,9 +73,30 @@ def preview_output(
 ) -> Output:
     """The same without the lock, for looking only (--dry-run); nothing is written at all."""
     check_place(resolve(path))
-    output = Output(path, facts, columns=schema(carried), categories=categories, lock=None)
-    output.inventory.load(same_source=same_source)
+    output = Output(_joining(path, facts, carried, categories, same_source=same_source), locks=())
+    output.inventory.load()
     return output
+
+
+def _joining(
+    path: Path,
+    facts: Facts,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    *,
+    same_source: bool,
+) -> Joining:
+    names, ids = categories
+    footer = Footer(facts, tuple(names), tuple(ids), SCHEMA_VERSION)
+    return Joining(path, schema(carried), footer, same_source)
+
+
+def _staging_paths(real: Path, split: Split | None) -> tuple[Path, ...]:
+    """What is ours to write in, the first, and to remove: nobody else is there under our locks."""
+    home = shards_path(real)
+    if split is None:
+        return staging_path(real), home
+    return (home / f"{split.index}-of-{split.count}.staging",)
 
 
 def peek(path: Path) -> Facts | None:
@@ -83,7 +112,7 @@ def peek(path: Path) -> Facts | None:
 
 
 def _remove_stale(staging: Path) -> None:
-    """What a killed run left; nobody else can be writing there, for we hold the lock."""
+    """What a killed run left."""
     try:
         shutil.rmtree(staging)
     except FileNotFoundError:
@@ -95,22 +124,15 @@ def _remove_stale(staging: Path) -> None:
 class Output:
     """A directory of parts under our lock."""
 
-    def __init__(
-        self,
-        path: Path,
-        facts: Facts,
-        *,
-        columns: pa.Schema,
-        categories: Categories,
-        lock: Lock | None,
-    ) -> None:
-        names, ids = categories
-        footer = Footer(facts, tuple(names), tuple(ids), SCHEMA_VERSION)
-        real = resolve(path)
-        self.path = path
-        self.writer = PartWriter(real, staging_path(real), columns, footer)
-        self.inventory = Inventory(path, self.writer)
-        self._lock = lock
+    def __init__(self, joining: Joining, locks: Sequence[Lock]) -> None:
+        real = resolve(joining.path)
+        shard = joining.footer.facts.shard
+        split = None if shard is None else Split.parse(shard)
+        turn = None if split is None else shards_path(real) / "turn.lock"
+        self.path = joining.path
+        self.writer = PartWriter(real, _staging_paths(real, split)[0], joining, turn)
+        self.inventory = Inventory(joining.path, self.writer)
+        self._locks = tuple(locks)
 
     def __enter__(self) -> Output:
         return self
@@ -125,16 +147,17 @@ class Output:
 
     def close(self) -> None:
         """Removes the empty staging directory and lets go of the lock."""
-        if self._lock is not None:
+        if self._locks:
             with contextlib.suppress(OSError):
                 self.writer.staging.rmdir()
-            self._lock.close()
+        for lock in reversed(self._locks):
+            lock.close()
 
     @property
-    def lock_fd(self) -> int:
-        """For the workers that commit: whoever inherits it keeps the lock until it dies."""
-        assert self._lock is not None, "a preview has no lock"
-        return self._lock.fd
+    def lock_fds(self) -> tuple[int, ...]:
+        """For the workers that commit: whoever inherits them keeps the locks until it dies."""
+        assert self._locks, "a preview has no lock"
+        return tuple(lock.fd for lock in self._locks)
 
     @property
     def done(self) -> Done:
@@ -207,9 +230,18 @@ class Output:
             self._remember(name, redone, before)
         return [self.writer.directory / name for name in by_part]
 
+    def adopt(self, name: str, samples: Sequence[Sample]) -> None:
+        """A worker that holds our lock has put the rows of `samples` into part `name`.
+
+        Counts the images of a new part; only those who write count `failed` and `masks`.
+        """
+        if name not in self.inventory:
+            self.inventory.images += len(samples)
+        self.inventory.remember(name, [Record(sample, None, None) for sample in samples])
+
     def _remember(self, name: str, records: Sequence[Record], before: Footer | None) -> None:
         self.inventory.count(before, read_footer(self.writer.directory / name))
         self.inventory.remember(name, records)
 
     def _assert_writable(self) -> None:
-        assert self._lock is not None, "a preview is for looking only"
+        assert self._locks, "a preview is for looking only"

@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segcli.errors import OutputError, UsageError
-from segcli.shard.directory import sync_directory
+from segcli.shard.claim import in_turn
+from segcli.shard.directory import list_parts, sync_directory
 from segcli.shard.done import Mark, key_hash
 from segcli.shard.facts import FOOTER_KEY, Footer
+from segcli.shard.joining import Joining
 from segcli.shard.schema import Categories, table
+from segcli.shard.split import Split
 from segcli.types import Record
 
 _PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
@@ -36,12 +39,15 @@ def part_name(keys: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PartWriter:
-    """What a process needs to commit parts to `directory`, while the lock is held for it."""
+    """What a process needs to commit parts to `directory`, while the lock is held for it.
+
+    `turn` is the file by which the shards of a run take turns at what two must not do at once.
+    """
 
     directory: Path
     staging: Path
-    columns: pa.Schema
-    footer: Footer
+    joining: Joining
+    turn: Path | None = None
 
     def write(self, records: Sequence[Record], *, create: bool) -> str:
         """Put all of `records` in place as one part; returns its name. Raises OutputError.
@@ -57,15 +63,25 @@ class PartWriter:
 
         The keys of the part stay the same, hence its name, and one rename swaps the two states.
         """
-        old, footer = read_part(self.directory / name)
-        keys = pa.array([r.sample.key for r in records], pa.string())
-        is_redone = pc.is_in(old["key"], value_set=keys)
-        if pc.count_distinct(old["key"].filter(is_redone)).as_py() != len(records):
-            raise ValueError(f"{name} does not hold all of the images to be replaced")
-        kept = old.filter(pc.invert(is_redone))
         new = table(records, self.columns, self._categories)
-        footer = replace(footer, redone=self.footer.facts.recorded)
-        self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+        # An undivided run may have made the part: then it holds images of several shards.
+        with in_turn(self.turn):
+            old, footer = read_part(self.directory / name)
+            keys = pa.array([r.sample.key for r in records], pa.string())
+            is_redone = pc.is_in(old["key"], value_set=keys)
+            if pc.count_distinct(old["key"].filter(is_redone)).as_py() != len(records):
+                raise ValueError(f"{name} does not hold all of the images to be replaced")
+            kept = old.filter(pc.invert(is_redone))
+            footer = replace(footer, redone=self.footer.facts.recorded)
+            self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+
+    @property
+    def columns(self) -> pa.Schema:
+        return self.joining.columns
+
+    @property
+    def footer(self) -> Footer:
+        return self.joining.footer
 
     @property
     def _categories(self) -> Categories:
@@ -93,14 +109,37 @@ class PartWriter:
             ) from e
 
     def _put_in_place(self, staged: Path, create: bool) -> None:
-        if create and not self.directory.exists():
-            # The directory appears together with its first part: nobody sees it empty.
-            sync_directory(staged.parent)
-            os.rename(staged.parent, self.directory)
-            sync_directory(self.directory.parent)
-        else:
-            os.replace(staged, self.directory / staged.name)
-            sync_directory(self.directory)
+        if create:
+            with in_turn(self.turn):
+                if self._create(staged.parent):
+                    return
+                if self.turn is not None:
+                    self._check_neighbour()
+        os.replace(staged, self.directory / staged.name)
+        sync_directory(self.directory)
+
+    def _create(self, home: Path) -> bool:
+        """The directory appears together with its first part: nobody sees it empty.
+
+        False when it is there already; somebody may have been faster.
+        """
+        if self.directory.exists():
+            return False
+        sync_directory(home)
+        try:
+            os.rename(home, self.directory)
+        except OSError as e:
+            if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        sync_directory(self.directory.parent)
+        return True
+
+    def _check_neighbour(self) -> None:
+        """Shards that began with an empty output meet here; all parts there agree: see one."""
+        for name in list_parts(self.directory)[:1]:
+            with open_part(self.directory / name) as (file, footer):
+                self.joining.check_neighbour(name, file.schema_arrow, footer)
 
 
 def _reason(error: OSError) -> str:
@@ -206,18 +245,22 @@ def read_part(path: Path) -> tuple[pa.Table, Footer]:
         return file.read(), footer
 
 
-def read_marks(path: Path) -> tuple[list[Mark], pa.Schema, Footer]:
-    """What resuming needs of a part."""
+def read_marks(path: Path, split: Split | None = None) -> tuple[list[Mark], pa.Schema, Footer]:
+    """What resuming needs of a part: of the images of `split`, or of all."""
     with open_part(path) as (file, footer):
         columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
-        rows = file.read(columns) if {*columns} <= {*file.schema_arrow.names} else None
         found = file.schema_arrow
+        shard = footer.facts.shard
+        foreign = split is not None and split.is_foreign(shard)
+        # Where columns are missing the caller tells how the schemas differ.
+        rows = None if foreign or not {*columns} <= {*found.names} else file.read(columns)
     if rows is None:
-        return [], found, footer  # the caller tells how the schemas differ
+        return [], found, footer
     rows = rows.filter(first_rows(rows["mask"]))
     values = (rows[name].to_pylist() for name in columns[:4])
     marks = [
         Mark(key, size, mtime, status == "failed")
         for key, status, size, mtime in zip(*values, strict=True)
+        if split is None or shard == str(split) or key in split
     ]
     return marks, found, footer
