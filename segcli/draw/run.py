@@ -170,8 +170,9 @@ class _Drawing:
             )
         for path, frames in sorted(self._videos.items()):
             target = self._video_path(path)
+            ordered = sorted(frames, key=lambda f: f.frame or 0)
             for image, job in draw_video(
-                sorted(frames, key=lambda f: f.frame or 0), self._painter, target, self._small
+                ordered, self._painter, target=target, small=self._small, tell=self._report
             ):
                 self.take(image, job)
         if not self.pictures and not self.skipped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -16,18 +16,24 @@ _USUAL = Fraction(25)  # frames a second where one frame alone tells nothing
 
 
 def draw_video(
-    frames: Sequence[Found], painter: Painter, target: Path | None, small: bool
+    frames: Sequence[Found],
+    painter: Painter,
+    *,
+    target: Path | None,
+    small: bool,
+    tell: Callable[[str], None],
 ) -> Iterator[tuple[Found, Job]]:
     """Draw `frames`, ascending, all of one video; into the file `target` unless it is None.
 
-    Each frame is shown at the time its row tells, or the video where the row tells none.
+    Each frame is shown at the time its row tells, or the video where the row tells none. `tell`
+    hears what the new video lacks.
     """
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
         path = painter.images.path(frames[0].key)
         with ExitStack() as stack:
-            writer = None if target is None else stack.enter_context(Writer(target))
+            writer = None if target is None else stack.enter_context(Writer(target, path))
             for index, time_s, pixels in read_frames(path, wanted.keys()):
                 image = left.pop(index)
                 if pixels.shape[:2] != (image.height, image.width):
@@ -40,6 +46,8 @@ def draw_video(
                 if writer is not None and moment is not None:
                     writer.add(shown, moment, _rate(frames))
                 yield image, job
+            if writer is not None and writer.note is not None:
+                tell(f"{target}: {writer.note}")
     except (ImageError, UsageError) as error:
         reason = str(error)
     else:

@@ -103,3 +103,75 @@ def test_a_video_of_another_size_is_named(footage, tmp_path):
     drawn = visualise(VizOptions(masks=masks, out=tmp_path / "out"), report=lambda _: None)
     assert drawn.pictures == 0
     assert "the frames are 80 x 60 px, the row says 160 x 120" in drawn.skipped[0][1]
+
+
+def with_sound(path: Path, picture: Path, codec: str = "aac", kind: str | None = None) -> Path:
+    """The pictures of a video with two seconds of a tone of one kind of sound."""
+    layout, rate = "mono", 48_000 if codec == "libopus" else 16_000
+    with av.open(str(picture)) as source, av.open(str(path), "w", format=kind) as target:
+        shown = target.add_stream_from_template(source.streams.video[0])
+        heard = target.add_stream(codec, rate=rate, layout=layout)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = shown
+                target.mux(packet)
+        wave = np.sin(np.arange(2 * rate) * 440 * 2 * np.pi / rate) * 8000
+        tone = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout=layout)
+        tone.sample_rate, tone.pts = rate, 0
+        # Encoders take frames of their own length and kind.
+        form = heard.codec_context.format.name
+        resampler = av.AudioResampler(form, layout, rate, frame_size=heard.frame_size or 1024)
+        for frame in [*resampler.resample(tone), *resampler.resample(None), None]:
+            target.mux(heard.encode(frame))
+    return path
+
+
+def packets(path: Path, first: float = 0.0, last: float = 99.0) -> list[bytes]:
+    """The encoded sound between two moments, s."""
+    with av.open(str(path)) as file:
+        return [
+            bytes(packet)
+            for packet in file.demux(audio=0)
+            if packet.pts is not None
+            and float((packet.pts + packet.duration) * packet.time_base) >= first
+            and float(packet.pts * packet.time_base) < last
+        ]
+
+
+@pytest.mark.parametrize("codec", ["aac", "libopus"])
+def test_the_sound_goes_along_without_being_encoded_again(footage, tmp_path, codec):
+    masks, root = footage
+    with_sound(tmp_path / "heard.mp4", root / "cam/a.mp4", codec).replace(root / "cam/a.mp4")
+    target = tmp_path / "out.mp4"
+    told: list[str] = []
+    visualise(VizOptions(masks=masks, video=target, key="*[135]"), report=told.append)
+    assert times(target) == pytest.approx([TIMES[1], TIMES[3], TIMES[5]], abs=1e-4)
+    # from the first picture (0.1 s) to the end of the last, shown for 1/1.5 s: 1.4 s + 0.65 s
+    rate = 2 / (TIMES[5] - TIMES[1])
+    expected = packets(root / "cam/a.mp4", TIMES[1], TIMES[5] + 1 / rate)
+    assert len(expected) > 20
+    assert packets(target) == expected
+    with av.open(str(target)) as file:
+        (heard,) = file.streams.audio
+        assert heard.codec_context.name == codec.removeprefix("lib")
+        first = next(file.demux(heard))
+        assert float(first.pts * first.time_base) == pytest.approx(TIMES[1], abs=0.07)
+    assert not [sentence for sentence in told if "sound" in sentence]
+
+
+def test_sound_that_no_mp4_takes_is_left_away_and_told(footage, tmp_path):
+    masks, root = footage
+    made = with_sound(tmp_path / "heard.mkv", root / "cam/a.mp4", "wavpack", "matroska")
+    made.replace(root / "cam/a.mp4")
+    target = tmp_path / "out.mp4"
+    told: list[str] = []
+    visualise(VizOptions(masks=masks, video=target), report=told.append)
+    assert f"{target}: without its sound: wavpack does not go into MP4" in told
+    assert len(times(target)) == 3
+
+
+def test_a_silent_video_stays_silent(footage, tmp_path):
+    masks, _ = footage
+    visualise(VizOptions(masks=masks, video=tmp_path / "out.mp4"), report=lambda _: None)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert len(file.streams.audio) == 0
