@@ -50,7 +50,20 @@ def _relabelled(target: Targets, used: list[int]) -> Targets:
 
 
 def learn(model: Trainable, pair: Pair, *, steps: int, rate: float, every: int = 20) -> float:
-    """AP50 after at most `steps` of Adam; ends early, looking every so many steps, at 1."""
+    """AP50 after at most `steps` of Adam; ends early, looking every so many steps, at 1.
+
+    Every parameter has got a gradient by then. One thread: a toy's tensors are so small that
+    several threads mostly wait for one another, on a busy machine for minutes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _learn(model, pair, steps=steps, rate=rate, every=every)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _learn(model: Trainable, pair: Pair, *, steps: int, rate: float, every: int) -> float:
     learned = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(learned, lr=rate)
     reached = 0.0
@@ -59,6 +72,8 @@ def learn(model: Trainable, pair: Pair, *, steps: int, rate: float, every: int =
         optimiser.zero_grad()
         sum(model.losses(*pair).values()).backward()
         torch.nn.utils.clip_grad_norm_(learned, 10.0)
+        if step == 1:
+            assert all(p.grad is not None and p.grad.isfinite().all() for p in learned)
         optimiser.step()
         if step % every == 0:
             reached = mask_ap50(model, pair)

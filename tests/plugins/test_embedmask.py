@@ -167,7 +167,6 @@ def toy(classes: int) -> EmbedMask:
     )
 
 
-@pytest.mark.slow
 def test_learns_two_images(data) -> None:
     torch.manual_seed(0)
     pair, names = two_images(data, 128)
