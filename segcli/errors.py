@@ -7,6 +7,7 @@
     ├── GateNotMet     5  an evaluation stayed below --fail-under
     ├── AlertFired     6  a statistics rule fired
     ├── OutputError    7  the output could not be written (disk full, read-only); resumable
+    ├── WorkersLost    8  worker processes die before they are at work; resumable
     └── Interrupted  130  Ctrl-C (143: SIGTERM); what was done is committed; resumable
 
 The two codes without an error: 0 all done (also: nothing new to do), 1 done, but images failed in
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
     GATE_NOT_MET = 5
     ALERT_FIRED = 6
     OUTPUT = 7
+    WORKERS_LOST = 8
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -69,6 +71,12 @@ class OutputError(SegcliError):
     """The output could not be written; what is committed is whole, and the run can be resumed."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class WorkersLost(SegcliError):
+    """No worker process lives long enough to work; what is committed is whole."""
+
+    exit_code = ExitCode.WORKERS_LOST
 
 
 class Interrupted(SegcliError):

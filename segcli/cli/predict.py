@@ -22,8 +22,26 @@ Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See
 Weights = Annotated[
     str | None, typer.Option(metavar="PATH|NAME", help="Default: what ships for the model.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[int | None, typer.Option(help="Decode threads; default: the cores.")]
+Device = Annotated[
+    str, typer.Option(metavar="NAME,NAME", help="auto, all, or of cpu, cuda, cuda:N, several.")
+]
+Replicas = Annotated[
+    int, typer.Option(min=0, help="Worker processes for each device; 0: this process alone.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Decode threads of each; default: the cores, divided.")
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Of all workers, such as 8GB: bounds the images that wait."),
+]
+ChunkTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A worker without a finished batch for so long is killed; default: by its speed.",
+    ),
+]
 BatchSize = Annotated[str, typer.Option(metavar="N|auto", help="Images per batch, at most.")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
@@ -71,7 +89,10 @@ def predict(
     model: Model = None,
     weights: Weights = None,
     device: Device = "auto",
+    replicas: Replicas = 1,
     workers: Workers = None,
+    max_memory: MaxMemory = None,
+    chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto",
     precision: Precision = "auto",
     min_score: MinScore = 0.05,
@@ -94,7 +115,7 @@ def predict(
 
     Images that have rows in OUT are not done again. Exit codes: 0 all done, 1 done but images
     failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
-    be written, 130 interrupted.
+    be written, 8 no worker process can be started, 130 interrupted.
     """
     given = dict(locals())
     # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
@@ -102,10 +123,12 @@ def predict(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_query, reporter
     from segcli.run import PredictOptions, predict
+    from segcli.run.means import parse_size
 
     log_format, quiet = given.pop("log_format"), given.pop("quiet")
     given["batch_size"] = _batch_size(batch_size)
     given["categories"] = _names(categories)
+    given["max_memory"] = None if max_memory is None else parse_size(max_memory)
     options = PredictOptions(**given, count_ahead=not quiet, command_line=tuple(sys.argv[1:]))
     with reporter(log_format, quiet=quiet) as report:
         summary = predict(options, report=report)

@@ -48,6 +48,9 @@ class Account:
     def batch(self, counts: Counts, worker: int = 0) -> None:
         """`worker` has done one more batch of the chunk that it has in hand."""
         self.tally.add(counts, worker)
+        self.progress()
+
+    def progress(self) -> None:
         self.report(self.tally.progress(self.total))
 
     def settle(self, task: Task, outcome: Outcome, worker: int = 0) -> None:
@@ -66,6 +69,16 @@ class Account:
             return None
         total -= self.work.skipped
         return total if self.options.limit is None else min(total, self.options.limit)
+
+    @property
+    def left(self) -> int | None:
+        """How many images are in no task yet, once they are counted."""
+        return None if self.total is None else max(0, self.total - self.work.taken)
+
+    @property
+    def good(self) -> int:
+        """Images that are committed and did not fail."""
+        return self.tally.committed.images - self.tally.committed.failed
 
     def close(self) -> None:
         if self.count is not None:

@@ -55,15 +55,28 @@ def do_chunk(
 
 @dataclass(slots=True)
 class ChunkSize:
-    """The number of samples for the next chunk: `fixed`, or measured once and then kept."""
+    """The number of samples for the next chunk: `fixed`, or measured once and then kept.
+
+    Towards the end of a run several workers get smaller ones, lest all wait for the last.
+    """
 
     fixed: int | None = None
+    _measured: int = FIRST
+    _is_measured: bool = False
+    _most: int = MOST
 
     @property
     def now(self) -> int:
-        return self.fixed or FIRST
+        return self.fixed or min(self._measured, self._most)
 
     def measure(self, images: int, seconds: float) -> None:
         """A chunk of `images` took `seconds`; the first one decides."""
-        if self.fixed is None:
-            self.fixed = int(min(MOST, max(FIRST, images / max(seconds, 1e-3) * SECONDS)))
+        if not self._is_measured:
+            self._is_measured = True
+            wanted = images / max(seconds, 1e-3) * SECONDS
+            self._measured = int(min(MOST, max(FIRST, wanted)))
+
+    def share_out(self, left: int | None, workers: int) -> None:
+        """`left` images are not handed out yet (None: not counted) and wanted by `workers`."""
+        if left is not None and workers > 1:
+            self._most = max(FIRST, left // (2 * workers))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,31 @@ class Means:
 
     decode_threads: int
     queue_bytes: int = QUEUE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of the machine, for one of several workers: threads that decode, threads that compute (None:
+    as many as torch likes), and the cores that it stays on (None: all)."""
+
+    decode_threads: int
+    compute_threads: int | None = None
+    cores: tuple[int, ...] | None = None
+
+    def means(self, queue_bytes: int) -> Means:
+        return Means(self.decode_threads, queue_bytes)
+
+
+def bind(share: Share) -> None:
+    """Hold this process to its share, as far as its libraries are loaded yet."""
+    if share.cores is not None and hasattr(os, "sched_setaffinity"):
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError):  # it has just ended
+                os.sched_setaffinity(int(thread), share.cores)
+    if share.compute_threads is not None and "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(share.compute_threads)
 
 
 def cores() -> tuple[int, ...]:

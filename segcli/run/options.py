@@ -12,12 +12,12 @@ from segcli.errors import UsageError
 class PredictOptions:
     """The arguments of `predict`; None means: measure, look or take the default.
 
-    `replicas` are worker processes for each device; None: none where one device is enough, this
-    process does the work. `workers` are decode threads of each. `max_memory` bytes are shared by
-    all of them. `chunk_timeout`: seconds without a finished batch until a worker counts as hung.
-    `limit` counts the images that this run does, not those that an earlier run did. `categories`
-    are names. `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing
-    in the background so that progress can tell when the run will end.
+    `replicas` are worker processes for each device; 0: this process does the work, on one device,
+    and a crash of a library ends it. `workers` are decode threads of each. `max_memory` bytes are
+    shared by all of them. `chunk_timeout`: seconds without a finished batch after which a worker
+    counts as hung. `limit` counts the images that this run does, not those that an earlier run
+    did. `categories` are names. `shard` "I/N": only the images that are this one's. `count_ahead`
+    counts the listing in the background so that progress can tell when the run will end.
     """
 
     source: str
@@ -26,7 +26,7 @@ class PredictOptions:
     weights: str | None = None
     device: str = "auto"
     precision: str = "auto"
-    replicas: int | None = None
+    replicas: int = 0
     workers: int | None = None
     max_memory: int | None = None
     chunk_timeout: float | None = None
@@ -55,6 +55,10 @@ class PredictOptions:
             if value is not None and value < 1:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} {value}: expected a whole number of at least 1")
+        if self.replicas < 0:
+            raise UsageError(f"--replicas {self.replicas}: expected a whole number, 0 or more")
+        if self.chunk_timeout is not None and self.chunk_timeout <= 0:
+            raise UsageError(f"--chunk-timeout {self.chunk_timeout:g}: expected seconds, above 0")
         if self.precision not in PRECISIONS:
             raise UsageError(
                 f"--precision {self.precision}: expected one of {', '.join(PRECISIONS)}"

@@ -6,21 +6,26 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
+from segcli.errors import UsageError
 from segcli.run.account import Account
 from segcli.run.alone import Alone
 from segcli.run.chunk import MOST, ChunkSize
+from segcli.run.crew import Crew
 from segcli.run.events import Note, Report, Summary
 from segcli.run.facts import Described, describe, run_facts
-from segcli.run.job import Job
+from segcli.run.job import PREDICTING, Job
 from segcli.run.options import PredictOptions
+from segcli.run.places import ALL, parse_devices
 from segcli.run.stop import stop_on_signals
 from segcli.run.work import Work
 from segcli.shard import Split, open_output, peek, preview_output
 from segcli.source import Source, open_source
 
 
-def predict(options: PredictOptions, *, report: Report) -> Summary:
+def predict(options: PredictOptions, *, report: Report, opener: str = PREDICTING) -> Summary:
     """Do what `options` ask for; `report` hears of the progress and of the summary at the end.
+
+    `opener` is what worker processes open their job with (see job.Opener).
 
     torch is loaded only when there is an image to do. Raises SegcliError: UsageError before
     anything is written, NothingDone when every image failed, Interrupted after Ctrl-C or SIGTERM
@@ -37,7 +42,7 @@ def predict(options: PredictOptions, *, report: Report) -> Summary:
     if options.dry_run:
         return _preview(options, described, source, precision=precision, report=report)
     job = Job(options, described, options.device, precision)
-    with closing(_staff(job, report)) as staff:
+    with closing(_staff(job, report, opener)) as staff:
         # A new output needs the model in any case: load it before anything is written.
         if there is None:
             precision = staff.prepare()
@@ -82,8 +87,16 @@ class Staff(Protocol):
     def close(self) -> None: ...
 
 
-def _staff(job: Job, report: Report) -> Staff:
-    return Alone(job, report)
+def _staff(job: Job, report: Report, opener: str) -> Staff:
+    devices = parse_devices(job.options.device)
+    if not job.options.replicas:
+        if len(devices) > 1 or devices == (ALL,):
+            raise UsageError(
+                f"--device {job.options.device} needs processes, and --replicas 0 starts none: "
+                f"give --replicas 1 or more"
+            )
+        return Alone(job, report)
+    return Crew(job, report, opener=opener)
 
 
 def _open_source(options: PredictOptions) -> Source:

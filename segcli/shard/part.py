@@ -58,6 +58,13 @@ class PartWriter:
         self._publish(name, table(records, self.columns, self._categories), self.footer, create)
         return name
 
+    def find(self, keys: Iterable[str]) -> tuple[str, Footer] | None:
+        """The part of exactly these images, if it is in place."""
+        name = part_name(keys)
+        if not (self.directory / name).exists():
+            return None
+        return name, read_footer(self.directory / name)
+
     def rewrite(self, name: str, records: Sequence[Record]) -> None:
         """Replace the images of `records` in part `name`; the others stay as they are.
 

@@ -1,5 +1,6 @@
 """Real `segcli` processes that start at once, forked from a server that has torch loaded."""
 
+import functools
 import json
 import multiprocessing
 import os
@@ -13,14 +14,22 @@ from pathlib import Path
 TOY = Path(__file__).resolve().parent
 
 
-def start(*words: str | Path, log: Path, file_limit: int | None = None) -> BaseProcess:
-    """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes."""
+def start(
+    *words: str | Path, log: Path, file_limit: int | None = None, opener: str | None = None
+) -> BaseProcess:
+    """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes.
+
+    `predict` works in that one process unless told otherwise, for it has torch already; `opener`
+    is what its workers open their job with.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["pandas", "torchvision", "segcli.run.engine", "segcli.run.predict"]
     )
     command = [str(word) for word in words]
-    process = context.Process(target=_segcli, args=(command, str(log), file_limit))
+    if command[0] == "predict" and "--replicas" not in command:
+        command += ["--replicas", "0"]
+    process = context.Process(target=_segcli, args=(command, str(log), file_limit, opener))
     process.start()
     return process
 
@@ -48,7 +57,7 @@ def events(log: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def _segcli(command: list[str], log: str, file_limit: int | None) -> None:
+def _segcli(command: list[str], log: str, file_limit: int | None, opener: str | None) -> None:
     # As on a terminal: where the tests run in the background, Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -58,6 +67,10 @@ def _segcli(command: list[str], log: str, file_limit: int | None) -> None:
     sys.argv = ["segcli", *command]
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    if opener is not None:
+        import segcli.run
+
+        segcli.run.predict = functools.partial(segcli.run.predict, opener=opener)
     from segcli.cli import main
 
     main()

@@ -1,0 +1,76 @@
+"""A worker without a model, nor torch: rows made of the key, and faults made of the file's name.
+
+`crash` in the name: a segmentation fault. `hang`: no answer. `once`: SIGKILL unless the file of
+that name with `.killed` exists. `odd`: an exception that nobody expects.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from segcli.run.events import Report
+from segcli.run.job import Chunk, Job, Outcome, commit
+from segcli.run.means import Means
+from segcli.run.stop import Stop
+from segcli.run.tally import Counts
+from segcli.shard import PartWriter
+from segcli.types import Record, Sample, Segment
+
+IMAGE_S = 0.01
+
+
+class Fake:
+    """Sleeps for each image instead of computing."""
+
+    device = "cpu"
+    precision = "float32"
+
+    def __init__(self, image_s: float) -> None:
+        self.image_s = image_s
+
+    def equip(self, means: Means) -> None:
+        pass
+
+    def do(
+        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
+    ) -> Outcome:
+        records = []
+        for sample in chunk.samples:
+            if stop.requested:
+                break
+            time.sleep(self.image_s)
+            fault(sample)
+            records.append(row(sample))
+            done(Counts.of(records[-1:]))
+        return commit(records, chunk, writer)
+
+
+def fault(sample: Sample) -> None:
+    name = sample.key
+    if "crash" in name:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "hang" in name:
+        time.sleep(3600)
+    if "odd" in name:
+        raise LookupError(f"odd: {name}")
+    killed = Path(sample.path + ".killed")
+    if "once" in name and not killed.exists():
+        killed.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def row(sample: Sample) -> Record:
+    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0.0, 0.0, 4.0, 4.0), 16, b"0@"),))
+
+
+def open_fake(job: Job, report: Report) -> Fake:
+    return Fake(IMAGE_S)
+
+
+def open_dying(job: Job, report: Report) -> Fake:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("dead")
