@@ -35,12 +35,15 @@ COLUMNS = pa.schema(
         ("format", pa.string()),
         ("sha256", pa.string()),
         ("taken", pa.string()),
+        ("camera", pa.string()),
         ("error", pa.string()),
     ]
 )
-"""`height`, `width` px upright; `taken` as EXIF writes it; `error` why an image cannot be used."""
+"""`height`, `width` px upright; `taken` as EXIF writes it, `camera` its make and model; `error` why
+an image cannot be used."""
 
 SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
+_OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error")
 _CHUNK = 1000
 
 Row = dict[str, Any]
@@ -138,13 +141,13 @@ def _described(
 
 
 def _content(sample: Sample, header_only: bool) -> Row:
-    row: Row = dict.fromkeys(("height", "width", "format", "sha256", "taken", "error"))
+    row: Row = dict.fromkeys(_OF_CONTENT)
     try:
         data = read(sample)
         row["sha256"] = hashlib.sha256(data).hexdigest()
         header = probe(data, key=sample.key)
         row |= {"height": header.height, "width": header.width}
-        row |= {"format": header.format, "taken": header.taken}
+        row |= {"format": header.format, "taken": header.taken, "camera": header.camera}
         if not header_only:
             row["height"], row["width"] = decode(data, key=sample.key).original_size
     except ImageError as error:

@@ -19,6 +19,7 @@ def archive(tmp_path: Path) -> Path:
     (folder / "cam").mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0132], exif[0x0112] = "2024:05:06 07:08:09", 6
+    exif[0x010F], exif[0x0110] = "Leica", "M6"
     Image.new("RGB", (30, 20), "red").save(folder / "cam/a.jpg", exif=exif)
     Image.new("L", (5, 7)).save(folder / "b.png")
     whole = (folder / "cam/a.jpg").read_bytes()
@@ -39,6 +40,8 @@ def test_the_facts_of_every_image(archive: Path, tmp_path: Path) -> None:
     assert turned["sha256"] == hashlib.sha256(data).hexdigest()
     assert (turned["height"], turned["width"], turned["format"]) == (30, 20, "JPEG")
     assert turned["taken"] == "2024:05:06 07:08:09"
+    assert turned["camera"] == "Leica M6"
+    assert found["archive/b.png"]["camera"] is None
     assert turned["size_bytes"] == len(data)
     assert "truncated" in found["archive/torn.jpg"]["error"]
     assert (summary.images, summary.broken, summary.known) == (3, 1, 0)

@@ -29,6 +29,12 @@ TimePattern = Annotated[
 TimeColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="A column with the time of the image.")
 ]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE", help="Take times and cameras from the EXIF of these images (or manifest)."
+    ),
+]
 Compare = Annotated[
     Path | None, typer.Option(metavar="DIR", help="An earlier output: what has moved since.")
 ]
@@ -50,6 +56,7 @@ def stats(
     min_score: MinScore = None,
     time_pattern: TimePattern = None,
     time_column: TimeColumn = None,
+    images: Images = None,
     compare: Compare = None,
     alert: Alert = None,
     format: Format = "table",
@@ -74,6 +81,7 @@ def stats(
         by=by,
         time_pattern=time_pattern,
         time_column=time_column,
+        images=images,
     )
     drift = None
     if compare is None:

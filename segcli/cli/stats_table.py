@@ -60,7 +60,7 @@ def show(found: Statistics, drift: Drift | None) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPED)
-    for line in _run_lines(found):
+    for line in [*_run_lines(found), *_origins(found)]:
         console.print(Text(line))
     if drift is not None:
         for sentence in drift.sentences:
@@ -87,6 +87,28 @@ def _run_lines(found: Statistics) -> list[str]:
         if r["seconds"]
     ]
     return lines
+
+
+_TIMED = ("hour", "hour-of-day", "day", "weekday")
+_ORIGINS = {
+    "EXIF": "EXIF",
+    "files": "the files' modification times (UTC)",
+    "names": "the names (--time-pattern)",
+    "folders": "the folders",
+    "videos": "the videos' names",
+}
+
+
+def _origins(found: Statistics) -> list[str]:
+    """Where times or cameras are from, when groups were made of them."""
+    kind = "time" if found.by in _TIMED else "camera" if found.by == "camera" else None
+    if kind is None:
+        return []
+    told = [
+        f"{n:,} {'unknown' if name == 'unknown' else 'from ' + _ORIGINS.get(name, name)}"
+        for name, n in found.run[f"{kind}_from"].items()
+    ]
+    return [f"{kind}s of images: {', '.join(told)}"] if told else []
 
 
 def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:

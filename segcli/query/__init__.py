@@ -7,7 +7,8 @@ a UsageError. Nothing is installed or fetched, and nothing but the parts is read
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from segcli.errors import OutputError, UsageError
 __all__ = ["Rows", "literal", "write_parquet"]
 
 _OURS = ("part", "image")
+_AT_ONCE = 10_000  # lines that are handed over in one go
 _CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -80,10 +82,25 @@ class Rows:
         return f"read_parquet([{self._files[number]}])"
 
     @property
+    def types(self) -> dict[str, str]:
+        """The columns of the parts, each with DuckDB's name of its type."""
+        found = self._connection.execute("DESCRIBE rows").fetchall()
+        return {name: kind for name, kind, *_ in found if name not in _OURS}
+
+    @property
     def columns(self) -> list[str]:
         """Names of the columns of the parts."""
-        found = self._connection.execute("SELECT * FROM rows LIMIT 0").description or []
-        return [column[0] for column in found if column[0] not in _OURS]
+        return list(self.types)
+
+    def table(self, name: str, columns: Mapping[str, str], lines: Iterable[Sequence[Any]]) -> None:
+        """Make a table of our own beside `rows`: `columns` name -> type, `lines` their values."""
+        made = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+        self._connection.execute(f"CREATE TABLE {name} ({made})")
+        values = ", ".join(f"unnest($c{i}::{kind}[])" for i, kind in enumerate(columns.values()))
+        waiting = iter(lines)
+        while some := list(islice(waiting, _AT_ONCE)):
+            lists = {f"c{i}": list(value) for i, value in enumerate(zip(*some, strict=True))}
+            self._connection.execute(f"INSERT INTO {name} SELECT {values}", lists)
 
     def check(self, expression: str, option: str) -> None:
         """Raise UsageError unless `expression` is one condition over the rows."""

@@ -86,10 +86,10 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
 
 
 def _series(asked: StatsOptions, found: Statistics) -> charts.Series | None:
-    """Only where time means something: in footage, or where the user says where it stands."""
+    """Only where time means something: in footage, or where it is not that of mere files."""
     with prepared(asked, found.min_score) as rows:
         ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
-        if not frames and asked.time_pattern is None and asked.time_column is None:
+        if not frames and "files" in found.run["time_from"]:
             return None
         return charts.series(rows, found)
 

@@ -71,8 +71,11 @@ def open_source(location: str, *, column: str | None = None, key_prefix: str = "
     raise UsageError(f"{location!r} is a file of another kind; expected {_EXPECTED}")
 
 
-def read(sample: Sample) -> bytes:
-    """The encoded image; reads the file whole. Raises ImageError with a reason for the row."""
+def read(sample: Sample, *, most: int = -1) -> bytes:
+    """The encoded image; reads the file whole, or its first `most` bytes.
+
+    Raises ImageError with a reason for the row.
+    """
     if sample.data is not None:
         return sample.data
     if not sample.path:
@@ -80,7 +83,7 @@ def read(sample: Sample) -> bytes:
     try:
         with open(sample.path, "rb", opener=_open_without_waiting) as file:
             _require_file(os.fstat(file.fileno()))
-            return file.read()
+            return file.read(most)
     except FileNotFoundError:
         raise ImageError(_not_found(sample)) from None
     except MemoryError:

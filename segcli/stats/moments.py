@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from segcli.errors import UsageError
 from segcli.query import literal
@@ -20,20 +21,80 @@ _FIELDS = {
 }
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _TOKEN = re.compile(r"%\((camera)\)|%([A-Za-z%])")
+_EXIF = "'%Y:%m:%d %H:%M:%S'"
 _FRAME = r"regexp_replace(key, '#frame=[0-9]+$', '')"
 
 
-def time_sql(pattern: str | None, column: str | None) -> str:
-    """The time of a row (a TIMESTAMP, null when unknown).
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """SQL over the rows: `time` (a TIMESTAMP, null when unknown) and `camera`, and where each of
+    them is from (a text, null when it is unknown)."""
 
-    From `column`, else from the key by `pattern`, else the file's time (UTC). The time inside a
-    video is added to the file's. Raises UsageError for a pattern that cannot be.
+    time: str
+    time_from: str
+    camera: str
+    camera_from: str
+
+
+def moments_of(
+    types: Mapping[str, str], *, pattern: str | None, column: str | None, exif: bool
+) -> Moments:
+    """The best that is known of a row, in this order.
+
+    Time: `column`; the key by `pattern`; EXIF; the file's time (UTC). For a frame, its time in the
+    video is added. Camera: the pattern; EXIF; the video of a frame, else the folder. EXIF stands in
+    the columns exif_taken and exif_camera where `exif`, else in src_taken and src_camera, as
+    a manifest's columns are called in the output. Raises UsageError for a pattern or column that
+    cannot be.
     """
+    time, time_from = _time(types, pattern, column, exif)
+    camera, camera_from = _camera(types, pattern, exif)
+    return Moments(time, time_from, camera, camera_from)
+
+
+def _time(
+    types: Mapping[str, str], pattern: str | None, column: str | None, exif: bool
+) -> tuple[str, str]:
     inside = "to_microseconds((coalesce(time_s, 0) * 1e6)::BIGINT)"
     if column is not None:
-        return f"try_cast({_quoted(column)} AS TIMESTAMP)"
-    if pattern is None:
-        return f"(make_timestamp(mtime_ns // 1000) + {inside})"
+        if column not in types:
+            raise UsageError(f"--time-column {column!r}: the columns are {', '.join(types)}")
+        value = _as_time(column, types[column])
+        if value is None:
+            raise UsageError(
+                f"--time-column {column!r} is {types[column]}; expected a time, a text such as "
+                f"2026-11-18 11:06:40, or seconds since 1970"
+            )
+        return _choice([(value, inside, f"column {column}")])
+    if pattern is not None:
+        return _choice([(_of_pattern(pattern), inside, "names")])
+    file = ("make_timestamp(mtime_ns // 1000)", inside, "files")
+    if exif:
+        return _choice([(_as_time("exif_taken", "VARCHAR") or "", inside, "EXIF"), file])
+    value = _as_time("src_taken", types.get("src_taken", ""))
+    return _choice([file] if value is None else [(value, inside, "src_taken"), file])
+
+
+def _choice(options: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
+    """The first (time, what is added, where it is from) that is known, and where it is from."""
+    times = ", ".join(f"{time} + {inside}" for time, inside, _ in options)
+    names = " ".join(f"WHEN ({time}) IS NOT NULL THEN {literal(n)}" for time, _, n in options)
+    return f"coalesce({times})", f"CASE {names} END"
+
+
+def _as_time(column: str, kind: str) -> str | None:
+    """A column of that type as a TIMESTAMP; None where that is not possible."""
+    name = _quoted(column)
+    if kind == "VARCHAR":  # EXIF writes colons in the date
+        return f"coalesce(try_strptime(trim({name}), {_EXIF}), try_cast({name} AS TIMESTAMP))"
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return f"try_cast({name} AS TIMESTAMP)"
+    if kind.endswith("INT") or kind in ("INTEGER", "FLOAT", "DOUBLE"):
+        return f"make_timestamp(({name} * 1e6)::BIGINT)"
+    return None
+
+
+def _of_pattern(pattern: str) -> str:
     regex, fields = compiled(pattern)
     values = {
         name: f"try_cast(regexp_extract(key, {literal(regex)}, {fields.index(name) + 1}) AS BIGINT)"
@@ -41,17 +102,31 @@ def time_sql(pattern: str | None, column: str | None) -> str:
         else default
         for name, default in _DEFAULTS.items()
     }
-    made = ", ".join(values.values())
-    known = f"regexp_matches(key, {literal(regex)})"
-    return f"(CASE WHEN {known} THEN make_timestamp({made}::DOUBLE) + {inside} END)"
+    digits = {"year": 4, "month": 2, "day": 2, "hour": 2, "minute": 2}
+    padded = [f"lpad(({values[name]})::VARCHAR, {n}, '0')" for name, n in digits.items()]
+    date, clock = " || '-' || ".join(padded[:3]), " || ':' || ".join(padded[3:])
+    # As a text: a day such as the 31st of February is unknown then, and ends nothing.
+    made = (
+        f"try_cast({date} || ' ' || {clock} || ':' || ({values['second']})::VARCHAR AS TIMESTAMP)"
+    )
+    return f"(CASE WHEN regexp_matches(key, {literal(regex)}) THEN {made} END)"
 
 
-def camera_sql(pattern: str | None) -> str:
-    """The camera of a row: of the pattern, else the video, else the folder."""
+def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[str, str]:
     if pattern is not None and "%(camera)" in pattern:
         regex, fields = compiled(pattern)
-        return f"regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1})"
-    return f"CASE WHEN frame IS NULL THEN {_folder()} ELSE {_FRAME} END"
+        found = f"nullif(regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1}), '')"
+        return found, f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
+    place = f"CASE WHEN frame IS NULL THEN {_folder()} ELSE {_FRAME} END"
+    place_from = "CASE WHEN frame IS NULL THEN 'folders' ELSE 'videos' END"
+    name, said = ("exif_camera", "EXIF") if exif else ("src_camera", "src_camera")
+    if not exif and name not in types:
+        return place, place_from
+    known = f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+    return (
+        f"coalesce({known}, {place})",
+        f"CASE WHEN {known} IS NOT NULL THEN {literal(said)} ELSE {place_from} END",
+    )
 
 
 def compiled(pattern: str) -> tuple[str, list[str]]:
@@ -84,32 +159,32 @@ def compiled(pattern: str) -> tuple[str, list[str]]:
     return regex, fields
 
 
-def group_sql(by: str, columns: Sequence[str], *, time: str, camera: str) -> str:
+def group_sql(by: str, columns: Sequence[str], found: Moments) -> str:
     """The text of a row's group. `by` is one of GROUPS, or column:NAME, or the name of a column.
 
     Raises UsageError for any other.
     """
-    found = {
+    groups = {
         "category": "''",
         "folder": _folder(),
-        "camera": camera,
-        "hour": f"strftime({time}, '%Y-%m-%d %H:00')",
-        "hour-of-day": f"strftime({time}, '%H:00')",
-        "day": f"strftime({time}, '%Y-%m-%d')",
-        "weekday": f"strftime({time}, '%u %A')",
+        "camera": found.camera,
+        "hour": f"strftime({found.time}, '%Y-%m-%d %H:00')",
+        "hour-of-day": f"strftime({found.time}, '%H:00')",
+        "day": f"strftime({found.time}, '%Y-%m-%d')",
+        "weekday": f"strftime({found.time}, '%u %A')",
     }
     name = by.removeprefix("column:").strip()
-    if by not in found and name not in columns:
+    if by not in groups and name not in columns:
         raise UsageError(
             f"--by {by!r}: expected {', '.join(GROUPS)} or column:NAME with one of the columns: "
             f"{', '.join(columns)}"
         )
-    sql = found.get(by) or f"CAST({_quoted(name)} AS VARCHAR)"
+    sql = groups.get(by) or f"CAST({_quoted(name)} AS VARCHAR)"
     return f"coalesce({sql}, 'unknown')"
 
 
 def _folder() -> str:
-    return f"regexp_extract({_FRAME}, '^(.*)/[^/]*$', 1)"
+    return f"coalesce(nullif(regexp_extract({_FRAME}, '^(.*)/[^/]*$', 1), ''), '.')"
 
 
 def _quoted(name: str) -> str:

@@ -15,7 +15,8 @@ _MOST_PARTS = 2000
 
 
 def run_table(rows: Rows) -> dict[str, Any]:
-    """Images done, empty (no chosen mask) and failed, and the times that the rows span.
+    """Images done, empty (no chosen mask) and failed, the times that the rows span, and of how many
+    images time and camera are from where.
 
     Needs the views `chosen` and `pictures` and the table `per_image`.
     """
@@ -30,6 +31,13 @@ def run_table(rows: Rows) -> dict[str, Any]:
         "SELECT regexp_replace(error, '[0-9][0-9,.]*', 'N', 'g') AS reason, count(*) AS images, "
         "min(key) AS example FROM images WHERE status = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1"
     )
+    for name in ("time_from", "camera_from"):
+        row[name] = dict(
+            rows.tuples(
+                f"SELECT coalesce({name}, 'unknown'), count(*) FROM pictures GROUP BY 1 "
+                f"ORDER BY 2 DESC, 1"
+            )
+        )
     return row
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segcli import shard
-from segcli.errors import UsageError
 from segcli.query import Rows
-from segcli.stats import classes, moments, runs
+from segcli.stats import classes, exif, moments, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +19,7 @@ class StatsOptions:
     """`min_score` None: the model's default_score. `by`: see moments.group_sql.
 
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
+    `images` is the source of the images, whose EXIF tells both.
     `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
     is, but quantiles need no more than some 16 bytes per mask.
     """
@@ -30,6 +30,7 @@ class StatsOptions:
     by: str = "category"
     time_pattern: str | None = None
     time_column: str | None = None
+    images: str | None = None
     threads: int | None = None
     memory: str | None = None
 
@@ -46,6 +47,7 @@ class Statistics:
     min_score: float
     run: dict[str, Any]
     classes: list[dict[str, Any]]
+    by: str = "category"
     groups: list[dict[str, Any]] = field(default_factory=list)
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -63,6 +65,7 @@ def statistics(options: StatsOptions) -> Statistics:
             min_score=min_score,
             run=run,
             classes=table,
+            by=options.by,
             groups=[] if options.by == "category" else classes.group_table(rows),
             bins=classes.distributions(rows),
             together=classes.together(rows, [row["category_id"] for row in table]),
@@ -78,8 +81,9 @@ def score_of(options: StatsOptions) -> float:
 
 @contextmanager
 def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
-    """The rows with three views: `images` (one row each, with `moment` and `grp`), `pictures`
-    (those that were done) and `chosen` (the masks that count, with `grp`)."""
+    """The rows with three views: `images` (one row each, with `moment`, `grp` and where time and
+    camera are from), `pictures` (those that were done) and `chosen` (the masks that count, with
+    `moment` and `grp`)."""
     parts = shard.part_paths(options.masks)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-stats-") as spill,
@@ -87,22 +91,30 @@ def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
     ):
         if options.where is not None:
             rows.check(options.where, "--where")
-        if options.time_column is not None and options.time_column not in rows.columns:
-            raise UsageError(
-                f"--time-column {options.time_column!r}: the columns are {', '.join(rows.columns)}"
+        table = "rows"
+        if options.images is not None:
+            roots = shard.read_roots(options.masks)
+            rows.table("exif", exif.COLUMNS, exif.exif_of(options.images, roots))
+            table = (
+                "(SELECT rows.*, exif.taken AS exif_taken, exif.camera AS exif_camera "
+                "FROM rows LEFT JOIN exif USING (key))"
             )
-        time = moments.time_sql(options.time_pattern, options.time_column)
-        group = moments.group_sql(
-            options.by, rows.columns, time=time, camera=moments.camera_sql(options.time_pattern)
+        found = moments.moments_of(
+            rows.types,
+            pattern=options.time_pattern,
+            column=options.time_column,
+            exif=options.images is not None,
         )
+        group = moments.group_sql(options.by, rows.columns, found)
         condition = "" if options.where is None else f"AND coalesce((\n{options.where}\n), false)"
         rows.execute(
-            f"CREATE VIEW images AS SELECT key, status, error, image, {time} AS moment, "
-            f"{group} AS grp FROM rows WHERE mask IS NULL OR mask = 0"
+            f"CREATE VIEW images AS SELECT key, status, error, image, {found.time} AS moment, "
+            f"{found.time_from} AS time_from, {found.camera_from} AS camera_from, {group} AS grp "
+            f"FROM {table} WHERE mask IS NULL OR mask = 0"
         )
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         rows.execute(
-            f"CREATE VIEW chosen AS SELECT *, {time} AS moment, {group} AS grp FROM rows "
+            f"CREATE VIEW chosen AS SELECT *, {found.time} AS moment, {group} AS grp FROM {table} "
             f"WHERE mask IS NOT NULL AND score >= {min_score!r} {condition}"
         )
         yield rows
