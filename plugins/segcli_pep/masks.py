@@ -1,0 +1,83 @@
+"""Mask learning: features shared by all objects, and the masks that descriptors draw on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcli.types import Size
+from segcli_blocks.towers import coordinates, tower
+
+CELL = 4  # canvas px of a cell of the masks
+
+
+class GeneralFeature(nn.Module):
+    """P3 to P5 -> B (B, D, 2h, 2w) at stride 4.
+
+    [D]: the levels are upsampled and added at stride 8, four convolutions follow, then the map is
+    doubled, its coordinates join it, and a last convolution with GroupNorm gives D channels.
+    """
+
+    def __init__(self, inputs: int, width: int, *, depth: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(inputs, width, 1) for _ in range(3))
+        self.tower = tower(width, width, depth)
+        self.last = nn.Conv2d(width + 2, width, 3, padding=1)
+        self.norm = nn.GroupNorm(min(32, width), width)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """P3, P4 and P5 (B, inputs, h, w), (.., h/2, w/2), (.., h/4, w/4)."""
+        x = self.lateral[0](maps[0])
+        for level in (1, 2):
+            coarse = self.lateral[level](maps[level])
+            x = x + F.interpolate(coarse, x.shape[-2:], mode="bilinear")
+        x = F.interpolate(self.tower(x), scale_factor=2.0, mode="bilinear")
+        features: Tensor = self.norm(self.last(torch.cat((x, coordinates(x)), 1)))
+        return features
+
+
+def mask_logits(vectors: Tensor, features: Tensor) -> Tensor:
+    """Descriptors (n, D) as 1x1 convolutions of one image's B (D, h, w) -> logits (n, h, w)."""
+    return torch.einsum("nd,dhw->nhw", vectors, features)
+
+
+def maskness(logits: Tensor, content: Size) -> tuple[Tensor, Tensor]:
+    """Mean probability inside each mask (n,), and how many cells (n,) of the content that is."""
+    rows, columns = (-(-side // CELL) for side in content)
+    seen = logits[:, :rows, :columns]
+    probability, inside = seen.sigmoid(), seen > 0
+    area = inside.sum((1, 2))
+    return (probability * inside).sum((1, 2)) / area.clamp(min=1), area
+
+
+def windows(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (n, h, w) -> fields cut to where they are positive and one cell around, all of the
+    size of the largest, and extents xyxy (n, 4) in canvas px.
+
+    Outside of a window no cell is positive, so its rim may be repeated ("clamp").
+    """
+    n, h, w = logits.shape
+    inside = logits > 0
+    top, rows = _span(inside.any(2))
+    left, columns = _span(inside.any(1))
+    y = top[:, None] + torch.arange(rows, device=logits.device)
+    x = left[:, None] + torch.arange(columns, device=logits.device)
+    index = (torch.arange(n, device=logits.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
+    fields = logits.reshape(-1)[index]
+    extents = torch.stack((left, top, left + columns, top + rows), 1) * CELL
+    return fields.float(), extents.float()
+
+
+def _span(flags: Tensor) -> tuple[Tensor, int]:
+    """First cell (n,) of the windows along one side of bool (n, length), and their cells."""
+    n, length = flags.shape
+    if not n:
+        return torch.zeros(0, dtype=torch.int64, device=flags.device), 1
+    place = torch.arange(length, device=flags.device)
+    low = torch.where(flags, place, length).amin(1) - 1
+    high = torch.where(flags, place, -1).amax(1) + 2
+    count = min(length, max(1, int((high - low).amax())))
+    return low.clamp(min=0).clamp(max=length - count), count

@@ -1,0 +1,233 @@
+"""PEP: Perceive, Excavate and Purify (Su, Yin, Chen, Luo 2023), in reading order.
+
+Every pixel of the pyramid stands for one object: perceiving gives its class and a descriptor, and
+the sure ones are the original descriptors. Excavating looks around each for centres of objects that
+it hides, and makes a descriptor for each from a copy. Purifying links what means the same object
+and merges it, in place of suppression. A descriptor is a 1x1 convolution that draws its mask.
+
+Letters: B images, C categories, D channels of a descriptor, n descriptors of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli_blocks.backbone import Backbone
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.suppress import matrix_nms
+from segcli_pep import training
+from segcli_pep.descriptors import Descriptors
+from segcli_pep.excavate import Excavate
+from segcli_pep.masks import GeneralFeature, mask_logits, maskness, windows
+from segcli_pep.perceive import Perceive, Perceived, originals
+from segcli_pep.purify import Merging, Purify, groups, merged
+from segcli_pep.targets import Sampling, Truth, sample, truth_of
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Choices where the paper is silent [D]; README.md tells which were measured."""
+
+    sampling: Sampling
+    width: int = 256  # D: channels of pyramid, towers and descriptors (the paper's)
+    depth: int = 4  # layers of a tower (the paper's)
+    hidden: int = 64  # channels of the network that looks around an original
+    window: int = 15  # its side, in pixels of the original's level
+    sees: bool = False  # whether mined descriptors read the pyramid at their key pixel
+    confident: float = 0.3  # class confidence of an original; less where less is asked for
+    most_originals: int = 100
+    key: float = 0.5  # confidence of a key pixel
+    most_keys: int = 5  # of one original
+    linked: float = 0.5  # adjacency above which two descriptors are one object
+    merging: Merging = "components"
+    sigma: float | None = 2.0  # of Matrix NMS' Gaussian, where nothing is purified; None: linear
+    suppress_purified: bool = False  # Matrix NMS after purifying, too
+    gamma: float = 0.0  # focal weighting of the class maps
+    dice: float = 3.0  # weight of the dice loss beside the cross-entropy of masks
+
+
+class PEP(nn.Module):
+    """The whole network; without `excavate` and `purify`, the paper's baseline."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        *,
+        backbone: Backbone,
+        normalise: Normalise,
+        options: Options,
+        excavate: bool = True,
+        purify: bool = True,
+    ) -> None:
+        super().__init__()
+        self.info = info
+        self.normalise = normalise
+        self.backbone = backbone
+        self.options = options
+        width, depth, classes = options.width, options.depth, len(info.categories)
+        self.perceive = Perceive(width, classes, width=width, depth=depth)
+        self.general = GeneralFeature(width, width, depth=depth)
+        self.excavate = (
+            Excavate(
+                width, classes, hidden=options.hidden, window=options.window, sees=options.sees
+            )
+            if excavate
+            else None
+        )
+        self.purify = Purify(width) if purify else None
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter. A score is class confidence times maskness."""
+        maps = self.backbone(self.normalise(batch))
+        perceived, features = self.perceive(maps), self.general(maps)
+        answers = []
+        for b, content in enumerate(batch.content_sizes):
+            one = perceived.image(b)
+            above = min(self.options.confident, max(min_score, 0.0))
+            found = originals(
+                one, content, above=above, most=self.options.most_originals, categories=categories
+            )
+            if self.excavate is not None:
+                found = found.and_(self.dug(one, found, content, categories=categories))
+            if self.purify is not None:
+                found = self.purified(found)
+            answers.append(
+                self.instances(
+                    found, features[b], content, min_score=min_score, max_masks=max_masks
+                )
+            )
+        return answers
+
+    def dug(
+        self,
+        one: Perceived,
+        found: Descriptors,
+        content: Size,
+        *,
+        categories: frozenset[int] | None = None,
+    ) -> Descriptors:
+        """What is mined around the originals of one image."""
+        assert self.excavate is not None
+        options = self.options
+        logits = self.excavate.centres(one.vectors, found)
+        keys = self.excavate.key_pixels(
+            logits, found, content, above=options.key, most=options.most_keys
+        )
+        vectors, classes = self.excavate.mined(one.vectors, found, keys)
+        probability = classes.softmax(1)[:, 1:]
+        if categories is not None:
+            probability[:, [c for c in range(probability.shape[1]) if c not in categories]] = 0
+        score, label = probability.max(1)
+        level = found.level[keys.owner]
+        mined = Descriptors(vectors, label, score * keys.scores, level, keys.row, keys.column)
+        return mined.at(mined.scores > 0)
+
+    def purified(self, found: Descriptors) -> Descriptors:
+        """Refined by the graph, and merged where they mean one object."""
+        assert self.purify is not None
+        logits = self.purify.adjacency(found.vectors)
+        vectors = self.purify.refined(found.vectors, logits)
+        refined = Descriptors(
+            vectors, found.labels, found.scores, found.level, found.row, found.column
+        )
+        adjacency = logits.sigmoid()
+        group = groups(adjacency, refined, above=self.options.linked, merging=self.options.merging)
+        return merged(refined, group)
+
+    def instances(
+        self, found: Descriptors, features: Tensor, content: Size, *, min_score: float,
+        max_masks: int,
+    ) -> Instances:  # fmt: skip
+        """The masks of one image's descriptors on its features (D, H/4, W/4), best first."""
+        logits = mask_logits(found.vectors, features)
+        mean, area = maskness(logits, content)
+        scores = (found.scores * mean).float()
+        order = scores.argsort(descending=True, stable=True)
+        order = order[(area > 0)[order]]
+        labels, scores, logits = found.labels[order], scores[order], logits[order]
+        if self.purify is None or self.options.suppress_purified:
+            scores = matrix_nms(logits > 0, labels, scores, sigma=self.options.sigma)
+            order = scores.argsort(descending=True, stable=True)
+            labels, scores, logits = labels[order], scores[order], logits[order]
+        kept = (scores >= min_score).nonzero()[:max_masks, 0]
+        fields, extents = windows(logits[kept])
+        return Instances(
+            scores=scores[kept],
+            labels=labels[kept],
+            boxes=None,
+            fields=fields,
+            extents=extents,
+            threshold=0.0,
+            strict=True,
+            outside="clamp",
+        )
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: perceive, mask, and those of the switched-on parts."""
+        maps = self.backbone(self.normalise(batch))
+        perceived, features = self.perceive(maps), self.general(maps)
+        sizes = [(x.shape[2], x.shape[3]) for x in maps]
+        truths = [truth_of(t, sizes, self.options.sampling) for t in targets]
+        each = [
+            self._losses_of(perceived.image(b), features[b], truth)
+            for b, truth in enumerate(truths)
+        ]
+        losses = {
+            name: torch.stack([one[name] for one in each]).sum()
+            / (sum(one["masks"] for one in each).clamp(min=1) if name == "mask" else len(each))
+            for name in each[0]
+            if name != "masks"
+        }
+        gamma = self.options.gamma
+        return {
+            "perceive": training.perceive_loss(perceived, truths, targets, gamma),
+            **losses,
+        }
+
+    def _losses_of(self, one: Perceived, features: Tensor, truth: Truth) -> dict[str, Tensor]:
+        """Losses of one image; `mask` is a sum, over `masks` of them."""
+        flat, own = sample(one, truth, self.options.sampling)
+        found = one.at(flat)
+        vectors, losses = found.vectors, {}
+        if self.excavate is not None:
+            logits = self.excavate.centres(one.vectors, found)
+            wanted, _, _ = training.centre_targets(found, own, truth, self.excavate.window)
+            losses["centre"] = training.centre_loss(logits, wanted)
+            keys, meant = training.taught_keys(logits, found, own, truth, self.options.sampling)
+            mined, classes = self.excavate.mined(one.vectors, found, keys)
+            label = truth.labels[meant.clamp(min=0)] + 1 if len(truth.labels) else meant + 1
+            label = torch.where(meant < 0, 0, label)
+            wrong = nn.functional.cross_entropy(classes, label, reduction="sum")
+            losses["mined"] = wrong / max(1, len(label))
+            vectors, own = torch.cat((vectors, mined)), torch.cat((own, meant))
+        if self.purify is not None:
+            adjacency = self.purify.adjacency(vectors)
+            losses["adjacency"] = training.adjacency_loss(adjacency, own)
+            vectors = self.purify.refined(vectors, adjacency)
+        drawn = mask_logits(vectors[own >= 0], features)
+        losses["mask"] = training.mask_loss(
+            drawn, truth.masks[own[own >= 0]], dice_weight=self.options.dice
+        )
+        losses["masks"] = torch.tensor(len(drawn), device=drawn.device)
+        return losses
+
+    def calibrate(self, batch: Batch) -> None:
+        """Fit the pyramid to a body that comes straight from image classification."""
+        self.backbone.calibrate(self.normalise(batch))

@@ -1,0 +1,167 @@
+"""What PEP learns of an image: class maps with a core for each object, centres, and samples.
+
+Letters: T targets of an image, C categories, L pixels of all levels; H, W the canvas; h, w a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcli.types import Targets
+from segcli_pep.excavate import centre_of
+from segcli_pep.masks import CELL
+from segcli_pep.perceive import STRIDES, Perceived
+
+IGNORED = -1
+_DEEPEST = 32  # cells of stride 4: cores of larger objects need no exact outline
+
+Ranges = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Choices [D] about targets and about what is sampled of an image.
+
+    `ranges` px: the least and the largest object of each level, as the root of its area. `core`:
+    the innermost share of an object's pixels, which the class maps teach; the rest is ignored.
+    """
+
+    ranges: Ranges
+    core: float = 0.5
+    per_object: int = 3  # core pixels of an object, beside its centre
+    negatives: int = 20  # of an image: the likeliest pixels without an object
+    keys: int = 5  # centres around an original that are mined in training
+    most_mined: int = 100  # of an image
+    false_keys: int = 10  # of an image: key pixels that are no centre; they learn the background
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """`labels` (T,), `masks` bool (T, H/4, W/4), `centres` (T, 2) px x and y on the object;
+    `classes` (L,): 0 background, 1 + label, IGNORED; `owner` (L,): the target in whose core a pixel
+    is, or -1; `home` (T,): the pixel of 0..L - 1 that holds the centre, on the finest level that
+    learns the object."""
+
+    labels: Tensor
+    masks: Tensor
+    centres: Tensor
+    classes: Tensor
+    owner: Tensor
+    home: Tensor
+
+
+def truth_of(target: Targets, sizes: Sequence[tuple[int, int]], sampling: Sampling) -> Truth:
+    """`sizes`: height and width of the levels. Crowds and empty masks are no targets."""
+    kept = ~target.crowd & target.masks.any(2).any(1)
+    masks, labels = target.masks[kept], target.labels[kept]
+    small = masks[:, ::CELL, ::CELL]  # phase 0: a level's pixel centre is one of these
+    area = masks.sum((1, 2)).float()
+    centres, cores = _centres(masks), cores_of(small, sampling.core)
+    crowd = target.masks[target.crowd][:, ::CELL, ::CELL].any(0)
+    home = torch.full_like(labels, -1)
+    classes, owners, first = [], [], 0
+    for level, (h, w) in enumerate(sizes):
+        least, most = sampling.ranges[level]
+        learns = (area.sqrt() >= least) & (area.sqrt() < most)
+        who, core = _owners(
+            at_level(small, level, h, w), at_level(cores, level, h, w), area, learns
+        )
+        owner = torch.where(core, who, -1)
+        ignored = (who >= 0) & ~core
+        if len(labels):
+            row, column = centre_of(centres, torch.full_like(labels, level))
+            row, column = row.clamp(max=h - 1), column.clamp(max=w - 1)
+            for t in area.argsort(descending=True).tolist():  # smaller ones last: they win
+                if learns[t]:
+                    owner[row[t], column[t]] = t
+            fresh = learns & (home < 0)
+            home = torch.where(fresh, first + row * w + column, home)
+        label = labels[owner.clamp(min=0)] + 1 if len(labels) else torch.zeros_like(owner)
+        ignored |= at_level(crowd[None], level, h, w)[0] & (owner < 0)
+        each = torch.where(owner >= 0, label, torch.where(ignored, IGNORED, 0))
+        classes.append(each.flatten())
+        owners.append(owner.flatten())
+        first += h * w
+    half = CELL // 2
+    return Truth(
+        labels, masks[:, half::CELL, half::CELL], centres, torch.cat(classes), torch.cat(owners),
+        home,
+    )  # fmt: skip
+
+
+def at_level(small: Tensor, level: int, h: int, w: int) -> Tensor:
+    """Stride-4 flags (n, H/4, W/4) -> those at the centres of a level's pixels (n, h, w)."""
+    step = STRIDES[level] // CELL
+    found = small[:, step // 2 :: step, step // 2 :: step][:, :h, :w]
+    return F.pad(found, (0, w - found.shape[2], 0, h - found.shape[1]))
+
+
+def _owners(masks: Tensor, cores: Tensor, area: Tensor, learns: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest target (h, w) that a pixel lies in, of those that the level learns, or -1; and
+    whether it lies in its core."""
+    if not len(masks):
+        return masks.new_full(masks.shape[1:], -1, dtype=torch.int64), masks.any(0)
+    size = area[:, None, None].expand(masks.shape)
+    smallest, who = size.masked_fill(~(masks & learns[:, None, None]), torch.inf).min(0)
+    core = cores.gather(0, who[None])[0] & smallest.isfinite()
+    return who.masked_fill(smallest.isinf(), -1), core
+
+
+def cores_of(masks: Tensor, share: float) -> Tensor:
+    """bool (n, h, w): the `share` of every mask's pixels that lie deepest in it, by steps of 3x3
+    erosion; at least one of a mask that is not empty."""
+    depth = masks.float()
+    left = depth
+    for _ in range(_DEEPEST):
+        if not left.any():
+            break
+        outside = F.pad(1 - left, (1, 1, 1, 1), value=1.0)
+        left = 1 - F.max_pool2d(outside[:, None], 3, stride=1)[:, 0]
+        depth = depth + left
+    ranked = depth.flatten(1).sort(dim=1, descending=True).values
+    count = (masks.flatten(1).sum(1) * share).ceil().long().clamp(min=1)
+    least = ranked.gather(1, count[:, None] - 1)[..., None]
+    return masks & (depth >= least)
+
+
+def _centres(masks: Tensor) -> Tensor:
+    """Of every mask (T, H, W) the pixel nearest to its centre of mass: its middle (T, 2), x, y."""
+    found = []
+    for mask in masks:
+        yx = mask.nonzero().float()
+        nearest = (yx - yx.mean(0)).square().sum(1).argmin()
+        found.append(yx[nearest].flip(0) + 0.5)
+    return torch.stack(found) if found else torch.zeros(0, 2, device=masks.device)
+
+
+def sample(perceived: Perceived, truth: Truth, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """Pixels of 0..L - 1 whose descriptors learn, and the target (n,) of each, -1 for none.
+
+    The centre of each target, the core pixels that say its class most surely, and the pixels of
+    the background that say some class most surely.
+    """
+    logits = torch.cat([x[0].flatten(1) for x in perceived.logits], 1).T.detach()  # (L, C + 1)
+    probability = logits.float().softmax(1)
+    core = (truth.owner >= 0).nonzero()[:, 0]
+    owner = truth.owner[core]
+    sure = probability[core, truth.classes[core]]
+    order = sure.argsort(descending=True, stable=True)
+    order = order[owner[order].argsort(stable=True)]  # by owner, surest first
+    rank = torch.arange(len(order), device=order.device)
+    rank = rank - torch.searchsorted(owner[order], owner[order])
+    core = core[order[rank < sampling.per_object]]
+    home = truth.home[truth.home >= 0]
+    background = (truth.classes == 0).nonzero()[:, 0]
+    alarm = 1 - probability[background, 0]
+    false = background[alarm.topk(min(sampling.negatives, len(alarm))).indices]
+    flat = torch.cat((home, core)).unique()
+    target = truth.owner[flat]
+    return (
+        torch.cat((flat[target >= 0], false)),
+        torch.cat((target[target >= 0], torch.full_like(false, -1))),
+    )
