@@ -1,7 +1,8 @@
 """Run the benchmarks beside this file: bench_NAME.py has a docstring and `main() -> dict`.
 
-Prints the machine, the versions and each benchmark's figures; --json FILE keeps them. Seeds are
-fixed before each benchmark. Figures of one run compare with each other, not with other days'.
+`main` may take `everything`, which --all makes true. Prints the machine, the versions and each
+benchmark's figures; --json FILE keeps them. Seeds are fixed before each benchmark. Figures of one
+run compare with each other, not with other days'.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help=" ".join(names))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--all", action="store_true", help="every variant, where there is a choice")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - {"all", *names}
     if unknown:
@@ -40,14 +43,14 @@ def main(arguments: Sequence[str]) -> int:
     results: dict[str, Any] = {"machine": machine(), "seed": SEED}
     show("machine", {**results["machine"], "seed": SEED})
     for name in chosen:
-        results[name] = measure(name)
+        results[name] = measure(name, everything=options.all)
         show(name, results[name])
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, *, everything: bool) -> dict[str, Any]:
     """The figures of one benchmark and the seconds it took as a whole."""
     import numpy as np
     import torch
@@ -58,7 +61,8 @@ def measure(name: str) -> dict[str, Any]:
     benchmark = importlib.import_module(f"bench_{name.replace('-', '_')}")
     print(f"\n{name}: {(benchmark.__doc__ or '').strip().partition(chr(10))[0]}", flush=True)
     start = time.perf_counter()
-    figures: dict[str, Any] = benchmark.main()
+    chosen = {"everything": True} if everything and signature(benchmark.main).parameters else {}
+    figures: dict[str, Any] = benchmark.main(**chosen)
     return {**figures, "benchmark_s": round(time.perf_counter() - start, 1)}
 
 

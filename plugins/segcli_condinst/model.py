@@ -53,6 +53,17 @@ class Found:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the network says: FCOS's `dense` part, mask `features` (B, 8, h, w), the locations
+    `points`, and the `finest` map P3, from which semantics are learnt."""
+
+    dense: fcos.Dense
+    features: Tensor
+    points: fcos.Points
+    finest: Tensor
+
+
 class MaskBranch(nn.Module):
     """P3 to P5 -> mask features (B, 8, h, w); with `classes` also semantic logits for training."""
 
@@ -131,6 +142,10 @@ class CondInst(nn.Module):
         self.options = options
         self.register_buffer("sizes_of_interest", torch.tensor([64, 128, 256, 512, 1024]))
 
+    def forward(self, batch: Batch) -> Raw:
+        maps = self.backbone(self.normalise(batch))
+        return Raw(self.fcos(maps), self.mask_branch(maps), self.points(maps), maps[0])
+
     def points(self, maps: Sequence[Tensor]) -> fcos.Points:
         """The locations of the maps P3..P7."""
         return fcos.points_of(maps, STRIDES, self.sizes_of_interest[:-1].tolist())
@@ -162,8 +177,8 @@ class CondInst(nn.Module):
         categories: frozenset[int] | None = None,
     ) -> list[Instances]:
         """See segcli.plugin.Segmenter; suppression is per class at IoU 0.6."""
-        maps = self.backbone(self.normalise(batch))
-        dense, features, points = self.fcos(maps), self.mask_branch(maps), self.points(maps)
+        raw = self(batch)
+        dense, points = raw.dense, raw.points
         answers = []
         for b, content in enumerate(batch.content_sizes):
             found = self.detect(
@@ -173,7 +188,7 @@ class CondInst(nn.Module):
             found = found.at(inside(found.boxes, content))
             image = torch.full_like(found.index, b)
             parameters = self.parameters_at(dense, points, image, found.index)
-            logits = self.masks(features[b], parameters, points, found.index)
+            logits = self.masks(raw.features[b], parameters, points, found.index)
             answers.append(self.instances(found, logits.sigmoid(), content))
         return answers
 
@@ -214,20 +229,20 @@ class CondInst(nn.Module):
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """See segcli.plugin.Trainable: classes, boxes, centerness, masks, perhaps semantics."""
-        maps = self.backbone(self.normalise(batch))
-        dense, features, points = self.fcos(maps), self.mask_branch(maps), self.points(maps)
+        raw = self(batch)
+        dense, points = raw.dense, raw.points
         truths = [training.truth_of(t, points) for t in targets]
         losses = fcos.losses_of(dense, points, truths, targets)
         image, index = training.positives(truths)
         parameters = self.parameters_at(dense, points, image, index)
         logits = [
             self.masks(each, parameters[image == b], points, index[image == b])
-            for b, each in enumerate(features)
+            for b, each in enumerate(raw.features)
         ]
         wanted = [t.masks[t.match[index[image == b]]] for b, t in enumerate(truths)]
         losses["mask"] = training.mask_loss(torch.cat(logits), torch.cat(wanted))
         if hasattr(self.mask_branch, "logits"):
-            semantic = self.mask_branch.semantic(maps[0]).float()
+            semantic = self.mask_branch.semantic(raw.finest).float()
             losses["semantic"] = training.semantic_loss(semantic, targets)
         return losses
 

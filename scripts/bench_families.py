@@ -1,0 +1,148 @@
+"""Model, post-processing and images/s of every family on the same image, each at its own size.
+
+Weights are random, but for what ships, so post-processing is measured on planted objects: after
+each network has run, its numbers are replaced so that they tell of 20 round objects of a tenth to
+two thirds of the image (scripts/planted.py), which the family's own code then chooses, suppresses,
+draws and encodes. So the times hold for 20 objects in an image, whatever the photograph shows.
+Decoding and resizing are left out. Wall seconds, medians; on a busy machine only the ratios count.
+A quick choice of variants; `scripts/bench families --all` takes every one, a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from planted import Objects, objects_of, planted
+
+from segcli import registry
+from segcli.batch import collate, fit
+from segcli.device import autocast, resolve_precision
+from segcli.postprocess import segments
+from segcli.types import Batch, Image, Instances, ModelInfo
+
+IMAGE = (480, 640)  # original px, as most of COCO's
+OBJECTS = 20
+REPEATS = 3
+QUICK = (
+    "maskrcnn/mobilenet",
+    "maskrcnn/r50-fpn",
+    "embedmask/mobilenet",
+    "embedmask/r50-fpn",
+    "condinst/r50-fpn",
+    "yolact/r50",
+    "yolact/plus-r50",
+    "solo/solov2-light-r18",
+    "solo/solov2-r50",
+)
+# Frames/s of the authors' README, on a Titan Xp, of the model alone.
+YOLACT_PUBLISHED = {
+    "r50": 42.5,
+    "darknet53": 40.0,
+    "r101": 33.5,
+    "plus-r50": 33.5,
+    "plus-r101": 27.3,
+}
+
+
+def main(*, everything: bool = False) -> dict[str, Any]:
+    """Four figures a variant: model ms, post-processing ms, of which RLE ms, images/s."""
+    every = [f"{f.name}/{v}" for f in registry.families().values() for v in f.variants]
+    precision = resolve_precision("auto", torch.device("cpu"))
+    figures: dict[str, Any] = {"precision": precision, "image px": f"{IMAGE[1]} x {IMAGE[0]}"}
+    for name in every if everything else QUICK:
+        measured = measure(name, precision)
+        figures |= {f"{name} {what}": value for what, value in measured.items()}
+        print("  " + name, {k: round(v, 3) for k, v in measured.items()}, flush=True)
+    return figures
+
+
+@torch.inference_mode()
+def measure(name: str, precision: str) -> dict[str, float]:
+    model = model_of(name)
+    info: ModelInfo = model.info
+    batch = photograph(info)
+    content, size = batch.content_sizes[0], batch.image_sizes[0]
+    objects = objects_of(content, OBJECTS, len(info.categories))
+    cpu = torch.device("cpu")
+
+    def predict() -> Instances:
+        (found,) = model.predict(batch, min_score=0.05, max_masks=100)
+        return found
+
+    with autocast(cpu, precision):
+        model_s = seconds(network_of(model, batch, objects))
+        with planted(model, batch, objects):
+            found = predict()
+            family_s = seconds(predict)
+    core_s = seconds(lambda: segments(found, content_size=content, image_size=size))
+    masks = len(segments(found, content_size=content, image_size=size))
+    post_s = family_s + core_s
+    figures = {
+        "model ms": model_s * 1e3,
+        "post ms": post_s * 1e3,
+        "of it RLE ms": core_s * 1e3,
+        "images/s": 1 / (model_s + post_s),
+        "masks": float(masks),
+    }
+    if info.family == "yolact":
+        figures["post / model"] = post_s / model_s
+        published = YOLACT_PUBLISHED[info.variant]
+        figures["published, model only, 1/s"] = published
+        figures["published with that share, 1/s"] = published / (1 + post_s / model_s)
+    return figures
+
+
+def model_of(name: str) -> Any:
+    """The shipped weights where there are some, else random ones."""
+    family, info = registry.find(name)
+    if info.variant in registry.shipped(family.name):
+        model: Any = registry.load_model(name, None).model
+    else:
+        model = family.build(info)
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def photograph(info: ModelInfo) -> Batch:
+    """A sample photograph on the variant's canvas."""
+    from skimage import data
+
+    rows = np.asarray(PIL.Image.fromarray(data.astronaut()).resize(IMAGE[::-1]))
+    return collate([fit(Image("astronaut", rows.copy(), IMAGE), info)], info)
+
+
+def network_of(model: Any, batch: Batch, objects: Objects) -> Callable[[], object]:
+    """Everything with weights. Mask R-CNN's second stage needs regions: its own proposals for the
+    boxes, the planted objects for the masks."""
+    if model.info.family != "maskrcnn":
+        return lambda: model(batch)
+    maps, logits, deltas = model.first_stage(batch)
+    anchors = model.anchors(maps, batch)
+    regions = model.regions(logits, deltas, anchors, batch.content_sizes)
+
+    def network() -> None:
+        maps = model.first_stage(batch)[0]
+        model.classify(maps, regions)
+        model.mask_logits(maps, [objects.boxes], model.classes[objects.labels])
+
+    return network
+
+
+def seconds(run: Callable[[], object]) -> float:
+    run()  # the first call pays for memory
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+if __name__ == "__main__":
+    main(everything="--all" in sys.argv)
