@@ -236,7 +236,7 @@ def _differing(
 def _counted_categories(
     truth: Truth, pairs: CategoryPairs, asked: Sequence[str] | None
 ) -> NDArray[np.int64]:
-    paired = np.unique(pairs.truth[pairs.truth >= 0])
+    paired = np.flatnonzero(np.bincount(pairs.truth[pairs.truth >= 0]))
     if asked is None and not len(paired):
         known = ", ".join(name for name, _ in pairs.run_only[:SHOWN])
         there = ", ".join(truth.category_names[:SHOWN])
@@ -255,7 +255,7 @@ def _asked(
         return default
     if tuple(asked) == ("all",):
         return np.arange(len(truth.category_ids))
-    places = []
+    places = set()
     for name in asked:
         if name not in truth.category_names:
             near = get_close_matches(name, truth.category_names, n=1)
@@ -264,5 +264,5 @@ def _asked(
                 f"--categories: the ground truth has no category {name!r}{hint} it has: "
                 f"{', '.join(truth.category_names[:20])}"
             )
-        places.append(truth.category_names.index(name))
-    return np.unique(np.array(places, np.int64))
+        places.add(truth.category_names.index(name))
+    return np.array(sorted(places), np.int64)

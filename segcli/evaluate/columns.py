@@ -6,6 +6,7 @@ import gc
 import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,11 @@ def boxes(items: Items, key: str, what: str) -> NDArray[np.float64]:
 
 def unique(values: NDArray[np.int64], items: Items, key: str, what: str) -> None:
     """Raises UsageError for a number that comes twice."""
-    if len(np.unique(values)) == len(values):
-        return
     order = np.argsort(values, kind="stable")
-    twice = np.flatnonzero(np.diff(values[order]) == 0)[0]
-    reason = f"the {key} {values[order[twice]]} comes twice"
-    raise _wrong(items, int(order[twice + 1]), what, reason)
+    twice = np.flatnonzero(np.diff(values[order]) == 0)
+    if len(twice):
+        reason = f"the {key} {values[order[twice[0]]]} comes twice"
+        raise _wrong(items, int(order[twice[0] + 1]), what, reason)
 
 
 def places(
@@ -144,7 +144,7 @@ def _floats(values: list[Any]) -> NDArray[np.float64]:
 
 def _values(items: Items, key: str, what: str) -> list[Any]:
     try:
-        return [item[key] for item in items]
+        return list(map(itemgetter(key), items))
     except KeyError:
         at = next(i for i, item in enumerate(items) if key not in item)
         raise _wrong(items, at, what, f'it has no "{key}"') from None

@@ -153,6 +153,8 @@ def _names(keys: Sequence[str], frames: Sequence[int | None]) -> tuple[str, ...]
 
 
 def _path(key: str) -> str:
+    if "\\" not in key and "#" not in key:  # nothing in it is escaped
+        return key
     try:
         return path_from_key(key)
     except ValueError:

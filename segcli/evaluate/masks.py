@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +12,8 @@ from segcli import rle
 from segcli.errors import UsageError
 
 _TEXT_AT_ONCE = 2**17  # bytes of run lengths, so that the work space stays in the cache
-_THREADS = min(8, os.cpu_count() or 1)
 _LONGEST = 7  # characters of the longest number that a run can need, as in segcli.rle
+_WIDE = 5  # from numbers of so many characters on, runs that are too long might overflow a sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,11 @@ def measure(
 
     Raises UsageError for the first that is damaged; `name` says which one that is.
     """
-    spans = _spans(masks)
     areas = np.zeros(len(masks), np.int64)
-    with ThreadPoolExecutor(min(_THREADS, len(spans) or 1)) as pool:
-        found = pool.map(
-            lambda span: _areas(masks, span[0], span[1], sizes[span[0] : span[1]]), spans
-        )
-        for (first, last), (part, whole) in zip(spans, found, strict=True):
-            for wrong in np.flatnonzero(~whole).tolist():
-                _refuse(masks.text(first + wrong), sizes[first + wrong], name(first + wrong))
-            areas[first:last] = part
+    for first, last in _spans(masks):
+        areas[first:last], whole = _areas(masks, first, last, sizes[first:last])
+        for wrong in np.flatnonzero(~whole).tolist():
+            _refuse(masks.text(first + wrong), sizes[first + wrong], name(first + wrong))
     return areas
 
 
@@ -112,49 +105,52 @@ def _summed(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Areas (n,) of n masks whose texts end with a whole number, and whether their runs fit."""
     ends = np.flatnonzero(codes < 32)
-    values, short = _numbers(codes, ends)
+    values, short, longest = _numbers(codes, ends)
     stops = np.searchsorted(ends, text_ends)  # runs up to and including each mask
     begins = np.concatenate(([0], stops[:-1]))
-    # Each run but the first three is the difference to the run two before it. With every mask
-    # starting at an even place, runs of one parity are one column of a table (m, 2).
-    lengths = stops - begins
-    rows = (lengths + 1) // 2
-    first_row = np.cumsum(rows) - rows
-    place = np.arange(len(values)) + np.repeat(2 * first_row - begins, lengths)
-    table = np.zeros((int(rows.sum()), 2), np.int64)
-    table.ravel()[place] = values
-    outside = table[first_row, 0].copy()  # the first run of all has no successor
-    table[first_row, 0] = 0
-    sums = np.cumsum(table, axis=0)
-    before = np.zeros((len(rows), 2), np.int64)
-    before[1:] = sums[first_row[1:] - 1]
-    sums -= np.repeat(before, rows, axis=0)
-    sums[first_row, 0] = outside
-    spare = first_row[lengths % 2 == 1] + rows[lengths % 2 == 1] - 1
-    sums[spare, 1] = 0  # the place after an odd number of runs
     pixels = sizes[:, 0] * sizes[:, 1]
-    whole = np.minimum.reduceat(sums.min(axis=1), first_row) >= 0
-    whole &= np.maximum.reduceat(sums.max(axis=1), first_row) <= pixels
-    whole &= ~_any(~short, np.concatenate((begins, stops[-1:])))
-    sums[np.repeat(~whole, rows)] = 0  # so that no sum of sums overflows
-    both = np.add.reduceat(sums, first_row, axis=0)
-    return both[:, 1], whole & (both.sum(1) == pixels)
+    # Each run but the first three is the difference to the run two before it, so the numbers at
+    # even places sum up to runs, and those at odd places. The first of all has no successor.
+    total = values[begins]
+    values[begins] = 0
+    whole = total >= 0
+    if longest == _LONGEST:
+        whole &= ~_any(~short, np.concatenate((begins, stops[-1:])))
+    areas = np.zeros(len(sizes), np.int64)
+    for parity in (0, 1):
+        chain = np.cumsum(values[parity::2])
+        if not len(chain):
+            continue
+        low, high = (begins - parity + 1) // 2, (stops - parity + 1) // 2  # each mask's part of it
+        some = np.flatnonzero(high > low)
+        start = low[some]
+        before = np.where(start > 0, chain[start - 1], 0)  # what its neighbours left in the sum
+        whole[some] &= np.minimum.reduceat(chain, start) >= before
+        if longest >= _WIDE or len(codes) > _TEXT_AT_ONCE:
+            whole[some] &= np.maximum.reduceat(chain, start) - before <= pixels[some]
+        own = np.add.reduceat(chain, start) - (high - low)[some] * before
+        total[some] += own
+        areas[some] += np.where((begins[some] + parity) % 2, own, 0)  # every other run is inside
+    return areas, whole & (total == pixels)
 
 
 def _numbers(
     codes: NDArray[np.uint8], ends: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Signed numbers of five bits a character, lowest first, and which are not too long."""
-    last = codes[ends].astype(np.int64)
-    values = last - ((last & 16) << 1)  # the last character carries the sign
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
+    """Signed numbers of five bits a character, lowest first; which are not too long; the longest.
+
+    Characters beyond the longest that a run can need are left out of a number.
+    """
+    last = codes[ends]
+    values = (last & 15).astype(np.int64) - (last & 16)  # the last character carries the sign
     widths = np.diff(ends, prepend=-1)
     left = np.flatnonzero(widths > 1)
-    for back in range(1, _LONGEST):
-        if not len(left):
-            break
-        values[left] = (values[left] << 5) | (codes[ends[left] - back] & 31)
-        left = left[widths[left] > back + 1]
-    return values, widths <= _LONGEST
+    longest = 1
+    while len(left) and longest < _LONGEST:
+        values[left] = (values[left] << 5) | (codes[ends[left] - longest] & 31)
+        longest += 1
+        left = left[widths[left] > longest]
+    return values, widths <= _LONGEST, longest
 
 
 def _any(flags: NDArray[np.bool_], cuts: NDArray[np.int64]) -> NDArray[np.bool_]:

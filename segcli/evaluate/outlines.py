@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -62,34 +63,42 @@ def _check_polygons(
     if not drawn:
         return
     polygons = list(chain.from_iterable(drawn))
-    owner = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
-    suspects = {i for i, one in enumerate(drawn) if not one}
+    counts = np.fromiter(map(len, drawn), np.int64, len(drawn))
+    owner = np.repeat(np.arange(len(drawn)), counts)
+    suspects = set(np.flatnonzero(counts == 0).tolist())
     wrong_kind: set[int] = set()
     if set(map(type, polygons)) - {list}:
         wrong_kind = {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
     if not wrong_kind and not suspects:
-        numbers = list(chain.from_iterable(polygons))
-        if set(map(type, numbers)) <= {int, float}:
-            lengths = np.array([len(polygon) for polygon in polygons])
-            suspects |= set(owner[_unusual(numbers, lengths, sizes[owner])].tolist())
+        values = _floats(list(chain.from_iterable(polygons)))
+        if values is not None:
+            lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+            suspects |= set(owner[_unusual(values, lengths, sizes[owner])].tolist())
         else:
             suspects = set(range(len(drawn)))
     for i in sorted(suspects | wrong_kind):
         _careful(drawn[i], sizes[i], name_of(items, places[i], what))
 
 
+def _floats(numbers: list[Any]) -> NDArray[np.float64] | None:
+    """None when one of them is no number, or beyond every float."""
+    try:
+        values = np.frombuffer(array("d", numbers))
+    except (TypeError, OverflowError):
+        return None
+    # true and false pass for numbers there, but only as 1 and 0: look at the type of these alone.
+    doubtful = np.flatnonzero((values == 0) | (values == 1)).tolist()
+    return None if any(type(numbers[i]) is bool for i in doubtful) else values
+
+
 def _unusual(
-    numbers: list[float], lengths: NDArray[np.int64], sizes: NDArray[np.int64]
+    values: NDArray[np.float64], lengths: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Which polygons are too short, odd, not finite, or absurdly far outside."""
     bad = (lengths < 6) | (lengths % 2 == 1)
     if bad.any():
         return np.ones(len(lengths), bool)
-    try:
-        values = np.abs(np.fromiter(numbers, np.float64, len(numbers)))
-    except OverflowError:
-        return np.ones(len(lengths), bool)
-    farthest = np.maximum.reduceat(values, np.cumsum(lengths) - lengths)
+    farthest = np.maximum.reduceat(np.abs(values), np.cumsum(lengths) - lengths)
     reach: NDArray[np.bool_] = farthest <= _FARTHEST * sizes.max(1)  # False for NaN
     return ~reach
 

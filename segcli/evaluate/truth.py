@@ -176,9 +176,10 @@ def _areas(
 
 def _crowd(items: list[dict[str, Any]]) -> NDArray[np.bool_]:
     flags = [item.get("iscrowd", 0) for item in items]
-    for at, flag in enumerate(flags):
-        if type(flag) not in (int, bool) or flag not in (0, 1):
-            raise UsageError(f'{name_of(items, at, "annotation")}: "iscrowd" must be 0 or 1')
+    if set(map(type, flags)) - {int, bool} or set(flags) - {0, 1}:
+        right = [type(flag) in (int, bool) and flag in (0, 1) for flag in flags]
+        name = name_of(items, right.index(False), "annotation")
+        raise UsageError(f'{name}: "iscrowd" must be 0 or 1')
     return np.array(flags, bool)
 
 
