@@ -28,6 +28,10 @@ Device = Annotated[
 Replicas = Annotated[
     int, typer.Option(min=0, help="Worker processes for each device; 0: this process alone.")
 ]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="ray: on the cluster at RAY_ADDRESS; only this process writes to OUT."),
+]
 Workers = Annotated[
     int | None, typer.Option(help="Decode threads of each; default: the cores, divided.")
 ]
@@ -89,6 +93,7 @@ def predict(
     model: Model = None,
     weights: Weights = None,
     device: Device = "auto",
+    engine: Engine = "local",
     replicas: Replicas = 1,
     workers: Workers = None,
     max_memory: MaxMemory = None,

@@ -113,6 +113,10 @@ class Predictor:
         `done` hears of each batch. The same chunk again makes the same part. Raises OutputError,
         and NothingDone when the model refuses whatever it is given.
         """
+        return commit(self.records(chunk, stop=stop, done=done), chunk, writer)
+
+    def records(self, chunk: Chunk, *, stop: Stop, done: Callable[[Counts], None]) -> list[Record]:
+        """The same without the commit."""
         from segcli.run.ahead import Ahead
         from segcli.run.chunk import do_chunk
 
@@ -122,14 +126,13 @@ class Predictor:
             max_pixels=self.job.options.max_pixels,
             limit_bytes=self.means.queue_bytes,
         )
-        records = do_chunk(
+        return do_chunk(
             chunk.samples,
             self.engine,
             ahead,
             stop=stop,
             done=lambda batch: done(Counts.of(batch)),
         )
-        return commit(records, chunk, writer)
 
 
 def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outcome:

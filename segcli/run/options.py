@@ -12,12 +12,13 @@ from segcli.errors import UsageError
 class PredictOptions:
     """The arguments of `predict`; None means: measure, look or take the default.
 
-    `replicas` are worker processes for each device; 0: this process does the work, on one device,
-    and a crash of a library ends it. `workers` are decode threads of each. `max_memory` bytes are
-    shared by all of them. `chunk_timeout`: seconds without a finished batch after which a worker
-    counts as hung. `limit` counts the images that this run does, not those that an earlier run
-    did. `categories` are names. `shard` "I/N": only the images that are this one's. `count_ahead`
-    counts the listing in the background so that progress can tell when the run will end.
+    `engine`: "local", or "ray" for the nodes of a Ray cluster. `replicas` are worker processes for
+    each device; 0: this process does the work, on one device, and a crash of a library ends it.
+    `workers` are decode threads of each. `max_memory` bytes are shared by all of them.
+    `chunk_timeout`: seconds without a finished batch after which a worker counts as hung. `limit`
+    counts the images that this run does, not those that an earlier run did. `categories` are names.
+    `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing in the
+    background so that progress can tell when the run will end.
     """
 
     source: str
@@ -26,6 +27,7 @@ class PredictOptions:
     weights: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "local"
     replicas: int = 0
     workers: int | None = None
     max_memory: int | None = None

@@ -88,6 +88,10 @@ class Staff(Protocol):
 
 
 def _staff(job: Job, report: Report, opener: str) -> Staff:
+    if job.options.engine == "ray":
+        from segcli.run.ray_staff import RayStaff
+
+        return RayStaff(job, report)
     devices = parse_devices(job.options.device)
     if not job.options.replicas:
         if len(devices) > 1 or devices == (ALL,):
