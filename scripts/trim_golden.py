@@ -38,6 +38,11 @@ KEPT = {
         "infer.npz": r"(?!image|input|backbone|fpn).*",
         "train.npz": r"(?!train_input|grad|bntrain).*",
     },
+    "discriminative": {
+        "loss.npz": r"(?!paper_l2_grad_(var|dist|reg)).*",
+        "cluster.npz": r".*",
+    },
+    "dwt": {"dwt.npz": r".*"},
     "solov2": {
         "config.json": None,
         "infer.npz": r"(cate_logits|kernel_pred|nms_|final_).*|mask_feat",

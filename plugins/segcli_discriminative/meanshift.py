@@ -1,0 +1,146 @@
+"""Clustering that is fast enough to use: modes from a coarse grid, then every pixel to its mode.
+
+All points of the grid move at once, so that a GPU is as busy as it can be. What lies far from
+every mode is looked at again on a finer grid. Letters: n dimensions, M points, K modes, P pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_STEPS = 30
+_STILL = 1e-2  # of the bandwidth: modes are at least one apart
+_AT_ONCE = 1 << 22  # distances held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`bandwidth`: of the kernel, and the least distance of two modes. `points`: about
+    so many on the grid at most. `rounds`: how often what is left is looked at. `left`: px that
+    may be left over. `crumb`: a cluster needs more px than this inside, see `solid_sizes`.
+    `reach`: px farther than this from every mode get no label."""
+
+    bandwidth: float = 1.5
+    points: int = 1024
+    rounds: int = 3
+    left: int = 100
+    crumb: int = 4
+    reach: float = 3.0
+
+
+def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """Labels i64 (h, w) from 1, 0 where none, and the modes f32 (K, n) that they number, of
+    `embedding` f32 (n, h, w) where `foreground` bool (h, w)."""
+    modes = embedding.new_zeros((0, len(embedding)))
+    labels = torch.zeros(foreground.shape, dtype=torch.int64, device=embedding.device)
+    free = foreground
+    for _ in range(options.rounds):
+        sample = sampled(embedding, free, options)
+        if not len(sample):
+            break
+        found = torch.cat((modes, _new(modes_of(sample, options.bandwidth), modes, options)))
+        labels = assigned(embedding, found, options.reach) * foreground
+        solid = solid_sizes(labels, len(found)) > options.crumb
+        modes = found[solid]
+        if not len(modes):
+            labels.zero_()
+            break
+        if not solid.all():  # what the seams had goes to the objects beside them
+            labels = assigned(embedding, modes, options.reach) * foreground
+        left = opened(foreground & (labels == 0))
+        if int(left.sum()) <= options.left:
+            break
+        free = left
+    return labels, modes
+
+
+def sampled(embedding: Tensor, mask: Tensor, options: Options) -> Tensor:
+    """Embeddings (M, n) on a square grid over the mask, without those on a seam: where the px on
+    either side are farther than a bandwidth from each other."""
+    count = int(mask.sum())
+    step = max(1, math.ceil((count / options.points) ** 0.5))
+    y, x = mask[step // 2 :: step, step // 2 :: step].nonzero(as_tuple=True)
+    y, x = step // 2 + step * y, step // 2 + step * x
+    h, w = mask.shape
+    above, below = embedding[:, (y - 1).clamp(min=0), x], embedding[:, (y + 1).clamp(max=h - 1), x]
+    left, right = embedding[:, y, (x - 1).clamp(min=0)], embedding[:, y, (x + 1).clamp(max=w - 1)]
+    steps = torch.stack((above - below, left - right)).square().sum(1).amax(0)
+    inside = steps < options.bandwidth**2
+    return embedding[:, y[inside], x[inside]].T.contiguous()
+
+
+def modes_of(points: Tensor, bandwidth: float) -> Tensor:
+    """Modes (K, n) of points (M, n), the one with the most around it first.
+
+    Every point is shifted to the mean of its neighbours, weighted by 1 - (distance / bandwidth)^2:
+    unlike a flat kernel's, these means do not jump when a point crosses the rim.
+    """
+    moving = points
+    for _ in range(_STEPS):
+        weight = _weights(moving, points, bandwidth)
+        moved = weight @ points / weight.sum(1, keepdim=True)
+        step = (moved - moving).square().sum(1).amax().sqrt()
+        moving = moved
+        if step < _STILL * bandwidth:
+            break
+    mass = _weights(moving, points, bandwidth).sum(1)
+    moving = moving[mass.argsort(descending=True, stable=True)]
+    modes = []
+    while len(moving):
+        modes.append(moving[0])
+        moving = moving[_squared(moving, moving[:1])[:, 0] >= bandwidth**2]
+    return torch.stack(modes)
+
+
+def assigned(points: Tensor, modes: Tensor, reach: float) -> Tensor:
+    """1 + the nearest mode (...) of points (n, ...), 0 where none is nearer than `reach`."""
+    flat = points.flatten(1)
+    found = []
+    for part in flat.split(max(1, _AT_ONCE // len(modes)), 1):
+        # Less the points' own squares, which do not decide which mode is the nearest.
+        squared, nearest = torch.addmm(modes.square().sum(1)[:, None], modes, part, alpha=-2).min(0)
+        near = squared + part.square().sum(0) < reach**2
+        found.append((nearest + 1) * near)
+    return torch.cat(found).view(points.shape[1:])
+
+
+def solid_sizes(labels: Tensor, count: int) -> Tensor:
+    """Of each label 1..count: how many px (count,) have no other one among their eight
+    neighbours. Where embeddings pass from one object's to the next, seams of one or two px have
+    modes of their own, and no such px."""
+    across = labels[:, 1:] == labels[:, :-1]
+    down = labels[1:] == labels[:-1]
+    inner = across[:, 1:] & across[:, :-1]  # (h, w - 2): like both beside it
+    solid = inner[1:-1] & inner[:-2] & inner[2:]
+    solid &= (down[1:] & down[:-1])[:, 1:-1]
+    return labels[1:-1, 1:-1][solid].bincount(minlength=count + 1)[1:]
+
+
+def opened(mask: Tensor) -> Tensor:
+    """Eroded, then dilated, by 3 x 3; beyond the edge there is nothing."""
+    padded = F.pad(mask, (2, 2, 2, 2))
+    eroded = padded[1:-1] & padded[:-2] & padded[2:]
+    eroded = eroded[:, 1:-1] & eroded[:, :-2] & eroded[:, 2:]
+    spread = eroded[1:-1] | eroded[:-2] | eroded[2:]
+    return spread[:, 1:-1] | spread[:, :-2] | spread[:, 2:]
+
+
+def _squared(some: Tensor, others: Tensor) -> Tensor:
+    """Squared distances of (M, n) and (K, n): (M, K), by one product."""
+    own, their = some.square().sum(1, keepdim=True), others.square().sum(1)
+    return torch.addmm(their, some, others.T, alpha=-2).add_(own).clamp_(min=0)
+
+
+def _weights(some: Tensor, others: Tensor, bandwidth: float) -> Tensor:
+    return _squared(some, others).mul_(-1 / bandwidth**2).add_(1).clamp_(min=0)
+
+
+def _new(found: Tensor, known: Tensor, options: Options) -> Tensor:
+    if not len(known):
+        return found
+    return found[assigned(found.T, known, options.bandwidth) == 0]

@@ -1,0 +1,220 @@
+"""Proposal-free instances (De Brabandere et al. 2017), in reading order.
+
+One head says the class of every cell of 4 x 4 px, another one gives it an embedding. The cells of
+a class are clustered by their embeddings; a cluster is an object. Letters: B images, C categories,
+n dimensions, K objects; h, w cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from segcli.types import Batch, Instances, ModelInfo, Targets
+from segcli_blocks.backbone import Backbone
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
+from segcli_blocks.towers import coordinates
+from segcli_blocks.windows import Windows, boxes_of
+from segcli_discriminative import meanshift
+from segcli_discriminative.loss import FORMS, Form, Terms, discriminative, mean_terms
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is learnt, and how it is clustered. `least`: cells of the smallest object."""
+
+    form: Form = FORMS["paper"]
+    clustering: meanshift.Options = field(default_factory=meanshift.Options)
+    least: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Objects of one image: `scores`, `labels` (K,) and `fields` (K, h, w), see `margins`."""
+
+    scores: Tensor
+    labels: Tensor
+    fields: Tensor
+
+
+class Heads(nn.Module):
+    """Features (B, inputs, h, w) -> class logits (B, C + 1, h, w), the last one background, and
+    embeddings (B, n, h, w).
+
+    The embedding head sees where it is: two objects that look the same have no other difference.
+    """
+
+    def __init__(self, inputs: int, classes: int, *, width: int, dimensions: int) -> None:
+        super().__init__()
+        self.semantic = head(inputs, width, classes + 1)
+        self.embedding = head(inputs + 2, width, dimensions)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        placed = torch.cat((features, coordinates(features)), 1)
+        return self.semantic(features), self.embedding(placed)
+
+
+class Discriminative(nn.Module):
+    """Backbone P2..P5, merged at stride 4, two heads, and the clustering."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        *,
+        backbone: Backbone,
+        merged: Merged,
+        heads: Heads,
+        normalise: Normalise,
+        options: Options,
+    ) -> None:
+        super().__init__()
+        self.info = info
+        self.normalise = normalise
+        self.backbone = backbone
+        self.merged = merged
+        self.heads = heads
+        self.options = options
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        logits, embedding = self.heads(self.merged(self.backbone(self.normalise(batch))))
+        return logits, embedding
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter."""
+        logits, embedding = (x.float() for x in self(batch))
+        answers = []
+        for b, (height, width) in enumerate(batch.content_sizes):
+            h, w = -(-height // STRIDE), -(-width // STRIDE)
+            found = self.find(logits[b, :, :h, :w], embedding[b, :, :h, :w], categories)
+            best = found.scores.argsort(descending=True, stable=True)
+            best = best[found.scores[best] >= min_score][:max_masks]
+            fields = found.fields[best]
+            windows = Windows.around(boxes_of(fields > 0), (h, w))
+            answers.append(
+                Instances(
+                    scores=found.scores[best],
+                    labels=found.labels[best],
+                    boxes=None,
+                    fields=windows.of(fields),
+                    extents=windows.extents(STRIDE),
+                    threshold=0.0,
+                    strict=True,
+                    outside="clamp",
+                )
+            )
+        return answers
+
+    def find(
+        self, logits: Tensor, embedding: Tensor, categories: frozenset[int] | None = None
+    ) -> Found:
+        """The objects of one image, class by class, from (C + 1, h, w) and (n, h, w)."""
+        probability = logits.softmax(0)
+        said = probability.argmax(0)
+        parts = [Found(logits.new_zeros(0), said.new_zeros(0), logits[:0])]
+        for label in said.unique().tolist():
+            wanted = label < len(logits) - 1 and (categories is None or label in categories)
+            inside = said == label
+            if wanted and int(inside.sum()) >= self.options.least:
+                parts.append(self._of_class(probability, embedding, inside, label))
+        return Found(*(torch.cat([getattr(p, n) for p in parts]) for n in Found.__slots__))
+
+    def _of_class(
+        self, probability: Tensor, embedding: Tensor, inside: Tensor, label: int
+    ) -> Found:
+        options = self.options.clustering
+        labels, modes = meanshift.cluster(embedding, inside, options)
+        ids = torch.arange(1, len(modes) + 1, device=labels.device)
+        members = labels == ids[:, None, None]  # (K, h, w)
+        sizes = members.sum((1, 2))
+        kept = sizes >= self.options.least
+        others = probability.clone()
+        others[label] = 0
+        surplus = probability[label] - others.amax(0)
+        apart = distances(embedding, modes)
+        fields = torch.minimum(margins(apart, options), surplus)[kept]
+        # Compactness: 1 where all cells lie on the mode, 0 where all lie at the bandwidth.
+        close = (1 - (apart / options.bandwidth).square()).clamp(min=0)
+        compact = (close * members).sum((1, 2)) / sizes.clamp(min=1)
+        certain = (probability[label] * members).sum((1, 2)) / sizes.clamp(min=1)
+        scores = (certain * compact)[kept]
+        filled = (fields > 0).flatten(1).any(1)
+        return Found(scores[filled], torch.full_like(ids, label)[kept][filled], fields[filled])
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: the class of every cell, and the three terms."""
+        logits, embedding = self(batch)
+        classes = len(self.info.categories)
+        truths = [truth_of(target, classes) for target in targets]
+        learnt = zip(embedding, truths, targets, strict=True)
+        terms = mean_terms(
+            [instance_terms(x, t, g.labels, self.options.form) for x, t, g in learnt]
+        )
+        return {
+            "semantic": semantic_loss(logits, truths),
+            "variance": terms.variance,
+            "distance": terms.distance,
+            "regularisation": self.options.form.regularisation * terms.regularisation,
+        }
+
+    def calibrate(self, batch: Batch) -> None:
+        """Fit the pyramid to a body that comes straight from image classification."""
+        self.backbone.calibrate(self.normalise(batch))
+
+
+def distances(embedding: Tensor, modes: Tensor) -> Tensor:
+    """(K, h, w) of embeddings (n, h, w) from modes (K, n)."""
+    return torch.cdist(modes, embedding.flatten(1).T).view(-1, *embedding.shape[1:])
+
+
+def margins(apart: Tensor, options: meanshift.Options) -> Tensor:
+    """By how much each mode is nearer than all others, and than the reach, from distances
+    (K, h, w): in bandwidths, -1 to 1.
+
+    Positive exactly where the clustering gives a cell to the mode, and smooth, so that masks
+    interpolated from it do not show the cells.
+    """
+    rival = torch.full_like(apart, options.reach)
+    if len(apart) > 1:
+        least, which = apart.topk(2, 0, largest=False)
+        ids = torch.arange(len(apart), device=apart.device)[:, None, None]
+        other = torch.where(which[0] == ids, least[1], least[0])
+        rival = torch.minimum(rival, other)
+    return ((rival - apart) / options.bandwidth).clamp(-1, 1)
+
+
+def instance_terms(embedding: Tensor, truth: Truth, labels: Tensor, form: Form) -> Terms:
+    """The terms of one image (n, h, w): each class by itself, then summed."""
+    present = [0]
+    if len(labels):
+        present = labels[truth.owner[truth.owner >= 0]].unique().tolist() or [0]
+    found = []
+    for label in present:
+        own = truth.owner >= 0
+        if len(labels):
+            own &= labels[truth.owner.clamp(min=0)] == label
+        found.append(discriminative(embedding, _numbered(truth.owner, own), form))
+    return Terms(*(torch.stack([getattr(t, n) for t in found]).sum() for n in Terms.__slots__))
+
+
+def _numbered(owner: Tensor, own: Tensor) -> Tensor:
+    """1, 2, ... for the owners (h, w) where `own`, 0 elsewhere."""
+    numbered = torch.zeros_like(owner)
+    if own.any():
+        numbered[own] = owner[own].unique(return_inverse=True)[1] + 1
+    return numbered

@@ -1,0 +1,209 @@
+"""The Deep Watershed Transform (Bai and Urtasun, CVPR 2017) on a feature pyramid, in reading order.
+
+One head says the class of every cell of 4 x 4 px, another one, of every px inside objects, in which
+direction the distance to the object's rim grows. From these directions alone a small network tells
+how far the rim is, as one of 16 levels. What is far enough from the rim, connected, is an object.
+Letters: B images, C categories, N objects; h, w cells, H, W px of the canvas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli_blocks.backbone import Backbone
+from segcli_blocks.pixels import Normalise
+from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
+from segcli_blocks.windows import Windows
+from segcli_watershed import regions
+from segcli_watershed.decode import Cut, decode
+from segcli_watershed.losses import direction_loss, level_loss, unit
+from segcli_watershed.targets import LEVELS, Landscape, landscape
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How objects are cut out of the levels, and what the two losses weigh beside the classes'."""
+
+    cut: Cut = Cut()
+    direction: float = 0.2
+    level: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Class `logits` (B, C + 1, h, w), the last one background, and `directions` (B, 2, H, W)."""
+
+    logits: Tensor
+    directions: Tensor
+
+
+class Transform(nn.Module):
+    """Unit directions (B, 2, H, W), zero outside objects -> logits of levels (B, 16, H, W).
+
+    All convolutions are at stride 4, on and to 4 x 4 px at a time: the authors' pools halve twice
+    and their last layer enlarges fourfold.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (2 * STRIDE**2, width, width, width):
+            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(width, width, 1), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, LEVELS * STRIDE**2, 1))
+
+    def forward(self, directions: Tensor) -> Tensor:
+        cells: Tensor = self.layers(F.pixel_unshuffle(directions, STRIDE))
+        return F.pixel_shuffle(cells, STRIDE)
+
+
+class Watershed(nn.Module):
+    """Backbone P2..P5, merged at stride 4, heads for classes and directions, and the transform."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        *,
+        backbone: Backbone,
+        width: int,
+        normalise: Normalise,
+        options: Options,
+    ) -> None:
+        super().__init__()
+        self.info = info
+        self.normalise = normalise
+        self.backbone = backbone
+        self.merged = Merged(width, width)
+        self.semantic = head(width, width, len(info.categories) + 1)
+        self.direction = head(width, width, 2 * STRIDE**2)
+        self.transform = Transform(width)
+        self.options = options
+
+    def forward(self, batch: Batch) -> Dense:
+        features = self.merged(self.backbone(self.normalise(batch)))
+        directions = F.pixel_shuffle(self.direction(features), STRIDE)
+        return Dense(self.semantic(features).float(), directions.float())
+
+    def levels(self, directions: Tensor, inside: Tensor) -> Tensor:
+        """Logits (B, 16, H, W) of the levels, from directions and bool (B, H, W)."""
+        seen = unit(directions) * inside[:, None]
+        found: Tensor = self.transform(seen)
+        return found.float() * inside[:, None]
+
+    # Inference.
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter."""
+        dense = self(batch)
+        canvas = (batch.pixels.shape[-2], batch.pixels.shape[-1])
+        said = [classes_of(logits, canvas) for logits in dense.logits]
+        background = len(self.info.categories)
+        inside = torch.stack([classes < background for classes, _ in said])
+        for image, (height, width) in zip(inside, batch.content_sizes, strict=True):
+            image[height:] = False
+            image[:, width:] = False
+        levels = self.levels(dense.directions, inside).argmax(1)
+        return [
+            self._cut(level, classes.where(within, background), certain, categories).of(
+                content, min_score, max_masks
+            )
+            for level, within, (classes, certain), content in zip(
+                levels, inside, said, batch.content_sizes, strict=True
+            )
+        ]
+
+    def _cut(
+        self, levels: Tensor, classes: Tensor, certain: Tensor, categories: frozenset[int] | None
+    ) -> Objects:
+        """Objects (H, W) of one image, from levels, classes and their probabilities."""
+        names = range(len(self.info.categories))
+        wanted = [c for c in names if categories is None or c in categories]
+        chosen = torch.full((len(names) + 1,), -1)
+        chosen[wanted] = torch.arange(len(wanted))
+        compared = chosen[classes.cpu()].numpy()
+        objects, labels = decode(levels.cpu().numpy(), compared, [self.options.cut] * len(wanted))
+        boxes = torch.from_numpy(regions.boxes(objects))
+        ids = torch.from_numpy(objects).to(certain.device)
+        labels = torch.tensor(wanted)[torch.from_numpy(labels)] if len(labels) else boxes[:, 0]
+        area = ids.flatten().bincount(minlength=len(labels) + 1)[1:]
+        total = ids.flatten().bincount(certain.flatten(), minlength=len(labels) + 1)[1:]
+        scores = (total / area.clamp(min=1)).float()
+        return Objects(ids, scores, labels.to(ids.device), boxes.to(ids.device))
+
+    # Training.
+
+    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """See segcli.plugin.Trainable: classes, directions and levels, all at once. Levels are
+        learnt from the directions as they are found, inside the true objects."""
+        dense = self(batch)
+        classes = len(self.info.categories)
+        owners = [owners_of(target, stride=1)[0] for target in targets]
+        lands = [landscape(owner.cpu().numpy() + 1) for owner in owners]
+        device = dense.logits.device
+        inside = torch.stack(owners) >= 0
+        wanted = Landscape(
+            *(torch.stack([getattr(x, n) for x in lands]).to(device) for n in Landscape.__slots__)
+        )
+        levels = self.levels(dense.directions, inside)
+        direction = direction_loss(dense.directions, wanted.direction, inside, wanted.weight)
+        level = level_loss(levels, wanted.level, inside, wanted.weight)
+        return {
+            "semantic": semantic_loss(dense.logits, [truth_of(t, classes) for t in targets]),
+            "direction": self.options.direction * direction,
+            "level": self.options.level * level,
+        }
+
+    def calibrate(self, batch: Batch) -> None:
+        """Fit the pyramid to a body that comes straight from image classification."""
+        self.backbone.calibrate(self.normalise(batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """A map of `ids` i64 (H, W), 1..N, 0 where none; each one's score, label and box in px."""
+
+    ids: Tensor
+    scores: Tensor
+    labels: Tensor
+    boxes: Tensor
+
+    def of(self, content: Size, min_score: float, max_masks: int) -> Instances:
+        """The best `max_masks` of at least `min_score`, each in a window of single px."""
+        order = self.scores.argsort(descending=True, stable=True)
+        seen = (self.boxes[order, 2] > 0) & (self.scores[order] >= min_score)
+        best = order[seen][:max_masks]
+        ids = self.ids[: content[0], : content[1]]
+        boxes = self.boxes[best].minimum(best.new_tensor([*content[::-1], *content[::-1]]))
+        windows = Windows.around(boxes, content)
+        return Instances(
+            scores=self.scores[best],
+            labels=self.labels[best],
+            boxes=None,
+            fields=(windows.of(ids) == best[:, None, None] + 1).float(),
+            extents=windows.extents(1),
+            outside="clamp",
+        )
+
+
+def classes_of(logits: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """Of one image's logits (C + 1, h, w): the class i64 of every px of `size`, and how probable it
+    is. Only classes that some cell is said to have are enlarged."""
+    probability = logits.softmax(0)
+    present = probability.argmax(0).unique()
+    large = F.interpolate(probability[present][None], size, mode="bilinear", align_corners=False)
+    certain, which = large[0].max(0)
+    return present[which], certain

@@ -1,0 +1,56 @@
+"""Distances and connected components: the one door of the plugins to SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+def distance_inside(mask: Mask) -> NDArray[np.float64]:
+    """Of every px of the mask to the nearest px that is not in it, 1 beside the rim, 0 outside.
+
+    Beyond the image there is nothing to be near to; a mask that fills the image is far from
+    everything, as far as the image's longer side.
+    """
+    if mask.all():
+        return np.full(mask.shape, float(max(mask.shape)))
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(mask)
+    return distance
+
+
+def components(mask: Mask, *, diagonal: bool) -> tuple[Labels, int]:
+    """Labels from 1 in reading order, and how many; `diagonal`: px that touch at a corner are
+    connected."""
+    found, count = ndimage.label(mask, structure=_EIGHT if diagonal else None)
+    return found.astype(np.int64), int(count)
+
+
+def without_small(mask: Mask, smallest: int) -> Mask:
+    """The mask without its 4-connected parts of fewer than `smallest` px."""
+    labels, count = components(mask, diagonal=False)
+    large = np.bincount(labels.ravel(), minlength=count + 1) >= smallest
+    large[0] = False
+    kept: Mask = large[labels]
+    return kept
+
+
+def dilated(labels: Labels, side: int) -> Labels:
+    """Every label spread over a square of `side` px; where several reach, the last has the px."""
+    spread: Labels = ndimage.maximum_filter(labels, size=side, mode="constant", cval=0)
+    return spread
+
+
+def boxes(labels: Labels) -> NDArray[np.int64]:
+    """Tight boxes (count, 4) xyxy, the last excluded, of labels 1..max; zeros where one is not."""
+    found = np.zeros((int(labels.max(initial=0)), 4), dtype=np.int64)
+    for box, place in zip(found, ndimage.find_objects(labels), strict=True):
+        if place is not None:
+            rows, columns = place
+            box[:] = columns.start, rows.start, columns.stop, rows.stop
+    return found
