@@ -12,6 +12,7 @@ sys.path.insert(0, str(TOY))
 import segcli_toy  # noqa: E402, F401  the tests here import these by name
 import segcli_troubled  # noqa: E402, F401
 import toy_data  # noqa: E402
+import toy_faults  # noqa: E402, F401
 import toy_processes  # noqa: E402, F401
 
 sys.path.remove(str(TOY))  # the tests elsewhere find only what is installed

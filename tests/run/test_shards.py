@@ -12,7 +12,16 @@ from toy_data import keys, picture, rows
 from toy_processes import events, finish, start, wait_for
 
 SHARDS = ("0/3", "1/3", "2/3")
-OPTIONS = ["--chunk-size", "4", "--batch-size", "2", "--workers", "1", "--log-format", "json"]
+OPTIONS = [
+    "--chunk-size",
+    "4",
+    "--batch-size",
+    "2",
+    "--workers",
+    "1",
+    "--log-format",
+    "json",
+]
 
 
 def started(images: Path, out: Path, *more: str, model: str = "toy") -> BaseProcess:

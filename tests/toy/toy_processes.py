@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,12 +16,17 @@ TOY = Path(__file__).resolve().parent
 
 
 def start(
-    *words: str | Path, log: Path, file_limit: int | None = None, opener: str | None = None
+    *words: str | Path,
+    log: Path,
+    file_limit: int | None = None,
+    opener: str | None = None,
+    before: Callable[[], None] | None = None,
 ) -> BaseProcess:
     """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes.
 
     `predict` works in that one process unless told otherwise, for it has torch already; `opener`
-    is what its workers open their job with.
+    is what its workers open their job with. `before`, a function of a module, befalls the process
+    (toy_faults).
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
@@ -29,7 +35,7 @@ def start(
     command = [str(word) for word in words]
     if command[0] == "predict" and "--replicas" not in command:
         command += ["--replicas", "0"]
-    process = context.Process(target=_segcli, args=(command, str(log), file_limit, opener))
+    process = context.Process(target=_segcli, args=(command, str(log), file_limit, opener, before))
     process.start()
     return process
 
@@ -57,7 +63,13 @@ def events(log: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def _segcli(command: list[str], log: str, file_limit: int | None, opener: str | None) -> None:
+def _segcli(
+    command: list[str],
+    log: str,
+    file_limit: int | None,
+    opener: str | None,
+    before: Callable[[], None] | None,
+) -> None:
     # As on a terminal: where the tests run in the background, Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -71,6 +83,8 @@ def _segcli(command: list[str], log: str, file_limit: int | None, opener: str | 
         import segcli.run
 
         segcli.run.predict = functools.partial(segcli.run.predict, opener=opener)
+    if before is not None:
+        before()
     from segcli.cli import main
 
     main()

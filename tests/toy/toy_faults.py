@@ -1,0 +1,88 @@
+"""What befalls a process: each is called in it before it begins (`start(..., before=...)`)."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def no_space() -> None:
+    _second_part_fails(errno.ENOSPC)
+
+
+def no_quota() -> None:
+    _second_part_fails(errno.EDQUOT)
+
+
+def read_only() -> None:
+    _second_part_fails(errno.EROFS)
+
+
+def broken_disk() -> None:
+    _second_part_fails(errno.EIO)
+
+
+def ended_in_commit() -> None:
+    """SIGTERM, just before each part gets its name."""
+
+    def ended(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return original(*args)
+
+        return call
+
+    os.rename, os.replace = ended(os.rename), ended(os.replace)
+
+
+def clock_goes_back() -> None:
+    """Each look at the clock of the wall is an hour before the last one."""
+    now = [time.time()]
+
+    def earlier() -> float:
+        now[0] -= 3600
+        return now[0]
+
+    time.time = earlier
+    time.time_ns = lambda: int(earlier() * 1e9)
+
+
+def nobody() -> None:
+    """The rights of a user that owns nothing; root would have all."""
+    if os.geteuid() == 0:
+        _import_everything()
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+def _import_everything() -> None:
+    """By a run to elsewhere: a user that owns nothing may not be able to read Python's library."""
+    from segcli.cli import main
+
+    words = list(sys.argv)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(SystemExit):
+        sys.argv[sys.argv.index("--out") + 1] = f"{folder}/m.parquet"
+        main()
+    sys.argv = words
+
+
+def _second_part_fails(number: int) -> None:
+    """Half of it is written; the first part, the log and everything else are not concerned."""
+    write = os.write
+    files: list[int] = []
+
+    def failing(fd: int, data: Any) -> int:
+        files.append(fd)
+        if len(files) == 1:
+            return write(fd, data)
+        if len(files) == 2:
+            return write(fd, data[: len(data) // 2])
+        raise OSError(number, os.strerror(number))
+
+    os.write = failing
