@@ -121,4 +121,4 @@ def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:
 
 
 def _cell(value: Any, form: str) -> Text:
-    return Text("" if value is None else format(value, form) if form else str(value))
+    return Text("–" if value is None else format(value, form) if form else str(value))

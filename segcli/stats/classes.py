@@ -133,16 +133,29 @@ def together(rows: Rows, ids: Sequence[int]) -> dict[tuple[int, int], int]:
     return pairs
 
 
+def counted_together(
+    pairs: Mapping[tuple[int, int], int], table: Sequence[Mapping[str, Any]]
+) -> list[list[int]]:
+    """A square of the classes in `table`: images with both of a row and a column, and on the
+    diagonal those with the class at all. `pairs` as `together` gives them."""
+    ids = [row["category_id"] for row in table]
+    return [
+        [row["images"] if a == b else pairs.get((a, b), pairs.get((b, a), 0)) for b in ids]
+        for a, row in zip(ids, table, strict=True)
+    ]
+
+
 def group_table(rows: Rows) -> list[dict[str, Any]]:
-    """One mapping per group and class. Needs the views `chosen` and `pictures` with `grp`."""
+    """One mapping per group and class; a group of images without any mask has one without a class.
+
+    Needs the views `chosen` and `pictures` with `grp`.
+    """
     return rows.dicts(_GROUPS)
 
 
 _GROUPS = """
-SELECT grp AS "group", category, category_id, p.images, count(DISTINCT m.image) AS images_with,
-  count(*) AS masks, count(*) / p.images AS per_image, avg(score) AS score_mean,
+SELECT p.grp AS "group", category, category_id, p.images, count(DISTINCT m.image) AS images_with,
+  count(m.image) AS masks, count(m.image) / p.images AS per_image, avg(score) AS score_mean,
   median(area) AS area_median
-FROM chosen m JOIN (SELECT grp, count(*) AS images FROM pictures GROUP BY grp) p USING (grp)
-GROUP BY grp, category, category_id, p.images ORDER BY grp, masks DESC, category_id"""
-
-Table = Sequence[Mapping[str, Any]]
+FROM (SELECT grp, count(*) AS images FROM pictures GROUP BY grp) p LEFT JOIN chosen m USING (grp)
+GROUP BY p.grp, category, category_id, p.images ORDER BY p.grp, masks DESC, category_id"""

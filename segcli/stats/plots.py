@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from segcli.errors import OutputError
-from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS
+from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
 from segcli.stats.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -20,21 +24,41 @@ Colours = Callable[[int], str]
 """Category id -> "#rrggbb"."""
 
 _SHOWN = 12  # classes in one plot; more cannot be told apart
+_LINES = 6  # classes in the plot of groups
+_PAPER, _INK, _FAINT, _LINE = "#ffffff", "#1d1d1f", "#5f6167", "#8a8a8e"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _FAINT,
+    "axes.edgecolor": _LINE,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#8a8a8e",
     "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
+    "axes.titlesize": 10,
+    "axes.titlepad": 5,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _FAINT,
+    "ytick.labelcolor": _FAINT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
     "svg.fonttype": "none",
     "svg.hashsalt": "segcli",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.12,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
 }
+# What the SVG shows where the reader's system is dark; categories keep their colours.
+_DARK = (("fill", _PAPER, "#17181a"), ("fill", _INK, "#ececee"), ("fill", _FAINT, "#a6a8ae"))
+_DARK_STYLE = "".join(f'[style*="{p}: {old}"]{{{p}:{new}!important}}' for p, old, new in _DARK)
+_TIMES = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d"}
 
 
 def write_plots(found: Statistics, folder: Path, colours: Colours) -> list[Path]:
-    """The files that were written. Raises OutputError."""
+    """The files that were written: each plot as PNG, light, and as SVG, light or dark as the
+    reader's system is. Raises OutputError."""
     made: dict[str, Callable[[], Figure]] = {
         "classes": lambda: _bars(found, colours),
         "scores": lambda: _histograms(found, colours, "score_bin"),
@@ -50,40 +74,64 @@ def write_plots(found: Statistics, folder: Path, colours: Colours) -> list[Path]
         with mpl.rc_context(_STYLE):
             for name, make in made.items() if found.classes else ():
                 figure = make()
-                for suffix in ("png", "svg"):
-                    written.append(folder / f"{name}.{suffix}")
-                    # No date inside: the same numbers give the same file.
-                    kept = {"Date": None} if suffix == "svg" else None
-                    figure.savefig(written[-1], dpi=144, metadata=kept)
+                written += [folder / f"{name}.png", folder / f"{name}.svg"]
+                figure.savefig(written[-2], dpi=144)
+                written[-1].write_text(_svg(figure), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write plots to {folder}: {error.strerror or error}") from None
     return written
+
+
+def _svg(figure: Figure) -> str:
+    """With a dark dress; without a date: the same numbers give the same file."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    style = f"<style>@media(prefers-color-scheme:dark){{{_DARK_STYLE}}}</style>"
+    return out.getvalue().replace("<defs>", f"{style}\n <defs>", 1)
 
 
 def _shown(found: Statistics) -> list[dict[str, Any]]:
     return found.classes[:_SHOWN]
 
 
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.012, ha="left", fontsize=12, fontweight="bold")
+
+
+def _counts(axis: Any) -> None:
+    """An axis of whole numbers, few of them, with commas."""
+    axis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
 def _bars(found: Statistics, colours: Colours) -> Figure:
     rows = _shown(found)[::-1]
-    figure = Figure((7, 1.2 + 0.34 * len(rows)))
+    figure = Figure((7, 0.8 + 0.32 * len(rows)))
     axes = figure.subplots()
-    names = [_plain(row["category"]) for row in rows]
     masks = [row["masks"] for row in rows]
-    bars = axes.barh(names, masks, color=[colours(row["category_id"]) for row in rows])
-    axes.bar_label(bars, [f" {n:,}" for n in masks], color="#555")
-    axes.set_title("Masks per class")
-    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    hues = [colours(row["category_id"]) for row in rows]
+    bars = axes.barh(range(len(rows)), masks, color=hues, height=0.68, ec=_LINE, lw=0.4)
+    axes.bar_label(bars, [f"{n:,}" for n in masks], color=_FAINT, padding=4, fontsize=9)
+    axes.set_yticks(range(len(rows)), [_plain(row["category"]) for row in rows], fontsize=10)
+    axes.tick_params("y", left=False, labelcolor=_INK)
+    axes.tick_params("x", bottom=False, labelbottom=False)
     axes.spines["bottom"].set_visible(False)
-    axes.margins(x=0.12)
+    axes.margins(x=0.1, y=0.02)
+    _title(figure, "Masks per class" + _left_away(found))
     return figure
+
+
+def _left_away(found: Statistics) -> str:
+    more = len(found.classes) - _SHOWN
+    return f", the {_SHOWN} most frequent of {len(found.classes)}" if more > 0 else ""
 
 
 def _histograms(found: Statistics, colours: Colours, kind: str) -> Figure:
     rows = _shown(found)
     columns = min(3, len(rows))
-    figure = Figure((3.1 * columns, 0.5 + 1.9 * -(-len(rows) // columns)))
-    grid = figure.subplots(-(-len(rows) // columns), columns, squeeze=False)
+    lines = -(-len(rows) // columns)
+    figure = Figure((max(4.2, 2.9 * columns), 0.7 + 1.6 * lines))
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True)
     used = [b for row in rows for b in found.bins[row["category_id"]][kind]]
     score = kind == "score_bin"
     first, last = (0, SCORE_BINS - 1) if score else (min(used), max(used))
@@ -91,13 +139,18 @@ def _histograms(found: Statistics, colours: Colours, kind: str) -> Figure:
     for axes, row in zip(grid.flat, rows, strict=False):
         bins = found.bins[row["category_id"]][kind]
         values = [bins.get(b, 0) for b in range(first, last + 1)]
-        axes.stairs(values, edges, fill=True, color=colours(row["category_id"]))
-        axes.set_title(_plain(row["category"]), fontsize=9)
-        axes.tick_params(labelsize=8)
+        hue = colours(row["category_id"])
+        axes.stairs(values, edges, fill=True, fc=hue, ec=_LINE, lw=0.4)
+        axes.set_title(_plain(row["category"]))
+        axes.tick_params("x", labelbottom=True)
+        axes.set_ylim(0, 1.08 * max(values))
+        _counts(axes.yaxis)
         if not score:
             axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(MaxNLocator(1))
     _clear(grid.flat, len(rows))
-    figure.supxlabel("score" if score else "area, px", fontsize=9)
+    what = "Scores" if score else "Areas in px"
+    _title(figure, what + _left_away(found))
     return figure
 
 
@@ -108,64 +161,71 @@ def _edge(kind: str, index: int) -> float:
 def _positions(found: Statistics) -> Figure:
     rows = _shown(found)
     columns = min(4, len(rows))
-    figure = Figure((2.4 * columns, 0.4 + 2.1 * -(-len(rows) // columns)))
-    grid = figure.subplots(-(-len(rows) // columns), columns, squeeze=False)
+    lines = -(-len(rows) // columns)
+    figure = Figure((max(4.2, 2.0 * columns), 0.6 + 1.95 * lines))
+    grid = figure.subplots(lines, columns, squeeze=False)
     for axes, row in zip(grid.flat, rows, strict=False):
         cells = found.bins[row["category_id"]]["cell"]
         values = [[cells.get(GRID * y + x, 0) for x in range(GRID)] for y in range(GRID)]
         axes.imshow(values, cmap="cividis", extent=(0, 1, 1, 0), aspect="equal")
-        axes.set_title(_plain(row["category"]), fontsize=9)
+        axes.set_title(_plain(row["category"]))
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.spines[:].set_visible(False)
     _clear(grid.flat, len(rows))
-    figure.supxlabel("where in the image the boxes have their centres", fontsize=9)
+    _title(figure, "Where in the image" + _left_away(found))
     return figure
 
 
 def _together(found: Statistics) -> Figure:
     rows = _shown(found)
-    ids = [row["category_id"] for row in rows]
-    values = [
-        [
-            found.together.get((a, b), found.together.get((b, a), 0)) if a != b else row["images"]
-            for b in ids
-        ]
-        for a, row in zip(ids, rows, strict=True)
-    ]
-    size = 2.2 + 0.5 * len(rows)
-    figure = Figure((size + 0.6, size))
+    values = counted_together(found.together, rows)
+    size = 1.6 + 0.5 * len(rows)
+    figure = Figure((size + 0.8, size))
     axes = figure.subplots()
-    axes.imshow(values, cmap="cividis")
     top = max(max(line) for line in values) or 1
+    # The square root: pairs are rare beside the classes themselves, on the diagonal.
+    axes.imshow(values, cmap="cividis", norm=PowerNorm(0.5, 0, top))
     for y, line in enumerate(values):
         for x, value in enumerate(line):
-            ink = "black" if value > 0.6 * top else "white"
+            ink = "#000000" if value > 0.35 * top else "#fefefe"
             axes.text(x, y, f"{value:,}", ha="center", va="center", color=ink, fontsize=8)
     names = [_plain(row["category"]) for row in rows]
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_title("Images with both classes")
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=9)
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.tick_params(length=0, labelcolor=_INK)
+    axes.spines[:].set_visible(False)
+    _title(figure, "Images with both classes")
     return figure
 
 
 def _groups(found: Statistics, colours: Colours) -> Figure:
-    labels = sorted({row["group"] for row in found.groups})
-    figure = Figure((min(14, 4 + 0.18 * len(labels)), 3.6))
+    """Lines over time, bars of anything else."""
+    labels = sorted({row["group"] for row in found.groups} - {"unknown"}) or ["unknown"]
+    figure = Figure((min(14, 5 + 0.16 * len(labels)), 3.4))
     axes = figure.subplots()
-    for row in found.classes[:6]:
-        number = row["category_id"]
-        rates = {g["group"]: g["per_image"] for g in found.groups if g["category_id"] == number}
+    shown = found.classes[:_LINES]
+    for number, row in enumerate(shown):
+        identity = row["category_id"]
+        rates = {g["group"]: g["per_image"] for g in found.groups if g["category_id"] == identity}
         values = [rates.get(label, 0) for label in labels]
-        axes.plot(
-            labels, values, marker="o", ms=3, color=colours(number), label=_plain(row["category"])
-        )
-    axes.set_title("Masks per image")
+        look: dict[str, Any] = {"color": colours(identity), "label": _plain(row["category"])}
+        if found.by in _TIMES and labels != ["unknown"]:
+            moments: Any = [datetime.strptime(label, _TIMES[found.by]) for label in labels]
+            axes.plot(moments, values, marker="o", ms=3, **look)
+        else:
+            wide = 0.8 / len(shown)
+            places = [x + (number - (len(shown) - 1) / 2) * wide for x in range(len(labels))]
+            axes.bar(places, values, wide, ec=_LINE, lw=0.4, **look)
     axes.set_ylim(0)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    step = -(-len(labels) // 16)
-    axes.set_xticks(
-        range(0, len(labels), step), [_plain(x) for x in labels[::step]], rotation=40, ha="right"
-    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    if found.by not in _TIMES or labels == ["unknown"]:
+        step = -(-len(labels) // 24)
+        names = [_plain(x) for x in labels[::step]]
+        crowded = sum(map(len, names)) > 60
+        turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if crowded else {}
+        axes.set_xticks(range(0, len(labels), step), names, **turned)
+    _title(figure, f"Masks per image, by {found.by.removeprefix('column:')}")
     return figure
 
 
