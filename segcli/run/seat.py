@@ -23,8 +23,8 @@ class Seat:
     """`number` among the seats of a run. A dead worker is followed by another in the same seat.
 
     `task` is in hand, given at `given`; `since` then was the last headway (monotonic seconds).
-    `is_heard` while its link has not come to its end. `failed_starts` have come to nothing since one was last ready; `ending` tells how the last
-    process ended, `last_words` what it said before.
+    `is_heard` while its link has not come to its end. `failed_starts` have come to nothing since
+    one was last ready; `ending` tells how the last process ended, `last_words` what it said.
     """
 
     number: int

@@ -93,13 +93,14 @@ def test_crash_costs_one_image(files: Callable[..., Path], tmp_path: Path) -> No
 def test_hung_worker_is_killed_and_costs_one_image(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder, out = files(3, "0001hang"), tmp_path / "m.parquet"
-    assert run(folder, out, chunk_size=2, chunk_timeout=1.0, replicas=1).failed == 1
-    assert reasons(out) == {
-        "0001hang.png": "the worker process died of this image, more than once: it hung: no batch "
-        "was finished for 1 s"
-    }
-    assert len(keys(out)) == 4
+    folder, out = files(2), tmp_path / "m.parquet"
+    run(folder, out, replicas=1)
+    (folder / "hang.png").write_bytes(b"any")
+    # Nothing else is left to do, so on a busy machine nobody else seems to hang.
+    with pytest.raises(NothingDone, match="it hung: no batch was finished for 1 s"):
+        run(folder, out, chunk_timeout=1.0, replicas=1)
+    assert list(reasons(out)) == ["hang.png"]
+    assert len(keys(out)) == 3
 
 
 def test_exception_that_nobody_expects_costs_one_image(
@@ -167,13 +168,13 @@ def test_repeated_key_in_another_chunk_is_done_once(
 
 
 def test_limit_and_retry(files: Callable[..., Path], tmp_path: Path) -> None:
-    folder, out = files(9, "0004crash"), tmp_path / "m.parquet"
+    folder, out = files(5, "0004crash"), tmp_path / "m.parquet"
     assert run(folder, out, limit=3, chunk_size=2).images == 3
-    assert run(folder, out, limit=3, chunk_size=2).images == 3
-    assert run(folder, out, chunk_size=2).images == 4
+    assert run(folder, out, chunk_size=2).images == 3
     assert len(reasons(out)) == 1
-    retried = run(folder, out, retry_failed=True)
-    assert (retried.images, retried.failed, retried.earlier) == (1, 1, 9)
+    with pytest.raises(NothingDone, match="not one of 1 images"):
+        run(folder, out, retry_failed=True)
+    assert len(keys(out)) == 6
 
 
 def test_several_devices_need_processes(files: Callable[..., Path], tmp_path: Path) -> None:
