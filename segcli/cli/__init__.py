@@ -77,6 +77,10 @@ def main() -> None:
     """
     try:
         app()
+    except SystemExit as end:
+        if sys.argv[1:2] == ["eval"] and not end.code:
+            _leave()
+        raise
     except SegcliError as error:
         _fail(str(error), int(error.exit_code))
     except KeyboardInterrupt:
@@ -88,6 +92,16 @@ def main() -> None:
     except Exception as error:  # the last resort: a traceback is not a message
         message = f"internal error: {type(error).__name__}: {error}"
         _fail(f"{message}; run again with SEGCLI_DEBUG=1 for the traceback", INTERNAL)
+
+
+def _leave() -> None:
+    """End at once: to take millions of annotations apart first would take a tenth of the time."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # Python's own way out says what is wrong
+    os._exit(0)
 
 
 def _fail(message: str, code: int) -> None:
