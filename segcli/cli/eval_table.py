@@ -67,22 +67,22 @@ def _summary(result: Evaluation) -> Table:
 def _classes(result: Evaluation, diagnosis: Diagnosis | None) -> Table:
     """Sorted by what they cost where that is known, else as the ground truth has them.
 
-    Those with neither an object nor a detection are left out.
+    Those with neither an object nor a detection are left out. "cut at": the score of the best F1.
     """
     table = _table("classes")
     table.add_column("class")
-    for name in ("AP", "AP50", "AP75", "AR", "objects", "detections"):
-        table.add_column(name, justify="right")
+    for name in ("AP", "AP50", "AP75", "AR", "objects", "found"):
+        table.add_column(name, justify="right", no_wrap=True)
     rows = list(zip(result.classes, [0.0] * len(result.classes), strict=True))
     if diagnosis is not None:
-        table.add_column("costs", justify="right")
-        table.add_column("best score", justify="right")
+        table.add_column("costs", justify="right", no_wrap=True)
+        table.add_column("cut at", justify="right", no_wrap=True)
         rows = sorted(zip(result.classes, diagnosis.costs, strict=True), key=lambda row: -row[1])
     best = {one.name: one for one in diagnosis.best_scores} if diagnosis else {}
     for one, cost in rows:
         if not one.objects and not one.detections:
             continue
-        cells = [one.name, *(_number(v) for v in (one.ap, one.ap50, one.ap75, one.ar))]
+        cells = [one.name, *(_number(v, 3) for v in (one.ap, one.ap50, one.ap75, one.ar))]
         cells += [str(one.objects), str(one.detections)]
         if diagnosis is not None:
             score = best[one.name].score
@@ -103,7 +103,7 @@ def _errors(diagnosis: Diagnosis) -> Table:
 
 def _worst(diagnosis: Diagnosis) -> Table:
     table = _table(f"worst images at scores from {diagnosis.min_score:g}")
-    table.add_column("image")
+    table.add_column("image", overflow="fold")
     for name in ("missed", "missed px", "false", "false px"):
         table.add_column(name, justify="right")
     for one in diagnosis.worst:
@@ -131,7 +131,7 @@ def _difference(comparison: Comparison) -> Table:
 def _table(title: str) -> Table:
     from rich.box import SIMPLE
 
-    return Table(title=title, box=SIMPLE)
+    return Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
 
 
 def _number(value: float, digits: int = 4) -> str:

@@ -84,6 +84,7 @@ def _errors(diagnosis: Diagnosis) -> Figure:
     names = list(diagnosis.tide)[::-1]
     bars = axes.barh(names, [diagnosis.tide[name][0] for name in names], color=_COLOUR)
     axes.bar_label(bars, labels=[f"{diagnosis.tide[name][1]}x" for name in names], padding=3)
+    axes.margins(x=0.12)  # room for the last label
     axes.set_xlabel("points of AP50")
     return figure
 

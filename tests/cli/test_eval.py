@@ -36,7 +36,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         *("--plots", str(tmp_path / "plots"), "--json", str(tmp_path / "e.json")),
         *("--html", str(tmp_path / "e.html"), "--fail-under", "AP=0.4", "--min-score", "0.3"),
     )
-    for word in ("best score", "localisation", "worst images at scores from 0.3", "95 % interval"):
+    for word in ("cut at", "localisation", "worst images at scores from 0.3", "95 % interval"):
         assert word in told
     pictures = sorted(path.name for path in (tmp_path / "plots").iterdir())
     assert pictures == [
