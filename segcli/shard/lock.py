@@ -15,6 +15,7 @@ from segcli.errors import Locked, OutputError, UsageError
 
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _POLL_S = 0.1
+_DYING_S = 10.0
 
 
 class Lock:
@@ -37,6 +38,8 @@ class Lock:
 
 def acquire(path: Path, *, output: Path | str, wait: bool, shared: bool = False) -> Lock:
     """Take the lock file `path` of `output`, alone; raises Locked at once unless `wait`.
+
+    (Not quite at once when its holder is dead: its workers get some seconds to die too.)
 
     `shared`: beside others who share it, as the shards of one run do, and nobody else.
 
@@ -72,12 +75,15 @@ def _is_at(path: Path, fd: int) -> bool:
 
 
 def _flock(fd: int, kind: int, *, output: Path | str, wait: bool) -> None:
+    begun = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if not wait:
+            # The workers of a killed coordinator die with it, but not in the same moment.
+            is_dying = _is_holder_dead(fd) and time.monotonic() - begun < _DYING_S
+            if not (wait or is_dying):
                 raise Locked(
                     f"another process works on {output}{_holder(fd)}; wait for it with --wait, "
                     f"or choose another --out"
@@ -100,6 +106,21 @@ def _sign(fd: int, *, shared: bool) -> None:
     with contextlib.suppress(OSError):
         os.pwrite(fd, text, 0)
         os.ftruncate(fd, len(text))
+
+
+def _is_holder_dead(fd: int) -> bool:
+    """Whether the process that signed was killed here, so that only its workers hold the lock."""
+    try:
+        who = json.loads(os.pread(fd, 4096, 0))
+        if who["host"] != socket.gethostname():
+            return False
+        os.kill(who["pid"], 0)
+        state = Path(f"/proc/{who['pid']}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX"  # dead, only its parent has not looked yet
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
 
 
 def _holder(fd: int) -> str:

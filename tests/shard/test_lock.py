@@ -9,6 +9,7 @@ import time
 import pytest
 
 from segcli.errors import Locked, OutputError, UsageError
+from segcli.shard import lock as lock_module
 from segcli.shard.lock import acquire
 
 HOLD = """
@@ -71,7 +72,18 @@ def test_a_killed_holder_lets_go(path, tmp_path):
     acquire(path, output=tmp_path, wait=False).close()
 
 
-def test_an_orphaned_worker_keeps_the_lock_until_it_dies(path, tmp_path):
+def test_dying_workers_of_a_killed_holder_are_waited_for(path, tmp_path):
+    held, worker = held_elsewhere(path, "worker")
+    held.kill()  # and not reaped yet: dead all the same
+    timer = threading.Timer(0.3, os.kill, (worker, 9))
+    timer.start()
+    acquire(path, output=tmp_path, wait=False).close()
+    timer.join()
+    held.wait()
+
+
+def test_an_orphaned_worker_keeps_the_lock_until_it_dies(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_module, "_DYING_S", 0.2)
     held, worker = held_elsewhere(path, "worker")
     held.kill()
     held.wait()
