@@ -1,17 +1,26 @@
-"""A run that is killed loses nothing, doubles nothing, and leaves nothing unreadable."""
+"""A run that is killed loses nothing, doubles nothing, and leaves nothing unreadable.
+
+At 20 random moments in all; scripts/soak goes on with it for as long as you like.
+"""
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import toy_faults
 from toy_data import keys, rows
 from toy_processes import finish, start, wait_for
 
-MOMENTS = 20
+MOMENTS = 8  # of a run in one process
+WORKERS = 2
+CHUNK = 4
+CREW_MOMENTS = 12  # of a run with workers: of one of them, of their coordinator, of both
 OPTIONS = ["--model", "troubled/slow", "--chunk-size", "4", "--batch-size", "2", "--workers", "1"]
 
 
@@ -37,7 +46,7 @@ def test_rerun_after_kill_equals_an_uninterrupted_run(
     images, reference, seconds = timed_reference
     expected = rows(reference)
     random_moments = random.Random(0)
-    # One in every twentieth of the run, so that the moments reach over all of it.
+    # One in every eighth of the run, so that the moments reach over all of it.
     moments = [(i + random_moments.random()) / MOMENTS * seconds for i in range(MOMENTS)]
 
     def kill_and_rerun(number: int) -> bool:
@@ -59,3 +68,50 @@ def test_rerun_after_kill_equals_an_uninterrupted_run(
     with ThreadPoolExecutor(2) as pool:
         killed = sum(pool.map(kill_and_rerun, range(MOMENTS)))
     assert killed >= MOMENTS // 2, "most of the processes had ended before they were killed"
+
+
+@pytest.mark.slow
+def test_rerun_after_workers_and_coordinators_were_killed_repeats_a_chunk_of_each_at_most(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    images = pictures(40)
+    options = ["--chunk-size", str(CHUNK), "--replicas", str(WORKERS), "--log-format", "json"]
+    chance = random.Random(1)
+    plans = [
+        (("a worker", "the coordinator", "both")[number % 3], chance.random() * 0.25)
+        for number in range(CREW_MOMENTS)
+    ]
+
+    def begin(number: int, *more: str):
+        command = ["predict", images, "--out", tmp_path / f"{number}.parquet", "--model", "toy"]
+        return start(
+            *command,
+            *options,
+            *more,
+            log=tmp_path / f"{number}.log",
+            opener="toy_worker:open_fake",
+            before=partial(toy_faults.count_in, f"{tmp_path}/{number}"),
+        )
+
+    def kill_and_rerun(number: int) -> bool:
+        whom, moment = plans[number]
+        out = tmp_path / f"{number}.parquet"
+        process = begin(number)
+        wait_for(tmp_path / f"{number}.log", "started")
+        time.sleep(moment)
+        lost = toy_faults.kill(process.pid or 0, whom, chance)
+        code = finish(process)
+        assert code in ((0,) if whom == "a worker" else (0, -9))
+        for part in out.glob("*"):
+            pq.read_table(part)
+        # Its workers die with a coordinator; until they have, the lock is theirs.
+        assert finish(begin(number, "--wait")) == 0
+        assert keys(out) == [f"{i:04d}.png" for i in range(40)]
+        done = Counter((tmp_path / str(number)).read_text().split())
+        assert done.total() - len(done) <= CHUNK * lost
+        assert not (tmp_path / f".{number}.parquet.staging").exists()
+        return code == -9 or (whom == "a worker" and lost > 0)
+
+    with ThreadPoolExecutor(2) as pool:
+        killed = sum(pool.map(kill_and_rerun, range(CREW_MOMENTS)))
+    assert killed >= CREW_MOMENTS // 2, "most of the processes had ended before they were killed"

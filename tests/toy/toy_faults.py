@@ -1,13 +1,15 @@
-"""What befalls a process: each is called in it before it begins (`start(..., before=...)`)."""
+"""What befalls a process: called in it before it begins (`start(..., before=...)`); and kills."""
 
 import contextlib
 import errno
 import os
+import random
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -61,6 +63,11 @@ def nobody() -> None:
         os.setuid(65534)
 
 
+def count_in(path: str) -> None:
+    """Fake workers note there what they do (toy_worker.note)."""
+    os.environ["TOY_DONE"] = path
+
+
 def _import_everything() -> None:
     """By a run to elsewhere: a user that owns nothing may not be able to read Python's library."""
     from segcli.cli import main
@@ -70,6 +77,28 @@ def _import_everything() -> None:
         sys.argv[sys.argv.index("--out") + 1] = f"{folder}/m.parquet"
         main()
     sys.argv = words
+
+
+def workers_of(coordinator: int) -> list[int]:
+    """The processes whose parent it is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == coordinator:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def kill(coordinator: int, whom: str, chance: random.Random) -> int:
+    """kill -9 of "a worker", "the coordinator" or "both"; returns how many workers lost a chunk."""
+    workers = workers_of(coordinator)
+    victims = [chance.choice(workers)] if workers and whom != "the coordinator" else []
+    if whom != "a worker":
+        victims.append(coordinator)
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(victims) if whom == "a worker" else len(workers)
 
 
 def _second_part_fails(number: int) -> None:

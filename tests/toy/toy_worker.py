@@ -44,6 +44,7 @@ class Fake:
                 break
             time.sleep(self.image_s)
             fault(sample)
+            note(sample)
             records.append(row(sample))
             done(Counts.of(records[-1:]))
         return commit(records, chunk, writer)
@@ -61,6 +62,13 @@ def fault(sample: Sample) -> None:
     if "once" in name and not killed.exists():
         killed.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note(sample: Sample) -> None:
+    """Count the work, also that which is lost again: in the file $TOY_DONE."""
+    if path := os.environ.get("TOY_DONE"):
+        with open(path, "a") as file:
+            file.write(f"{sample.key}\n")
 
 
 def row(sample: Sample) -> Record:
