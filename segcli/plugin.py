@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from segcli.types import Batch, Instances, ModelInfo, Targets
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -52,6 +53,16 @@ class Trainable(Segmenter, Protocol):
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Named scalar losses to be summed; finite, of the same names, also without any target."""
+        ...
+
+
+@runtime_checkable
+class Fusible(Segmenter, Protocol):
+    """A segmenter that can rewrite itself for inference in reduced precision."""
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """Fold norms into convolutions, keep weights in `dtype`; called once, in eval mode, after
+        the weights are in. From then on it is called under autocast to `dtype`, never trained."""
         ...
 
 

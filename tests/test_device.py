@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 
@@ -42,7 +44,42 @@ def test_auto_precision_follows_the_processor(flags, expected, tmp_path, monkeyp
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\n{flags}\nmicrocode\t: 0x1\n")
     monkeypatch.setattr(device, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(device, "bfloat16_gain", lambda device: 2.0)
     assert device.resolve_precision("auto", CPU) == expected
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.1, "float32"), (1.3, "bfloat16")])
+def test_auto_precision_wants_a_gain(gain, expected, monkeypatch) -> None:
+    monkeypatch.setattr(device, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(device, "bfloat16_gain", lambda device: gain)
+    assert device.resolve_precision("auto", CPU) == expected
+
+
+def test_the_gain_is_measured_with_one_thread(monkeypatch) -> None:
+    seen = set()
+    convolve = torch.conv2d
+
+    def watched(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        seen.add((x.dtype, torch.get_num_threads()))
+        return convolve(x, weight)
+
+    monkeypatch.setattr(torch, "conv2d", watched)
+    assert device.bfloat16_gain(CPU) > 0
+    assert seen == {(torch.float32, 1), (torch.bfloat16, 1)}
+
+
+def test_one_thread_is_over_after_an_error() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with contextlib.suppress(ValueError), device.one_thread(CPU):
+            assert torch.get_num_threads() == 1
+            raise ValueError
+        assert torch.get_num_threads() == 3
+        with device.one_thread(torch.device("meta")):
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_auto_precision_where_the_system_does_not_tell(tmp_path, monkeypatch) -> None:

@@ -34,7 +34,7 @@ class ConvBias(nn.Module):
         if self.conv.stride == (2, 2):
             x = F.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
-        return x if self.linear else F.relu6(x)
+        return x if self.linear else F.relu6(x, inplace=True)
 
 
 class InvertedResidual(nn.Module):

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
+from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli_blocks.fuse import fuse
+from segcli_maskrcnn.pooler import Pooler
 from segcli_maskrcnn.proposals import Conventions, anchors_of, decode, flatten, propose
 from segcli_maskrcnn.training import box_losses, mask_loss, region_targets, rpn_losses
 
@@ -40,41 +42,6 @@ class RPN(nn.Module):
     def __init__(self, head: RPNHead) -> None:
         super().__init__()
         self.head = head
-
-
-class Pooler(nn.Module):
-    """RoIAlign from the pyramid level that fits a region's size; FPN eq. 1."""
-
-    def __init__(self, size: int, conventions: Conventions) -> None:
-        super().__init__()
-        self.size = size
-        self.conventions = conventions
-
-    def forward(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """Maps of strides 4..32, boxes (n_b, 4) canvas px per image -> (N, channels, s, s)."""
-        image = torch.cat([torch.full((len(b), 1), float(i)) for i, b in enumerate(boxes)])
-        box = torch.cat(list(boxes))
-        rois = torch.cat((image.to(box), box), dim=1)
-        side = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sqrt()
-        level = torch.floor(4 + torch.log2(side / self.conventions.canonical) + 1e-6)
-        level = level.clamp(2, len(maps) + 1).long() - 2
-        pooled = box.new_zeros((len(box), maps[0].shape[1], self.size, self.size))
-        for index, features in enumerate(maps):
-            chosen = (level == index).nonzero()[:, 0]
-            if len(chosen):
-                pooled = pooled.index_copy(0, chosen, self._align(features, rois[chosen], index))
-        return pooled
-
-    def _align(self, features: Tensor, rois: Tensor, index: int) -> Tensor:
-        # RoIAlign has no bfloat16 kernel on the CPU, and coordinates need float32 anyway.
-        return roi_align(
-            features.float().contiguous(),
-            rois,
-            self.size,
-            0.25 / 2**index,
-            sampling_ratio=self.conventions.sampling_ratio,
-            aligned=self.conventions.aligned,
-        )
 
 
 class MaskRCNN(nn.Module):
@@ -114,7 +81,8 @@ class MaskRCNN(nn.Module):
 
     def normalise(self, batch: Batch) -> Tensor:
         """uint8 (B, 3, H, W) RGB -> float32, zero beyond the content, channels last in memory."""
-        x = (batch.pixels.to(self.pixels.device, torch.float32) - self.pixels[0]) / self.pixels[1]
+        x = batch.pixels.to(self.pixels.device, torch.float32)
+        x.sub_(self.pixels[0]).div_(self.pixels[1])  # in place: each copy is as large as a map
         for image, (h, w) in zip(x, batch.content_sizes, strict=True):
             image[:, h:] = 0
             image[:, :, w:] = 0
@@ -164,6 +132,10 @@ class MaskRCNN(nn.Module):
         return logits[torch.arange(len(of), device=of.device), channel]
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

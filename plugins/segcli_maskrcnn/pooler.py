@@ -1,0 +1,55 @@
+"""The features of a region: RoIAlign from the pyramid level that fits its size."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from segcli_blocks.align import roi_align_rows
+from segcli_maskrcnn.proposals import Conventions
+
+
+class Pooler(nn.Module):
+    """RoIAlign from the pyramid level that fits a region's size; FPN eq. 1."""
+
+    def __init__(self, size: int, conventions: Conventions) -> None:
+        super().__init__()
+        self.size = size
+        self.conventions = conventions
+
+    def forward(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Maps of strides 4..32, boxes (n_b, 4) canvas px per image -> (N, channels, s, s).
+
+        float32, but in the maps' own bfloat16 on a processor.
+        """
+        image = torch.cat([torch.full((len(b), 1), float(i)) for i, b in enumerate(boxes)])
+        box = torch.cat(list(boxes))
+        rois = torch.cat((image.to(box), box), dim=1)
+        side = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sqrt()
+        level = torch.floor(4 + torch.log2(side / self.conventions.canonical) + 1e-6)
+        level = level.clamp(2, len(maps) + 1).long() - 2
+        chosen = [(level == index).nonzero()[:, 0] for index in range(len(maps))]
+        pooled = torch.cat(
+            [
+                self._align(features, rois[of_level], 0.25 / 2**index)
+                for index, (features, of_level) in enumerate(zip(maps, chosen, strict=True))
+            ]
+        )
+        return pooled[torch.cat(chosen).argsort()]
+
+    def _align(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
+        ratio, aligned = self.conventions.sampling_ratio, self.conventions.aligned
+        if features.device.type == "cpu" and features.dtype == torch.bfloat16 and ratio > 0:
+            return roi_align_rows(
+                features, rois, self.size, scale, sampling_ratio=ratio, aligned=aligned
+            )
+        # torchvision's has no bfloat16 kernel, and float32 is to equal torchvision's models.
+        return roi_align(
+            features.float().contiguous(),
+            rois,
+            self.size,
+            scale,
+            sampling_ratio=ratio,
+            aligned=aligned,
+        )
