@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segcli import rle
 from segcli.errors import UsageError
+from segcli.export.filling import fill
 from segcli.source.key import key_from_path
 from segcli.types import Record, Sample, Segment
 
@@ -97,17 +100,25 @@ def _yolo_record(
     for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue
-        words = line.split()
         try:
-            label, sides = int(words[0]), [float(word) for word in words[1:]]
-            points = [side * (width, height)[i % 2] for i, side in enumerate(sides)]
-            if not 0 <= label < kinds:
-                raise UsageError(f"class {label}, but data.yaml names {kinds}")
-            text = rle.from_polygons([points], height, width)
+            label, score, text = _yolo_line(line, kinds, height, width)
+            segments.append(_segment(label, text, height, width, {"score": score}))
         except (ValueError, UsageError) as error:
             raise UsageError(f"{path}, line {number}: {error}") from None
-        segments.append(_segment(label, text, height, width, {}))
     return _record(name, height, width, segments)
+
+
+def _yolo_line(line: str, kinds: int, height: int, width: int) -> tuple[int, float, bytes]:
+    """(label, score, mask) of "class x y x y x y ...", sides from 0 to 1, at times a score last."""
+    words = line.split()
+    label, sides = int(words[0]), [float(word) for word in words[1:]]
+    if not 0 <= label < kinds:
+        raise UsageError(f"class {label}, but data.yaml names {kinds}")
+    if len(sides) in (4, 5):
+        raise UsageError("a box, not an outline: these are labels for detection, without masks")
+    score = sides.pop() if len(sides) % 2 else 1.0
+    points = np.array(sides, np.float64).reshape(-1, 2) * (width, height)
+    return label, score, fill(points, height, width)
 
 
 def _yolo_names(path: Path) -> tuple[str, ...]:
@@ -176,8 +187,6 @@ def _labelme_mask(shape: Mapping[str, Any], height: int, width: int) -> bytes:
 
 def _pasted(shape: Mapping[str, Any], points: list[float], height: int, width: int) -> bytes:
     """A PNG of the mask's box, whose first pixel is the first point."""
-    import numpy as np
-
     from segcli.decoder import decode
     from segcli.errors import ImageError
 

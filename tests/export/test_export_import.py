@@ -68,12 +68,7 @@ def test_yolo_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None
         "yolo", tmp_path / "yolo", tmp_path / "in.parquet", images=tmp_path / "pictures"
     )
     assert counts == (3, 4, {})
-    found = decoded(tmp_path / "in.parquet")
-    assert list(found) == list(masks)
-    # A simple polygon is exact; the doubled lines between rings may take pixels by COCO's rule.
-    for key, own in masks.items():
-        for (_, mask), (_, _, expected) in zip(found[key], own, strict=True):
-            assert (mask ^ expected).sum() <= 0.1 * expected.sum()
+    assert same(decoded(tmp_path / "in.parquet"), masks)
 
 
 def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -125,6 +120,39 @@ def test_a_wrong_annotation_is_named(tmp_path: Path, change: dict[str, Any], mes
 def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         bring_in("coco", tmp_path / "ann.json", output)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0 0.5 0.5 0.2 0.2", "line 2: a box, not an outline"),
+        ("0 0.5 0.5", "line 2: a polygon of 1 corners"),
+        ("7 0 0 1 0 1 1", "line 2: class 7, but data.yaml names 2"),
+        ("0 0 0 1 0 nan 1", "line 2: a corner lies nowhere near"),
+        ("0 0 0 100 0 100 100", "line 2: a corner lies nowhere near"),
+        ("0 0 0 1 0 1 1 3.5", "line 2: an annotation without an id: its score 3.5"),
+        ("car 0 0 1 0 1 1", "line 2: invalid literal"),
+    ],
+)
+def test_a_wrong_line_of_yolo_is_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        bring_in_yolo(tmp_path, f"1 0 0 1 0 1 1\n{line}\n")
+
+
+def test_a_score_at_the_end_of_a_line_of_yolo(tmp_path: Path) -> None:
+    bring_in_yolo(tmp_path, "1 0 0 1 0 1 1 0 1 0.25\n\n0 0.5 0 1 0 1 1 0.5 1\n")
+    found = [(r["category"], r["score"], r["area"]) for r in rows(tmp_path / "in.parquet")]
+    assert found == [("a", 1.0, 12), ("b", 0.25, 24)]
+
+
+def bring_in_yolo(folder: Path, text: str) -> None:
+    """Labels of one picture, 6 px wide and 4 px tall."""
+    for name in ("labels", "pictures"):
+        (folder / name).mkdir()
+    (folder / "data.yaml").write_text("names: [a, 'b']\n")
+    (folder / "labels/x.txt").write_text(text)
+    Image.new("RGB", (6, 4)).save(folder / "pictures/x.png")
+    bring_in("yolo", folder, folder / "in.parquet", images=folder / "pictures")
 
 
 def test_yolo_needs_the_pictures(tmp_path: Path) -> None:
