@@ -16,17 +16,24 @@ from torch.nn import functional as F
 _STEPS = 30
 _STILL = 1e-2  # of the bandwidth: modes are at least one apart
 _AT_ONCE = 1 << 22  # distances held at a time
+_ALL, _LOW, _HIGH = slice(None), slice(None, -1), slice(1, None)
+_NEIGHBOURS = (
+    ((_ALL, _HIGH), (_ALL, _LOW)),
+    ((_HIGH, _ALL), (_LOW, _ALL)),
+    ((_HIGH, _LOW), (_LOW, _HIGH)),
+    ((_HIGH, _HIGH), (_LOW, _LOW)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`bandwidth`: of the kernel, and the least distance of two modes. `points`: about
-    so many on the grid at most. `rounds`: how often what is left is looked at. `left`: px that
-    may be left over. `crumb`: a cluster needs more px than this inside, see `solid_sizes`.
-    `reach`: px farther than this from every mode get no label."""
+    so many on the grid at most. `rounds`: how often what is left is looked at. `left`: px far
+    from every mode for which it is not. `crumb`: a cluster needs more px than this inside, see
+    `solid_sizes`. `reach`: px farther than this from every mode get no label."""
 
     bandwidth: float = 1.5
-    points: int = 1024
+    points: int = 512
     rounds: int = 3
     left: int = 100
     crumb: int = 4
@@ -41,22 +48,31 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
     free = foreground
     for _ in range(options.rounds):
         sample = sampled(embedding, free, options)
-        if not len(sample):
+        fresh = _new(modes_of(sample, options.bandwidth), modes, options) if len(sample) else sample
+        if not len(fresh):
             break
-        found = torch.cat((modes, _new(modes_of(sample, options.bandwidth), modes, options)))
-        labels = assigned(embedding, found, options.reach) * foreground
+        found = torch.cat((modes, fresh))
+        labels, apart = _labelled(embedding, found, foreground, options)
         solid = solid_sizes(labels, len(found)) > options.crumb
         modes = found[solid]
-        if not len(modes):
-            labels.zero_()
+        if len(modes) < len(found):  # what the seams had goes to the objects beside them
+            labels, apart = _labelled(embedding, modes, foreground, options)
+        # An object that the grid has missed lies near no mode, and is no line as seams are.
+        free = opened(foreground & (apart >= options.bandwidth**2))
+        if int(free.sum()) <= options.left:
             break
-        if not solid.all():  # what the seams had goes to the objects beside them
-            labels = assigned(embedding, modes, options.reach) * foreground
-        left = opened(foreground & (labels == 0))
-        if int(left.sum()) <= options.left:
-            break
-        free = left
     return labels, modes
+
+
+def _labelled(
+    embedding: Tensor, modes: Tensor, foreground: Tensor, options: Options
+) -> tuple[Tensor, Tensor]:
+    """Labels (h, w), and the squared distances (h, w) from the modes that they number."""
+    if not len(modes):
+        nothing = torch.zeros_like(foreground, dtype=torch.int64)
+        return nothing, torch.full_like(embedding[0], torch.inf)
+    nearest, apart = assigned(embedding, modes)
+    return (nearest + 1) * (foreground & (apart < options.reach**2)), apart
 
 
 def sampled(embedding: Tensor, mask: Tensor, options: Options) -> Tensor:
@@ -97,28 +113,29 @@ def modes_of(points: Tensor, bandwidth: float) -> Tensor:
     return torch.stack(modes)
 
 
-def assigned(points: Tensor, modes: Tensor, reach: float) -> Tensor:
-    """1 + the nearest mode (...) of points (n, ...), 0 where none is nearer than `reach`."""
-    flat = points.flatten(1)
+def assigned(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest mode i64 (...) of points (n, ...), and its squared distance (...)."""
     found = []
-    for part in flat.split(max(1, _AT_ONCE // len(modes)), 1):
+    for part in points.flatten(1).split(max(1, _AT_ONCE // len(modes)), 1):
         # Less the points' own squares, which do not decide which mode is the nearest.
-        squared, nearest = torch.addmm(modes.square().sum(1)[:, None], modes, part, alpha=-2).min(0)
-        near = squared + part.square().sum(0) < reach**2
-        found.append((nearest + 1) * near)
-    return torch.cat(found).view(points.shape[1:])
+        less, nearest = torch.addmm(modes.square().sum(1)[:, None], modes, part, alpha=-2).min(0)
+        found.append((nearest, less + part.square().sum(0)))
+    nearest, apart = (torch.cat(parts).view(points.shape[1:]) for parts in zip(*found, strict=True))
+    return nearest, apart
 
 
 def solid_sizes(labels: Tensor, count: int) -> Tensor:
-    """Of each label 1..count: how many px (count,) have no other one among their eight
-    neighbours. Where embeddings pass from one object's to the next, seams of one or two px have
-    modes of their own, and no such px."""
-    across = labels[:, 1:] == labels[:, :-1]
-    down = labels[1:] == labels[:-1]
-    inner = across[:, 1:] & across[:, :-1]  # (h, w - 2): like both beside it
-    solid = inner[1:-1] & inner[:-2] & inner[2:]
-    solid &= (down[1:] & down[:-1])[:, 1:-1]
-    return labels[1:-1, 1:-1][solid].bincount(minlength=count + 1)[1:]
+    """Of each label 1..count: how many px (count,) have no other label among their eight
+    neighbours. Where embeddings pass from one object's to the next, or to the background's, seams
+    of one or two px have modes of their own, and no such px."""
+    narrow = labels.to(torch.int16)  # a quarter of the bytes
+    solid = torch.ones_like(labels, dtype=torch.bool)
+    for one, other in _NEIGHBOURS:
+        some, others = narrow[one], narrow[other]
+        agree = (some == others) | (some == 0) | (others == 0)
+        solid[one] &= agree
+        solid[other] &= agree
+    return labels[solid].bincount(minlength=count + 1)[1:]
 
 
 def opened(mask: Tensor) -> Tensor:
@@ -143,4 +160,4 @@ def _weights(some: Tensor, others: Tensor, bandwidth: float) -> Tensor:
 def _new(found: Tensor, known: Tensor, options: Options) -> Tensor:
     if not len(known):
         return found
-    return found[assigned(found.T, known, options.bandwidth) == 0]
+    return found[assigned(found.T, known)[1] >= options.bandwidth**2]

@@ -8,7 +8,7 @@ n dimensions, K objects; h, w cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +18,18 @@ from segcli_blocks.backbone import Backbone
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
-from segcli_blocks.windows import Windows, boxes_of
+from segcli_blocks.crops import Windows, boxes_of
 from segcli_discriminative import meanshift
 from segcli_discriminative.loss import FORMS, Form, Terms, discriminative, mean_terms
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is learnt, and how it is clustered. `least`: cells of the smallest object."""
+    """What is learnt, and how it is clustered: cells are 16 px, so one of them is no crumb.
+    `least`: cells of the smallest object."""
 
     form: Form = FORMS["paper"]
-    clustering: meanshift.Options = field(default_factory=meanshift.Options)
+    clustering: meanshift.Options = meanshift.Options(left=4, crumb=0)
     least: int = 4
 
 

@@ -19,7 +19,7 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
-from segcli_blocks.windows import Windows
+from segcli_blocks.crops import Windows
 from segcli_watershed import regions
 from segcli_watershed.decode import Cut, decode
 from segcli_watershed.losses import direction_loss, level_loss, unit
@@ -135,14 +135,17 @@ class Watershed(nn.Module):
         chosen = torch.full((len(names) + 1,), -1)
         chosen[wanted] = torch.arange(len(wanted))
         compared = chosen[classes.cpu()].numpy()
-        objects, labels = decode(levels.cpu().numpy(), compared, [self.options.cut] * len(wanted))
-        boxes = torch.from_numpy(regions.boxes(objects))
+        objects, which = decode(levels.cpu().numpy(), compared, [self.options.cut] * len(wanted))
+        count = len(which)
         ids = torch.from_numpy(objects).to(certain.device)
-        labels = torch.tensor(wanted)[torch.from_numpy(labels)] if len(labels) else boxes[:, 0]
-        area = ids.flatten().bincount(minlength=len(labels) + 1)[1:]
-        total = ids.flatten().bincount(certain.flatten(), minlength=len(labels) + 1)[1:]
-        scores = (total / area.clamp(min=1)).float()
-        return Objects(ids, scores, labels.to(ids.device), boxes.to(ids.device))
+        area = ids.flatten().bincount(minlength=count + 1)[1:]
+        total = ids.flatten().bincount(certain.flatten(), minlength=count + 1)[1:]
+        return Objects(
+            ids=ids,
+            scores=(total / area.clamp(min=1)).float(),
+            labels=torch.tensor(wanted, dtype=torch.int64)[torch.from_numpy(which)].to(ids.device),
+            boxes=torch.from_numpy(regions.boxes(objects, count)).to(ids.device),
+        )
 
     # Training.
 

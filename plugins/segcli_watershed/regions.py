@@ -46,10 +46,11 @@ def dilated(labels: Labels, side: int) -> Labels:
     return spread
 
 
-def boxes(labels: Labels) -> NDArray[np.int64]:
-    """Tight boxes (count, 4) xyxy, the last excluded, of labels 1..max; zeros where one is not."""
-    found = np.zeros((int(labels.max(initial=0)), 4), dtype=np.int64)
-    for box, place in zip(found, ndimage.find_objects(labels), strict=True):
+def boxes(labels: Labels, count: int) -> NDArray[np.int64]:
+    """Tight boxes (count, 4) xyxy, the last excluded, of labels 1..count; zeros where one is not
+    on the map."""
+    found = np.zeros((count, 4), dtype=np.int64)
+    for box, place in zip(found, ndimage.find_objects(labels, max_label=count), strict=True):
         if place is not None:
             rows, columns = place
             box[:] = columns.start, rows.start, columns.stop, rows.stop

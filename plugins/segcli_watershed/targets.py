@@ -42,7 +42,8 @@ def landscape(
     weight = np.zeros(ids.shape, dtype=np.float64)
     numbered = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
     numbered = numbered + (ids.min() > 0)
-    for number, (left, top, right, bottom) in enumerate(regions.boxes(numbered), 1):
+    boxes = regions.boxes(numbered, int(numbered.max(initial=0)))
+    for number, (left, top, right, bottom) in enumerate(boxes, 1):
         rows, columns = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
         own = numbered[rows, columns] == number
         area = int(own.sum())

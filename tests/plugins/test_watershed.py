@@ -49,7 +49,8 @@ def test_boxes_of_labels():
     labels = np.zeros((4, 5), dtype=np.int64)
     labels[1:3, 2:5] = 1
     labels[3, 0] = 3
-    assert regions.boxes(labels).tolist() == [[2, 1, 5, 3], [0, 0, 0, 0], [0, 3, 1, 4]]
+    boxes = [[2, 1, 5, 3], [0, 0, 0, 0], [0, 3, 1, 4], [0, 0, 0, 0]]
+    assert regions.boxes(labels, 4).tolist() == boxes
 
 
 # Targets.
