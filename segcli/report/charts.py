@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +10,12 @@ from typing import Any
 
 from segcli.query import Rows
 from segcli.stats import Statistics
-from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS
+from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
 
 WIDTH, HEIGHT = 300, 110  # units of a histogram
 MOST_CLASSES = 12
+SHADES = 8
+"""How many steps of shade the page's style has."""
 _LINES = 6  # classes in the time series
 _STEPS_S = (1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 _MOST_POINTS = 120
@@ -36,6 +39,15 @@ class HeatMap:
     category: str
     category_id: int
     cells: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A square table of images with two classes, (category, id) by (category, id): each cell is
+    (images, 0..SHADES, share of the row's images)."""
+
+    names: tuple[tuple[str, int], ...]
+    lines: tuple[tuple[tuple[int, int, float], ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +86,20 @@ def _histogram(found: Statistics, row: Mapping[str, Any], kind: str, bins: range
     )
     if kind == "score_bin":
         ticks = [(WIDTH * i / 4, f"{i / 4:g}") for i in range(5)]
-        said = f"median score {row['score_p50']:.2f}"
+        said = f"median {row['score_p50']:.2f}"
     else:
         ticks = [
             (wide * (b - bins[0]), _power(b // AREA_BINS_PER_TENFOLD))
             for b in bins
             if b % AREA_BINS_PER_TENFOLD == 0
         ]
-        said = f"median area {row['area_p50']:,.0f} px"
+        said = f"median {grouped(row['area_p50'])} px"
     return Histogram(row["category"], row["category_id"], bars, tuple(ticks), said)
+
+
+def grouped(value: float) -> str:
+    """A whole number in thin groups of three."""
+    return f"{value:,.0f}".replace(",", "\u202f")
 
 
 def _power(exponent: int) -> str:
@@ -100,6 +117,20 @@ def heat_maps(found: Statistics) -> list[HeatMap]:
         )
         maps.append(HeatMap(row["category"], row["category_id"], cells))
     return maps
+
+
+def pairs(found: Statistics) -> Pairs | None:
+    """Of the most frequent classes; None where there are not two."""
+    rows = found.classes[:MOST_CLASSES]
+    if len(rows) < 2:
+        return None
+    counts = counted_together(found.together, rows)
+    lines = []
+    for y, line in enumerate(counts):
+        shares = [n / line[y] if line[y] else 0.0 for n in line]
+        shades = [math.ceil(SHADES * share) for share in shares]
+        lines.append(tuple(zip(line, shades, shares, strict=True)))
+    return Pairs(tuple((r["category"], r["category_id"]) for r in rows), tuple(lines))
 
 
 def series(rows: Rows, found: Statistics) -> Series | None:

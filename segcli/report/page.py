@@ -18,6 +18,7 @@ from jinja2.loaders import FunctionLoader
 from markupsafe import Markup
 
 from segcli.draw.palette import as_hex, colour_of
+from segcli.report.charts import grouped
 
 
 def render(values: Mapping[str, Any], category_ids: set[int]) -> str:
@@ -29,6 +30,7 @@ def render(values: Mapping[str, Any], category_ids: set[int]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["zip"] = zip
     environment.filters |= {"number": number, "percent": percent}
     style = _read("report.css") + _colours(category_ids)
     script = _read("report.js")
@@ -60,7 +62,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return grouped(value)
     return f"{value:.{digits}g}"
 
 

@@ -171,6 +171,7 @@ def _values(
         "scores": charts.histograms(found, "score_bin"),
         "areas": charts.histograms(found, "area_bin"),
         "heat": charts.heat_maps(found),
+        "pairs": charts.pairs(found),
         "series": line,
         "evaluation": evaluation,
         "cards": cards,

@@ -63,8 +63,11 @@ def test_the_slider_filters_by_score(page):
     slider.fill("0.75")
     assert (masks(page), shown(page)) == (2, ["<script>alert(1)</script>.jpg", "both.png"])
     assert page.locator("#score-out").inner_text() == "0.75"
+    numbers = page.locator("[data-count]")
+    assert numbers.all_inner_texts() == ["0", "1", "1"]  # cars, people, the strange class
     slider.fill("0.25")
     assert masks(page) == 5  # the weak ones come along
+    assert numbers.all_inner_texts() == ["3", "1", "1"]
 
 
 def test_the_lightbox_by_keyboard(page):

@@ -79,6 +79,20 @@ def test_a_higher_score_and_a_condition(write):
     assert re.search(r"masks\s*1", Parsed(write(where="category = 'person'")[1]).text)
 
 
+def test_classes_in_one_image_are_counted(write):
+    _, page = write(gallery=0)
+    table = page[page.index('<table class="pairs">') :]
+    lines = re.findall(r"<tr><th.*?</tr>", table[: table.index("</table>")])
+    # person in one image, with a car; cars in two; the strange class alone
+    cells = {
+        re.findall(r"<bdi>(.*?)</bdi>", line)[0]: re.findall(r'<td class="(\w+)".*?>(\d+)<', line)
+        for line in lines
+    }
+    assert cells["car"] == [("same", "2"), ("s4", "1"), ("s0", "0")]
+    assert cells["person"] == [("s8", "1"), ("same", "1"), ("s0", "0")]
+    assert 'class="pairs"' not in write(gallery=0, where="category = 'car'")[1]
+
+
 def test_a_gallery_of_n(write):
     assert write(gallery=2)[0].cards == 2
     done, page = write(gallery=0)

@@ -25,6 +25,7 @@
   // The gallery: masks by class and score; a picture whose masks are all filtered away goes too.
   const cards = all("#cards .card");
   const boxes = all("[data-class]");
+  const numbers = all("[data-count]");
   const slider = one("score");
   const start = slider.defaultValue;
   const paths = (root) => all("path", root);
@@ -41,10 +42,13 @@
     const chosen = new Set(boxes.filter((b) => b.checked).map((b) => b.dataset.class));
     const least = Number(slider.value);
     const narrowed = chosen.size < boxes.length || least > Number(start);
+    const counts = new Map();
     let images = 0, masks = 0;
     for (const card of cards) {
       const shapes = paths(card).filter((shape) => {
-        const on = chosen.has(shape.dataset.c) && Number(shape.dataset.s) >= least;
+        const good = Number(shape.dataset.s) >= least;
+        if (good) counts.set(shape.dataset.c, (counts.get(shape.dataset.c) || 0) + 1);
+        const on = good && chosen.has(shape.dataset.c);
         shape.classList.toggle("off", !on);
         return on;
       });
@@ -52,6 +56,9 @@
       card.querySelector(".count").textContent = counted(shapes) || "nothing found";
       images += !card.hidden;
       masks += shapes.length;
+    }
+    for (const number of numbers) {
+      number.textContent = counts.get(number.dataset.count) || 0;
     }
     one("score-out").textContent = least.toFixed(2);
     one("shown").textContent = `${masks} masks in ${images} pictures`;
