@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from segcli.export.contour import parts
+from segcli.export.contour import parts, signed_area
 from segcli.export.place import one_file
 from segcli.export.stream import Mask, Picture, Selection
 from segcli.export.tally import Tally
@@ -96,7 +96,11 @@ def _rle(mask: Mask, picture: Picture) -> dict[str, Any]:
 
 
 def _polygons(mask: Mask, picture: Picture, tally: Tally) -> list[list[int]]:
+    """The largest part first, for Label Studio's own reader takes the first polygon alone."""
     found = parts(mask.rle, picture.height, picture.width)
     if any(part.holes for part in found):
         tally.lost("holes of {} masks were filled: polygons of COCO have none")
+    if len(found) > 1:
+        tally.lost("{} masks have several polygons: Label Studio reads the first, the largest")
+    found.sort(key=lambda part: -abs(signed_area(part.outer)))
     return [[side for corner in part.outer for side in corner] for part in found]

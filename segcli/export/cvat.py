@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -20,6 +20,7 @@ def write_cvat(selection: Selection, out: Path) -> Tally:
         file.write(
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
         )
+        file.write(_meta(selection))
         for picture in tally.counted(selection.with_masks()):
             name = picture.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             file.write(
@@ -31,6 +32,20 @@ def write_cvat(selection: Selection, out: Path) -> Tally:
             file.write("</image>\n")
         file.write("</annotations>\n")
     return tally
+
+
+def _meta(selection: Selection) -> str:
+    """What a task is called and which labels it has: some readers insist on it."""
+    names = [name for name, _ in selection.categories if name in selection.wanted]
+    labels = "".join(
+        f"<label><name>{escape(name)}</name><type>mask</type><attributes></attributes></label>\n"
+        for name in names
+    )
+    size = sum(1 for _ in selection.pictures())
+    return (
+        f"<meta><task><name>{escape(selection.path.name)}</name><size>{size}</size>"
+        f"<mode>annotation</mode>\n<labels>\n{labels}</labels></task></meta>\n"
+    )
 
 
 def _mask(mask: Mask, picture: Picture, label: str) -> str:

@@ -45,7 +45,8 @@ class Picture:
 class Selection:
     """What of an output is exported, to be gone through as often as a format needs.
 
-    `categories` (name, id) of the run; `wanted` those of them that are exported.
+    `categories` (name, id) of the run, numbered anew from 1 where it has an id below that;
+    `wanted` those of them that are exported.
     """
 
     path: Path
@@ -98,7 +99,10 @@ def select(
 ) -> Selection:
     """`min_score` None: the model's default score. Raises UsageError for unknown categories."""
     facts = read_facts(path)
-    known = tuple(zip(facts["category_names"], facts["category_ids"], strict=True))
+    ids = facts["category_ids"]
+    if min(ids, default=1) < 1:  # several tools take 0 for the background
+        ids = range(1, len(ids) + 1)
+    known = tuple(zip(facts["category_names"], ids, strict=True))
     names = [name for name, _ in known]
     for name in categories or ():
         if name not in names:

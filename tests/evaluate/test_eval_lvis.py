@@ -1,7 +1,7 @@
 """The LVIS protocol against its published definition, written down here once more, plainly.
 
-Gupta, Dollár, Girshick, "LVIS", CVPR 2019, section 5: an image has categories that are present, some
-known to be absent, and says nothing of the others; of some the annotation is not exhaustive.
+Gupta, Dollár, Girshick, "LVIS", CVPR 2019, section 5: an image has categories that are present,
+some known to be absent, and says nothing of the others; some are not annotated exhaustively.
 """
 
 import random

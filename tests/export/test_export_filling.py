@@ -74,5 +74,7 @@ def test_any_polygon_by_single_rays(points: list[tuple[float, float]]) -> None:
         for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]], strict=True):
             if (ay <= y) != (by <= y):
                 crossings.append(ax + (y - ay) / (by - ay) * (bx - ax))
-        if all(abs(at - x) > 1e-6 for at in crossings) and all(abs(y - p[1]) > 1e-6 for p in points):
+        if all(abs(at - x) > 1e-6 for at in crossings) and all(
+            abs(y - p[1]) > 1e-6 for p in points
+        ):
             assert inside == (sum(at < x for at in crossings) % 2 == 1)

@@ -68,7 +68,12 @@ def test_coco_is_read_by_pycocotools(
         lost += not np.array_equal(back, mask)
     assert (lost > 0) == polygons
     assert tally.sentences() == (
-        ["holes of 3 masks were filled: polygons of COCO have none"] if polygons else []
+        [
+            "holes of 3 masks were filled: polygons of COCO have none",
+            "3 masks have several polygons: Label Studio reads the first, the largest",
+        ]
+        if polygons
+        else []
     )
 
 
@@ -79,6 +84,53 @@ def test_polygons_of_coco_are_exact_where_there_is_no_hole(
     coco = COCO(str(tmp_path / "ann.json"))
     coded = coco.annToRLE(coco.anns[1])
     assert np.array_equal(rle.decode(coded["counts"], *coded["size"]), masks["cam1/a.jpg"][1][2])
+
+
+def label_studio(path: Path) -> list[tuple[str, str, np.ndarray]]:
+    """(image, label, corners in percent): as Label Studio's converter reads COCO's json, which
+    takes the first polygon of each annotation, and knows no run lengths."""
+    document = json.loads(path.read_text())
+    names = {int(one["id"]): one["name"] for one in document["categories"]}
+    images = {one["id"]: one for one in document["images"]}
+    found = []
+    for one in document["annotations"]:
+        image = images[one["image_id"]]
+        points = np.array(one["segmentation"][0], float).reshape(-1, 2)
+        percent = points / (image["width"], image["height"]) * 100
+        found.append((image["file_name"], names[int(one["category_id"])], percent))
+    return found
+
+
+def test_label_studio_gets_the_largest_part(output: Path, masks: Masks, tmp_path: Path) -> None:
+    run(output, "coco", tmp_path / "ann.json", polygons=True, min_score=0.6)
+    read = label_studio(tmp_path / "ann.json")
+    assert [(name, label) for name, label, _ in read] == [
+        ("cam1/a.jpg", "person"),
+        ("cam1/a.jpg", "red car"),
+        ("cam2/a.jpg", "red car"),
+    ]
+    ring, pair = (masks["cam1/a.jpg"][i][2] for i in (0, 1))
+    outer = even_odd(read[0][2] * (40, 30) / 100, *ring.shape)
+    assert (outer & ring).sum() == ring.sum() == outer.sum() - 20  # the hole is filled
+    largest = pair.copy()
+    largest[:4, :4] = False
+    assert np.array_equal(even_odd((read[1][2] * (40, 30) / 100).round(9), *pair.shape), largest)
+
+
+def test_categories_are_numbered_from_one(tmp_path: Path) -> None:
+    from segcli.shard import Facts, open_output
+    from segcli.types import Record, Sample, Segment
+
+    path = tmp_path / "zero.parquet"
+    with open_output(path, Facts({}, {}), carried={}, categories=(("a", "b"), (0, 1))) as opened:
+        segment = Segment(1, 0.9, (0, 0, 2, 2), 4, b"04")
+        opened.commit([Record(Sample("x.jpg", "x.jpg"), 2, 2, [segment])])
+    run(path, "coco", tmp_path / "ann.json")
+    document = json.loads((tmp_path / "ann.json").read_text())
+    assert [(c["id"], c["name"]) for c in document["categories"]] == [(1, "a"), (2, "b")]
+    assert document["annotations"][0]["category_id"] == 2
+    run(path, "coco-results", tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text())[0]["category_id"] == 2
 
 
 def test_results_are_read_by_pycocotools(output: Path, tmp_path: Path) -> None:
@@ -125,10 +177,21 @@ def test_labelme_polygons_and_masks(output: Path, masks: Masks, tmp_path: Path) 
 
 def test_cvat_masks_go_row_by_row(output: Path, masks: Masks, tmp_path: Path) -> None:
     run(output, "cvat", tmp_path / "cvat.xml", min_score=0.0)
-    images = ET.parse(tmp_path / "cvat.xml").getroot().findall("image")
+    root = ET.parse(tmp_path / "cvat.xml").getroot()
+    assert [child.tag for child in root] == ["version", "meta", "image", "image", "image"]
+    assert root.findtext("version") == "1.1"
+    assert root.findtext("meta/task/size") == "3"
+    assert [label.text for label in root.findall("meta/task/labels/label/name")] == [
+        "person",
+        "red car",
+    ]
+    images = root.findall("image")
+    assert [image.get("id") for image in images] == ["0", "1", "2"]
     assert [image.get("name") for image in images] == list(masks)
     for image in images:
-        for element, (_, _, mask) in zip(image, masks[image.get("name")], strict=True):
+        for element, (label, _, mask) in zip(image, masks[image.get("name")], strict=True):
+            assert (element.tag, element.get("label")) == ("mask", ("person", "red car")[label])
+            assert (element.get("source"), element.get("occluded")) == ("auto", "0")
             runs = [int(word) for word in element.get("rle").split(",")]
             x, y, wide, tall = (int(element.get(k)) for k in ("left", "top", "width", "height"))
             crop = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(tall, wide)
