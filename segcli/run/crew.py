@@ -218,6 +218,8 @@ class Crew:
         seat.last_words = str(error)
         if isinstance(error, NothingDone) and self._account is not None and self._account.good:
             return  # others have done images meanwhile: so it was its images' fault after all
+        if isinstance(error, WorkersLost):
+            return  # another process may find the device well
         # A device that vanishes in the middle costs its own workers only.
         if isinstance(error, SegcliError) and (seat.is_ready or not seat.has_been_ready):
             raise error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from segcli.batch import collate
 from segcli.device import autocast, one_thread, resolve_device, resolve_precision
-from segcli.errors import NothingDone
+from segcli.errors import NothingDone, WorkersLost
 from segcli.plugin import Fusible, Segmenter
 from segcli.postprocess import segments
 from segcli.registry import load_model
@@ -52,7 +52,7 @@ class Engine:
     batch_size: int
     report: Report
     _smaller: dict[Size, int] = field(default_factory=dict)
-    _done: int = 0
+    proven: bool = False  # the model has done an image
     _refused: int = 0
 
     def size_of(self, canvas: Size) -> int:
@@ -64,7 +64,8 @@ class Engine:
 
         A batch that does not fit in memory is halved (and so are the later ones of its canvas); a
         batch that the model refuses is tried image by image, and the bad one becomes a failed row.
-        Raises NothingDone when the model refuses everything, which is no image's fault.
+        Raises NothingDone when the model refuses everything, which is no image's fault, and
+        WorkersLost when the device fails.
         """
         images = [item.image for item in group if item.image is not None]
         found = self._attempt(images)
@@ -81,7 +82,7 @@ class Engine:
         if isinstance(found, _Refused):
             self._refuse(found)
             return [_failed(group[0], f"the model failed: {found}")]
-        self._done += len(group)
+        self.proven = True
         return [
             Record(item.sample, *image.original_size, segments=one)
             for item, image, one in zip(group, images, found, strict=True)
@@ -95,6 +96,11 @@ class Engine:
         except Exception as error:  # a family is anybody's code; what it raises fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
+            if _is_lost(error):
+                raise WorkersLost(
+                    f"the device {self.device} has failed ({error}), and this process can give it "
+                    f"no more; what is committed is whole: run the same command again"
+                ) from error
             return _Refused(error)
 
     def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
@@ -128,7 +134,7 @@ class Engine:
 
     def _refuse(self, refused: _Refused) -> None:
         self._refused += 1
-        if not self._done and self._refused >= GIVE_UP_AFTER:
+        if not self.proven and self._refused >= GIVE_UP_AFTER:
             raise NothingDone(
                 f"the model failed on each of the first {self._refused} images ({refused}): "
                 "that is no fault of the images, so no rows were written for them; SEGCLI_DEBUG=1 "
@@ -173,6 +179,11 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether a GPU has failed for this process: no image's fault, and no later one would do."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 
 def _free_memory(device: torch.device) -> None:

@@ -120,6 +120,7 @@ class Predictor:
         from segcli.run.ahead import Ahead
         from segcli.run.chunk import do_chunk
 
+        self.engine.proven |= chunk.proven
         ahead = Ahead(
             self.job.described.info,
             threads=self.means.decode_threads,

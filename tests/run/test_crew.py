@@ -9,7 +9,7 @@ import pytest
 from toy_data import keys, rows
 
 from segcli.errors import NothingDone, UsageError, WorkersLost
-from segcli.run import PredictOptions, predict
+from segcli.run import PredictOptions, deaths, predict
 from segcli.run.events import Committed, Event, Note, Progress, Started, Summary
 
 FAKE = "toy_worker:open_fake"
@@ -132,10 +132,11 @@ def test_crashes_while_failed_images_are_redone(files: Callable[..., Path], tmp_
 
 
 def test_workers_that_die_of_everything_end_the_run(
-    files: Callable[..., Path], tmp_path: Path
+    files: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = files(0, *(f"{i}crash" for i in range(9)))
-    with pytest.raises(NothingDone, match=r"first 8 images \(SIGSEGV"):
+    monkeypatch.setattr(deaths, "GIVE_UP_AFTER", 2)  # lest it take long
+    folder = files(0, *(f"{i}crash" for i in range(4)))
+    with pytest.raises(NothingDone, match=r"first 2 images \(SIGSEGV"):
         run(folder, tmp_path / "m.parquet", chunk_size=1)
 
 

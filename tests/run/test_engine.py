@@ -7,7 +7,7 @@ import pytest
 import torch
 from segcli_toy import TINY
 
-from segcli.errors import NothingDone, UsageError
+from segcli.errors import NothingDone, UsageError, WorkersLost
 from segcli.run import PredictOptions
 from segcli.run.ahead import Loaded
 from segcli.run.engine import GIVE_UP_AFTER, Engine, load_engine
@@ -77,6 +77,18 @@ def test_every_kind_of_memory_error_is_known(
 
     monkeypatch.setattr(toy.model, "predict", refuse)
     assert toy.records(CANVAS, [red(0)])[0].error == "not enough memory for this image alone"
+
+
+def test_failed_device_is_no_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = engine("toy")
+
+    def fail(*args: object, **options: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(toy.model, "predict", fail)
+    with pytest.raises(WorkersLost, match="run the same command again") as caught:
+        toy.records(CANVAS, [red(0), red(1)])
+    assert caught.value.exit_code == 8
 
 
 def test_one_refused_image_does_not_cost_its_batch_mates() -> None:

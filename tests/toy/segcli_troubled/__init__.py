@@ -11,7 +11,7 @@ from segcli.types import ModelInfo
 
 VARIANTS = {
     name: replace(TINY, family="troubled", variant=name)
-    for name in ("slow", "greedy", "huge", "picky", "broken")
+    for name in ("slow", "greedy", "huge", "picky", "broken", "crashing")
 }
 
 

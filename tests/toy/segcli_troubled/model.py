@@ -1,9 +1,11 @@
 """slow: 50 ms an image. greedy: memory for one image. huge: for none. picky: no white images.
-broken: nothing at all.
+broken: nothing at all. crashing: a segmentation fault for white images.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -25,6 +27,8 @@ class Troubled(Toy):
                 raise torch.OutOfMemoryError("one image is too many")
             case "picky" if (batch.pixels.amin((1, 2, 3)) == 255).any():
                 raise ValueError("a white image")
+            case "crashing" if (batch.pixels.amin((1, 2, 3)) == 255).any():
+                os.kill(os.getpid(), signal.SIGSEGV)
             case "broken":
                 raise TypeError("programmed wrongly")
         return super().predict(batch, **options)
