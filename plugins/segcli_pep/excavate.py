@@ -66,26 +66,10 @@ class Excavate(nn.Module):
 
     def centres(self, maps: Sequence[Tensor], found: Descriptors) -> Tensor:
         """Descriptor maps (1, D, h, w) of one image -> logits E (n, k, k) around the originals."""
-        windows = self._windows([self.surroundings(x) for x in maps], found)
+        windows = cut_out([self.surroundings(x) for x in maps], found, self.window)
         query = self.query(found.vectors)[:, :, None, None]
         logits: Tensor = self.centre(torch.cat((windows * query, self._relative(windows)), 1))
         return logits[:, 0]
-
-    def _windows(self, maps: Sequence[Tensor], found: Descriptors) -> Tensor:
-        """Cut (n, hidden, k, k) around every original; zero beyond the map."""
-        half = self.window // 2
-        step = torch.arange(self.window, device=found.row.device)
-        windows = found.vectors.new_zeros(len(found), maps[0].shape[1], self.window, self.window)
-        for level, x in enumerate(maps):
-            here = (found.level == level).nonzero()[:, 0]
-            if not len(here):
-                continue
-            padded = F.pad(x[0], (half,) * 4)
-            row = (found.row[here, None] + step)[:, :, None]
-            column = (found.column[here, None] + step)[:, None]
-            cut = padded[:, row, column].transpose(0, 1)
-            windows = windows.index_copy(0, here, cut.to(windows.dtype))
-        return windows
 
     def _relative(self, windows: Tensor) -> Tensor:
         """Where in its window a pixel lies: y and x from -1 to 1, (n, 2, k, k)."""
@@ -130,6 +114,23 @@ class Excavate(nn.Module):
         column = found.column[owner] + place % self.window - half
         valid = (row >= 0) & (column >= 0) & inside(found.level[owner], row, column, content)
         return Keys(owner[valid], row[valid], column[valid], score[valid])
+
+
+def cut_out(maps: Sequence[Tensor], found: Descriptors, side: int) -> Tensor:
+    """Maps (1, E, h, w) -> windows (n, E, side, side) around the originals, each of its own level;
+    zero beyond the map."""
+    half = side // 2
+    step = torch.arange(side, device=found.row.device)
+    windows = maps[0].new_zeros(len(found), maps[0].shape[1], side, side)
+    for level, x in enumerate(maps):
+        here = (found.level == level).nonzero()[:, 0]
+        if not len(here):
+            continue
+        padded = F.pad(x[0], (half,) * 4)
+        row = (found.row[here, None] + step)[:, :, None]
+        column = (found.column[here, None] + step)[:, None]
+        windows = windows.index_copy(0, here, padded[:, row, column].transpose(0, 1))
+    return windows
 
 
 def _read(maps: Sequence[Tensor], level: Tensor, row: Tensor, column: Tensor) -> Tensor:
