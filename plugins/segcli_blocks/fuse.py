@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-Norm = nn.BatchNorm2d | FrozenBatchNorm2d
+_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
@@ -29,7 +29,7 @@ def fold_norms(network: nn.Module) -> None:
     for parent in list(network.modules()):
         children = list(parent.named_children())
         for (name, conv), (next_name, norm) in zip(children, children[1:], strict=False):
-            if type(conv) is nn.Conv2d and isinstance(norm, Norm):
+            if type(conv) is nn.Conv2d and isinstance(norm, _NORMS):
                 setattr(parent, name, _folded(conv, norm))
                 setattr(parent, next_name, nn.Identity())
 
@@ -44,7 +44,7 @@ def cast_weights(network: nn.Module, dtype: torch.dtype) -> None:
             module.to(dtype).requires_grad_(False)
 
 
-def _folded(conv: nn.Conv2d, norm: Norm) -> nn.Conv2d:
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """The convolution whose output is that of `norm` after `conv`."""
     gain, shift = _affine(norm)
     bias = torch.zeros_like(shift) if conv.bias is None else conv.bias
@@ -53,8 +53,8 @@ def _folded(conv: nn.Conv2d, norm: Norm) -> nn.Conv2d:
     return conv
 
 
-def _affine(norm: Norm) -> tuple[Tensor, Tensor]:
-    """(gain, shift), each (C,): what a norm with fixed statistics does to its channels."""
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """(gain, shift), each (C,): what a norm with fixed statistics, frozen or not, does."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None

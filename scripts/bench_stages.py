@@ -1,0 +1,248 @@
+"""Where the time goes, stage by stage, beside a plain loop over the same network, in one run.
+
+The default model over photographs of 1920 x 1080 px and over the same ones at 640 px. Each stage
+runs alone over all images; the run is `predict`, commit included. `sum / run` says how much of the
+run's processor time is its stages' work; the rest is what running them together costs. The loop is
+written on an afternoon: one image at a time, eager float32, torchvision's paste, pycocotools, JSON.
+Seconds are processor seconds of the process, medians of alternate rounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from photographs import photographs
+from PIL import Image
+from pycocotools import mask as coco
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from segcli import rle
+from segcli.batch import collate, content_size, fit
+from segcli.decoder import decode
+from segcli.device import autocast, one_thread
+from segcli.postprocess import segments
+from segcli.postprocess.segment import mask_runs
+from segcli.registry import load_model
+from segcli.run import PredictOptions, predict
+from segcli.run.engine import Engine, load_engine
+from segcli.run.events import Event, Started, Summary
+from segcli.run.facts import describe, run_facts
+from segcli.shard import open_output
+from segcli.source import open_source, read
+from segcli.types import Image as Decoded
+from segcli.types import Record
+
+PHOTOGRAPHS = 12
+ROUNDS = 3
+PART = 480  # images, a minute's work
+SIZES = {"1080p": (1920, 1080), "640 px": (640, 360)}
+STAGES = ("list", "decode", "resize", "batch", "model", "post-process", "RLE", "write")
+
+
+@dataclass
+class Clock:
+    """Processor seconds by name, one number a round."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def over(self, name: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.add(name, time.process_time() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds.setdefault(name, []).append(seconds)
+
+    def medians(self) -> dict[str, float]:
+        return {name: median(values) for name, values in self.seconds.items()}
+
+
+def main() -> dict[str, Any]:
+    """ms per image and shares of every stage, the loop's beside them, and images/s end to end."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for label, size in SIZES.items():
+            folder = Path(name) / label
+            photographs(folder, size, PHOTOGRAPHS)
+            figures |= {f"{label} {key}": value for key, value in measure(folder).items()}
+    return figures
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    engine = load_engine(options_for(folder, Path("-")), None, precision="auto", report=_ignore)
+    stages, loop, run = Clock(), Clock(), Clock()
+    walls: dict[str, list[float]] = {"run": [], "loop": []}
+    for turn in range(ROUNDS + 1):
+        with tempfile.TemporaryDirectory() as name:
+            if turn == 1:  # the first round warmed up
+                stages, loop, run = Clock(), Clock(), Clock()
+                walls = {"run": [], "loop": []}
+            walls["run"].append(whole_run(options_for(folder, Path(name, "a.parquet")), run))
+            masks = alone(options_for(folder, Path(name, "b.parquet")), engine, stages)
+            start = time.perf_counter()
+            theirs = plain_loop(folder, loop, Path(name, "results.json"))
+            walls["loop"].append(time.perf_counter() - start)
+    ours, their_s = stages.medians(), loop.medians()
+    part_ms = ours.pop("part") / PART * 1e3
+    total, whole = sum(ours.values()), run.medians()["run"]
+    figures: dict[str, Any] = {"masks, loop's masks": f"{masks / PHOTOGRAPHS:.1f}, {theirs}"}
+    for stage in STAGES:
+        figures[f"{stage} ms"] = ours[stage] / PHOTOGRAPHS * 1e3
+        figures[f"{stage} share"] = ours[stage] / total
+        if stage in their_s:
+            figures[f"{stage} loop ms"] = their_s[stage] / PHOTOGRAPHS * 1e3
+    return figures | {
+        "precision": engine.precision,
+        f"write in a part of {PART} images ms": part_ms,
+        f"write in a part of {PART} images share": part_ms / (whole / PHOTOGRAPHS * 1e3),
+        "run ms": whole / PHOTOGRAPHS * 1e3,
+        "loop ms": sum(their_s.values()) / PHOTOGRAPHS * 1e3,
+        "sum / run": total / whole,
+        "model / run": ours["model"] / whole,
+        "images/s": PHOTOGRAPHS / median(walls["run"]),
+        "loop images/s": PHOTOGRAPHS / median(walls["loop"]),
+        "faster, wall": median(walls["loop"]) / median(walls["run"]),
+        "faster, processor": sum(their_s.values()) / whole,
+    }
+
+
+def options_for(folder: Path, out: Path) -> PredictOptions:
+    return PredictOptions(
+        source=str(folder), out=out, device="cpu", chunk_size=1000, count_ahead=False
+    )
+
+
+def whole_run(options: PredictOptions, clock: Clock) -> float:
+    """Wall seconds of a run from its first image to the commit; loading the model is no part."""
+    started: list[float] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Started):
+            started.append(time.process_time())
+        elif isinstance(event, Summary):
+            clock.add("run", time.process_time() - started[0])
+
+    return predict(options, report=hear).seconds
+
+
+@torch.inference_mode()
+def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
+    """Each stage over all images, one stage after the other; returns the number of masks."""
+    info = engine.model.info
+    source = open_source(options.source)
+    with clock.over("list"):
+        samples = list(source)
+    with clock.over("decode"), one_thread(engine.device):
+        decoded = [decode(read(s), key=s.key, decoder="torchvision") for s in samples]
+    with clock.over("resize"), one_thread(engine.device):
+        fitted = [fit(image, info) for image in decoded]
+    step = engine.batch_size
+    with clock.over("batch"):
+        batches = [collate(fitted[i : i + step], info) for i in range(0, len(fitted), step)]
+    with clock.over("model"), autocast(engine.device, engine.precision):
+        answers = [engine.model.predict(b, min_score=0.05, max_masks=100) for b in batches]
+    found = [
+        each
+        for batch, answer in zip(batches, answers, strict=True)
+        for each in zip(answer, batch.content_sizes, batch.image_sizes, strict=True)
+    ]
+    with one_thread(engine.device):
+        start = time.process_time()
+        segmented = [segments(i, content_size=c, image_size=s) for i, c, s in found]
+        both = time.process_time() - start
+        runs = [
+            mask_runs(i, i.extents.double() * torch.tensor([s[1] / c[1], s[0] / c[0]] * 2), s)
+            for i, c, s in found
+        ]
+    with clock.over("RLE"):
+        for lengths, counts, kept in runs:
+            if len(kept):
+                rle.compress_many(lengths, counts)
+    clock.add("post-process", both - clock.seconds["RLE"][-1])
+    records = [
+        Record(sample, *size, segments=one)
+        for sample, (_, _, size), one in zip(samples, found, segmented, strict=True)
+    ]
+    with clock.over("write"):
+        write(options, records)
+    # A part of a long run holds a minute of work, not twelve images.
+    many = [
+        replace(record, sample=replace(record.sample, key=f"{copy}/{record.sample.key}"))
+        for copy in range(PART // len(records))
+        for record in records
+    ]
+    with clock.over("part"):
+        write(replace(options, out=options.out.with_name("part.parquet")), many)
+    return sum(map(len, segmented))
+
+
+def write(options: PredictOptions, records: list[Record]) -> None:
+    """One part, committed."""
+    described = describe(options)
+    facts = run_facts(options, described, open_source(options.source), precision="-", device="cpu")
+    categories = (described.info.categories, described.info.category_ids)
+    with open_output(options.out, facts, carried={}, categories=categories) as output:
+        output.commit(records)
+
+
+@torch.inference_mode()
+def plain_loop(folder: Path, clock: Clock, out: Path) -> float:
+    """The afternoon's loop with the same network; returns masks per image."""
+    loaded = load_model(None, None)
+    seconds = dict.fromkeys(STAGES, 0.0)
+    last = time.process_time()
+
+    def passed(stage: str) -> None:
+        nonlocal last
+        now = time.process_time()
+        seconds[stage] += now - last
+        last = now
+
+    paths, results = sorted(folder.glob("*.jpg")), []
+    passed("list")
+    for path in paths:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        passed("decode")
+        h, w = content_size(pixels.shape[:2], loaded.info.resize)
+        small = np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
+        passed("resize")
+        batch = collate([Decoded("", small, pixels.shape[:2])], loaded.info)
+        passed("batch")
+        found = loaded.model.predict(batch, min_score=0.05, max_masks=100)[0]
+        passed("model")
+        height, width = pixels.shape[:2]
+        boxes = found.boxes * torch.tensor([width / w, height / h] * 2)
+        masks = paste_masks_in_image(found.fields[:, None], boxes, (height, width))
+        binary = [np.asfortranarray((m[0] >= 0.5).numpy().astype(np.uint8)) for m in masks]
+        passed("post-process")
+        encoded = [coco.encode(mask)["counts"].decode() for mask in binary]
+        passed("RLE")
+        results += [
+            {"image": path.name, "category_id": int(c), "score": float(s), "bbox": b, "counts": e}
+            for c, s, b, e in zip(found.labels, found.scores, boxes.tolist(), encoded, strict=True)
+        ]
+    out.write_text(json.dumps(results))
+    passed("write")
+    for stage, spent in seconds.items():
+        clock.add(stage, spent)
+    return len(results) / len(paths)
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    for key, value in main().items():
+        print(f"{key:<40} {value}")
