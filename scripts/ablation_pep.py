@@ -1,0 +1,173 @@
+"""PEP's ablation: baseline, + excavating, + purifying, both, from several seeds at one budget.
+
+On crowded scenes that it draws itself (scripts/make_scenes.py) and, with --real, on the real images
+under $SEGCLI_DATA. Every cell (data, model, seed) writes FOLDER/cells/NAME.json when it is done; a
+second run does what is missing. Then it writes FOLDER/table.md, table.json and plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import make_scenes
+import torch
+from ablation_cell import Budget, Data, load, measure, scenes, train
+from ablation_models import FAMILIES, SWITCHES, Body, Plan, build
+from ablation_report import write_report
+
+from segcli.train.data import DataSet
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA_SEEDS = {"train": 1, "val": 2}
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _options(arguments)
+    torch.set_num_threads(options.threads)
+    cells = options.out / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    facts = _facts(options)
+    _check_facts(options.out / "facts.json", facts)
+    if not options.report:
+        body = Body.of(options.imagenet)
+        for kind in ["crowd", *(["real"] if options.real else [])]:
+            wanted = [c for c in _cells(options, kind) if not (cells / f"{c[0]}.json").exists()]
+            if wanted:
+                _run(wanted, _data(options, kind), cells, body, options)
+    write_report(cells, options.out, facts)
+    print((options.out / "table.md").read_text())
+    return 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/ablation_pep", description=__doc__)
+    add = parser.add_argument
+    add("--out", type=Path, required=True)
+    add("--imagenet", type=Path, help="torchvision's mobilenet_v2 weights, for a frozen body")
+    add("--seeds", type=int, default=3)
+    add("--steps", type=int, default=300)
+    add("--batch", type=int, default=4)
+    add("--rate", type=float, default=1.5e-3)
+    add("--side", type=int, default=160, help="px of scenes and canvases")
+    add("--width", type=int, default=64, help="channels; the paper has 256")
+    add("--scenes", type=int, default=300, help="for training; a quarter more to measure on")
+    add("--difficulty", type=float, default=0.35)
+    add("--choice", action="append", default=[], metavar="NAME=JSON",
+        help="another value for one of PEP's choices, e.g. core=0.3")  # fmt: skip
+    add("--families", action="store_true", help=f"also {', '.join(FAMILIES)}")
+    add("--real", action="store_true", help="also the real images under $SEGCLI_DATA")
+    add("--trained", type=Path, help="an earlier --out: measure its models anew, train nothing")
+    add("--only", nargs="+", help="of the models, these")
+    add("--part", default="1/1", metavar="I/N", help="every N-th cell: N runs share the work")
+    add("--threads", type=int, default=1)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--report", action="store_true", help="train nothing, only write the table and plots")
+    return parser.parse_args(arguments)
+
+
+def _choices(options: argparse.Namespace) -> dict[str, object]:
+    pairs = (choice.split("=", 1) for choice in options.choice)
+    return {name: json.loads(value) for name, value in pairs}
+
+
+def _facts(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("steps", "batch", "rate", "side", "width", "scenes", "difficulty")
+    facts = {name: getattr(options, name) for name in names}
+    body = "ResNet-18/4, learning" if options.imagenet is None else "MobileNetV2, frozen"
+    return {**facts, "body": body, "choices": _choices(options)}
+
+
+def _check_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Cells of other settings must not end in one table."""
+    if path.exists() and (there := json.loads(path.read_text())) != facts:
+        changed = {k: (there.get(k), v) for k, v in facts.items() if there.get(k) != v}
+        sys.exit(f"ablation_pep: {path} was made with other settings {changed}; take another --out")
+    path.write_text(json.dumps(facts, indent=1))
+
+
+def _cells(options: argparse.Namespace, kind: str) -> Iterator[tuple[str, str, int]]:
+    """Name, model and seed; seed by seed, so that what is there can be compared at any time."""
+    models = [*SWITCHES, *(FAMILIES if options.families else ())]
+    part, parts = (int(number) for number in options.part.split("/"))
+    index = 0
+    for seed in range(options.seeds):
+        for model in options.only or models:
+            if index % parts == part - 1:
+                yield f"{kind}-{model}-{seed}", model, seed
+            index += 1
+
+
+def _data(options: argparse.Namespace, kind: str) -> Data:
+    if kind == "real":
+        home = Path(os.environ.get("SEGCLI_DATA", ROOT / "../shared/data"))
+        if not home.is_dir():
+            sys.exit("ablation_pep: --real needs the images; set SEGCLI_DATA to their folder")
+        person = DataSet(
+            home / "person_train/images",
+            home / "person_train/annotations.json",
+            frozenset({"person"}),
+        )
+        return load(
+            [scenes(home / "coco80_train"), person], scenes(home / "coco80_val"), options.side
+        )
+    folders = {name: options.out / f"scenes-{name}" for name in DATA_SEEDS}
+    for name, folder in folders.items():
+        if not (folder / "annotations.json").exists():
+            make_scenes.write(
+                folder,
+                count=options.scenes if name == "train" else max(1, options.scenes // 4),
+                size=options.side,
+                seed=DATA_SEEDS[name],
+                difficulty=make_scenes.Difficulty.of(options.difficulty),
+            )
+    return load([scenes(folders["train"])], scenes(folders["val"]), options.side)
+
+
+def _run(
+    wanted: Sequence[tuple[str, str, int]],
+    data: Data,
+    cells: Path,
+    body: Body,
+    options: argparse.Namespace,
+) -> None:
+    budget = Budget(options.steps, options.batch, options.rate, options.side)
+    plan = Plan(data.categories, data.ids, options.side, options.width, _choices(options))
+    for name, model_name, seed in wanted:
+        start = time.perf_counter()
+        torch.manual_seed(seed)
+        model = build(model_name, plan, body).to(options.device)
+        if options.trained is None:
+            figures = train(model, data, budget, seed)
+        else:
+            model.load_state_dict(torch.load(options.trained / f"cells/{name}.pt"), strict=False)
+            figures = {}
+        torch.save(_learned(model), cells / f"{name}.pt")
+        result = {
+            "data": name.partition("-")[0],
+            "model": model_name,
+            "seed": seed,
+            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            **figures,
+            **measure(model, data),
+            "wall_s": round(time.perf_counter() - start, 1),
+            "load": os.getloadavg()[0],
+        }
+        staged = cells / f"{name}.json.new"
+        staged.write_text(json.dumps(result, indent=1))
+        staged.replace(cells / f"{name}.json")
+        print(f"{name}: AP {result.get('AP', 0):.4f}, {result['wall_s']} s", flush=True)
+
+
+def _learned(model: Any) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in model.state_dict().items() if not k.startswith("backbone.body.body.")}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
