@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -120,9 +120,13 @@ def predict(
 
     Images that have rows in OUT are not done again. Exit codes: 0 all done, 1 done but images
     failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
-    be written, 8 no worker process can be started, 130 interrupted.
+    be written, 8 a device has failed or no worker can be started, 130 interrupted.
     """
-    given = dict(locals())
+    _predict(dict(locals()))
+
+
+def _predict(given: dict[str, Any]) -> None:
+    """`given` are the options by their names, as the user wrote them."""
     # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
     # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -130,10 +134,10 @@ def predict(
     from segcli.run import PredictOptions, predict
     from segcli.run.means import parse_size
 
-    log_format, quiet = given.pop("log_format"), given.pop("quiet")
-    given["batch_size"] = _batch_size(batch_size)
-    given["categories"] = _names(categories)
-    given["max_memory"] = None if max_memory is None else parse_size(max_memory)
+    log_format, quiet, memory = given.pop("log_format"), given.pop("quiet"), given["max_memory"]
+    given["batch_size"] = _batch_size(given["batch_size"])
+    given["categories"] = _names(given["categories"])
+    given["max_memory"] = None if memory is None else parse_size(memory)
     options = PredictOptions(**given, count_ahead=not quiet, command_line=tuple(sys.argv[1:]))
     with reporter(log_format, quiet=quiet) as report:
         summary = predict(options, report=report)
