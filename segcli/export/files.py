@@ -15,7 +15,7 @@ from segcli import rle
 from segcli.errors import UsageError
 from segcli.export import png
 from segcli.export.contour import Part, Ring, parts, signed_area
-from segcli.export.place import beside, write
+from segcli.export.place import beside, stamp, write, written_since
 from segcli.export.stream import Mask, Picture, Selection
 from segcli.export.tally import Tally
 
@@ -28,17 +28,31 @@ def write_each(
     """A file below `out` for every image, under the image's own name. Raises UsageError when two
     images would share one (a.jpg and a.png in one folder)."""
     tally = Tally()
-    taken: dict[Path, str] = {}
+    start = stamp(out)
     for picture in tally.counted(selection.with_masks()):
         path = beside(out, picture.name, suffix)
-        if path in taken:
-            raise UsageError(
-                f"{taken[path]!r} and {picture.name!r} would both become {path}; export them "
-                "apart with --key"
-            )
-        taken[path] = picture.name
+        _require_own(path, picture, selection, out=out, start=start)
         write(path, content(picture, tally))
     return tally
+
+
+def _require_own(
+    path: Path, picture: Picture, selection: Selection, *, out: Path, start: int
+) -> None:
+    """Raises UsageError when another image of this export has written to `path` before.
+
+    What was written since `start` is ours. No list of all paths is kept, for it would grow with
+    the archive; who the other one is gets looked for when it is needed.
+    """
+    if not written_since(path, start):
+        return
+    suffix = path.name.removeprefix(beside(out, picture.name, "").name)
+    for other in selection.pictures():
+        if other.id != picture.id and beside(out, other.name, suffix) == path:
+            raise UsageError(
+                f"{other.name!r} and {picture.name!r} would both become {path}; export them apart "
+                "with --key"
+            )
 
 
 def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Tally:
@@ -189,8 +203,10 @@ def write_png(selection: Selection, out: Path, *, kind: str) -> Tally:
 
 def _write_binary(selection: Selection, out: Path) -> Tally:
     tally = Tally()
+    start = stamp(out)
     for picture in tally.counted(selection.with_masks()):
         folder = beside(out, picture.name, "")
+        _require_own(folder, picture, selection, out=out, start=start)
         for place, mask in enumerate(picture.masks):
             name = selection.categories[mask.label][0].replace("/", "_")
             inside = rle.decode(mask.rle, picture.height, picture.width)

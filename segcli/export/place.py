@@ -25,6 +25,24 @@ def beside(out: Path, name: str, suffix: str) -> Path:
     return out / path.with_name(path.name.removesuffix(path.suffix) + suffix)
 
 
+def stamp(out: Path) -> int:
+    """What the clock of the file system that `out` is on says, in ns. Raises OutputError."""
+    marker = out / f".{os.getpid()}.part"
+    write(marker, b"")
+    try:
+        return marker.stat().st_mtime_ns
+    finally:
+        marker.unlink()
+
+
+def written_since(path: Path, start: int) -> bool:
+    """Whether there is a file or folder that has changed since `stamp` said `start`."""
+    try:
+        return path.stat().st_mtime_ns >= start
+    except OSError:
+        return False
+
+
 def write(path: Path, data: bytes) -> None:
     """Raises OutputError."""
     try:

@@ -248,15 +248,48 @@ def test_an_unknown_category_gets_a_near_name(output: Path) -> None:
         select(output, categories=["persons"])
 
 
-def test_two_images_of_one_label_file_are_refused(output: Path, tmp_path: Path) -> None:
+def an_output(path: Path, keys: list[str], masks: int = 1) -> Path:
     from segcli.shard import Facts, open_output
-    from segcli.types import Record, Sample
+    from segcli.types import Record, Sample, Segment
 
-    path = tmp_path / "twins.parquet"
+    own = [Segment(0, 0.9, (0, 0, 4, 4), 16, rle.encode(np.ones((4, 4), bool)))] * masks
     with open_output(path, Facts({}, {}), carried={}, categories=(("a",), (1,))) as opened:
-        opened.commit([Record(Sample(key, key), 4, 4) for key in ("a.jpg", "a.png")])
-    with pytest.raises(UsageError, match=r"'a.jpg' and 'a.png'"):
-        run(path, "yolo", tmp_path / "yolo")
+        for first in range(0, len(keys), 100):
+            chunk = keys[first : first + 100]
+            opened.commit([Record(Sample(key, key), 4, 4, own) for key in chunk])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("to", "png"), [("yolo", "classes"), ("labelme", "classes"), ("png", "binary")]
+)
+def test_two_images_of_one_file_are_refused(tmp_path: Path, to: str, png: str) -> None:
+    path = an_output(tmp_path / "twins.parquet", ["a.jpg", "a.png"])
+    with pytest.raises(UsageError, match=r"'a.jpg' and 'a.png' would both become .*--key"):
+        run(path, to, tmp_path / "out", png=png)
+
+
+def test_an_export_may_be_repeated(output: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run(output, "yolo", tmp_path / "yolo").images == 3
+        assert run(output, "png", tmp_path / "png", png="binary").masks == 3
+    assert not [*(tmp_path / "yolo").rglob(".*"), *(tmp_path / "png").rglob(".*")]
+
+
+@pytest.mark.parametrize("to", ["coco", "coco-results", "cvat", "yolo"])
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, to: str) -> None:
+    import tracemalloc
+
+    few = an_output(tmp_path / "few.parquet", [f"{i}.jpg" for i in range(200)], masks=2)
+    many = an_output(tmp_path / "many.parquet", [f"{i}.jpg" for i in range(1600)], masks=2)
+    peaks = []
+    run(few, to, tmp_path / "warm")
+    for path in (few, many):
+        tracemalloc.start()
+        run(path, to, tmp_path / f"{path.stem}.out")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000  # 1,400 more images, 2,800 more masks
 
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
