@@ -53,6 +53,11 @@ class Account:
     def progress(self) -> None:
         self.report(self.tally.progress(self.total))
 
+    def finish(self, counts: Counts, worker: int) -> None:
+        """The chunk in hand of `worker` came to this; not all of its batches were told."""
+        self.tally.in_hand[worker] = counts
+        self.progress()
+
     def settle(self, task: Task, outcome: Outcome, worker: int = 0) -> None:
         """The chunk in hand of `worker` is a part now."""
         self.work.settle(task, outcome)

@@ -205,9 +205,9 @@ class Crew:
             case Did() if account is not None and seat.task is not None:
                 self._watch.headway(seat)
                 self._size.measure(len(seat.task.samples), time.monotonic() - seat.given)
+                account.finish(message.outcome.counts, seat.number)
                 account.settle(seat.task, message.outcome, seat.number)
                 seat.task = None
-                account.progress()
             case Noted():
                 self._report(Note(message.message))
             case Failed():

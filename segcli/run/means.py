@@ -48,7 +48,8 @@ def bind(share: Share) -> None:
     if share.compute_threads is not None and "torch" in sys.modules:
         import torch
 
-        torch.set_num_threads(share.compute_threads)
+        # A user's OMP_NUM_THREADS is an upper bound.
+        torch.set_num_threads(min(share.compute_threads, torch.get_num_threads()))
 
 
 def cores() -> tuple[int, ...]:
