@@ -265,9 +265,10 @@ def read_marks(path: Path, split: Split | None = None) -> tuple[list[Mark], pa.S
         return [], found, footer
     rows = rows.filter(first_rows(rows["mask"]))
     values = (rows[name].to_pylist() for name in columns[:4])
+    is_own = split is None or shard == str(split)
     marks = [
         Mark(key, size, mtime, status == "failed")
         for key, status, size, mtime in zip(*values, strict=True)
-        if split is None or shard == str(split) or key in split
+        if is_own or (split is not None and key in split)
     ]
     return marks, found, footer
