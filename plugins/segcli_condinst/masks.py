@@ -7,6 +7,7 @@ from torch import Tensor
 
 from segcli.types import Size
 from segcli_blocks.upsample import aligned_bilinear
+from segcli_blocks.windows import by_size
 
 FEATURES = 8  # channels of the mask branch
 LAYERS = ((FEATURES + 2, 8), (8, 8), (8, 1))  # inputs and outputs of the 1x1 convolutions
@@ -55,31 +56,34 @@ def content_fields(probability: Tensor, content: Size) -> tuple[Tensor, Tensor]:
 
     The authors upsample fourfold and cut out the content; here only a window around the cells
     above 1/2 is computed, a pixel of which no neighbour can be above 1/2 at each side. All windows
-    have the size of the largest. At the content's edge a window goes one pixel beyond it, where
-    the edge is repeated.
+    have the size of the largest, filled up with zeros. At the content's edge a window goes one
+    pixel beyond it, where the edge is repeated.
     """
     above = probability > 0.5
     y, rows = _window(above.any(2), content[0])
     x, columns = _window(above.any(1), content[1])
-    down = _interpolate(probability, y, rows, content[0], 1)
-    fields = _interpolate(down, x, columns, content[1], 2)
-    extents = torch.stack((x, y, x + columns, y + rows), 1).float()
+    if not len(probability):
+        return probability.new_zeros((0, 1, 1)), probability.new_zeros((0, 4))
+    height, width = int(rows.amax()), int(columns.amax())
+    fields = probability.new_zeros((len(probability), height, width))
+    for index in by_size(rows, columns):
+        h, w = int(rows[index].amax()), int(columns[index].amax())
+        down = _interpolate(probability[index], y[index], h, content[0], 1)
+        fields[index, :h, :w] = _interpolate(down, x[index], w, content[1], 2)
+    extents = torch.stack((x, y, x + width, y + height), 1).float()
     return fields, extents
 
 
-def _window(above: Tensor, length: int) -> tuple[Tensor, int]:
-    """Cells bool (n, k) -> first px (n,) of each window, and the px of all."""
-    n, k = above.shape
-    if not n:
-        return torch.zeros(0, dtype=torch.long, device=above.device), 1
-    cell = torch.arange(k, device=above.device)
-    first = torch.where(above, cell, k).amin(1)
+def _window(above: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Cells bool (n, k) -> first px (n,) of each window, and its px (n,), at least 1."""
+    cell = torch.arange(above.shape[1], device=above.device)
+    first = torch.where(above, cell, above.shape[1]).amin(1)
     last = torch.where(above, cell, -1).amax(1)
     # Cell i has a share in px 4i - 1 .. 4i + 5.
     low = (first * CELL - CELL).clamp(max=length)
     high = torch.minimum(last * CELL + 2 * CELL, low.new_tensor(length + 1))
     low = torch.where(low <= 0, -1, low)
-    return low, max(1, int((high - low).amax()))
+    return low, (high - low).clamp(min=1)
 
 
 def _interpolate(values: Tensor, first: Tensor, count: int, length: int, dim: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segcli.types import Size
+from segcli_blocks.windows import by_size
 
 CELL = 4  # canvas px
 
@@ -122,27 +123,40 @@ def windows(soft: Tensor, content: Size) -> tuple[Tensor, Tensor]:
 
     As the authors do it: bilinear to the canvas, then the edges of the content repeated beyond it,
     which is what the core's resampling to the original continues from. A pixel can only exceed
-    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made.
+    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made; all
+    windows have the size of the largest, filled up with zeros.
     """
-    n, h, w = soft.shape
+    n = len(soft)
+    if not n:
+        return soft.new_zeros((0, 1, 1)), soft.new_zeros((0, 4))
     inside = soft > 0.5
     low_y, high_y = _range(inside.any(2))
     low_x, high_x = _range(inside.any(1))
-    rows = int((high_y - low_y).amax()) if n else 0
-    columns = int((high_x - low_x).amax()) if n else 0
-    y = (low_y[:, None] + torch.arange(-2, rows + 2, device=soft.device)).clamp(0, h - 1)
-    x = (low_x[:, None] + torch.arange(-2, columns + 2, device=soft.device)).clamp(0, w - 1)
-    index = (torch.arange(n, device=soft.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
-    cells = soft.reshape(-1)[index]  # (n, rows + 4, columns + 4)
-    if not n:
-        return soft.new_zeros((0, 1, 1)), soft.new_zeros((0, 4))
-    fields = F.interpolate(cells[:, None], scale_factor=CELL, mode="bilinear")[:, 0]
-    fields = fields[:, CELL:-CELL, CELL:-CELL]
+    rows, columns = high_y - low_y, high_x - low_x
+    height, width = (int((cells.amax() + 2) * CELL) for cells in (rows, columns))
+    fields = soft.new_zeros((n, height, width))
+    for index in by_size(rows, columns):
+        shape = int(rows[index].amax()), int(columns[index].amax())
+        drawn = _window(soft, index, (low_y[index], low_x[index]), shape, content)
+        fields[index, : drawn.shape[1], : drawn.shape[2]] = drawn
     top, left = CELL * (low_y - 1), CELL * (low_x - 1)
-    fields = _repeated(fields, top, 1, content[0])
-    fields = _repeated(fields, left, 2, content[1])
-    height, width = fields.shape[1:]
     return fields, torch.stack((left, top, left + width, top + height), 1).float()
+
+
+def _window(
+    soft: Tensor, index: Tensor, first: tuple[Tensor, Tensor], shape: Size, content: Size
+) -> Tensor:
+    """Canvas px of the masks `index` (k,): `shape` cells from `first` (row and column, each (k,)),
+    and one more on each side."""
+    h, w = soft.shape[1:]
+    low_y, low_x = first
+    y = (low_y[:, None] + torch.arange(-2, shape[0] + 2, device=soft.device)).clamp(0, h - 1)
+    x = (low_x[:, None] + torch.arange(-2, shape[1] + 2, device=soft.device)).clamp(0, w - 1)
+    cells = soft.reshape(-1)[(index[:, None] * h + y)[:, :, None] * w + x[:, None]]
+    drawn = F.interpolate(cells[:, None], scale_factor=CELL, mode="bilinear")[:, 0]
+    drawn = drawn[:, CELL:-CELL, CELL:-CELL]
+    drawn = _repeated(drawn, CELL * (low_y - 1), 1, content[0])
+    return _repeated(drawn, CELL * (low_x - 1), 2, content[1])
 
 
 def _range(flags: Tensor) -> tuple[Tensor, Tensor]:
