@@ -2,12 +2,13 @@
 
 segcli fills and outlines the masks and draws boxes and labels, from RLE; torchvision and
 supervision fill the same masks and nothing else, from arrays that are already decoded, and, a line
-further, with the decoding. One thread draws; torch may use all cores.
+further, with the decoding. Each draws on one thread. Ratios are of the best of RUNS by the clock,
+and of the processor's seconds, which a loaded machine changes little.
 """
 
-import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,67 +16,92 @@ HEIGHT, WIDTH = 1080, 1920
 IMAGES, MASKS, RUNS = 2, 20, 3
 
 
+class Cost(NamedTuple):
+    """Seconds per image: by the clock, and of the processor."""
+
+    wall: float
+    cpu: float
+
+
 def main() -> dict[str, float | str]:
+    import torch
+
+    from segcli.draw import Style, draw
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    scenes = [scene(seed) for seed in range(IMAGES)]
+    items = [items_of(masks) for _, masks in scenes]
+
+    def ours(style: Style) -> Callable[[int], object]:
+        return lambda i: draw(scenes[i][0], items[i], style, image_size=(HEIGHT, WIDTH))
+
+    costs = {
+        "segcli": cost(ours(Style())),
+        "segcli without boxes and labels": cost(ours(Style(boxes=False, labels=False))),
+        **torchvision_costs(scenes, items),
+    }
+    absent = ""
+    try:
+        costs["supervision"] = supervision_cost(scenes)
+    except ImportError:
+        absent = "not installed, not measured (pip install --no-deps supervision)"
+    torch.set_num_threads(threads)
+    figures: dict[str, float | str] = {f"{n}, images/s": 1 / c.wall for n, c in costs.items()}
+    figures |= {f"{n}, CPU ms per image": 1000 * c.cpu for n, c in costs.items()}
+    mine = costs["segcli"]
+    for name, other in costs.items():
+        if not name.startswith("segcli"):
+            figures[f"segcli is faster than {name} by"] = (
+                f"{other.wall / mine.wall:.1f} by the clock, {other.cpu / mine.cpu:.1f} in CPU time"
+            )
+    return figures | ({"supervision": absent} if absent else {})
+
+
+def items_of(masks: list[np.ndarray]) -> list:
+    from segcli import rle
+    from segcli.draw import Item
+
+    counts = [rle.encode(mask) for mask in masks]
+    return [
+        Item(1 + i % 8, f"class {i % 8}", 0.9 - i / 100, rle.to_box(c, HEIGHT, WIDTH), c)
+        for i, c in enumerate(counts)
+    ]
+
+
+def torchvision_costs(scenes: list, items: list) -> dict[str, Cost]:
     import torch
     from torchvision.utils import draw_segmentation_masks
 
     from segcli import rle
-    from segcli.draw import Item, Style, draw
 
-    scenes = [scene(seed) for seed in range(IMAGES)]
-    items, decoded = [], []
-    for _, masks in scenes:
-        counts = [rle.encode(mask) for mask in masks]
-        boxes = [rle.to_box(c, HEIGHT, WIDTH) for c in counts]
-        items.append(
-            [
-                Item(1 + i % 8, f"class {i % 8}", 0.9 - i / 100, box, c)
-                for i, (c, box) in enumerate(zip(counts, boxes, strict=True))
-            ]
-        )
-        decoded.append(torch.from_numpy(np.stack(masks)))
-    tensors = [torch.from_numpy(pixels).permute(2, 0, 1).contiguous() for pixels, _ in scenes]
-    colours = [item_.colour for item_ in items[0]]
-
-    def ours(i: int, style: Style) -> None:
-        draw(scenes[i][0], items[i], style, image_size=(HEIGHT, WIDTH))
-
-    def theirs(i: int, masks: torch.Tensor) -> None:
-        draw_segmentation_masks(tensors[i], masks, alpha=0.45, colors=colours)
+    colours = [item.colour for item in items[0]]
+    images = [torch.from_numpy(pixels).permute(2, 0, 1).contiguous() for pixels, _ in scenes]
+    stacks = [torch.from_numpy(np.stack(masks)) for _, masks in scenes]
 
     def expanded(i: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([rle.decode(m.rle, HEIGHT, WIDTH) for m in items[i]]))
 
-    plain = Style(boxes=False, labels=False)
-    figures: dict[str, float | str] = {
-        "segcli, images/s": rate(lambda i: ours(i, Style())),
-        "segcli without boxes and labels, images/s": rate(lambda i: ours(i, plain)),
-        "torchvision, images/s": rate(lambda i: theirs(i, decoded[i])),
-        "torchvision from RLE, images/s": rate(lambda i: theirs(i, expanded(i))),
+    def drawn(i: int, masks: torch.Tensor) -> object:
+        return draw_segmentation_masks(images[i], masks, alpha=0.45, colors=colours)
+
+    return {
+        "torchvision": cost(lambda i: drawn(i, stacks[i])),
+        "torchvision from RLE": cost(lambda i: drawn(i, expanded(i))),
     }
-    figures |= supervision_figures([pixels for pixels, _ in scenes], decoded)
-    base = figures["segcli, images/s"]
-    for name in ("torchvision", "torchvision from RLE", "supervision"):
-        other = figures.get(f"{name}, images/s")
-        if isinstance(base, float) and isinstance(other, float):
-            figures[f"segcli / {name}"] = base / other
-    return figures
 
 
-def supervision_figures(images: list[np.ndarray], masks: list) -> dict[str, float | str]:
-    """supervision is no dependency: where it is installed it is measured too."""
-    try:
-        import supervision as sv
-    except ImportError as error:
-        return {"supervision": f"not measured: {error}"}
+def supervision_cost(scenes: list) -> Cost:
+    """supervision is no dependency. Raises ImportError where it is not installed."""
+    import supervision as sv
+
     annotator = sv.MaskAnnotator(opacity=0.45)
     found = []
-    for stack in masks:
-        arrays = stack.numpy()
-        boxes = sv.mask_to_xyxy(arrays).astype(float)
-        labels = np.arange(len(arrays)) % 8
-        found.append(sv.Detections(xyxy=boxes, mask=arrays, class_id=labels))
-    return {"supervision, images/s": rate(lambda i: annotator.annotate(images[i].copy(), found[i]))}
+    for _, masks in scenes:
+        stack = np.stack(masks)
+        boxes = sv.mask_to_xyxy(stack).astype(float)
+        found.append(sv.Detections(xyxy=boxes, mask=stack, class_id=np.arange(len(stack)) % 8))
+    return cost(lambda i: annotator.annotate(scenes[i][0].copy(), found[i]))
 
 
 def scene(seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -92,15 +118,16 @@ def scene(seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
     return slope[..., None] + noise, masks
 
 
-def rate(work: Callable[[int], object]) -> float:
-    """Images per second: the median of RUNS over all images; the first run does not count."""
-    times = []
-    for _ in range(RUNS + 1):
-        start = time.perf_counter()
+def cost(work: Callable[[int], object]) -> Cost:
+    """The best of RUNS over all images; the first time, which warms up, does not count."""
+    work(0)
+    found = []
+    for _ in range(RUNS):
+        wall, cpu = time.perf_counter(), time.process_time()
         for i in range(IMAGES):
             work(i)
-        times.append(time.perf_counter() - start)
-    return IMAGES / statistics.median(times[1:])
+        found.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return Cost(min(w for w, _ in found) / IMAGES, min(c for _, c in found) / IMAGES)
 
 
 if __name__ == "__main__":

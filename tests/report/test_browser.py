@@ -41,8 +41,10 @@ def test_it_opens_without_complaint_and_asks_for_nothing(page):
     assert page.noted == ["report.html"]  # itself; no console, no error, no alert, no request
     assert len(shown(page)) == 4
     assert page.locator("#shown").inner_text() == "4 masks in 4 pictures"
-    loaded = page.eval_on_selector_all("img", "i => i.filter(x => x.complete).length")
-    assert loaded == 4
+    page.locator("#cards").scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+    assert page.noted == ["report.html"]
+    assert page.locator("#cards img").count() == 4
 
 
 def test_a_class_can_be_switched_off(page):
@@ -143,6 +145,8 @@ def test_the_focus_follows_the_page(page):
 
 def test_printing_leaves_the_controls_away(page):
     page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 990})  # A4 with margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
     assert not page.locator(".filters").is_visible()
     assert page.locator("#classes").is_visible()
 
