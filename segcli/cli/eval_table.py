@@ -92,12 +92,15 @@ def _classes(result: Evaluation, diagnosis: Diagnosis | None) -> Table:
 
 
 def _errors(diagnosis: Diagnosis) -> Table:
-    table = _table("what a repair would bring")
+    from segcli.evaluate.diagnosis import MEANING
+
+    table = _table("what a repair would bring, in points of AP50")
     table.add_column("error")
-    table.add_column("points of AP50", justify="right")
+    table.add_column("AP50", justify="right")
     table.add_column("how many", justify="right")
+    table.add_column("")
     for name, (points, count) in diagnosis.tide.items():
-        table.add_row(name, f"{points:.2f}", str(count))
+        table.add_row(name, f"{points:.2f}", str(count), MEANING[name])
     return table
 
 

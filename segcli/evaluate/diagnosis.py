@@ -6,6 +6,7 @@ A detection is right here when it finds an object of its category with an IoU of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ _TIDE = {
     "Bkg": "background",
     "Miss": "missed",
 }
+MEANING = MappingProxyType(
+    {
+        "classification": "right place, wrong class",
+        "localisation": "right class, too loose (IoU 0.1 to 0.5)",
+        "both": "too loose, and of the wrong class",
+        "duplicate": "an object found once more",
+        "background": "nothing is there",
+        "missed": "an object that nothing lies on",
+    }
+)
+"""What each of the TIDE errors is, in words."""
 _NO_OBJECT = "background"
 _NOT_FOUND = "missed"
 

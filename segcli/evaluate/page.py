@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import OutputError
+from segcli.evaluate.diagnosis import MEANING
 from segcli.evaluate.plots import data_uri
 
 _TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>segcli eval</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>segcli eval</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
+.words { text-align: left }
 td, th { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #e2e8f0 }
 td:first-child, th:first-child { text-align: left }
 img { max-width: 100%; margin: .5rem 0 }
@@ -34,9 +37,9 @@ img { max-width: 100%; margin: .5rem 0 }
 <td>{{ number(best[c.name].score) }}</td><td>{{ number(best[c.name].f1) }}</td>{% endif %}</tr>
 {% endfor %}</table>
 {% if r.errors %}<h2>What to fix</h2>
-<table><tr><th>error</th><th>points of AP50</th><th>how many</th></tr>
+<table><tr><th>error</th><th>points of AP50</th><th>how many</th><th></th></tr>
 {% for name, e in r.errors.tide.items() %}<tr><td>{{ name }}</td><td>{{ "%.2f" % e.points }}</td>
-<td>{{ e.count }}</td></tr>{% endfor %}</table>
+<td>{{ e.count }}</td><td class="words">{{ meaning[name] }}</td></tr>{% endfor %}</table>
 {% for name, picture in pictures.items() %}<img alt="{{ name }}" src="{{ picture }}">{% endfor %}
 <h2>Worst images</h2>
 <table><tr><th>image</th><th>missed</th><th>missed px</th><th>false</th><th>false px</th></tr>
@@ -66,6 +69,7 @@ def write_page(
         .render(
             r=result,
             matching=matching,
+            meaning=MEANING,
             classes=sorted(result["categories"], key=lambda one: -costs.get(one["name"], 0)),
             best={one["name"]: one for one in errors["best_scores"]} if errors else {},
             pictures={name: data_uri(picture) for name, picture in pictures.items()},
