@@ -1,8 +1,10 @@
 """Run the benchmarks beside this file: bench_NAME.py has a docstring and `main() -> dict`.
 
 `main` may take `everything`, which --all makes true. Prints the machine, the versions and each
-benchmark's figures; --json FILE keeps them. Seeds are fixed before each benchmark. Figures of one
-run compare with each other, not with other days'.
+benchmark's figures; --json FILE keeps them, --markdown FILE writes them into the places of a page
+that are marked for them (docs/performance.md). Seeds are fixed before each benchmark. Figures of
+one run compare with each other, not with other days'. Without names all are run, the most telling
+ones first, and those that ten minutes leave no time for are named (--minutes).
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ from typing import Any
 
 SEED = 20_260
 HERE = Path(__file__).resolve().parent
+FIRST = ("stages", "loop", "postprocess", "decode", "memory", "help-time", "families", "eval")
 
 
 def main(arguments: Sequence[str]) -> int:
     # A module's name cannot hold the hyphen that its command-line name may have.
-    names = sorted(path.stem[6:].replace("_", "-") for path in HERE.glob("bench_*.py"))
+    found = {path.stem[6:].replace("_", "-") for path in HERE.glob("bench_*.py")}
+    names = [*FIRST, *sorted(found - set(FIRST))]
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help=" ".join(names))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="renew the tables in here")
+    parser.add_argument("--minutes", type=float, default=10, help="start no other one after these")
     parser.add_argument("--all", action="store_true", help="every variant, where there is a choice")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - {"all", *names}
@@ -38,16 +44,35 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(
             f"no benchmark named {', '.join(sorted(unknown))}; there are: all, {', '.join(names)}"
         )
-    chosen = names if "all" in options.names else options.names
+    # As the command line does, before torch is loaded: threads that wait should sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.path.insert(0, str(HERE))
-    results: dict[str, Any] = {"machine": machine(), "seed": SEED}
-    show("machine", {**results["machine"], "seed": SEED})
-    for name in chosen:
-        results[name] = measure(name, everything=options.all)
-        show(name, results[name])
+    results = run(names if "all" in options.names else options.names, options)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
+    if options.markdown:
+        from tables import renew
+
+        options.markdown.write_text(renew(options.markdown.read_text(), results))
     return 0
+
+
+def run(chosen: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each benchmark that there is time for, after the machine's description."""
+    results: dict[str, Any] = {"machine": {**machine(), "seed": SEED}}
+    show("machine", results["machine"])
+    begin, left_out = time.perf_counter(), []
+    for name in chosen:
+        # A benchmark that was asked for by its name is run.
+        if "all" in options.names and time.perf_counter() - begin > options.minutes * 60:
+            left_out.append(name)
+            continue
+        results[name] = measure(name, everything=options.all)
+        show(name, results[name])
+    print(f"\n{(time.perf_counter() - begin) / 60:.1f} minutes")
+    if left_out:
+        print(f"no time was left for: {', '.join(left_out)} (--minutes {options.minutes:g})")
+    return results
 
 
 def measure(name: str, *, everything: bool) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bench_stages import Clock, whole_run
 from photographs import photographs
 from PIL import Image
 from pycocotools import mask as coco
+from tables import markdown
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from segcli import checkpoint, registry
@@ -29,6 +30,7 @@ from segcli.shard import read_masks
 
 PHOTOGRAPHS = 12
 TURNS = 2
+COLUMNS = (" s", ", times as fast", " processor s", ", times less processor", " masks")
 
 
 def main() -> dict[str, Any]:
@@ -140,6 +142,20 @@ def report(spent: dict[str, Clock], masks: dict[str, int], images: int) -> dict[
             figures[f"{way}, times as fast"] = loop["wall"] / found["wall"]
             figures[f"{way}, times less processor"] = loop["cpu"] / found["cpu"]
     return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """One line a model and way."""
+    lines = [
+        (
+            f"{model}: {way}",
+            *(figures.get(f"{model} {way}{what}") for what in COLUMNS),
+        )
+        for model in ("shipped", "r50-fpn")
+        for way in ("loop", "float32", "auto")
+    ]
+    head = ("s per image", "times as fast", "processor s", "times less", "masks in all")
+    return markdown(("", *head), lines)
 
 
 def images_list(room: Path, images: list[Path]) -> Path:

@@ -24,6 +24,7 @@ import torch
 from photographs import photographs
 from PIL import Image
 from pycocotools import mask as coco
+from tables import markdown
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from segcli import rle
@@ -115,6 +116,26 @@ def measure(folder: Path) -> dict[str, Any]:
         "faster, wall": median(walls["loop"]) / median(walls["run"]),
         "faster, processor": sum(their_s.values()) / whole,
     }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """One line a stage and size, and what the whole comes to."""
+    lines, part = [], f"write in a part of {PART} images"
+    for size in SIZES:
+        of = {k.removeprefix(size + " "): v for k, v in figures.items() if k.startswith(size)}
+        rows = [(s, of[f"{s} ms"], of[f"{s} share"], of.get(f"{s} loop ms")) for s in STAGES]
+        rows += [
+            (part, of[f"{part} ms"], of[f"{part} share"], None),
+            ("**the whole run**", of["run ms"], None, of["loop ms"]),
+            ("its stages alone", None, of["sum / run"], None),
+            ("the network", None, of["model / run"], None),
+        ]
+        lines += [
+            (f"{size}: {what}", ours, "" if share is None else f"{share:.2%}", theirs)
+            for what, ours, share, theirs in rows
+        ]
+        lines.append((f"{size}: images/s, wall", of["images/s"], "", of["loop images/s"]))
+    return markdown(("", "segcli, ms per image", "share", "plain loop, ms per image"), lines)
 
 
 def options_for(folder: Path, out: Path) -> PredictOptions:

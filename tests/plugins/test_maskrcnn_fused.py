@@ -1,0 +1,87 @@
+"""Mask R-CNN rewritten for bfloat16 sees what it sees in float32."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from segcli.plugin import Fusible
+from segcli.types import Batch
+from segcli_maskrcnn import FAMILY
+from segcli_maskrcnn.model import MaskRCNN
+from segcli_maskrcnn.pooler import Pooler
+from segcli_maskrcnn.variants import LIGHT, TORCHVISION, build
+
+BOXES = torch.tensor([[3.0, 5.0, 40.0, 90.0], [50.0, 2.0, 127.0, 60.0], [70.0, 70.0, 75.0, 80.0]])
+
+
+@pytest.fixture(scope="module")
+def plain() -> MaskRCNN:
+    torch.manual_seed(0)
+    return build(FAMILY.variants["mobilenet"]).eval()
+
+
+@pytest.fixture(scope="module")
+def fused(plain: MaskRCNN) -> MaskRCNN:
+    assert isinstance(plain, Fusible)
+    model = copy.deepcopy(plain)
+    model.fuse(torch.bfloat16)
+    return model
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8, generator=generator)
+    pixels[:, :, 96:] = 0
+    return Batch(("a",), pixels, ((96, 128),), ((96, 128),))
+
+
+def assert_near(found: Tensor, expected: Tensor) -> None:
+    """Within a few roundings of eight bits, measured by the spread of what is expected."""
+    assert found.shape == expected.shape
+    assert (found.float() - expected).abs().mean() < 0.03 * expected.std()
+
+
+@torch.inference_mode()
+def test_both_stages_answer_alike(plain, fused, batch) -> None:
+    maps, logits, deltas = plain.first_stage(batch)
+    of = torch.tensor([1, 2, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        fused_maps, fused_logits, fused_deltas = fused.first_stage(batch)
+        fused_classes, fused_boxes = fused.classify(fused_maps, [BOXES])
+        fused_masks = fused.mask_logits(fused_maps, [BOXES], of)
+    assert fused_maps[0].dtype == torch.bfloat16
+    assert fused_logits[0].dtype == fused_classes.dtype == fused_masks.dtype == torch.float32
+    for found, expected in zip(fused_maps, maps, strict=True):
+        assert_near(found, expected)
+    for found, expected in zip(fused_logits + fused_deltas, logits + deltas, strict=True):
+        assert_near(found, expected)
+    classes, boxes = plain.classify(maps, [BOXES])
+    assert_near(fused_classes, classes)
+    assert_near(fused_boxes, boxes)
+    assert_near(fused_masks, plain.mask_logits(maps, [BOXES], of))
+
+
+@pytest.mark.parametrize("conventions", [LIGHT, TORCHVISION])
+def test_regions_take_their_features_from_the_level_of_their_size(conventions) -> None:
+    sizes = [32, 16, 8, 4]
+    maps = [
+        torch.randn(2, 6, size, size).contiguous(memory_format=torch.channels_last).bfloat16()
+        for size in sizes
+    ]
+    # Sides of 1/4, 1/2, 1 and 2 times that of level 4, in an order that mixes levels and images.
+    side = conventions.canonical
+    boxes = torch.tensor([[1.0, 2.0, 1.0 + side * s, 2.0 + side * s] for s in (1, 0.25, 2, 0.5)])
+    levels = [2, 0, 3, 1]
+    found = Pooler(7, conventions)(maps, [boxes[:1], boxes[1:]])
+    assert found.dtype == torch.bfloat16
+    for index, (box, level) in enumerate(zip(boxes, levels, strict=True)):
+        region = torch.cat((torch.tensor([float(index > 0)]), box))[None]
+        expected = roi_align(
+            maps[level].float().contiguous(), region, 7, 0.25 / 2**level,
+            sampling_ratio=conventions.sampling_ratio, aligned=conventions.aligned,
+        )  # fmt: skip
+        torch.testing.assert_close(found[index].float(), expected[0], atol=0.03, rtol=0.03)
