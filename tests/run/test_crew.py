@@ -178,6 +178,15 @@ def test_limit_and_retry(files: Callable[..., Path], tmp_path: Path) -> None:
     assert len(keys(out)) == 6
 
 
+def test_all_means_the_devices_that_the_first_worker_finds(
+    files: Callable[..., Path], tmp_path: Path
+) -> None:
+    told: list[Event] = []
+    run(files(6), tmp_path / "m.parquet", told, device="all", chunk_size=2)
+    assert [e.device for e in told if isinstance(e, Started)] == ["cpu (2 workers each)"]
+    assert len(keys(tmp_path / "m.parquet")) == 6
+
+
 def test_several_devices_need_processes(files: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--replicas 0 starts none"):
         run(files(1), tmp_path / "m.parquet", device="cpu,cuda", replicas=0)
