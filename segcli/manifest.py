@@ -44,6 +44,7 @@ an image cannot be used."""
 
 SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
 _OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error")
+_DECODED = b"segcli.decoded"  # in a file's metadata: whether pixels were looked at as well
 _CHUNK = 1000
 
 Row = dict[str, Any]
@@ -75,11 +76,12 @@ def make_manifest(
     archive = open_source(source)
     parts = out.with_name(f".{out.name}.parts")
     unfinished = out.with_name(f".{out.name}.part")
-    columns = COLUMNS.append(pa.field("split", pa.string())) if split else COLUMNS
+    own = COLUMNS.with_metadata({_DECODED: b"0" if header_only else b"1"})
+    columns = own.append(pa.field("split", pa.string())) if split else own
     summary = ManifestSummary()
     try:
+        known = _known([out, *sorted(parts.glob("*.parquet"))], header_only)
         parts.mkdir(parents=True, exist_ok=True)
-        known = _known([out, *sorted(parts.glob("*.parquet"))])
         with (
             ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
             pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
@@ -89,7 +91,7 @@ def make_manifest(
                 rows = _described(chunk, known, pool, out.resolve().parent, header_only)
                 fresh = [row for row in rows if row.pop("fresh")]
                 if fresh:
-                    _keep(parts, fresh)
+                    _keep(parts, pa.Table.from_pylist(fresh, schema=own))
                 _count(summary, rows, fresh=len(fresh), split=split)
                 writer.write_table(pa.Table.from_pylist(rows, schema=columns))
         os.replace(unfinished, out)
@@ -166,8 +168,11 @@ def _path(sample: Sample, folder: Path) -> str:
     return os.path.relpath(path, folder) if inside else path
 
 
-def _known(files: Sequence[Path]) -> dict[str, Row]:
-    """What earlier runs found out, by path; an unreadable part is done again."""
+def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
+    """What earlier runs found out, by path; an unreadable part is done again.
+
+    So are images that could not be read at all, and those whose pixels nobody has looked at yet.
+    """
     rows: dict[str, Row] = {}
     for file in files:
         if not file.is_file():
@@ -179,14 +184,15 @@ def _known(files: Sequence[Path]) -> dict[str, Row]:
                 reason = str(error).splitlines()[0]
                 raise UsageError(f"{file} exists and is no manifest: {reason}") from None
             continue
-        rows |= {row["path"]: row for row in table.to_pylist()}
+        if header_only or (table.schema.metadata or {}).get(_DECODED) == b"1":
+            rows |= {row["path"]: row for row in table.to_pylist() if row["sha256"] is not None}
     return rows
 
 
-def _keep(parts: Path, rows: list[Row]) -> None:
-    name = hashlib.sha256("\0".join(row["path"] for row in rows).encode()).hexdigest()[:16]
+def _keep(parts: Path, rows: pa.Table) -> None:
+    name = hashlib.sha256("\0".join(rows["path"].to_pylist()).encode()).hexdigest()[:16]
     unfinished = parts / f".{name}"
-    pq.write_table(pa.Table.from_pylist(rows, schema=COLUMNS), unfinished)
+    pq.write_table(rows, unfinished)
     os.replace(unfinished, parts / f"chunk-{name}.parquet")
 
 

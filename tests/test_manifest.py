@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segcli import manifest
-from segcli.errors import UsageError
+from segcli.errors import ImageError, UsageError
 from segcli.manifest import make_manifest, split_of
 from segcli.source import open_source
 
@@ -91,6 +91,28 @@ def test_a_killed_run_goes_on(
     assert (summary.images, summary.known, summary.broken) == (3, 2, 1)
 
 
+def test_pixels_are_looked_at_after_a_run_that_did_not(archive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.parquet"
+    make_manifest(str(archive), out, header_only=True)
+    assert make_manifest(str(archive), out, header_only=True).known == 3
+    summary = make_manifest(str(archive), out)
+    assert (summary.known, summary.broken) == (0, 1)
+    assert make_manifest(str(archive), out).known == 3
+
+
+def test_an_image_that_could_not_be_read_is_tried_again(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(sample: object) -> bytes:
+        raise ImageError("the disk is tired")
+
+    with monkeypatch.context() as tired:
+        tired.setattr(manifest, "read", failing)
+        assert make_manifest(str(archive), tmp_path / "m.parquet").broken == 3
+    summary = make_manifest(str(archive), tmp_path / "m.parquet")
+    assert (summary.known, summary.broken) == (0, 1)
+
+
 def test_a_split_depends_on_the_content_alone(archive: Path, tmp_path: Path) -> None:
     (archive / "copy.png").write_bytes((archive / "b.png").read_bytes())
     make_manifest(str(archive), tmp_path / "m.parquet", split=(0.8, 0.1, 0.1))
@@ -118,3 +140,4 @@ def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> 
     (tmp_path / "m.parquet").write_text("mine")
     with pytest.raises(UsageError, match="is no manifest"):
         make_manifest(str(archive), tmp_path / "m.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "m.parquet"]
