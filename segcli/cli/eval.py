@@ -54,7 +54,9 @@ Errors = Annotated[bool, typer.Option("--errors", help="Where the points are los
 Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Curves, confusion, ...")]
 MinScore = Annotated[
     float | None,
-    typer.Option(help="For --errors; default: the model's default score. AP takes all scores."),
+    typer.Option(
+        min=0, max=1, help="For --errors; default: the model's default score. AP takes all scores."
+    ),
 ]
 Json = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it, machine-readable.")]
 Html = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it as one page.")]

@@ -14,7 +14,8 @@ To = Annotated[
 ]
 Out = Annotated[Path, typer.Option(metavar="FILE|FOLDER", help="Where to.")]
 MinScore = Annotated[
-    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+    float | None,
+    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
 ]
 Categories = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Only these.")]
 Key = Annotated[str | None, typer.Option(metavar="PATTERN", help="Only these images: 'cam1/*'.")]
