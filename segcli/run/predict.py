@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from typing import Protocol
 
 from segcli.errors import UsageError
@@ -108,8 +107,7 @@ def _open_source(options: PredictOptions) -> Source:
     source = open_source(options.source, column=options.column, key_prefix=options.key_prefix)
     if options.shard is None:
         return source
-    split = Split.parse(options.shard)
-    return replace(source, listing=lambda: (s for s in source if s.key in split))
+    return source.only(Split.parse(options.shard).__contains__)
 
 
 def _preview(

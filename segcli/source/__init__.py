@@ -6,7 +6,7 @@ import difflib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segcli.errors import ImageError, UsageError
@@ -32,15 +32,23 @@ class Source:
     folder for a single image): keys mean something only below it. `carried` are a manifest's own
     columns, name -> Arrow type; their values ride in Sample.carried as Python values, dates and
     times as the integers of their type. `notes` are sentences on what does not ride along.
+    `sift` lists what is wanted more cheaply than listing all and leaving the rest out.
     """
 
     root: str
     listing: Callable[[], Iterator[Sample]]
     carried: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
 
     def __iter__(self) -> Iterator[Sample]:
         return self.listing()
+
+    def only(self, wanted: Callable[[str], bool]) -> Source:
+        """The samples whose keys are wanted, for one of several runs that share a source."""
+        if (sift := self.sift) is not None:
+            return replace(self, listing=lambda: sift(wanted))
+        return replace(self, listing=lambda: (s for s in self if wanted(s.key)))
 
 
 def open_source(location: str, *, column: str | None = None, key_prefix: str = "") -> Source:
@@ -136,7 +144,11 @@ def _open_folder(location: str, key_prefix: str) -> Source:
         ) from None
     if empty:
         raise UsageError(f"the folder {location!r} is empty; expected images in it")
-    source = Source(os.path.realpath(location), lambda: list_folder(location, key_prefix))
+    source = Source(
+        os.path.realpath(location),
+        lambda: list_folder(location, key_prefix),
+        sift=lambda wanted: list_folder(location, key_prefix, wanted),
+    )
     names = " ".join(sorted(SUFFIXES))
     return _checked(
         source,

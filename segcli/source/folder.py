@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from segcli.source.key import key_from_path, prefixed
@@ -40,19 +40,21 @@ def is_image_name(name: str | bytes) -> bool:
     return os.fsencode(name).lower().endswith(_BYTES_SUFFIXES)
 
 
-def list_folder(folder: str, key_prefix: str = "") -> Iterator[Sample]:
+def list_folder(
+    folder: str, key_prefix: str = "", wanted: Callable[[str], bool] | None = None
+) -> Iterator[Sample]:
     """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
 
     Symbolic links are followed, unless they lead to a directory that is being walked. A directory
     that has an image's name, and one that cannot be listed, are samples too, so that they become
-    failed rows instead of silence.
+    failed rows instead of silence. Of keys that are not `wanted` only the names are read.
     """
     root = os.fsencode(folder)
     for relative in _walk(root):
-        path = os.path.join(root, relative)
-        yield sample_at(
-            os.fsdecode(path), key=prefixed(key_from_path(relative), key_prefix), path_bytes=path
-        )
+        key = prefixed(key_from_path(relative), key_prefix)
+        if wanted is None or wanted(key):
+            path = os.path.join(root, relative)
+            yield sample_at(os.fsdecode(path), key=key, path_bytes=path)
 
 
 def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample:

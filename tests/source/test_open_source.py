@@ -80,3 +80,22 @@ def test_enormous_file_is_not_read(tmp_path: Path) -> None:
         file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(ImageError, match="larger than"):
         read(Sample("a.tif", str(tmp_path / "a.tif")))
+
+
+def test_only_the_wanted_keys_are_listed_and_no_others_looked_at(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\nc.jpg\n")
+    looked_at = []
+    stat = os.stat
+
+    def looking(path, *args, **kwargs):
+        looked_at.append(os.fsdecode(path))
+        return stat(path, *args, **kwargs)
+
+    folder, listed = open_source(str(tmp_path)), open_source(str(tmp_path / "list.txt"))
+    monkeypatch.setattr(os, "stat", looking)
+    assert [s.key for s in folder.only(lambda key: key == "b.jpg")] == ["b.jpg"]
+    assert [path for path in looked_at if path.endswith(".jpg")] == [str(tmp_path / "b.jpg")]
+    assert [s.key for s in listed.only(lambda key: key != "b.jpg")] == ["a.jpg", "c.jpg"]
+    assert [s.key for s in folder] == ["a.jpg", "b.jpg", "c.jpg"]
