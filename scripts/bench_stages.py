@@ -38,10 +38,10 @@ from segcli.run import PredictOptions, predict
 from segcli.run.engine import Engine, load_engine
 from segcli.run.events import Event, Started, Summary
 from segcli.run.facts import describe, run_facts
-from segcli.shard import open_output
+from segcli.shard import Facts, open_output
 from segcli.source import open_source, read
 from segcli.types import Image as Decoded
-from segcli.types import Record
+from segcli.types import ModelInfo, Record
 
 PHOTOGRAPHS = 12
 ROUNDS = 3
@@ -195,8 +195,9 @@ def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
         Record(sample, *size, segments=one)
         for sample, (_, _, size), one in zip(samples, found, segmented, strict=True)
     ]
+    facts = run_facts(options, describe(options), source, precision="-", device="cpu")
     with clock.over("write"):
-        write(options, records)
+        write(options.out, info, facts, records)
     # A part of a long run holds a minute of work, not twelve images.
     many = [
         replace(record, sample=replace(record.sample, key=f"{copy}/{record.sample.key}"))
@@ -204,16 +205,15 @@ def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
         for record in records
     ]
     with clock.over("part"):
-        write(replace(options, out=options.out.with_name("part.parquet")), many)
+        write(options.out.with_name("part.parquet"), info, facts, many)
     return sum(map(len, segmented))
 
 
-def write(options: PredictOptions, records: list[Record]) -> None:
+def write(out: Path, info: ModelInfo, facts: Facts, records: list[Record]) -> None:
     """One part, committed."""
-    described = describe(options)
-    facts = run_facts(options, described, open_source(options.source), precision="-", device="cpu")
-    categories = (described.info.categories, described.info.category_ids)
-    with open_output(options.out, facts, carried={}, categories=categories) as output:
+    with open_output(
+        out, facts, carried={}, categories=(info.categories, info.category_ids)
+    ) as output:
         output.commit(records)
 
 

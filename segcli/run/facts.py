@@ -20,7 +20,7 @@ from segcli.shard import Facts
 from segcli.source import Source
 from segcli.types import ModelInfo
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised whenever the same image, weights and options give other rows than before."""
 
 
