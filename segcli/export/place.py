@@ -54,7 +54,12 @@ def write(path: Path, data: bytes) -> None:
 
 @contextmanager
 def one_file(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name when it is complete. Raises OutputError."""
+    """A text file that appears under its name when it is complete.
+
+    Raises OutputError, and UsageError where a folder has its name.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, and this format is one file; name it with --out")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

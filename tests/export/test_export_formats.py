@@ -292,6 +292,11 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, to: str) -> None:
     assert peaks[1] < peaks[0] + 100_000  # 1,400 more images, 2,800 more masks
 
 
+def test_a_folder_is_no_file(output: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        run(output, "cvat", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
 def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
     from segcli.export.place import beside
