@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segcli.run.ahead import Ahead, Loaded
-from segcli.run.grouping import grouped
+from segcli.run.grouping import PENDING_BYTES, grouped
 from segcli.run.stop import Stop
 from segcli.types import Record, Sample
 
@@ -26,11 +26,12 @@ def do_chunk(
     *,
     stop: Stop,
     done: Callable[[Sequence[Record]], None],
+    pending_bytes: int = PENDING_BYTES,
 ) -> list[Record]:
     """One record per sample, in order; fewer when `stop` is requested: those that are finished.
 
     The batches are the same for the same samples, whatever the timing. `done` hears of the records
-    of each batch.
+    of each batch. `pending_bytes` of images may wait for others of their canvas.
     """
     records: dict[int, Record] = {}
 
@@ -44,7 +45,9 @@ def do_chunk(
                 records[item.index] = Record(item.sample, None, None, error=item.error)
                 done([records[item.index]])
 
-    for canvas, group in grouped(readable(), engine.model.info.stride, engine.size_of):
+    stride = engine.model.info.stride
+    groups = grouped(readable(), stride, engine.size_of, pending_bytes=pending_bytes)
+    for canvas, group in groups:
         if stop.requested:
             break
         finished = engine.records(canvas, group)

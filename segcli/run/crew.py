@@ -23,6 +23,8 @@ from segcli.run.work import Task
 
 GIVE_UP_AFTER = 3  # starts of a worker in a row that came to nothing
 DISMISS_S = 10.0
+MOST_BYTES = 256 << 20  # of encoded images from a manifest, in all chunks that are in hand
+LEAST_BYTES = 8 << 20  # and in one of them
 _TICK_S = 0.2
 _DYING_TICK_S = 0.02
 
@@ -73,6 +75,9 @@ class Crew:
         """
         self.job = replace(self.job, precision=precision)
         self._account = account
+        # Each worker has one in hand, and this process holds them all until they are committed.
+        most = min(account.work.most_bytes, MOST_BYTES // len(self.seats))
+        account.work.most_bytes = max(LEAST_BYTES, most)
         todo = Todo(account.work.tasks(self._size))
         deaths = Deaths(account, todo)
         halted = False

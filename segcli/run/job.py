@@ -125,7 +125,7 @@ class Predictor:
             self.job.described.info,
             threads=self.means.decode_threads,
             max_pixels=self.job.options.max_pixels,
-            limit_bytes=self.means.queue_bytes,
+            limit_bytes=self.means.ahead_bytes,
         )
         return do_chunk(
             chunk.samples,
@@ -133,6 +133,7 @@ class Predictor:
             ahead,
             stop=stop,
             done=lambda batch: done(Counts.of(batch)),
+            pending_bytes=self.means.queue_bytes - self.means.ahead_bytes,
         )
 
 

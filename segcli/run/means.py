@@ -12,7 +12,7 @@ from pathlib import Path
 from segcli.errors import UsageError
 
 MOST_THREADS = 16  # decode threads beyond this only wait for one another
-QUEUE_BYTES = 512 << 20
+QUEUE_BYTES = 768 << 20
 LEAST_QUEUE_BYTES = 64 << 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -20,10 +20,15 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """`decode_threads`, and bytes of images that may wait for the model."""
+    """`decode_threads`, and bytes of images that may be in decoding or wait for the model."""
 
     decode_threads: int
     queue_bytes: int = QUEUE_BYTES
+
+    @property
+    def ahead_bytes(self) -> int:
+        """For those that are read and decoded ahead; the rest is for those in half-full batches."""
+        return self.queue_bytes * 2 // 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from segcli.shard import Output
 from segcli.source import Source
 from segcli.types import Sample
 
-MOST_BYTES = 64 << 20  # of encoded images, where a manifest carries them, in one chunk
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,15 @@ class Work:
     """The tasks of a run, listed lazily; the counts grow as the listing goes on.
 
     `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones;
-    `repeated` keys were listed again; `taken` are in tasks. Whoever does a task settles it.
+    `repeated` keys were listed again; `taken` are in tasks. Whoever does a task settles it. A task
+    holds about `most_bytes` of encoded images at most, where a manifest carries them.
     """
 
     source: Source
     output: Output
     retry_failed: bool = False
     limit: int | None = None
+    most_bytes: int = MOST_BYTES
     earlier: int = 0
     earlier_failed: int = 0
     repeated: int = 0
@@ -66,7 +68,7 @@ class Work:
                 chunk[sample.key] = sample
                 carried += len(sample.data or b"")
                 self.taken += 1
-            if len(chunk) >= size.now or carried >= MOST_BYTES:
+            if len(chunk) >= size.now or carried >= self.most_bytes:
                 yield self._task(chunk)
                 chunk, carried = {}, 0
             if self.limit is not None and self.taken >= self.limit:

@@ -108,8 +108,8 @@ def test_images_that_wait_get_half_of_what_the_model_leaves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(means, "resident_bytes", lambda: 600 << 20)
-    assert queue_bytes(None, workers=2) == 512 << 20
+    assert queue_bytes(None, workers=2) == 768 << 20
     assert queue_bytes(2 << 30, workers=2) == (1024 - 600) // 2 << 20
-    assert queue_bytes(8 << 30, workers=2) == 512 << 20
+    assert queue_bytes(8 << 30, workers=2) == 768 << 20
     with pytest.raises(UsageError, match=r"--max-memory 1.0GB is too little for 2 .* 600MB; give"):
         queue_bytes(1 << 30, workers=2)
