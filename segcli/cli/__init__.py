@@ -4,49 +4,63 @@ import gc
 import os
 import sys
 import traceback
+from collections.abc import Iterable
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
 
 import typer
 
-from segcli.cli import (
-    doctor,
-    eval,
-    export,
-    import_,
-    manifest,
-    models,
-    predict,
-    report,
-    stats,
-    train,
-    viz,
-    weights,
-)
 from segcli.errors import SegcliError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
 
-app = typer.Typer(
-    name="segcli",
-    help="Batch instance segmentation of large image archives: folders in, masks in Parquet out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: rich alone would take a third of the time it may take
-    context_settings={"help_option_names": ["-h", "--help"]},
+_COMMANDS = MappingProxyType(
+    {
+        "predict": "predict",
+        "viz": "viz",
+        "stats": "stats",
+        "report": "report",
+        "train": "train",
+        "eval": "eval_",
+        "export": "export",
+        "import": "import_",
+        "manifest": "manifest",
+        "models": "models",
+        "doctor": "doctor",
+        "weights": "app",  # a group of its own
+    }
 )
+"""Each command, in the order of the help, and how it is called in its file."""
+_FILES = MappingProxyType({"import": "import_"})  # a word of Python's
 
-app.command("predict")(predict.predict)
-app.command("viz")(viz.viz)
-app.command("stats")(stats.stats)
-app.command("report")(report.report)
-app.command("train")(train.train)
-app.command("eval")(eval.eval_)
-app.command("export")(export.export)
-app.command("import")(import_.import_)
-app.command("manifest")(manifest.manifest)
-app.command("models")(models.models)
-app.command("doctor")(doctor.doctor)
-app.add_typer(weights.app, name="weights")
+
+def application(names: Iterable[str]) -> typer.Typer:
+    """The commands of these names; reading the files of all takes half as long as a start may."""
+    made = typer.Typer(
+        name="segcli",
+        help="Batch instance segmentation of large image archives: folders in, masks in Parquet "
+        "out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: rich alone would take a third of the time it may take
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_main)
+    for name in names:
+        command = getattr(import_module(f"segcli.cli.{_FILES.get(name, name)}"), _COMMANDS[name])
+        if isinstance(command, typer.Typer):
+            made.add_typer(command, name=name)
+        else:
+            made.command(name)(command)
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return application(_COMMANDS)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,7 +71,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _main(
     version: bool = typer.Option(
         False,
@@ -79,8 +92,9 @@ def main() -> None:
     # Imports make many objects that stay; to search them for cycles time and again takes an eighth
     # of the start.
     gc.set_threshold(50_000, 20, 20)
+    asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
     try:
-        app()
+        application(asked or _COMMANDS)()
     except SystemExit as end:
         if sys.argv[1:2] == ["eval"] and not end.code:
             _leave()
