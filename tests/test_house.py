@@ -45,6 +45,10 @@ DOORS = {
     "av": {"source", "draw"},
     "safetensors": {"checkpoint"},
     "ray": {"run"},
+    "matplotlib": {"stats", "evaluate"},
+    "jinja2": {"report", "evaluate"},
+    "markupsafe": {"report"},
+    "contourpy": {"report"},
 }
 PLUGIN_IMPORTS = {"segcli", "segcli_blocks", "torch", "torchvision", "numpy"}
 # Further libraries, each with the one file of the plugins that may import it.

@@ -58,7 +58,7 @@ def counted(items: Sequence[Item]) -> tuple[Piece, ...]:
 
 def sheet(thumbnails: Sequence[Thumbnail]) -> NDArray[np.uint8]:
     """uint8 (h, w, 3): about as wide as a screen, rows from the left."""
-    columns = max(1, min(len(thumbnails), round(math.sqrt(len(thumbnails) * 16 / 9)), 8))
+    columns = columns_for(len(thumbnails))
     rows = -(-len(thumbnails) // columns)
     line = round(_TEXT * 1.4)
     step = (CELL[0] + _GAP, CELL[1] + 2 * line + 6 + _GAP)
@@ -74,6 +74,17 @@ def sheet(thumbnails: Sequence[Thumbnail]) -> NDArray[np.uint8]:
         canvas.text((x, y), fitted(shown.title, CELL[0], _TEXT), fill=_INK, font=font(_TEXT))
         _caption(canvas, x, y + line, shown.caption)
     return np.asarray(page)
+
+
+def columns_for(count: int) -> int:
+    """About as wide as a screen, and with few places left empty."""
+    ideal = min(8.0, math.sqrt(count * 16 / 9))
+
+    def cost(columns: int) -> float:
+        empty = -count % columns
+        return abs(math.log(columns / ideal)) + empty / (2 * count)
+
+    return min(range(1, 9), key=cost)
 
 
 def _caption(canvas: ImageDraw.ImageDraw, x: int, y: int, pieces: Sequence[Piece]) -> None:
