@@ -7,6 +7,7 @@ every mode is looked at again on a finer grid. Letters: n dimensions, M points, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +17,6 @@ from torch.nn import functional as F
 _STEPS = 30
 _STILL = 1e-2  # of the bandwidth: modes are at least one apart
 _AT_ONCE = 1 << 22  # distances held at a time
-_ALL, _LOW, _HIGH = slice(None), slice(None, -1), slice(1, None)
-_NEIGHBOURS = (
-    ((_ALL, _HIGH), (_ALL, _LOW)),
-    ((_HIGH, _ALL), (_LOW, _ALL)),
-    ((_HIGH, _LOW), (_LOW, _HIGH)),
-    ((_HIGH, _HIGH), (_LOW, _LOW)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +39,8 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
     `embedding` f32 (n, h, w) where `foreground` bool (h, w)."""
     modes = embedding.new_zeros((0, len(embedding)))
     labels = torch.zeros(foreground.shape, dtype=torch.int64, device=embedding.device)
+    index = foreground.flatten().nonzero()[:, 0]
+    inside = embedding.flatten(1)[:, index]
     free = foreground
     for _ in range(options.rounds):
         sample = sampled(embedding, free, options)
@@ -52,27 +48,29 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
         if not len(fresh):
             break
         found = torch.cat((modes, fresh))
-        labels, apart = _labelled(embedding, found, foreground, options)
-        solid = solid_sizes(labels, len(found)) > options.crumb
-        modes = found[solid]
+        numbers, far = _numbered(inside, found, options)
+        labels.view(-1)[index] = numbers
+        modes = found[solid_sizes(labels, len(found)) > options.crumb]
         if len(modes) < len(found):  # what the seams had goes to the objects beside them
-            labels, apart = _labelled(embedding, modes, foreground, options)
+            numbers, far = _numbered(inside, modes, options)
+            labels.view(-1)[index] = numbers
         # An object that the grid has missed lies near no mode, and is no line as seams are.
-        free = opened(foreground & (apart >= options.bandwidth**2))
+        free = torch.zeros_like(foreground)
+        free.view(-1)[index] = far
+        free = opened(free)
         if int(free.sum()) <= options.left:
             break
     return labels, modes
 
 
-def _labelled(
-    embedding: Tensor, modes: Tensor, foreground: Tensor, options: Options
-) -> tuple[Tensor, Tensor]:
-    """Labels (h, w), and the squared distances (h, w) from the modes that they number."""
+def _numbered(points: Tensor, modes: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """Of points (n, P) the numbers (P,) of their modes from 1, 0 where none is in reach; and which
+    are farther than a bandwidth from every mode."""
     if not len(modes):
-        nothing = torch.zeros_like(foreground, dtype=torch.int64)
-        return nothing, torch.full_like(embedding[0], torch.inf)
-    nearest, apart = assigned(embedding, modes)
-    return (nearest + 1) * (foreground & (apart < options.reach**2)), apart
+        far = torch.ones_like(points[0], dtype=torch.bool)
+        return torch.zeros_like(points[0], dtype=torch.int64), far
+    nearest, apart = assigned(points, modes)
+    return (nearest + 1) * (apart < options.reach**2), apart >= options.bandwidth**2
 
 
 def sampled(embedding: Tensor, mask: Tensor, options: Options) -> Tensor:
@@ -114,13 +112,13 @@ def modes_of(points: Tensor, bandwidth: float) -> Tensor:
 
 
 def assigned(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest mode i64 (...) of points (n, ...), and its squared distance (...)."""
+    """The nearest mode i64 (P,) of points (n, P), and its squared distance (P,)."""
     found = []
-    for part in points.flatten(1).split(max(1, _AT_ONCE // len(modes)), 1):
+    for part in points.split(max(1, _AT_ONCE // len(modes)), 1):
         # Less the points' own squares, which do not decide which mode is the nearest.
         less, nearest = torch.addmm(modes.square().sum(1)[:, None], modes, part, alpha=-2).min(0)
         found.append((nearest, less + part.square().sum(0)))
-    nearest, apart = (torch.cat(parts).view(points.shape[1:]) for parts in zip(*found, strict=True))
+    nearest, apart = (torch.cat(parts) for parts in zip(*found, strict=True))
     return nearest, apart
 
 
@@ -128,14 +126,24 @@ def solid_sizes(labels: Tensor, count: int) -> Tensor:
     """Of each label 1..count: how many px (count,) have no other label among their eight
     neighbours. Where embeddings pass from one object's to the next, or to the background's, seams
     of one or two px have modes of their own, and no such px."""
-    narrow = labels.to(torch.int16)  # a quarter of the bytes
-    solid = torch.ones_like(labels, dtype=torch.bool)
-    for one, other in _NEIGHBOURS:
-        some, others = narrow[one], narrow[other]
-        agree = (some == others) | (some == 0) | (others == 0)
-        solid[one] &= agree
-        solid[other] &= agree
+    high = labels.to(torch.int32)
+    low = torch.where(high > 0, high, torch.iinfo(torch.int32).max)
+    for dim in (0, 1):  # the largest and the smallest label of 3 x 3 px, one direction at a time
+        high = _over_three(high, torch.maximum, dim)
+        low = _over_three(low, torch.minimum, dim)
+    solid = (high == low) & (labels > 0)
     return labels[solid].bincount(minlength=count + 1)[1:]
+
+
+def _over_three(x: Tensor, pick: Callable[[Tensor, Tensor], Tensor], dim: int) -> Tensor:
+    """The pick of every px and the ones before and after it along `dim`."""
+    rest = x.shape[dim] - 1
+    found = x.clone()
+    before, after = x.narrow(dim, 0, rest), x.narrow(dim, 1, rest)
+    found.narrow(dim, 1, rest).copy_(pick(after, before))
+    inner = found.narrow(dim, 0, rest)
+    inner.copy_(pick(inner, after))
+    return found
 
 
 def opened(mask: Tensor) -> Tensor:

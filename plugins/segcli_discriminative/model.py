@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
+from segcli_blocks.crops import Windows, boxes_of
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
-from segcli_blocks.crops import Windows, boxes_of
 from segcli_discriminative import meanshift
 from segcli_discriminative.loss import FORMS, Form, Terms, discriminative, mean_terms
 
