@@ -27,6 +27,7 @@ from segcli.run.todo import Todo
 
 GIVE_UP_AFTER = 3  # starts in a row that came to nothing
 HUNG_S = 600.0  # without a finished batch, unless --chunk-timeout says otherwise
+PATIENCE_S = 30.0  # without any worker, before that is told
 _TICK_S = 0.5
 _LOOK_S = 5.0  # nodes come and go
 
@@ -42,6 +43,7 @@ class RayStaff:
         self._ray: Any = None
         self._slots = Slots(1, 1, 0)
         self._looked = float("-inf")
+        self._waiting_since: float | None = time.monotonic()
         self._hired = self._failed_starts = 0
         self._begun: tuple[str, str] | None = None
         self._deaths: Deaths | None = None
@@ -133,6 +135,7 @@ class RayStaff:
 
     def _tick(self, account: Account | None) -> None:
         """Wait a little for what the workers say, and see who hangs."""
+        self._tell_patience()
         awaited = {hand.call: hand for hand in self.hands if hand.call is not None}
         ready: Sequence[Any] = []
         if awaited:
@@ -144,6 +147,14 @@ class RayStaff:
         for hand in list(self.hands):
             if hand.task is not None and account is not None:
                 self._listen(hand, account)
+
+    def _tell_patience(self) -> None:
+        """Say once what the run waits for: a cluster without room is no error, it may grow."""
+        since = self._waiting_since
+        if self._begun is None and since is not None and time.monotonic() - since > PATIENCE_S:
+            self._waiting_since = None
+            each = f"{self._slots.cpus:g} CPU, {self._slots.gpus:g} GPU"
+            self._report(Note(f"no worker has begun yet: Ray looks for room for one ({each})"))
 
     def _hear(self, hand: Hand, account: Account | None) -> None:
         """A call of the worker has come to its end, good or bad."""

@@ -14,6 +14,7 @@ import segcli_troubled  # noqa: E402, F401
 import toy_data  # noqa: E402
 import toy_faults  # noqa: E402, F401
 import toy_processes  # noqa: E402, F401
+import toy_worker  # noqa: E402, F401
 
 sys.path.remove(str(TOY))  # the tests elsewhere find only what is installed
 

@@ -153,6 +153,27 @@ def test_process_that_is_stopped_for_a_while_goes_on(
     assert keys(out) == [f"{number:04d}.png" for number in range(12)]
 
 
+@pytest.mark.parametrize("whom", ["the coordinator", "a worker"])
+def test_processes_of_a_crew_that_are_stopped_double_nothing(
+    pictures: Callable[..., Path], tmp_path: Path, whom: str
+) -> None:
+    """A worker that does not go on for longer than it may is killed, stopped as it is."""
+    images, out, log = pictures(60), tmp_path / "m.parquet", tmp_path / "log"
+    words = command(images, out, "--replicas", "2", "--chunk-timeout", "1")
+    process = start(*words, log=log, opener="toy_worker:open_fake")
+    wait_for(log, "started")
+    coordinator = process.pid or 0
+    worker = toy_faults.workers_of(coordinator)[0]
+    stopped = coordinator if whom == "the coordinator" else worker
+    os.kill(stopped, signal.SIGSTOP)
+    if whom == "the coordinator":
+        time.sleep(1.5)
+        os.kill(stopped, signal.SIGCONT)
+    assert finish(process) == 0
+    assert keys(out) == [f"{number:04d}.png" for number in range(60)]
+    assert not Path(f"/proc/{worker}").exists()
+
+
 def test_ten_thousand_failed_files_are_rows_and_ten_of_them_are_told(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
