@@ -103,7 +103,7 @@ def compare(
 ) -> dict[str, Any]:
     """The loop and segcli in both precisions, on the same images; loading is not timed."""
     room.mkdir()
-    network(np.asarray(Image.open(images[0])))  # warm
+    network(np.array(Image.open(images[0])))  # warm
     spent = {way: Clock() for way in ("loop", "float32", "auto")}
     masks: dict[str, int] = {}
     for turn in range(TURNS):
@@ -171,7 +171,7 @@ def plain_loop(
     """Every mask into one JSON file; returns how many there are."""
     results = []
     for path in images:
-        pixels = np.asarray(Image.open(path).convert("RGB"))
+        pixels = np.array(Image.open(path).convert("RGB"))
         boxes, scores, labels, masks = network(pixels)
         for box, score, label, mask in zip(boxes, scores, labels, masks, strict=True):
             binary = np.asfortranarray((mask[0] >= 0.5).numpy().astype(np.uint8))

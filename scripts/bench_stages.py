@@ -233,10 +233,10 @@ def plain_loop(folder: Path, clock: Clock, out: Path) -> float:
     paths, results = sorted(folder.glob("*.jpg")), []
     passed("list")
     for path in paths:
-        pixels = np.asarray(Image.open(path).convert("RGB"))
+        pixels = np.array(Image.open(path).convert("RGB"))
         passed("decode")
         h, w = content_size(pixels.shape[:2], loaded.info.resize)
-        small = np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
+        small = np.array(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR))
         passed("resize")
         batch = collate([Decoded("", small, pixels.shape[:2])], loaded.info)
         passed("batch")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -10,13 +12,14 @@ _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def fuse(network: nn.Module, dtype: torch.dtype) -> None:
+def fuse(network: nn.Module, dtype: torch.dtype, *, exact: Sequence[nn.Module] = ()) -> None:
     """Fold the norms of `network` (in eval mode) and keep its weights in `dtype`, for good.
 
     Autocast would cast the same weights at every call, and frozen norms would answer in float32.
+    The weights of what is `exact` stay in float32.
     """
     fold_norms(network)
-    cast_weights(network, dtype)
+    cast_weights(network, dtype, exact=exact)
 
 
 @torch.no_grad()
@@ -34,13 +37,16 @@ def fold_norms(network: nn.Module) -> None:
                 setattr(parent, next_name, nn.Identity())
 
 
-def cast_weights(network: nn.Module, dtype: torch.dtype) -> None:
-    """Weights and biases of convolutions and linear layers, exactly these, to `dtype`.
+def cast_weights(
+    network: nn.Module, dtype: torch.dtype, *, exact: Sequence[nn.Module] = ()
+) -> None:
+    """Weights and biases of convolutions and linear layers to `dtype`, but those of `exact`.
 
-    Subclasses may have reasons of their own to compute in float32.
+    Subclasses of these layers may have reasons of their own to compute in float32.
     """
+    kept = {id(module) for part in exact for module in part.modules()}
     for module in network.modules():
-        if type(module) in _CAST:
+        if type(module) in _CAST and id(module) not in kept:
             module.to(dtype).requires_grad_(False)
 
 
