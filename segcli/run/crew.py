@@ -268,6 +268,7 @@ class Crew:
         for seat in self.seats:
             seat.task = None
             seat.kill()
+            self._unlisten(seat)  # nothing that is said now changes the end
         deadline = time.monotonic() + DISMISS_S
         while not all([self._reap(seat) for seat in self.seats]):
             if time.monotonic() > deadline:

@@ -159,6 +159,13 @@ def test_device_that_is_not_there_is_a_usage_error(
     assert os.listdir(tmp_path) == ["images"]
 
 
+def test_too_little_memory_is_a_usage_error_that_says_how_much(
+    files: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"--max-memory 100MB is too little for 2 worker.*give "):
+        run(files(2), tmp_path / "m.parquet", max_memory=100 << 20)
+
+
 def test_repeated_key_in_another_chunk_is_done_once(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -136,3 +136,15 @@ def test_crash_of_a_model_costs_one_image(pictures: Callable[..., Path], tmp_pat
     assert predict(options, report=[].append).failed == 1
     assert [row[0] for row in rows(out) if row[1] == "failed"] == ["0001white.png"]
     assert len(keys(out)) == 2
+
+
+def test_full_disk_in_a_worker_is_told_and_the_rerun_continues(files: Path, tmp_path: Path) -> None:
+    out, log = tmp_path / "m.parquet", tmp_path / "log"
+    words = ["predict", files, "--out", out, "--model", "toy", "--device", "cpu", "--replicas", "1"]
+    words += ["--precision", "float32"]
+    assert finish(start(*words, log=log, opener=FAKE, file_limit=3000)) == 7
+    assert "cannot write" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not out.exists()
+    assert finish(start(*words, log=log, opener=FAKE)) == 0
+    assert len(keys(out)) == IMAGES
