@@ -78,7 +78,8 @@ class Engine:
             return [record for part in parts for record in self.records(canvas, part)]
         if isinstance(found, _NoMemory):
             _free_memory(self.device)
-            return [_failed(group[0], "not enough memory for this image alone")]
+            advice = "" if self.device.type == "cpu" else "; --retry-failed --device cpu may do it"
+            return [_failed(group[0], f"not enough memory for this image alone{advice}")]
         if isinstance(found, _Refused):
             self._refuse(found)
             return [_failed(group[0], f"the model failed: {found}")]
