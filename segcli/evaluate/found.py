@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
+from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
 from segcli.evaluate.columns import boxes, checked_objects, integers, load_json, numbers
 from segcli.evaluate.masks import Masks
-from segcli.shard import read_facts, read_images, read_masks, schema
+from segcli.shard import read_facts
+from segcli.shard import read_rows as read_batches
 from segcli.source.key import path_from_key
+
+_IMAGE = ["key", "error", "status", "height", "width", "frame"]
+_MASK = ["mask", "category", "score", "bbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,49 +98,39 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     """All rows, down to the lowest score that was kept. Raises UsageError."""
     facts = read_facts(path)
-    images = _table(
-        read_images(path, columns=["key", "error", "status", "height", "width", "frame"])
-    )
-    keys = images["key"].to_pylist()
+    columns = _IMAGE + _MASK + (["rle"] if iou != "bbox" else [])
+    batches = list(read_batches(path, columns=columns, dictionaries=["key", "status", "category"]))
+    first = [~valid(b["mask"]) | (plain(b["mask"], np.int32) == 0) for b in batches]
+    found = [valid(b["score"]) for b in batches]
+    keys = [key for b, rows in zip(batches, first, strict=True) for key in texts(b["key"], rows)]
     vocabulary = _vocabulary(facts)
-    columns = ["key", "mask", "category", "score", "bbox"] + (["rle"] if iou != "bbox" else [])
-    masks = _table(read_masks(path, columns=columns), columns)
-    image = _indices(masks["key"], keys)
-    category = _indices(masks["category"], [name for name, _ in vocabulary])
-    _require_known(image, masks["key"], path, "key")
-    _require_known(category, masks["category"], path, "category")
-    scores = np.concatenate(
-        [np.zeros(0), *(_plain(chunk, np.float64) for chunk in masks["score"].chunks)]
+    image = _indices("key", keys, zip(batches, found, strict=True), path)
+    numbers, scores = (
+        joined([plain(b[name], kind)[rows] for b, rows in zip(batches, found, strict=True)])
+        for name, kind in (("mask", np.int32), ("score", np.float64))
     )
-    around = _boxes(masks["bbox"])
-    _require_sane(scores, around, masks["key"], masks["mask"])
-    failed = [status != "ok" for status in images["status"].to_pylist()]
+    around = joined([box(b["bbox"])[rows] for b, rows in zip(batches, found, strict=True)], wide=4)
+    _require_sane(scores, around, [keys[i] for i in image.tolist()], numbers)
+    still = [~valid(b["frame"])[rows] for b, rows in zip(batches, first, strict=True)]
+    names = [name for name, _ in vocabulary]
     return Rows(
         where=str(path),
         keys=tuple(keys),
-        names=_names(keys, images["frame"].to_pylist()),
-        sizes=np.stack([_whole(images[side]) for side in ("height", "width")], 1),
-        reasons=tuple(
-            (reason or "failed") if bad else None
-            for bad, reason in zip(failed, images["error"].to_pylist(), strict=True)
+        names=tuple(
+            _path(key) if alone else key
+            for key, alone in zip(keys, joined(still).tolist(), strict=True)
         ),
+        sizes=np.stack([_whole(side, batches, first) for side in ("height", "width")], 1),
+        reasons=tuple(_reasons(batches, first)),
         vocabulary=vocabulary,
         image=image,
-        category=category,
+        category=_indices("category", names, zip(batches, found, strict=True), path),
         scores=scores,
         boxes=around,
-        masks=_masks(masks["rle"]) if iou != "bbox" else None,
+        masks=_masks(batches, found) if iou != "bbox" else None,
         default_score=facts.get("default_score"),
         source_root=facts.get("source_root"),
     )
-
-
-def _table(batches: Iterable[pa.RecordBatch], columns: Sequence[str] = ()) -> pa.Table:
-    kept = list(batches)
-    if kept:
-        return pa.Table.from_batches(kept)
-    whole = schema({})
-    return pa.schema([whole.field(name) for name in columns]).empty_table()
 
 
 def _vocabulary(facts: dict[str, Any]) -> tuple[tuple[str, int], ...]:
@@ -143,13 +138,6 @@ def _vocabulary(facts: dict[str, Any]) -> tuple[tuple[str, int], ...]:
     pairs = tuple(zip(facts["category_names"], facts["category_ids"], strict=True))
     asked = facts.get("categories")
     return pairs if not asked else tuple(pair for pair in pairs if pair[0] in set(asked))
-
-
-def _names(keys: Sequence[str], frames: Sequence[int | None]) -> tuple[str, ...]:
-    """Relative paths as they are on disk; a frame of a video keeps its number."""
-    return tuple(
-        _path(key) if frame is None else key for key, frame in zip(keys, frames, strict=True)
-    )
 
 
 def _path(key: str) -> str:
@@ -161,64 +149,77 @@ def _path(key: str) -> str:
         return key
 
 
-def _indices(values: pa.ChunkedArray, among: Sequence[str]) -> NDArray[np.int64]:
-    """Where each value stands in `among`; -1 for an unknown one."""
-    # Nothing is turned into Arrow here: that would import pandas where there is one, half a second.
-    place = {name: i for i, name in enumerate(among)}
-    parts = [np.zeros(0, np.int64)]
-    for chunk in values.chunks:
-        coded = chunk.dictionary_encode()
-        known = [place.get(name, -1) for name in coded.dictionary.to_pylist()]
-        parts.append(np.array(known, np.int64)[_plain(coded.indices, np.int32)])
-    return np.concatenate(parts)
-
-
-def _require_known(index: NDArray[np.int64], values: Any, path: Path, what: str) -> None:
-    if (index < 0).any():
-        value = values[int(np.flatnonzero(index < 0)[0])].as_py()
-        raise UsageError(f"{path}: a mask of the {what} {value!r}, which the output does not list")
+def _indices(
+    column: str,
+    among: Sequence[str],
+    parts: Iterable[tuple[pa.RecordBatch, NDArray[np.bool_]]],
+    path: Path,
+) -> NDArray[np.int64]:
+    """Where the text of each row that counts stands in `among`. Raises UsageError for another."""
+    place = {text: i for i, text in enumerate(among)}
+    found = []
+    for batch, rows in parts:
+        coded = batch[column]
+        known = [place.get(text, -1) for text in coded.dictionary.to_pylist()]
+        index = np.array([*known, -1], np.int64)[codes(coded)[rows]]
+        if (index < 0).any():
+            value = texts(coded, np.flatnonzero(rows)[index < 0][:1])[0]
+            raise UsageError(
+                f"{path}: a mask of the {column} {value!r}, which the output does not list"
+            )
+        found.append(index)
+    return joined(found).astype(np.int64)
 
 
 def _require_sane(
-    scores: NDArray[np.float64], around: NDArray[np.float64], keys: Any, numbers: Any
+    scores: NDArray[np.float64],
+    around: NDArray[np.float64],
+    keys: Sequence[str],
+    numbers: NDArray[np.int32],
 ) -> None:
     bad = ~((scores >= 0) & (scores <= 1)) | ~np.isfinite(around).all(1)
     bad |= (around[:, 2:] < 0).any(1)
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise UsageError(
-            f"mask {numbers[at].as_py()} of {keys[at].as_py()!r} has the score {scores[at]} and "
-            f"the box {around[at].tolist()}; expected a score in [0, 1] and finite px"
+            f"mask {numbers[at]} of {keys[at]!r} has the score {scores[at]} and the box "
+            f"{around[at].tolist()}; expected a score in [0, 1] and finite px"
         )
 
 
-def _boxes(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    parts = [
-        np.stack([_plain(chunk.field(side), np.float64) for side in "xywh"], 1)
-        for chunk in column.chunks
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, 4))
-
-
-def _whole(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def _whole(
+    side: str, batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.int64]:
     """0 where there is none."""
-    return np.array([value or 0 for value in column.to_pylist()], np.int64)
+    found = [
+        np.where(valid(b[side]), plain(b[side], np.int32), 0)[own]
+        for b, own in zip(batches, rows, strict=True)
+    ]
+    return joined(found).astype(np.int64)
 
 
-def _plain(array: pa.Array, kind: type[np.generic]) -> NDArray[Any]:
-    """The values of an array without nulls, as they lie in memory (see `_indices`)."""
-    values = np.frombuffer(array.buffers()[1], kind)
-    return values[array.offset : array.offset + len(array)]
+def _reasons(
+    batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]
+) -> Iterator[str | None]:
+    """Why an image failed; None where it did not."""
+    for batch, own in zip(batches, rows, strict=True):
+        for row, status in zip(
+            np.flatnonzero(own).tolist(), texts(batch["status"], own), strict=True
+        ):
+            yield None if status == "ok" else batch["error"][row].as_py() or "failed"
 
 
-def _masks(column: pa.ChunkedArray) -> Masks:
-    """The texts straight from Arrow's buffers."""
-    data, lengths = [], [np.zeros(1, np.int64)]
-    for chunk in column.chunks:
+def _masks(batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]) -> Masks:
+    """The texts straight from Arrow's buffers; rows without a mask have none."""
+    data, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
+    for batch, own in zip(batches, rows, strict=True):
+        chunk = batch["rle"]
         _, cuts, text = chunk.buffers()
         offsets = np.frombuffer(cuts, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        length = np.diff(offsets).astype(np.int64)
         if text is not None:
-            data.append(np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]])
-        lengths.append(np.diff(offsets).astype(np.int64))
-    whole = np.concatenate(data) if data else np.zeros(0, np.uint8)
-    return Masks(whole, np.cumsum(np.concatenate(lengths)))
+            part = np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]]
+            foreign = length[~own].any()  # an RLE in a row that is no mask
+            data.append(part[np.repeat(own, length)] if foreign else part)
+        lengths.append(length[own])
+    return Masks(np.concatenate(data), np.cumsum(np.concatenate(lengths)))

@@ -6,7 +6,14 @@ from segcli.shard.facts import Facts, fresh_path, new_command
 from segcli.shard.inventory import State
 from segcli.shard.output import Output, open_output, peek, preview_output
 from segcli.shard.part import PartWriter
-from segcli.shard.read import part_paths, read_facts, read_images, read_masks, read_roots
+from segcli.shard.read import (
+    part_paths,
+    read_facts,
+    read_images,
+    read_masks,
+    read_roots,
+    read_rows,
+)
 from segcli.shard.schema import schema, table
 from segcli.shard.split import Split
 
@@ -28,6 +35,7 @@ __all__ = [
     "read_images",
     "read_masks",
     "read_roots",
+    "read_rows",
     "schema",
     "table",
 ]

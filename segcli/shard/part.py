@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segcli.errors import OutputError, UsageError
@@ -71,6 +70,8 @@ class PartWriter:
         The keys of the part stay the same, hence its name, and one rename swaps the two states.
         """
         new = table(records, self.columns, self._categories)
+        import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
+
         # An undivided run may have made the part: then it holds images of several shards.
         with in_turn(self.turn):
             old, footer = read_part(self.directory / name)
@@ -156,6 +157,8 @@ def _reason(error: OSError) -> str:
 
 
 def _counted(footer: Footer, rows: pa.Table) -> Footer:
+    import pyarrow.compute as pc
+
     images = rows.filter(first_rows(rows["mask"]))
     return replace(
         footer,
@@ -167,6 +170,8 @@ def _counted(footer: Footer, rows: pa.Table) -> Footer:
 
 def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
     """True on exactly one row of each image."""
+    import pyarrow.compute as pc
+
     # A Python number here would make pyarrow import pandas where there is one: half a second.
     zero = pc.subtract(mask, mask)
     return pc.or_kleene(pc.is_null(mask), pc.equal(mask, zero))
@@ -211,12 +216,17 @@ def _check(path: Path, rows: int, footer: Footer) -> None:
 
 
 @contextlib.contextmanager
-def open_part(path: Path) -> Iterator[tuple[pq.ParquetFile, Footer]]:
-    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's."""
+def open_part(
+    path: Path, *, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's.
+
+    `dictionaries`: columns of text that are read as Arrow dictionaries.
+    """
     try:
         # Opened here because Arrow takes no path that is not valid text.
         with open(path, "rb") as raw:
-            file = pq.ParquetFile(raw)
+            file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
             yield file, _footer(file, path)
     except FileNotFoundError:
         raise UsageError(f"{path} has been removed while it was to be read") from None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from segcli.errors import UsageError
 from segcli.shard.directory import list_parts, resolve
@@ -37,6 +36,20 @@ def read_images(path: Path, *, columns: Sequence[str] | None = None) -> Iterator
     return _stream(part_paths(path), columns, "mask", None)
 
 
+def read_rows(
+    path: Path, *, columns: Sequence[str], dictionaries: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """All rows as they lie, of masks and of images without any; never an empty batch.
+
+    `dictionaries`: those of the `columns` that come as Arrow dictionaries. Raises UsageError as
+    `read_masks` does.
+    """
+    for part in part_paths(path):
+        with open_part(part, dictionaries=dictionaries) as (file, _):
+            wanted = _known(columns, file.schema_arrow.names, part)
+            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+
+
 def _stream(
     paths: Sequence[Path], columns: Sequence[str] | None, judged: str, min_score: float | None
 ) -> Iterator[pa.RecordBatch]:
@@ -56,6 +69,8 @@ def _stream(
 
 
 def _wanted_rows(column: pa.Array, judged: str, min_score: float | None) -> pa.Array:
+    import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
+
     if judged == "mask":
         return first_rows(column)
     if min_score is None:
