@@ -26,6 +26,7 @@ _COMMANDS = MappingProxyType(
         "export": "export",
         "import": "import_",
         "manifest": "manifest",
+        "compact": "compact",
         "models": "models",
         "doctor": "doctor",
         "weights": "app",  # a group of its own

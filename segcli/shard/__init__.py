@@ -1,5 +1,6 @@
 """What is on disk: parts of rows, committed whole by one rename, under one lock."""
 
+from segcli.shard.compaction import Compacted, compact
 from segcli.shard.directory import duckdb_note
 from segcli.shard.done import Done
 from segcli.shard.facts import Facts, fresh_path, new_command
@@ -18,12 +19,14 @@ from segcli.shard.schema import schema, table
 from segcli.shard.split import Split
 
 __all__ = [
+    "Compacted",
     "Done",
     "Facts",
     "Output",
     "PartWriter",
     "Split",
     "State",
+    "compact",
     "duckdb_note",
     "fresh_path",
     "new_command",

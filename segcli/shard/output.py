@@ -51,8 +51,8 @@ def open_output(
     split = None if facts.shard is None else Split.parse(facts.shard)
     locks = claim(real, output=path, split=split, wait=wait)
     try:
-        for stale in _staging_paths(real, split):
-            _remove_stale(stale)
+        for stale in staging_paths(real, split):
+            remove_stale(stale)
         joining = _joining(path, facts, carried, categories, same_source=same_source)
         output = Output(joining, locks)
         output.inventory.load()
@@ -91,7 +91,7 @@ def _joining(
     return Joining(path, schema(carried), footer, same_source)
 
 
-def _staging_paths(real: Path, split: Split | None) -> tuple[Path, ...]:
+def staging_paths(real: Path, split: Split | None) -> tuple[Path, ...]:
     """What is ours to write in, the first, and to remove: nobody else is there under our locks."""
     home = shards_path(real)
     if split is None:
@@ -111,7 +111,7 @@ def peek(path: Path) -> Facts | None:
     return read_footer(real / names[0]).facts
 
 
-def _remove_stale(staging: Path) -> None:
+def remove_stale(staging: Path) -> None:
     """What a killed run left."""
     try:
         shutil.rmtree(staging)
@@ -130,7 +130,7 @@ class Output:
         split = None if shard is None else Split.parse(shard)
         turn = None if split is None else shards_path(real) / "turn.lock"
         self.path = joining.path
-        self.writer = PartWriter(real, _staging_paths(real, split)[0], joining, turn)
+        self.writer = PartWriter(real, staging_paths(real, split)[0], joining, turn)
         self.inventory = Inventory(joining.path, self.writer)
         self._locks = tuple(locks)
 

@@ -96,15 +96,13 @@ class PartWriter:
         return self.footer.category_names, self.footer.category_ids
 
     def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
-        footer = _counted(footer, rows)
         # A directory of its own, so that it can become the output when this is the first part.
         home = self.staging / name.removesuffix(".parquet")
         staged = home / name
         try:
             home.mkdir(parents=True, exist_ok=True)
             try:
-                _write_file(staged, _serialise(rows, footer))
-                _check(staged, rows.num_rows, footer)
+                write_part(staged, rows, footer)
                 self._put_in_place(staged, create)
             finally:
                 with contextlib.suppress(OSError):
@@ -175,6 +173,19 @@ def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
     # A Python number here would make pyarrow import pandas where there is one: half a second.
     zero = pc.subtract(mask, mask)
     return pc.or_kleene(pc.is_null(mask), pc.equal(mask, zero))
+
+
+def images_of(rows: pa.Table) -> list[str]:
+    """The key of each image, once."""
+    keys: list[str] = rows.filter(first_rows(rows["mask"]))["key"].to_pylist()
+    return keys
+
+
+def write_part(path: Path, rows: pa.Table, footer: Footer) -> None:
+    """A whole file, durable and read back; the counts in the footer are made. Raises OSError."""
+    footer = _counted(footer, rows)
+    _write_file(path, _serialise(rows, footer))
+    _check(path, rows.num_rows, footer)
 
 
 def _serialise(rows: pa.Table, footer: Footer) -> memoryview:

@@ -1,0 +1,34 @@
+"""`segcli compact` says what it made of the parts, and refuses nonsense."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from segcli.cli import app
+from segcli.shard import Facts, open_output
+from segcli.types import Record, Sample
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    """Three parts of one image each."""
+    path = tmp_path / "masks.parquet"
+    with open_output(path, Facts({}, {}), carried={}, categories=(("car",), (3,))) as out:
+        for key in "abc":
+            out.commit([Record(Sample(key, key), 4, 4)])
+    return path
+
+
+def test_small_parts_become_one(masks: Path) -> None:
+    told = CliRunner().invoke(app, ["compact", str(masks)])
+    assert told.exit_code == 0
+    assert told.output == f"3 parts -> 1, 3 images: {masks}\n"
+    assert len(list(masks.iterdir())) == 1
+
+
+def test_parts_of_no_image_are_refused(masks: Path) -> None:
+    told = CliRunner().invoke(app, ["compact", str(masks), "--images", "0"])
+    assert told.exit_code != 0
+    assert "at least 1" in str(told.exception)
+    assert len(list(masks.iterdir())) == 3
