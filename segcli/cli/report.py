@@ -16,7 +16,8 @@ Images = Annotated[
 ]
 Gallery = Annotated[int, typer.Option(metavar="N", help="Pictures at most; 0 for none.")]
 MinScore = Annotated[
-    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+    float | None,
+    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
 ]
 Where = Annotated[str | None, typer.Option(metavar="SQL", help='Only these masks: "area > 900".')]
 Seed = Annotated[int, typer.Option(help="Of the lot that draws the pictures.")]

@@ -20,7 +20,8 @@ By = Annotated[
 ]
 Where = Annotated[str | None, typer.Option(metavar="SQL", help='Only these masks: "area > 900".')]
 MinScore = Annotated[
-    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+    float | None,
+    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
 ]
 TimePattern = Annotated[
     str | None,

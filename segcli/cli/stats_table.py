@@ -42,14 +42,11 @@ _GROUP_COLUMNS = (
 )
 _DRIFT_COLUMNS = (
     ("class", "category", ""),
-    ("per image before", "per_image_before", ".3g"),
-    ("now", "per_image_now", ".3g"),
-    ("score before", "score_before", ".2f"),
-    ("now", "score_now", ".2f"),
+    ("per image", "per_image", ".3g"),
+    ("score", "score", ".2f"),
     ("PSI", "score_psi", ".2f"),
     ("KS", "score_ks", ".2f"),
-    ("area before", "area_before", ",.0f"),
-    ("now", "area_now", ",.0f"),
+    ("area px", "area", ",.0f"),
     ("PSI", "area_psi", ".2f"),
     ("KS", "area_ks", ".2f"),
 )
@@ -65,7 +62,9 @@ def show(found: Statistics, drift: Drift | None) -> None:
     if drift is not None:
         for sentence in drift.sentences:
             console.print(Text(f"- {sentence}"))
-        console.print(_table(_DRIFT_COLUMNS, drift.classes))
+        columns = [c for c in _DRIFT_COLUMNS if console.width >= 90 or c[0] != "KS"]
+        console.print(_table(columns, [_both(row) for row in drift.classes]))
+        console.print(Text("before → now; scores and areas are medians", style="dim"))
     elif found.groups:
         console.print(_table(_GROUP_COLUMNS, found.groups))
     elif found.classes:
@@ -89,6 +88,7 @@ def _run_lines(found: Statistics) -> list[str]:
     return lines
 
 
+_WHEN = ("before", "now")
 _TIMED = ("hour", "hour-of-day", "day", "weekday")
 _ORIGINS = {
     "EXIF": "EXIF",
@@ -111,6 +111,16 @@ def _origins(found: Statistics) -> list[str]:
     return [f"{kind}s of images: {', '.join(told)}"] if told else []
 
 
+def _both(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the drift with "before → now" in one cell."""
+    forms = {name: form for _, name, form in _DRIFT_COLUMNS}
+    pairs = {
+        name: " → ".join(_cell(row[f"{name}_{when}"], forms[name]).plain for when in _WHEN)
+        for name in ("per_image", "score", "area")
+    }
+    return row | pairs
+
+
 def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title, _, form in columns:
@@ -121,4 +131,6 @@ def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:
 
 
 def _cell(value: Any, form: str) -> Text:
-    return Text("–" if value is None else format(value, form) if form else str(value))
+    if value is None:
+        return Text("–")
+    return Text(format(value, form) if form and not isinstance(value, str) else str(value))

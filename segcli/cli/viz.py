@@ -21,7 +21,8 @@ Where = Annotated[
 Key = Annotated[str | None, typer.Option(metavar="PATTERN", help="Only these images: 'cam1/*'.")]
 Categories = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Only these masks.")]
 MinScore = Annotated[
-    float | None, typer.Option(help="Only masks this good; default: the model's default score.")
+    float | None,
+    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
 ]
 Sample = Annotated[int | None, typer.Option(metavar="N", help="Only N images, drawn by lot.")]
 Seed = Annotated[int, typer.Option(help="Of the lot: the same seed, the same images.")]
@@ -92,11 +93,15 @@ def viz(
     report = _silent if given.pop("quiet") else _say
     drawn = visualise(VizOptions(**given, style=Style(**style)), report=report)
     report(
-        f"{drawn.pictures} pictures with {drawn.masks} masks"
-        + (f", {len(drawn.skipped)} images skipped" if drawn.skipped else "")
+        f"{_counted(drawn.pictures, 'picture')} with {_counted(drawn.masks, 'mask')}"
+        + (f", {_counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")
     )
     if drawn.skipped:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
 def _say(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from segcli.decoder import decode
 from segcli.errors import ImageError, UsageError
 from segcli.source import open_source, path_from_key, read
 from segcli.types import Image, Sample, Size
+
+_MOST_NAMES = 200_000
 
 
 class Images:
@@ -78,12 +81,7 @@ class Images:
         """Says where a file of that name lies now, if there is one."""
         with self._lock:
             if self._by_name is None:
-                walked = os.walk(self._folder or os.devnull)
-                self._by_name = {
-                    name: os.path.join(folder, name)
-                    for folder, _, names in walked
-                    for name in names
-                }
+                self._by_name = {} if self._folder is None else _names_below(self._folder)
         elsewhere = self._by_name.get(os.path.basename(path))
         if elsewhere is not None:
             there = os.path.relpath(elsewhere, self._folder)
@@ -92,6 +90,20 @@ class Images:
                 f"moved, or is this another folder than the run's?"
             )
         return f"no such file: {path}"
+
+
+def _names_below(folder: Path) -> dict[str, str]:
+    """Name -> path of the files below, at most _MOST_NAMES: a hint is not worth a long search."""
+    found: dict[str, str] = {}
+    pending = [str(folder)]
+    while pending and len(found) < _MOST_NAMES:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    found.setdefault(entry.name, entry.path)
+    return found
 
 
 def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:

@@ -24,6 +24,7 @@ from segcli.errors import OutputError, UsageError
 from segcli.query import Rows
 
 Report = Callable[[str], None]
+_SHEETS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 _NAMED = 20
 """Skipped images that are told one by one; the rest is counted."""
 
@@ -61,9 +62,12 @@ class VizOptions:
             raise UsageError("--mode cutout needs --out and transparency: --format png or webp")
         if self.style.mode == "cutout" and (self.gt is not None or self.video is not None):
             raise UsageError("--mode cutout makes files of objects: not with --gt or --video")
-        for name in ("sample", "workers"):
-            if (value := getattr(self, name)) is not None and value < 1:
+        numbers = {"sample": self.sample, "workers": self.workers, "max-side": self.style.max_side}
+        for name, value in numbers.items():
+            if value is not None and value < 1:
                 raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
+        if self.sheet is not None and self.sheet.suffix.lower() not in _SHEETS:
+            raise UsageError(f"--sheet {self.sheet}: name it {', '.join(_SHEETS)}")
         if self.beside and self.gt is None:
             raise UsageError("--beside puts the ground truth beside the picture: give --gt FILE")
 
@@ -195,7 +199,7 @@ class _Drawing:
     def _write_sheet(self, path: Path, order: tuple[str, ...] | None) -> None:
         shown = self._thumbnails
         keys = [key for key in order if key in shown] if order is not None else sorted(shown)
-        kind = {".png": "png", ".webp": "webp"}.get(path.suffix.lower(), "jpg")
+        kind = _SHEETS[path.suffix.lower()]
         if self.pictures > LIMIT:
             self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")
         try:

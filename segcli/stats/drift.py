@@ -15,6 +15,7 @@ PSI_MODERATE, PSI_LARGE = 0.1, 0.25
 
 _FLOOR = 1e-4  # the least share of a bin, or an empty one would make the index infinite
 _ENOUGH = 50  # masks; of fewer the distribution says nothing
+_SOME = 10  # masks; of fewer a rate says nothing
 _RATE_MOVED = 0.2  # a change of the masks per image that is worth a sentence
 
 
@@ -156,7 +157,8 @@ def _sentence(row: Mapping[str, Any]) -> str | None:
         which = "only now" if row["masks_now"] else "not any more"
         return f"{name}: {which} ({row['masks_before']} masks before, {row['masks_now']} now)"
     told = []
-    if abs(new / old - 1) > _RATE_MOVED:
+    many = max(row["masks_before"], row["masks_now"]) >= _SOME
+    if many and abs(new / old - 1) > _RATE_MOVED:
         word = "more" if new > old else "fewer"
         told.append(f"{abs(new / old - 1):.0%} {word} per image ({old:.3g} before, {new:.3g} now)")
     for kind, high, low in (("score", "higher", "lower"), ("area", "larger", "smaller")):

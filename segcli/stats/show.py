@@ -13,6 +13,20 @@ from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS
 from segcli.stats.drift import Drift
 from segcli.stats.statistics import Statistics
 
+_READ = (
+    "category",
+    "images",
+    "masks",
+    "per_image_mean",
+    "per_image_max",
+    "score_p50",
+    "area_p50",
+    "share_p50",
+    "small_share",
+    "medium_share",
+    "large_share",
+    "border_share",
+)
 SCHEMA = 1
 """Of the JSON; raised when a name in it changes its meaning."""
 
@@ -66,10 +80,10 @@ def as_csv(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def as_markdown(table: Sequence[Mapping[str, Any]]) -> str:
-    """A table of GitHub's Markdown, numbers to four digits."""
+    """A table of GitHub's Markdown, numbers to four digits; of classes only what people read."""
     if not table:
         return ""
-    names = list(table[0])
+    names = [name for name in table[0] if "score_p50" not in table[0] or name in _READ]
     lines = ["| " + " | ".join(names) + " |"]
     lines.append("|" + "|".join(" ---: " if _number(table[0][n]) else " --- " for n in names) + "|")
     lines += ["| " + " | ".join(cell(row[n]) for n in names) + " |" for row in table]

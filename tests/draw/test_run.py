@@ -1,6 +1,7 @@
 """viz from rows to files."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,22 @@ def test_missing_moved_and_resized_images_are_named_and_counted(viz, archive, tm
     assert sum(sentence.startswith("skipped ") for sentence in told) == 3
 
 
+def test_a_missing_image_is_looked_for_in_a_deep_folder_too(viz, tmp_path):
+    (tmp_path / "images/two.png").unlink()
+    made, folder = [], str(tmp_path / "images/d")
+    while len(made) < 1100:  # deeper than Python's stack
+        os.mkdir(folder)
+        made.append(folder)
+        folder += "/d"
+    moved = Path(made[-1]) / "two.png"
+    moved.touch()
+    drawn, _ = viz()
+    moved.unlink()
+    for folder in reversed(made):  # pytest cannot: its own removal is recursive
+        os.rmdir(folder)
+    assert "d/two.png has its name" in dict(drawn.skipped)["two.png"]
+
+
 def test_another_folder_of_images_can_be_given(viz, tmp_path):
     (tmp_path / "images").rename(tmp_path / "moved")
     with pytest.raises(UsageError, match="--images is needed"):
@@ -162,5 +179,9 @@ def test_options_that_cannot_work_together_are_refused(viz):
         viz(beside=True)
     with pytest.raises(UsageError, match="--sample 0"):
         viz(sample=0)
+    with pytest.raises(UsageError, match="--max-side 0"):
+        viz(style={"max_side": 0})
+    with pytest.raises(UsageError, match=r"name it \.jpg, \.jpeg, \.png, \.webp"):
+        viz(sheet=Path("sheet.gif"))
     with pytest.raises(UsageError, match="no row that was asked for is a frame"):
         viz(video=Path("x.mp4"))
