@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -12,14 +10,13 @@ _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def fuse(network: nn.Module, dtype: torch.dtype, *, exact: Sequence[nn.Module] = ()) -> None:
+def fuse(network: nn.Module, dtype: torch.dtype) -> None:
     """Fold the norms of `network` (in eval mode) and keep its weights in `dtype`, for good.
 
     Autocast would cast the same weights at every call, and frozen norms would answer in float32.
-    The weights of what is `exact` stay in float32.
     """
     fold_norms(network)
-    cast_weights(network, dtype, exact=exact)
+    cast_weights(network, dtype)
 
 
 @torch.no_grad()
@@ -37,16 +34,13 @@ def fold_norms(network: nn.Module) -> None:
                 setattr(parent, next_name, nn.Identity())
 
 
-def cast_weights(
-    network: nn.Module, dtype: torch.dtype, *, exact: Sequence[nn.Module] = ()
-) -> None:
-    """Weights and biases of convolutions and linear layers to `dtype`, but those of `exact`.
+def cast_weights(network: nn.Module, dtype: torch.dtype) -> None:
+    """Weights and biases of convolutions and linear layers, exactly these, to `dtype`.
 
-    Subclasses of these layers may have reasons of their own to compute in float32.
+    Subclasses may have reasons of their own to compute in float32.
     """
-    kept = {id(module) for part in exact for module in part.modules()}
     for module in network.modules():
-        if type(module) in _CAST and id(module) not in kept:
+        if type(module) in _CAST:
             module.to(dtype).requires_grad_(False)
 
 

@@ -121,10 +121,8 @@ class MaskRCNN(nn.Module):
     def classify(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Boxes per image -> class logits (N, K) and deltas (N, K * 4 or 4), float32."""
         features = self.roi_heads.box_head(self.box_pool(maps[:4], boxes))
-        # Scores are ranked, and eight bits would make ties: AP suffers more than time.
-        with torch.autocast(features.device.type, enabled=False):
-            logits, deltas = self.roi_heads.box_predictor(features.float())
-        return logits, deltas
+        logits, deltas = self.roi_heads.box_predictor(features)
+        return logits.float(), deltas.float()
 
     def mask_logits(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], of: Tensor) -> Tensor:
         """The 28 x 28 mask logits (N, 28, 28) of the class positions `of` (N,), float32."""
@@ -137,7 +135,7 @@ class MaskRCNN(nn.Module):
 
     def fuse(self, dtype: torch.dtype) -> None:
         """See segcli.plugin.Fusible."""
-        fuse(self, dtype, exact=[self.roi_heads.box_predictor])
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
