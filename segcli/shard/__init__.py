@@ -15,7 +15,7 @@ from segcli.shard.read import (
     read_roots,
     read_rows,
 )
-from segcli.shard.schema import schema, table
+from segcli.shard.schema import schema, spare_pandas, table
 from segcli.shard.split import Split
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "read_roots",
     "read_rows",
     "schema",
+    "spare_pandas",
     "table",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,6 +40,27 @@ MASK_FIELDS = (
     pa.field("rle", pa.binary()),
 )
 MASK_COLUMNS = tuple(f.name for f in MASK_FIELDS)
+
+
+class _NoPandas:
+    """An importer that does not find it."""
+
+    @staticmethod
+    def find_spec(name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("not wanted here", name=name)
+
+
+def spare_pandas() -> None:
+    """Keep pyarrow from importing pandas (where there is one) for the first array that it makes.
+
+    For a process that is ours alone: pyarrow will take pandas for missing. Saves 0.3 s and 40 MB.
+    """
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 def schema(carried: Mapping[str, pa.DataType]) -> pa.Schema:

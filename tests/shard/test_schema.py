@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 
@@ -82,3 +85,12 @@ def test_carried_values_ride_along_and_may_be_absent(record):
 def test_a_reason_that_quotes_bytes_is_text(record):
     rows = table([record("a", error="no file caf\udce9.jpg")], schema({}), CATEGORIES)
     assert rows["error"].to_pylist() == ["no file caf\\udce9.jpg"]
+
+
+def test_a_process_of_ours_makes_arrays_without_pandas():
+    code = (
+        "import sys; from segcli.shard import spare_pandas; spare_pandas(); import pyarrow as pa;"
+        "print(pa.array([1, 2]).to_pylist(), 'pandas' in sys.modules); import pandas"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[1, 2] False\n"
