@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from array import array
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -17,6 +18,23 @@ from numpy.typing import NDArray
 from segcli.errors import UsageError
 
 Items = Sequence[Mapping[str, Any]]
+
+
+class Gathered(list[Mapping[str, Any]]):
+    """Objects with the values of some keys at hand, `columns`.
+
+    Going through millions of objects once for all keys is much faster than once for each.
+    """
+
+    def __init__(self, items: Items, keys: Sequence[str]) -> None:
+        super().__init__(items)
+        self.columns: dict[str, list[Any]] = {}
+        try:
+            rows = list(map(itemgetter(*keys), items))
+        except KeyError:
+            return  # whoever asks for the key that is missing says so
+        values = zip(*rows, strict=True) if rows else [[]] * len(keys)
+        self.columns = {key: list(column) for key, column in zip(keys, values, strict=True)}
 
 
 def load_json(path: Path) -> Any:
@@ -68,7 +86,7 @@ def integers(items: Items, key: str, what: str) -> NDArray[np.int64]:
         at = next(i for i, v in enumerate(values) if type(v) is not int)
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected a whole number')
     try:
-        return np.array(values, np.int64).reshape(-1)
+        return np.array(array("q", values), np.int64)
     except OverflowError:
         at = next(i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
         reason = f'"{key}": {_shown(values[at])} does not fit in 64 bits'
@@ -137,12 +155,14 @@ def name_of(items: Items, at: int, what: str) -> str:
 
 def _floats(values: list[Any]) -> NDArray[np.float64]:
     try:
-        return np.array(values, np.float64).reshape(-1)
+        return np.array(array("d", values), np.float64)
     except OverflowError:  # a whole number beyond every float
         return np.array([v if abs(v) < 1e300 else np.inf for v in values], np.float64)
 
 
 def _values(items: Items, key: str, what: str) -> list[Any]:
+    if isinstance(items, Gathered) and key in items.columns:
+        return items.columns[key]
     try:
         return list(map(itemgetter(key), items))
     except KeyError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segcli import rle
 from segcli.errors import UsageError
-from segcli.evaluate.columns import name_of
+from segcli.evaluate.columns import Gathered, name_of
 from segcli.evaluate.masks import Masks, measure
 
 Outline = list[list[float]] | dict[str, Any]
@@ -28,7 +28,10 @@ def check_outlines(
 
     Raises UsageError naming the object whose mask is missing, damaged or of another size.
     """
-    found: list[Any] = [item.get("segmentation") for item in items]
+    if isinstance(items, Gathered) and "segmentation" in items.columns:
+        found = list(items.columns["segmentation"])
+    else:
+        found = [item.get("segmentation") for item in items]
     kinds = set(map(type, found))
     if kinds - {list, dict}:
         at = next(i for i, one in enumerate(found) if type(one) not in (list, dict))

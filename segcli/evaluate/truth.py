@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate.columns import (
+    Gathered,
     boxes,
     integers,
     load_json,
@@ -25,6 +26,7 @@ from segcli.evaluate.columns import (
 from segcli.evaluate.outlines import Outline, check_outlines, to_rle
 
 KINDS = ("segm", "bbox", "boundary")
+_KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def truth_of(document: Any, where: str, *, iou: str = "segm") -> Truth:
     category_ids = integers(categories, "id", "category")
     sizes = np.stack([integers(images, side, "image") for side in ("height", "width")], 1)
     _require_sizes(images, sizes)
-    items = objects(document, "annotations", where)
+    items = Gathered(objects(document, "annotations", where), _KEYS)
     ids = _annotation_ids(items)
     image = places(
         integers(items, "image_id", "annotation"), image_ids, items, "annotation", of="image"
@@ -124,9 +126,9 @@ def _require_sizes(images: Sequence[Mapping[str, Any]], sizes: NDArray[np.int64]
         raise UsageError(f"{name_of(images, at, 'image')} cannot be {tall} x {wide} px")
 
 
-def _annotation_ids(items: list[dict[str, Any]]) -> NDArray[np.int64]:
+def _annotation_ids(items: Gathered) -> NDArray[np.int64]:
     """Given or, where no annotation has one, counted from 1."""
-    if not any("id" in item for item in items):
+    if "id" not in items.columns and not any("id" in item for item in items):
         return np.arange(1, len(items) + 1)
     ids = integers(items, "id", "annotation")
     unique(ids, items, "id", "annotation")
@@ -146,19 +148,21 @@ def _category_name(category: Mapping[str, Any]) -> str:
     return name
 
 
-def _boxes(items: list[dict[str, Any]], *, required: bool) -> NDArray[np.float64]:
-    if required or all("bbox" in item for item in items):
+def _boxes(items: Gathered, *, required: bool) -> NDArray[np.float64]:
+    if required or "bbox" in items.columns or all("bbox" in item for item in items):
         return boxes(items, "bbox", "annotation")
     return np.zeros((len(items), 4))  # masks are compared; nobody asks for boxes
 
 
 def _areas(
-    items: list[dict[str, Any]],
+    items: Gathered,
     outlines: list[Outline],
     sizes: NDArray[np.int64],
     around: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """As the file says, for the ranges of area are defined by it; else of the mask, or the box."""
+    if "area" in items.columns:
+        return numbers(items, "area", "annotation")
     missing = [i for i, item in enumerate(items) if "area" not in item]
     if not missing:
         return numbers(items, "area", "annotation")
@@ -174,8 +178,8 @@ def _areas(
     return found
 
 
-def _crowd(items: list[dict[str, Any]]) -> NDArray[np.bool_]:
-    flags = [item.get("iscrowd", 0) for item in items]
+def _crowd(items: Gathered) -> NDArray[np.bool_]:
+    flags = items.columns.get("iscrowd") or [item.get("iscrowd", 0) for item in items]
     if set(map(type, flags)) - {int, bool} or set(flags) - {0, 1}:
         right = [type(flag) in (int, bool) and flag in (0, 1) for flag in flags]
         name = name_of(items, right.index(False), "annotation")
