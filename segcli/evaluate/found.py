@@ -15,7 +15,7 @@ from segcli.errors import UsageError
 from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
 from segcli.evaluate.columns import boxes, checked_objects, integers, load_json, numbers
 from segcli.evaluate.masks import Masks
-from segcli.shard import read_facts
+from segcli.shard import read_facts, schema
 from segcli.shard import read_rows as read_batches
 from segcli.source.key import path_from_key
 
@@ -97,9 +97,30 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
 
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     """All rows, down to the lowest score that was kept. Raises UsageError."""
-    facts = read_facts(path)
     columns = _IMAGE + _MASK + (["rle"] if iou != "bbox" else [])
     batches = list(read_batches(path, columns=columns, dictionaries=["key", "status", "category"]))
+    for batch in batches:
+        _require_types(batch, path)
+    try:
+        return _rows(path, batches, iou)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} holds a text that is no UTF-8; a part must be damaged") from None
+
+
+def _require_types(batch: pa.RecordBatch, path: Path) -> None:
+    """The buffers are read as what they should hold, so they must hold it."""
+    expected = schema({})
+    for field in batch.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if kind != expected.field(field.name).type:
+            raise UsageError(
+                f"{path}: the column {field.name} is of the type {kind}, expected "
+                f"{expected.field(field.name).type}: another program must have written it anew"
+            )
+
+
+def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
+    facts = read_facts(path)
     first = [~valid(b["mask"]) | (plain(b["mask"], np.int32) == 0) for b in batches]
     found = [valid(b["score"]) for b in batches]
     keys = [key for b, rows in zip(batches, first, strict=True) for key in texts(b["key"], rows)]

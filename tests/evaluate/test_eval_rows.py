@@ -71,13 +71,17 @@ def test_an_output_without_any_mask(tmp_path: Path) -> None:
 def tampered(output: Path, column: str, change: Any) -> Path:
     """`change` is given the values of a column of every part, and gives others."""
     for part in output.iterdir():
-        table = pq.read_table(part)
-        at = table.schema.get_field_index(column)
-        values = pa.array(change(table[column].to_pylist()), table.schema.field(column).type)
-        facts = {k: v for k, v in pq.read_metadata(part).metadata.items() if b"ARROW" not in k}
-        table = table.set_column(at, table.schema.field(column), values)
-        pq.write_table(table.replace_schema_metadata(facts), part)
+        old = pq.read_table(part)[column]
+        tampered_with(part, column, pa.array(change(old.to_pylist()), old.type))
     return output
+
+
+def tampered_with(part: Path, column: str, values: pa.Array) -> None:
+    table = pq.read_table(part)
+    at = table.schema.get_field_index(column)
+    facts = {k: v for k, v in pq.read_metadata(part).metadata.items() if b"ARROW" not in k}
+    table = table.set_column(at, table.schema.field(column), values)
+    pq.write_table(table.replace_schema_metadata(facts), part)
 
 
 def first_only(values: list[Any], new: Any) -> list[Any]:
@@ -119,6 +123,34 @@ def test_a_tampered_row_is_named(
             choices=Choices(),
             params=Params(),
         )
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [("score", pa.float32()), ("rle", pa.large_binary())],
+)
+def test_columns_of_another_type_are_refused(output: Path, column: str, kind: Any) -> None:
+    for part in output.iterdir():
+        table = pq.read_table(part)
+        facts = {k: v for k, v in pq.read_metadata(part).metadata.items() if b"ARROW" not in k}
+        at = table.schema.get_field_index(column)
+        table = table.set_column(at, column, table[column].cast(kind))
+        with pq.ParquetWriter(part, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata(facts)
+    with pytest.raises(UsageError, match=f"the column {column} is of the type {kind}"):
+        read_rows(output)
+
+
+def test_a_text_that_is_none(output: Path) -> None:
+    for part in output.iterdir():
+        data = pq.read_table(part)["key"].combine_chunks()
+        bad = pa.StringArray.from_buffers(
+            len(data), data.buffers()[1], pa.py_buffer(b"\xff" * data.buffers()[2].size)
+        )
+        tampered_with(part, "key", bad)
+    with pytest.raises(UsageError, match="no UTF-8"):
+        read_rows(output)
 
 
 def test_masks_where_no_score_is_do_not_count(output: Path) -> None:
