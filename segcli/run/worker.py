@@ -23,7 +23,7 @@ from segcli.run.means import bind, queue_bytes
 from segcli.run.messages import Begin, Begun, Did, Equip, Failed, Halt, Headway, Noted
 from segcli.run.stop import Stop
 from segcli.run.tally import Counts
-from segcli.shard import PartWriter, spare_pandas
+from segcli.shard import PartWriter, get_ready
 
 TELL_EVERY_S = 0.5
 _PR_SET_PDEATHSIG = 1
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     # A terminal and some schedulers send these to all processes; the coordinator decides.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    spare_pandas()
+    get_ready()
     Worker(Post(socket.socket(fileno=own))).serve()
 
 

@@ -15,7 +15,7 @@ from segcli.shard.read import (
     read_roots,
     read_rows,
 )
-from segcli.shard.schema import schema, spare_pandas, table
+from segcli.shard.schema import get_ready, schema, table
 from segcli.shard.split import Split
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "compact",
     "duckdb_note",
     "fresh_path",
+    "get_ready",
     "new_command",
     "open_output",
     "part_paths",
@@ -40,6 +41,5 @@ __all__ = [
     "read_roots",
     "read_rows",
     "schema",
-    "spare_pandas",
     "table",
 ]

@@ -89,7 +89,7 @@ def test_a_reason_that_quotes_bytes_is_text(record):
 
 def test_a_process_of_ours_makes_arrays_without_pandas():
     code = (
-        "import sys; from segcli.shard import spare_pandas; spare_pandas(); import pyarrow as pa;"
+        "import sys; from segcli.shard import get_ready; get_ready(); import pyarrow as pa;"
         "print(pa.array([1, 2]).to_pylist(), 'pandas' in sys.modules); import pandas"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
