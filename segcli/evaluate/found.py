@@ -98,13 +98,16 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     """All rows, down to the lowest score that was kept. Raises UsageError."""
     columns = _IMAGE + _MASK + (["rle"] if iou != "bbox" else [])
-    batches = list(read_batches(path, columns=columns, dictionaries=["key", "status", "category"]))
-    for batch in batches:
-        _require_types(batch, path)
+    coded = ["key", "status", "category"]
     try:
+        batches = list(read_batches(path, columns=columns, dictionaries=coded))
+        for batch in batches:
+            _require_types(batch, path)
         return _rows(path, batches, iou)
     except UnicodeDecodeError:
         raise UsageError(f"{path} holds a text that is no UTF-8; a part must be damaged") from None
+    except KeyError as error:  # Arrow's, of a column that shall be a dictionary
+        raise UsageError(f"{path} has a part without the column {error}; it is damaged") from None
 
 
 def _require_types(batch: pa.RecordBatch, path: Path) -> None:

@@ -193,3 +193,25 @@ def test_long_texts_get_the_verdict_of_the_careful_check(
             measure(
                 Masks.of([texts[k] for k in mixed]), np.array([sizes[k] for k in mixed]), name=str
             )
+
+
+def test_parts_with_changed_bytes(output: Path) -> None:
+    """Rows, or one sentence; never a crash and never another exception."""
+    parts = {part: part.read_bytes() for part in sorted(output.iterdir())}
+    told = 0
+    for seed in range(300):
+        r = random.Random(seed)
+        part, whole = r.choice(list(parts.items()))
+        text = bytearray(whole)
+        for _ in range(r.randint(1, 5)):
+            text[r.randrange(len(text))] = r.randrange(256)
+        part.write_bytes(text)
+        try:
+            rows = read_rows(output)
+            assert rows.masks is not None
+            measure(rows.masks, rows.sizes[rows.image], name=str)
+        except UsageError as error:
+            told += 1
+            assert "\n" not in str(error)
+        part.write_bytes(whole)
+    assert told > 100
