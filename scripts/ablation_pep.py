@@ -18,9 +18,9 @@ from typing import Any
 
 import make_scenes
 import torch
-from ablation_cell import Budget, Data, load, measure, scenes, train
+from ablation_cell import Budget, Data, joined, load, measure, scenes, train
 from ablation_models import FAMILIES, SWITCHES, Body, Plan, build
-from ablation_report import write_report
+from ablation_report import put_into, write_report
 
 from segcli.train.data import DataSet
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
             if wanted:
                 _run(wanted, _data(options, kind), cells, body, options)
     write_report(cells, options.out, facts)
+    if options.into is not None:
+        put_into(options.into, options.out)
     print((options.out / "table.md").read_text())
     return 0
 
@@ -55,10 +57,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--steps", type=int, default=300)
     add("--batch", type=int, default=4)
     add("--rate", type=float, default=1.5e-3)
-    add("--side", type=int, default=160, help="px of scenes and canvases")
+    add("--side", type=int, default=128, help="px of scenes and canvases")
     add("--width", type=int, default=64, help="channels; the paper has 256")
     add("--scenes", type=int, default=300, help="for training; a quarter more to measure on")
-    add("--difficulty", type=float, default=0.35)
+    add("--difficulty", type=float, nargs=3, default=[0.6, 6.0, 0.5],
+        metavar=("OVERLAP", "OBJECTS", "SCALE"), help="as make_scenes.py has them")  # fmt: skip
+    add("--classes", nargs="+", default=["person", "car", "blob"], choices=make_scenes.CLASSES)
     add("--choice", action="append", default=[], metavar="NAME=JSON",
         help="another value for one of PEP's choices, e.g. core=0.3")  # fmt: skip
     add("--families", action="store_true", help=f"also {', '.join(FAMILIES)}")
@@ -69,6 +73,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--threads", type=int, default=1)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--report", action="store_true", help="train nothing, only write the table and plots")
+    add("--into", type=Path, metavar="PAGE", help="put table and plots into this Markdown page")
     return parser.parse_args(arguments)
 
 
@@ -78,7 +83,7 @@ def _choices(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _facts(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("steps", "batch", "rate", "side", "width", "scenes", "difficulty")
+    names = ("steps", "batch", "rate", "side", "width", "scenes", "difficulty", "classes")
     facts = {name: getattr(options, name) for name in names}
     body = "ResNet-18/4, learning" if options.imagenet is None else "MobileNetV2, frozen"
     return {**facts, "body": body, "choices": _choices(options)}
@@ -125,7 +130,7 @@ def _data(options: argparse.Namespace, kind: str) -> Data:
                 count=options.scenes if name == "train" else max(1, options.scenes // 4),
                 size=options.side,
                 seed=DATA_SEEDS[name],
-                difficulty=make_scenes.Difficulty.of(options.difficulty),
+                difficulty=make_scenes.Difficulty(*options.difficulty, tuple(options.classes)),
             )
     return load([scenes(folders["train"])], scenes(folders["val"]), options.side)
 
@@ -144,6 +149,8 @@ def _run(
         torch.manual_seed(seed)
         model = build(model_name, plan, body).to(options.device)
         if options.trained is None:
+            if options.imagenet is not None:  # as `segcli train` fits the pyramid to such a body
+                model.calibrate(joined(data.train[:8], mirrored=False)[0])
             figures = train(model, data, budget, seed)
         else:
             model.load_state_dict(torch.load(options.trained / f"cells/{name}.pt"), strict=False)

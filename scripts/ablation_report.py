@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -46,6 +48,8 @@ INSIDE = {
     "objects_lost_in_groups_per_image": ("objects merged away / image", 1, 2),
 }
 
+BEGIN, END = "<!-- ablation -->", "<!-- end of ablation -->"
+
 Cells = dict[tuple[str, str], list[dict[str, Any]]]
 
 
@@ -66,6 +70,19 @@ def write_report(folder: Path, out: Path, facts: dict[str, Any]) -> None:
         for (data, model), group in cells.items()
     }
     (out / "table.json").write_text(json.dumps({"facts": facts, "cells": summary}, indent=1))
+
+
+def put_into(page: Path, out: Path) -> None:
+    """Replace what stands between the marks of a page by the table, and copy the plots to the
+    page's folder `methods`."""
+    text = page.read_text()
+    if BEGIN not in text or END not in text:
+        sys.exit(f"ablation_pep: {page} has no lines {BEGIN} and {END} to put the table between")
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    table = (out / "table.md").read_text().replace("## ", "### ")
+    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
+    for plot in out.glob("*.png"):
+        shutil.copyfile(plot, page.parent / "methods" / f"pep-ablation-{plot.name}")
 
 
 def _spread(group: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | None:

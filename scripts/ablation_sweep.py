@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         count=options.scenes,
         size=facts["side"],
         seed=SEED,
-        difficulty=make_scenes.Difficulty.of(facts["difficulty"]),
+        difficulty=make_scenes.Difficulty(*facts["difficulty"], tuple(facts["classes"])),
     )
     data = load([], scenes(folder), facts["side"])
     plan = Plan(data.categories, data.ids, facts["side"], facts["width"], facts["choices"])

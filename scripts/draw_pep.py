@@ -78,8 +78,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _model(options: argparse.Namespace, facts: dict[str, Any]) -> Any:
-    names = make_scenes.CLASSES
-    ids = tuple(range(1, len(names) + 1))
+    names = tuple(name for name in make_scenes.CLASSES if name in facts["classes"])
+    ids = tuple(make_scenes.CLASSES.index(name) + 1 for name in names)
     plan = Plan(names, ids, facts["side"], facts["width"], facts["choices"])
     model = build("both", plan, Body.of(options.imagenet))
     state = torch.load(options.ablation / f"cells/crowd-both-{options.seed}.pt", weights_only=True)
@@ -91,13 +91,15 @@ def _model(options: argparse.Namespace, facts: dict[str, Any]) -> Any:
 def look(model: Any, number: int, facts: dict[str, Any]) -> Seen:
     """One scene of a seed of its own, through the model."""
     side = facts["side"]
-    difficulty = make_scenes.Difficulty.of(facts["difficulty"])
+    difficulty = make_scenes.Difficulty(*facts["difficulty"], tuple(facts["classes"]))
     scene = make_scenes.make_scene(9, number, size=side, difficulty=difficulty)
     pixels = torch.from_numpy(scene.pixels).permute(2, 0, 1)[None]
     batch = Batch(("scene",), pixels, ((side, side),), ((side, side),))
     count = len(scene.labels)
+    known = [name for name in make_scenes.CLASSES if name in facts["classes"]]
+    labels = [known.index(make_scenes.CLASSES[label]) for label in scene.labels]
     target = Targets(
-        torch.from_numpy(scene.labels), torch.zeros(count, 4), torch.from_numpy(scene.masks),
+        torch.tensor(labels), torch.zeros(count, 4), torch.from_numpy(scene.masks),
         torch.zeros(count, dtype=torch.bool),
     )  # fmt: skip
     maps = model.backbone(model.normalise(batch))

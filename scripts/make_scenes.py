@@ -32,11 +32,12 @@ QUALITY = 93  # of the JPEGs
 class Difficulty:
     """`overlap`: the share of objects that stand against another one, mostly of their own class;
     `objects`: their mean number in a scene; `scale`: their median diameter as a share of the
-    scene's side."""
+    scene's side; `classes`: which of CLASSES there are."""
 
     overlap: float
     objects: float
     scale: float
+    classes: tuple[str, ...] = CLASSES
 
     @staticmethod
     def of(level: float) -> Difficulty:
@@ -81,11 +82,12 @@ def arrange(rng: np.random.Generator, size: int, difficulty: Difficulty) -> list
     objects: list[Thing] = []
     while len(objects) < count:
         if objects and rng.random() < difficulty.overlap:
-            objects.append(_beside(rng, objects[int(rng.integers(len(objects)))], size))
+            other = objects[int(rng.integers(len(objects)))]
+            objects.append(_beside(rng, other, size, difficulty.classes))
         else:
             radius = 0.5 * size * difficulty.scale * float(np.exp(rng.normal(0, 0.4)))
             x, y = rng.uniform(0.05 * size, 0.95 * size, 2)
-            objects.append(_thing(rng, int(rng.integers(len(CLASSES))), (x, y), radius))
+            objects.append(_thing(rng, _label(rng, difficulty.classes), (x, y), radius))
     # What stands lower is mostly nearer.
     nearness = [t.y + 0.5 * t.radius + rng.normal(0, 0.15 * size) for t in objects]
     ordered = [objects[i] for i in np.argsort(nearness, kind="stable")]
@@ -94,10 +96,14 @@ def arrange(rng: np.random.Generator, size: int, difficulty: Difficulty) -> list
     return [*behind, *ordered, *before]
 
 
-def _beside(rng: np.random.Generator, other: Thing, size: int) -> Thing:
+def _label(rng: np.random.Generator, classes: Sequence[str]) -> int:
+    return CLASSES.index(classes[int(rng.integers(len(classes)))])
+
+
+def _beside(rng: np.random.Generator, other: Thing, size: int, classes: Sequence[str]) -> Thing:
     """An object that touches or hides another; mostly of its class and often of its looks."""
     same = rng.random() < 0.75
-    label = other.label if same else int(rng.integers(len(CLASSES)))
+    label = other.label if same else _label(rng, classes)
     radius = other.radius * rng.uniform(0.7, 1.3)
     reach = (radius + other.radius) * rng.uniform(0.3, 0.8)
     angle = rng.uniform(0, 2 * np.pi)
@@ -203,7 +209,11 @@ def write(out: Path, *, count: int, size: int, seed: int, difficulty: Difficulty
         },
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
+        "categories": [
+            {"id": i + 1, "name": name}
+            for i, name in enumerate(CLASSES)
+            if name in difficulty.classes
+        ],
     }
     (out / "annotations.json").write_text(json.dumps(content))
     print(f"make_scenes: {count} scenes in {out}: {content['info']['measured']}")
@@ -239,11 +249,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--overlap", type=float, help="share that stands against another object")
     parser.add_argument("--objects", type=float, help="mean number in a scene")
     parser.add_argument("--scale", type=float, help="median diameter / side")
+    parser.add_argument("--classes", nargs="+", choices=CLASSES, help="only these")
     parser.add_argument("--sheet", action="store_true", help="draw a contact sheet instead")
     options = parser.parse_args(arguments)
     level = Difficulty.of(options.difficulty)
-    chosen = {name: getattr(options, name) for name in ("overlap", "objects", "scale")}
+    chosen = {name: getattr(options, name) for name in asdict(level)}
     given = {name: value for name, value in chosen.items() if value is not None}
+    if "classes" in given:
+        given["classes"] = tuple(given["classes"])
     difficulty = Difficulty(**{**asdict(level), **given})
     if options.sheet:
         contact_sheet(options.out, seed=options.seed, size=options.size, difficulty=difficulty)

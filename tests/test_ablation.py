@@ -74,16 +74,25 @@ def test_cells_are_done_once_and_told_in_a_table(tmp_path, capsys) -> None:
     table = json.loads((tmp_path / "out/table.json").read_text())
     assert table["cells"]["crowd/both"]["recall_crowded"]["sd"] is None
     assert (tmp_path / "out/crowd.png").stat().st_size > 1000
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- ablation -->\nold\n<!-- end of ablation -->\nb\n")
+    (tmp_path / "methods").mkdir()
+    main([*out, "--report", "--into", str(page)])
+    assert page.read_text().startswith("a\n<!-- ablation -->\nSettings: ")
+    assert page.read_text().endswith("<!-- end of ablation -->\nb\n")
+    assert "old" not in page.read_text()
+    assert (tmp_path / "methods/pep-ablation-crowd.png").exists()
     with pytest.raises(SystemExit, match="other settings"):
         main([*out, "--choice", "core=0.3"])
 
 
-def test_runs_can_share_the_cells(tmp_path) -> None:
+def test_runs_share_the_cells_of_all_families(tmp_path) -> None:
+    models = ["maskrcnn", "embedmask", "solo", "condinst"]
     for part in ("1/2", "2/2"):
-        given = ["--only", "baseline", "condinst", "--part", part]
-        main(["--out", str(tmp_path), *TINY, *given])
-    names = sorted(path.name for path in (tmp_path / "cells").glob("*.json"))
-    assert names == ["crowd-baseline-0.json", "crowd-condinst-0.json"]
+        main(["--out", str(tmp_path), *TINY, "--only", *models, "--part", part])
+        assert len(list((tmp_path / "cells").glob("*.json"))) == 2 * int(part[0])
+    table = (tmp_path / "table.md").read_text()
+    assert all(f"| {title} | 1 |" in table for title in ("Mask R-CNN", "SOLOv2", "CondInst"))
 
 
 def test_trained_models_are_measured_again_with_other_choices(tmp_path) -> None:

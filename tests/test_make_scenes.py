@@ -100,3 +100,12 @@ def test_a_higher_level_is_more_crowded(tmp_path) -> None:
     assert hard["objects_per_image"] > 2 * easy["objects_per_image"]
     assert hard["centre_in_another_box"] > easy["centre_in_another_box"]
     assert hard["visible"] < easy["visible"]
+
+
+def test_scenes_of_some_classes_only(tmp_path) -> None:
+    given = ["--count", "3", "--size", "96", "--classes", "ring", "car"]
+    main(["--out", str(tmp_path), *given])
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    names = {c["id"]: c["name"] for c in content["categories"]}
+    assert sorted(names.values()) == ["car", "ring"]
+    assert {a["category_id"] for a in content["annotations"]} <= set(names)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,12 @@ class Descriptors:
         """These, then the others."""
         pairs = ((getattr(self, f.name), getattr(others, f.name)) for f in fields(self))
         return Descriptors(*(torch.cat(pair) for pair in pairs))
+
+
+def even(vectors: Tensor) -> Tensor:
+    """(..., D) of mean 0 and variance 1 each [D].
+
+    Descriptors are small, as fits the kernels of masks that begin near one half; layers that read
+    them would see little but their own biases.
+    """
+    return F.layer_norm(vectors, vectors.shape[-1:])

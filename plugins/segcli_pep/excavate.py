@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Size
-from segcli_pep.descriptors import Descriptors
+from segcli_pep.descriptors import Descriptors, even
 from segcli_pep.perceive import STRIDES, inside
 
 
@@ -66,8 +66,9 @@ class Excavate(nn.Module):
 
     def centres(self, maps: Sequence[Tensor], found: Descriptors) -> Tensor:
         """Descriptor maps (1, D, h, w) of one image -> logits E (n, k, k) around the originals."""
-        windows = cut_out([self.surroundings(x) for x in maps], found, self.window)
-        query = self.query(found.vectors)[:, :, None, None]
+        seen = [self.surroundings(even(x.movedim(1, 3)).movedim(3, 1)) for x in maps]
+        windows = cut_out(seen, found, self.window)
+        query = self.query(even(found.vectors))[:, :, None, None]
         logits: Tensor = self.centre(torch.cat((windows * query, self._relative(windows)), 1))
         return logits[:, 0]
 
@@ -91,12 +92,12 @@ class Excavate(nn.Module):
         origin = torch.stack((found.row, found.column), 1)[keys.owner]
         absolute = (there + 0.5) / sizes * 2 - 1
         relative = (there - origin) / (self.window // 2)
-        copies = found.vectors[keys.owner]
+        copies = even(found.vectors)[keys.owner]
         parts = [copies, absolute.to(copies.dtype), relative.to(copies.dtype)]
         if self.sees:
-            parts.append(_read(maps, level, keys.row, keys.column))
+            parts.append(even(_read(maps, level, keys.row, keys.column)))
         vectors: Tensor = self.mine(torch.cat(parts, 1))
-        return vectors, self.classify(vectors)
+        return vectors, self.classify(even(vectors))
 
     def key_pixels(
         self, logits: Tensor, found: Descriptors, content: Size, *, above: float, most: int

@@ -189,12 +189,9 @@ class PEP(nn.Module):
             self._losses_of(perceived.image(b), features[b], truth)
             for b, truth in enumerate(truths)
         ]
-        losses = {
-            name: torch.stack([one[name] for one in each]).sum()
-            / (sum(one["masks"] for one in each).clamp(min=1) if name == "mask" else len(each))
-            for name in each[0]
-            if name != "masks"
-        }
+        sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
+        drawn = sums.pop("masks").clamp(min=1)
+        losses = {name: s / (drawn if name == "mask" else len(each)) for name, s in sums.items()}
         gamma = self.options.gamma
         return {
             "perceive": training.perceive_loss(perceived, truths, targets, gamma),

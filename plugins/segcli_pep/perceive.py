@@ -51,9 +51,11 @@ class Perceive(nn.Module):
         self.descriptor_tower = tower(inputs, width, depth)
         self.descriptor = nn.Conv2d(width, width, 3, padding=1)
         init_normal(self)
+        bias = self.semantic.bias
+        assert bias is not None
         with torch.no_grad():
             odds = torch.tensor(_BACKGROUND / (1 - _BACKGROUND) * classes)
-            self.semantic.bias[0] = odds.log()  # type: ignore[index]  # it has a bias
+            bias[0] = odds.log()
 
     def forward(self, maps: Sequence[Tensor]) -> Perceived:
         """P3..P7 (B, inputs, h, w)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcli_pep.descriptors import Descriptors
+from segcli_pep.descriptors import Descriptors, even
 
 Merging = Literal["components", "best"]
 
@@ -33,7 +33,7 @@ class Purify(nn.Module):
 
     def adjacency(self, vectors: Tensor) -> Tensor:
         """(n, D) -> logits of M (n, n), symmetric."""
-        unit = F.normalize(self.phi(vectors), dim=1)
+        unit = F.normalize(self.phi(even(vectors)), dim=1)
         return self.slope * (unit @ unit.T) + self.offset
 
     def refined(self, vectors: Tensor, adjacency: Tensor) -> Tensor:
