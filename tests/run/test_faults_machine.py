@@ -159,7 +159,7 @@ def test_processes_of_a_crew_that_are_stopped_double_nothing(
 ) -> None:
     """A worker that does not go on for longer than it may is killed, stopped as it is."""
     images, out, log = pictures(60), tmp_path / "m.parquet", tmp_path / "log"
-    words = command(images, out, "--replicas", "2", "--chunk-timeout", "1")
+    words = command(images, out, "--replicas", "2", "--chunk-timeout", "5")
     process = start(*words, log=log, opener="toy_worker:open_fake")
     wait_for(log, "started")
     coordinator = process.pid or 0
@@ -169,7 +169,7 @@ def test_processes_of_a_crew_that_are_stopped_double_nothing(
     if whom == "the coordinator":
         time.sleep(1.5)
         os.kill(stopped, signal.SIGCONT)
-    assert finish(process) == 0
+    assert finish(process, 120) == 0
     assert keys(out) == [f"{number:04d}.png" for number in range(60)]
     assert not Path(f"/proc/{worker}").exists()
 

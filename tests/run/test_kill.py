@@ -100,12 +100,12 @@ def test_rerun_after_workers_and_coordinators_were_killed_repeats_a_chunk_of_eac
         wait_for(tmp_path / f"{number}.log", "started")
         time.sleep(moment)
         lost = toy_faults.kill(process.pid or 0, whom, chance)
-        code = finish(process)
+        code = finish(process, 200)
         assert code in ((0,) if whom == "a worker" else (0, -9))
         for part in out.glob("*"):
             pq.read_table(part)
         # Its workers die with a coordinator; until they have, the lock is theirs.
-        assert finish(begin(number, "--wait")) == 0
+        assert finish(begin(number, "--wait"), 200) == 0
         assert keys(out) == [f"{i:04d}.png" for i in range(40)]
         done = Counter((tmp_path / str(number)).read_text().split())
         assert done.total() - len(done) <= CHUNK * lost

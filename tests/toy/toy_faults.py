@@ -91,14 +91,21 @@ def workers_of(coordinator: int) -> list[int]:
 
 def kill(coordinator: int, whom: str, chance: random.Random) -> int:
     """kill -9 of "a worker", "the coordinator" or "both"; returns how many workers lost a chunk."""
+    # Stopped, it cannot give the chunk of the first victim to another before the second one falls.
+    _send(coordinator, signal.SIGSTOP)
     workers = workers_of(coordinator)
     victims = [chance.choice(workers)] if workers and whom != "the coordinator" else []
     if whom != "a worker":
         victims.append(coordinator)
     for pid in victims:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _send(pid, signal.SIGKILL)
+    _send(coordinator, signal.SIGCONT)
     return len(victims) if whom == "a worker" else len(workers)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _second_part_fails(number: int) -> None:
