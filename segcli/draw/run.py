@@ -15,7 +15,7 @@ from segcli import shard
 from segcli.draw.images import Images, source_of
 from segcli.draw.painter import Job, Painter
 from segcli.draw.picture import Style
-from segcli.draw.save import encode, split_frame
+from segcli.draw.save import encode, in_order, split_frame
 from segcli.draw.select import Found, Wanted, find
 from segcli.draw.sheet import LIMIT, Thumbnail, sheet
 from segcli.draw.truth import read_truth
@@ -198,7 +198,11 @@ class _Drawing:
 
     def _write_sheet(self, path: Path, order: tuple[str, ...] | None) -> None:
         shown = self._thumbnails
-        keys = [key for key in order if key in shown] if order is not None else sorted(shown)
+        keys = (
+            [key for key in order if key in shown]
+            if order is not None
+            else sorted(shown, key=in_order)
+        )
         kind = _SHEETS[path.suffix.lower()]
         if self.pictures > LIMIT:
             self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")

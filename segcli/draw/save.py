@@ -64,6 +64,12 @@ def split_frame(key: str) -> tuple[str, int | None]:
     return path_from_key(key), int(number) if mark and number.isdecimal() else None
 
 
+def in_order(key: str) -> tuple[str, int]:
+    """What keys are sorted by: frames by their number."""
+    path, frame = split_frame(key)
+    return path, -1 if frame is None else frame
+
+
 def _name(part: str) -> str:
     if part == "..":
         return "__"

@@ -14,6 +14,7 @@ from typing import Any
 from segcli import shard
 from segcli.draw import Found, Images, Wanted, find, source_of
 from segcli.draw.label import printable
+from segcli.draw.save import in_order
 from segcli.errors import OutputError, UsageError
 from segcli.query import Rows
 from segcli.report import charts, gallery
@@ -109,7 +110,7 @@ def _gallery(
         seed=options.seed,
     )
     with Rows(shard.part_paths(options.masks)) as rows:
-        chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: image.key)
+        chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
     cards, skipped = [], []
     workers = options.workers or len(os.sched_getaffinity(0))
     for card, key, reason in gallery.cards(chosen, images, workers=workers):

@@ -160,7 +160,10 @@ def _sentence(row: Mapping[str, Any]) -> str | None:
     many = max(row["masks_before"], row["masks_now"]) >= _SOME
     if many and abs(new / old - 1) > _RATE_MOVED:
         word = "more" if new > old else "fewer"
-        told.append(f"{abs(new / old - 1):.0%} {word} per image ({old:.3g} before, {new:.3g} now)")
+        change = f"{abs(new / old - 1):.0%} {word}"
+        if new >= 2 * old:
+            change = f"{_short(new / old)} times as many"
+        told.append(f"{change} per image ({old:.3g} before, {new:.3g} now)")
     for kind, high, low in (("score", "higher", "lower"), ("area", "larger", "smaller")):
         index, a, b = row[f"{kind}_psi"], row[f"{kind}_before"], row[f"{kind}_now"]
         enough = min(row["masks_before"], row["masks_now"]) >= _ENOUGH

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from segcli.draw import Style, VizOptions, visualise
+from segcli.draw.save import in_order
 from segcli.errors import UsageError
 
 
@@ -168,6 +169,11 @@ def test_a_sheet_alone_is_enough(viz, tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 600
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_are_sorted_by_their_number():
+    keys = ["b.jpg", "a.mp4#frame=12", "a.mp4#frame=9", "a.jpg"]
+    assert sorted(keys, key=in_order) == ["a.jpg", "a.mp4#frame=9", "a.mp4#frame=12", "b.jpg"]
 
 
 def test_options_that_cannot_work_together_are_refused(viz):
