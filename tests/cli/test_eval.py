@@ -113,11 +113,27 @@ def test_a_real_process_loads_no_torch_and_exits_5() -> None:
         "'--fail-under', 'AP=0.9']\n"
         "from segcli.cli import main\n"
         "try: main()\n"
-        "finally: print('torch' in sys.modules, 'pandas' in sys.modules)"
+        "finally:\n"
+        "    heavy = {'torch', 'pandas', 'matplotlib', 'duckdb', 'jinja2', 'pyarrow.compute'}\n"
+        "    print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, GT, FOUND], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 5
-    assert done.stdout.endswith("False False\n")
+    assert done.stdout.endswith("[]\n")
     assert done.stderr.splitlines()[-1].startswith("segcli: AP is 0.4017, below 0.9")
+
+
+def test_a_real_process_that_ends_well_has_said_all(tmp_path: Path) -> None:
+    """It leaves without taking anything apart, but not before its words are out."""
+    output = str(tmp_path / "gt.parquet")
+    assert CliRunner().invoke(app, ["import", GT, "--from", "coco", "--out", output]).exit_code == 0
+    words = ["eval", "--gt", GT, "--pred", output, "--per-class"]
+    done = subprocess.run(
+        [sys.executable, "-m", "segcli", *words], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("20 images compared")
+    assert "teddy bear" in done.stdout
+    assert done.stdout.rstrip("\n ").endswith("1.000  1.000  1.000  1.000        2      2")
