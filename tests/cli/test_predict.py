@@ -131,7 +131,7 @@ def test_every_error_is_caught_in_one_place(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(segcli.cli, "app", fail)
+    monkeypatch.setattr(segcli.cli, "application", lambda _: fail)
     assert segcli_main() == (code, "", told)
     monkeypatch.setenv("SEGCLI_DEBUG", "1")
     assert "Traceback" in segcli_main()[2]
