@@ -2,7 +2,8 @@
 
 On crowded scenes that it draws itself (scripts/make_scenes.py) and, with --real, on the real images
 under $SEGCLI_DATA. Every cell (data, model, seed) writes FOLDER/cells/NAME.json when it is done; a
-second run does what is missing. Then it writes FOLDER/table.md, table.json and plots.
+second run does what is missing, and several at once share it. Then it writes FOLDER/table.md,
+table.json and plots.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--real", action="store_true", help="also the real images under $SEGCLI_DATA")
     add("--trained", type=Path, help="an earlier --out: measure its models anew, train nothing")
     add("--only", nargs="+", help="of the models, these")
-    add("--part", default="1/1", metavar="I/N", help="every N-th cell: N runs share the work")
     add("--threads", type=int, default=1)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--report", action="store_true", help="train nothing, only write the table and plots")
@@ -100,13 +100,28 @@ def _check_facts(path: Path, facts: dict[str, Any]) -> None:
 def _cells(options: argparse.Namespace, kind: str) -> Iterator[tuple[str, str, int]]:
     """Name, model and seed; seed by seed, so that what is there can be compared at any time."""
     models = [*SWITCHES, *(FAMILIES if options.families else ())]
-    part, parts = (int(number) for number in options.part.split("/"))
-    index = 0
     for seed in range(options.seeds):
         for model in options.only or models:
-            if index % parts == part - 1:
-                yield f"{kind}-{model}-{seed}", model, seed
-            index += 1
+            yield f"{kind}-{model}-{seed}", model, seed
+
+
+def _claim(cells: Path, name: str) -> bool:
+    """Whether this run may do the cell: it is not done, and no other living run has claimed it."""
+    if (cells / f"{name}.json").exists():
+        return False
+    claim = cells / f"{name}.claim"
+    try:
+        with claim.open("x") as file:
+            file.write(str(os.getpid()))
+        return True
+    except FileExistsError:
+        owner = claim.read_text()
+    try:
+        os.kill(int(owner), 0)
+    except (ProcessLookupError, ValueError):
+        claim.write_text(str(os.getpid()))
+        return True
+    return False
 
 
 def _data(options: argparse.Namespace, kind: str) -> Data:
@@ -145,6 +160,8 @@ def _run(
     budget = Budget(options.steps, options.batch, options.rate, options.side)
     plan = Plan(data.categories, data.ids, options.side, options.width, _choices(options))
     for name, model_name, seed in wanted:
+        if not _claim(cells, name):
+            continue
         start = time.perf_counter()
         torch.manual_seed(seed)
         model = build(model_name, plan, body).to(options.device)
@@ -169,6 +186,7 @@ def _run(
         staged = cells / f"{name}.json.new"
         staged.write_text(json.dumps(result, indent=1))
         staged.replace(cells / f"{name}.json")
+        (cells / f"{name}.claim").unlink()
         print(f"{name}: AP {result.get('AP', 0):.4f}, {result['wall_s']} s", flush=True)
 
 
