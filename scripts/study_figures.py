@@ -91,14 +91,14 @@ def plot(results: dict[str, Any], out: Path) -> None:
             )
     left.set(xlabel="bandwidth", ylabel="panoptic quality, true classes", ylim=(0, None))
     left.axvline(1.5, color="grey", linewidth=0.5)
-    left.legend(fontsize=7)
+    left.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncol=2)
     models = results["scenes"]["models"]
     named = [name for name in models if name.startswith("discriminative")]
-    for index, measure in enumerate(("AP50", "PQ", "PQ, true classes")):
-        places = np.arange(len(named)) + 0.27 * (index - 1)
-        right.bar(places, [models[name][measure] for name in named], 0.25, label=measure)
+    for index, measure in enumerate(("PQ", "PQ, true classes")):
+        places = np.arange(len(named)) + 0.4 * index - 0.2
+        right.bar(places, [models[name][measure] for name in named], 0.38, label=measure)
     right.set_xticks(range(len(named)), [name.split()[-1] for name in named])
-    right.set(xlabel="dimensions (crowded scenes)")
+    right.set(xlabel="dimensions (crowded scenes)", ylim=(0, 1))
     right.legend(fontsize=7)
     figure.savefig(out / "clustering_plots.png", dpi=100)
     plt.close(figure)
