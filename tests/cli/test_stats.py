@@ -70,7 +70,10 @@ def test_markdown_escapes_bars(masks):
 def test_parquet_goes_to_a_file(masks, tmp_path):
     run(masks, "--format", "parquet", "--by", "hour", "--out", tmp_path / "s.parquet")
     table = pd.read_parquet(tmp_path / "s.parquet")
-    assert list(table["group"]) == ["1970-01-01 01:00", "1970-01-01 02:00", "1970-01-01 03:00"]
+    hours = ["1970-01-01 00:00", "1970-01-01 01:00", "1970-01-01 02:00", "1970-01-01 03:00"]
+    assert list(table["group"]) == hours
+    assert list(table["masks"])[0] == 0  # nothing was found in the first hour
+    assert table["category"].isna().tolist() == [True, False, False, False]
     with pytest.raises(UsageError, match="give --out"):
         run(masks, "--format", "parquet")
 

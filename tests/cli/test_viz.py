@@ -55,7 +55,7 @@ def test_skipped_images_are_exit_code_1(masks, tmp_path):
     result = run("viz", masks, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert "skipped b.jpg: no such file" in result.stderr
-    assert "1 pictures with 1 masks, 1 images skipped" in result.stderr
+    assert "1 picture with 1 mask, 1 image skipped" in result.stderr
     result = run("report", masks, "--out", tmp_path / "r.html")
     assert result.exit_code == 1
     assert "r.html: 1 pictures" in result.stderr
