@@ -23,7 +23,7 @@ from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import conv_at, init_normal, prior
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst import training
-from segcli_condinst.masks import FEATURES, PARAMETERS, content_fields, mask_logits
+from segcli_condinst.masks import FEATURES, PARAMETERS, cell_fields, content_fields, mask_logits
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -34,6 +34,7 @@ class Options:
 
     per_level: int = 1000  # candidates kept before suppression
     iou: float = 0.6  # above which a detection suppresses another of its class
+    single_step: bool = True  # ours: from stride 4 to the original at once, see masks.cell_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +214,12 @@ class CondInst(nn.Module):
         return Found(boxes[best], score[best], label[best], index[best])
 
     def instances(self, found: Found, probability: Tensor, content: Size) -> Instances:
-        """All of the authors' interpolation but the last step, from content to original px."""
-        fields, extents = content_fields(probability, content)
+        """All of the authors' interpolation but the last step, from content to original px; or
+        none of it, for the core's one step."""
+        if self.options.single_step:
+            fields, extents = cell_fields(probability)
+        else:
+            fields, extents = content_fields(probability, content)
         return Instances(
             scores=found.scores,
             labels=found.labels,

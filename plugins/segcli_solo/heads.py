@@ -66,7 +66,9 @@ class DynamicHead(nn.Module):
             cells = _to(torch.cat((x, coordinates(x)), 1), (grid, grid))  # (B, inputs + 2, S, S)
             kernels.append(self.kernel(self.kernel_tower(cells)).float())
             categories.append(self.category(self.category_tower(cells[:, :-2])).float())
-        return Dense(categories, Dynamic(kernels, self.features(maps).float()))
+        # Laid out for the matrix product with the kernels, once for all levels.
+        features = self.features(maps).float().contiguous()
+        return Dense(categories, Dynamic(kernels, features))
 
 
 class Features(nn.Module):

@@ -55,7 +55,9 @@ class Dynamic:
 
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
         kernels = self.kernels[level][b].flatten(1)[:, cell]  # (D, n)
-        return torch.einsum("dn,dhw->nhw", kernels, self.features[b]).sigmoid()
+        d, h, w = self.features[b].shape
+        with torch.autocast(kernels.device.type, enabled=False):  # or it copies all features
+            return (kernels.T @ self.features[b].reshape(d, h * w)).view(-1, h, w).sigmoid()
 
     def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
         return self.learnt(b, level, cell)

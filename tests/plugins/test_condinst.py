@@ -9,12 +9,21 @@ from published import assert_loads, published_state
 from torch import nn
 from torch.nn import functional as F
 
+from segcli import rle
 from segcli.errors import UsageError
-from segcli.types import Targets
+from segcli.postprocess import segments
+from segcli.types import Instances, Targets
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst import FAMILY, training
-from segcli_condinst.masks import LAYERS, PARAMETERS, content_fields, layers_of, mask_logits
+from segcli_condinst.masks import (
+    LAYERS,
+    PARAMETERS,
+    cell_fields,
+    content_fields,
+    layers_of,
+    mask_logits,
+)
 from segcli_condinst.model import CondInst, MaskBranch, inside
 from segcli_condinst.variants import assemble
 
@@ -72,9 +81,37 @@ def test_windows_hold_all_that_upsampling_gives(content) -> None:
         assert not (expected[outside] > 0.5).any()
 
 
+@pytest.mark.parametrize("image", [(20, 30), (29, 43), (58, 86), (200, 171)])
+def test_one_step_from_the_cells_gives_the_masks_of_the_authors_steps(image) -> None:
+    """But where the original has px beyond the centre of the content's last one."""
+    torch.manual_seed(0)
+    content = (29, 43)
+    probability = F.interpolate(torch.rand(6, 1, 4, 5), (8, 12), mode="bilinear")[:, 0]
+
+    def masks(fields: torch.Tensor, extents: torch.Tensor) -> list[torch.Tensor]:
+        n = len(fields)
+        found = Instances(
+            torch.arange(n, 0, -1) / n, torch.arange(n), None, fields, extents, 0.5, True
+        )
+        drawn = segments(found, content_size=content, image_size=image)
+        return [torch.from_numpy(rle.decode(each.rle, *image)) for each in drawn]
+
+    one, several = masks(*cell_fields(probability)), masks(*content_fields(probability, content))
+    assert len(one) == len(several) == 6
+    rows, columns = (
+        int((inner - 0.5) * outer / inner + 0.5)
+        for inner, outer in zip(content, image, strict=True)
+    )
+    for ours, theirs in zip(one, several, strict=True):
+        assert torch.equal(ours[:rows, :columns], theirs[:rows, :columns])
+
+
 def test_no_objects_give_no_fields() -> None:
-    fields, extents = content_fields(torch.zeros(0, 8, 8), (30, 30))
-    assert len(fields) == len(extents) == 0
+    for fields, extents in (
+        content_fields(torch.zeros(0, 8, 8), (30, 30)),
+        cell_fields(torch.zeros(0, 8, 8)),
+    ):
+        assert len(fields) == len(extents) == 0
     assert len(mask_logits(torch.zeros(8, 2, 2), torch.zeros(2, 2, 2), torch.zeros(0, 169),
                            xy=torch.zeros(0, 2), size=torch.zeros(0))) == 0  # fmt: skip
 

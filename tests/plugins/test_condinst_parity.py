@@ -142,9 +142,11 @@ def test_detections(config, given):
     torch.testing.assert_close(masks[: len(given[name])], given[name], rtol=0, atol=1e-4)
 
 
-def test_final_masks(config, given, batch):
+@pytest.mark.parametrize("single_step", [False, True])
+def test_final_masks(config, given, batch, single_step):
     """Windows, the core's last interpolation and RLE against the authors' three steps."""
     model, _, found, probability = detected(config, given)
+    model.options = replace(model.options, single_step=single_step)
     content, size = batch.content_sizes[0], batch.image_sizes[0]
     left = inside(found.boxes, content)
     instances = model.instances(found.at(left), probability[left], content)
