@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos
 from segcli_blocks.backbone import Backbone
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
@@ -140,6 +141,10 @@ class EmbedMask(nn.Module):
         return embedding, margin
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

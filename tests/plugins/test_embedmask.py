@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from segcli.errors import UsageError
+from segcli.plugin import Fusible
 from segcli.types import Batch, Targets
 from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7
@@ -199,3 +200,25 @@ def two_squares() -> Batch:
     pixels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     pixels[:, :, 8:24, 8:24] = 200
     return Batch(("a", "b"), pixels, ((64, 64),) * 2, ((64, 64),) * 2)
+
+
+@torch.inference_mode()
+def test_rewritten_for_bfloat16_it_sees_the_same() -> None:
+    torch.manual_seed(0)
+    info = FAMILY.variants["mobilenet"]
+    model = FAMILY.build(info).eval()
+    pixels = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8)
+    batch = Batch(("a",), pixels, ((128, 128),), ((128, 128),))
+    dense, embeddings, _ = model(batch)
+    assert isinstance(model, Fusible)
+    model.fuse(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        rewritten, fused_embeddings, _ = model(batch)
+    assert any(p.dtype == torch.bfloat16 for p in model.parameters())
+    pairs = zip(
+        (*rewritten.logits, *rewritten.distances, fused_embeddings),
+        (*dense.logits, *dense.distances, embeddings),
+        strict=True,
+    )
+    for found, expected in pairs:
+        assert (found.float() - expected).abs().mean() < 0.03 * expected.abs().mean()
