@@ -74,7 +74,7 @@ def test_a_copy_that_sees_reads_its_key_pixel() -> None:
     part, maps = excavate(sees=True), levels(4)
     found = descriptors([(1, 2, 3)])
     before, _ = part.mined(maps, found, keys((0, 1, 1), (0, 2, 1)))
-    maps[1][0, :, 1, 1] = 1
+    maps[1][0, :, 1, 1] = torch.arange(4.0)  # not all the same: a constant is read as nothing
     after, _ = part.mined(maps, found, keys((0, 1, 1), (0, 2, 1)))
     assert not torch.allclose(before[0], after[0])
     torch.testing.assert_close(before[1], after[1])
