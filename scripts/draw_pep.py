@@ -32,7 +32,7 @@ from segcli_pep.targets import Truth, truth_of
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  # after the choice of a backend
 
-COLOURS = 96  # of the palette that a picture is reduced to, for its size
+COLOURS = 240  # of the palette that a picture is reduced to, for its size
 
 
 @dataclass(frozen=True, slots=True)
