@@ -87,6 +87,8 @@ def test_node_that_dies_in_the_middle_loses_and_doubles_nothing(
         capture_output=True,
         text=True,
     )
+    if done.returncode == os.EX_TEMPFAIL:
+        pytest.skip(f"Ray could not start its nodes here: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["images"], told["parts"]) == (25, 9), "no chunk is committed twice"

@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on this machine; a run on it, in whose middle one node is killed.
 
 python toy_ray.py IMAGES OUT: tells as JSON how many images were done, in how many commits, and
-what was noted.
+what was noted. Exit code 75: Ray did not get its own nodes to start, segcli was not reached.
 """
 
 import json
@@ -36,7 +36,8 @@ def start_cluster() -> tuple[Cluster, list[Any]]:
             print(f"attempt {attempt}: {error}", file=sys.stderr)
             cluster.shutdown()
             time.sleep(5)
-    raise SystemExit("no Ray cluster could be started on this machine")
+    print("no Ray cluster could be started on this machine", file=sys.stderr)
+    raise SystemExit(os.EX_TEMPFAIL)
 
 
 def kill_a_node_at_work(cluster: Cluster, nodes: list[Any], actors: list[Any]) -> None:
