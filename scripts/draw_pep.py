@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         figure.savefig(path, dpi=75)
         plt.close(figure)
         with Image.open(path) as image:
-            small = image.convert("RGB").quantize(COLOURS)
+            small = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
         small.save(path, optimize=True)
         print(f"draw_pep: {path}, {path.stat().st_size // 1000} kB")
     return 0
@@ -165,8 +165,12 @@ def excavating(model: Any, seen: Seen) -> Any:
         axes[0].plot([x[owner], mx[key]], [y[owner], my[key]], color="white", linewidth=0.8)
     axes[0].scatter(x, y, c="#2a6fdb", s=22, edgecolors="white", linewidths=0.8)
     hit = seen.meant.numpy() >= 0
-    axes[0].scatter(mx[hit], my[hit], c="#22c55e", s=26, marker="X", edgecolors="white")
-    axes[0].scatter(mx[~hit], my[~hit], c="#ef4444", s=26, marker="X", edgecolors="white")
+    axes[0].scatter(
+        mx[hit], my[hit], c="#22c55e", s=55, marker="X", edgecolors="white", linewidths=0.6
+    )
+    axes[0].scatter(
+        mx[~hit], my[~hit], c="#ef4444", s=55, marker="X", edgecolors="white", linewidths=0.6
+    )
     axes[0].set_title("mined: on a centre, or not", fontsize=9)
     window = model.excavate.window
     for axis, index in zip(axes[1:], chosen, strict=True):

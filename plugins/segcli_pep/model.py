@@ -42,7 +42,7 @@ class Options:
     confident: float = 0.3  # class confidence of an original; less where less is asked for
     most_originals: int = 100
     # Confidence of a key pixel. The focal loss leaves even sure centres below 1/2 for long: at 0.2
-    # 82 % of the key pixels were centres, at 0.5 there were none (docs/methods-pep.md).
+    # four fifths of the key pixels were centres, at 0.5 there were none (docs/methods-pep.md).
     key: float = 0.2
     most_keys: int = 5  # of one original
     linked: float = 0.5  # adjacency above which two descriptors are one object
