@@ -29,10 +29,12 @@ start = time.perf_counter()
 from segcli.stats import StatsOptions, statistics
 found = statistics(StatsOptions(masks=Path(sys.argv[1]), threads=2))
 used = resource.getrusage(resource.RUSAGE_SELF)
+# Not ru_maxrss: that begins with the size of the process that started this one.
+status = Path("/proc/self/status").read_text()
 print(json.dumps({
     "seconds": time.perf_counter() - start,
     "cpu": used.ru_utime + used.ru_stime,
-    "peak_MB": used.ru_maxrss / 1024,
+    "peak_MB": int(status.split("VmHWM:")[1].split()[0]) / 1024,
     "masks": sum(row["masks"] for row in found.classes),
 }))
 """
