@@ -99,18 +99,31 @@ def main() -> None:
     except SystemExit as end:
         if sys.argv[1:2] == ["eval"] and not end.code:
             _leave()
+        _flush()
         raise
     except SegcliError as error:
         _fail(str(error), int(error.exit_code))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader of our stdout has gone; Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         sys.exit(1)
     except Exception as error:  # the last resort: a traceback is not a message
         message = f"internal error: {type(error).__name__}: {error}"
         _fail(f"{message}; run again with SEGCLI_DEBUG=1 for the traceback", INTERNAL)
+
+
+def _flush() -> None:
+    """What is still buffered may have no reader any more; that is no failure of the command."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+
+
+def _silence() -> None:
+    """The reader of our stdout has gone; Python would complain once more while it shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave() -> None:

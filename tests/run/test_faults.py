@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import toy_faults
 from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import finish, start
@@ -104,6 +105,9 @@ def public_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.skipif(
+    not toy_faults.nobody_can_enter(), reason="only its owner can enter this checkout's folder"
+)
 def test_unreadable_file_is_a_row(pictures: Callable[..., Path], public_folder: Path) -> None:
     shutil.copytree(pictures(3), public_folder / "images")
     (public_folder / "images" / "0001.png").chmod(0o000)

@@ -59,6 +59,9 @@ def test_disk_that_refuses_a_part_ends_the_run_and_keeps_the_others(
     assert rows(out) == reference(images, tmp_path)
 
 
+@pytest.mark.skipif(
+    not toy_faults.nobody_can_enter(), reason="only its owner can enter this checkout's folder"
+)
 def test_folder_that_cannot_be_written_is_told_before_the_work(
     pictures: Callable[..., Path], public_folder: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +75,9 @@ def test_folder_that_cannot_be_written_is_told_before_the_work(
     assert os.listdir(public_folder) == ["images"]
 
 
+@pytest.mark.skipif(
+    not toy_faults.nobody_can_enter(), reason="only its owner can enter this checkout's folder"
+)
 def test_output_that_cannot_be_written_any_more_keeps_what_it_has(
     pictures: Callable[..., Path], public_folder: Path, tmp_path: Path
 ) -> None:

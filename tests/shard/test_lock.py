@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -74,7 +75,9 @@ def test_a_killed_holder_lets_go(path, tmp_path):
 
 def test_dying_workers_of_a_killed_holder_are_waited_for(path, tmp_path):
     held, worker = held_elsewhere(path, "worker")
-    held.kill()  # and not reaped yet: dead all the same
+    held.kill()
+    while Path(f"/proc/{held.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)  # dead, and not reaped yet
     timer = threading.Timer(0.3, os.kill, (worker, 9))
     timer.start()
     acquire(path, output=tmp_path, wait=False).close()
