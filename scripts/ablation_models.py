@@ -15,7 +15,7 @@ from segcli.registry import families
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2, from_imagenet
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import SYMMETRIC, Normalise
 from segcli_blocks.resnet import ResNet
 
 DEPTH = 2  # layers of a tower
@@ -104,10 +104,6 @@ def build(name: str, plan: Plan, body: Body) -> Trainable:
     return builder(info, plan, body)
 
 
-def _normalise() -> Normalise:
-    return Normalise((127.5,) * 3, (127.5,) * 3)
-
-
 def _pep_of(name: str) -> Callable[[ModelInfo, Plan, Body], Trainable]:
     def pep(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
         from segcli_pep.model import Options
@@ -121,7 +117,7 @@ def _pep_of(name: str) -> Callable[[ModelInfo, Plan, Body], Trainable]:
         options = Options(sampling, width=plan.width, depth=DEPTH, hidden=24, window=9)
         rest = {k: v for k, v in plan.choices.items() if k not in known}
         return assemble(
-            info, body.new(), normalise=_normalise(), options=replace(options, **rest),
+            info, body.new(), normalise=Normalise(*SYMMETRIC), options=replace(options, **rest),
             excavate=excavate, purify=purify,
         )  # fmt: skip
 
@@ -136,7 +132,7 @@ def _embedmask(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
         info,
         backbone=p3_to_p7(body.new(), plan.width),
         head=head,
-        normalise=_normalise(),
+        normalise=Normalise(*SYMMETRIC),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 
@@ -151,7 +147,7 @@ def _condinst(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
         backbone=p3_to_p7(body.new(), width),
         head=FCOSHead(width, classes, width=width, depth=DEPTH, levels=len(STRIDES)),
         mask_branch=MaskBranch(width, width),
-        normalise=_normalise(),
+        normalise=Normalise(*SYMMETRIC),
         options=Options(),
     )
     model.sizes_of_interest = model.sizes_of_interest // 2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from segcli.types import ModelInfo
 from segcli_blocks.mobilenet import from_imagenet
@@ -12,13 +13,15 @@ from segcli_blocks.naming import check
 
 
 def body_or_all(
-    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: ModelInfo
+    state: Mapping[str, Tensor], info: ModelInfo, build: Callable[[ModelInfo], nn.Module]
 ) -> dict[str, Tensor]:
     """The body's tensors, under `backbone.body.`, of torchvision's ImageNet MobileNetV2 or ResNet;
-    any other state must fit the model of `expected` completely.
+    any other state must fit the model that `build` makes of `info` completely.
 
     Raises a UsageError that names the first differences.
     """
+    with torch.device("meta"):  # names and shapes without the numbers
+        expected = build(info).state_dict()
     prefix = "backbone.body."
     found = dict(state)
     if "features.0.0.weight" in state:

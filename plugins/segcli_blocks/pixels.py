@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from segcli.types import Batch
 
+# Mean and standard deviation of red, green and blue that published bodies were trained with.
+IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision's weights
+SYMMETRIC = (127.5,) * 3, (127.5,) * 3  # TensorFlow's: pixels become -1..1
+
 
 class Normalise(nn.Module):
     """(pixel - mean) / std in 0..255 RGB; zero beyond each image's content, as padding after it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import SYMMETRIC, Normalise
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_embedmask.model import EmbedMask, Head, Options
 
@@ -29,7 +29,7 @@ def mobilenet(info: ModelInfo, *, width: int = 128) -> EmbedMask:
         info,
         backbone=p3_to_p7(MobileNetV2(), width),
         head=Head(width, len(info.categories), width=width, depth=2),
-        normalise=Normalise((127.5,) * 3, (127.5,) * 3),
+        normalise=Normalise(*SYMMETRIC),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 

@@ -7,12 +7,10 @@ from dataclasses import replace
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import IMAGENET, SYMMETRIC, Normalise
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_pep.model import PEP, Options
 from segcli_pep.targets import Ranges, Sampling
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision's ImageNet weights
 
 # [D] Roots of areas, px, that a level learns, on images of a short side of 800 px; smaller images
 # have smaller objects, but below _LEAST_SHORT a level's pixels would be too coarse for them.
@@ -27,11 +25,11 @@ def build(info: ModelInfo) -> PEP:
     options = Options(Sampling(ranges_for(info.resize.short)))
     if info.variant == "mobilenet":
         light = replace(options, depth=2, hidden=32)
-        normalise = Normalise((127.5,) * 3, (127.5,) * 3)
+        normalise = Normalise(*SYMMETRIC)
         return assemble(info, MobileNetV2(), normalise=normalise, options=light)
     body = ResNet(_DEPTHS[info.variant], fixed_statistics)
     body.freeze()
-    return assemble(info, body, normalise=Normalise(MEAN, STD), options=options)
+    return assemble(info, body, normalise=Normalise(*IMAGENET), options=options)
 
 
 def ranges_for(short: int) -> Ranges:

@@ -20,14 +20,13 @@ from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import IMAGENET, Normalise
 from segcli_blocks.suppress import matrix_nms
 from segcli_solo import training
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
 from segcli_solo.masks import windows
 
 Head = DynamicHead | DirectHead | DecoupledHead
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class SOLO(nn.Module):
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = Normalise(MEAN, STD)
+        self.normalise = Normalise(*IMAGENET)
         self.backbone = backbone
         self.head = head
         self.options = options

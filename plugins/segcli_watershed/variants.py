@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torchvision.ops import FeaturePyramidNetwork
 
@@ -12,19 +11,15 @@ from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.imagenet import body_or_all
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import IMAGENET, SYMMETRIC, Normalise
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_watershed.model import Options, Watershed
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def build(info: ModelInfo) -> Watershed:
     """A model with random weights for any variant of the family."""
     if info.variant == "mobilenet":
-        return assemble(
-            info, MobileNetV2(), width=64, normalise=Normalise((127.5,) * 3, (127.5,) * 3)
-        )
+        return assemble(info, MobileNetV2(), width=64, normalise=Normalise(*SYMMETRIC))
     body = ResNet(50, frozen_norm())
     body.freeze()
     return assemble(info, body, width=128)
@@ -44,7 +39,7 @@ def assemble(
         info,
         backbone=Backbone(body, fpn),
         width=width,
-        normalise=normalise or Normalise(MEAN, STD),
+        normalise=normalise or Normalise(*IMAGENET),
         options=options or Options(),
     )
 
@@ -54,6 +49,4 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
 
     Raises a UsageError that names the first differences.
     """
-    with torch.device("meta"):  # names and shapes without the numbers
-        expected = build(info).state_dict()
-    return body_or_all(state, expected, info)
+    return body_or_all(state, info, build)

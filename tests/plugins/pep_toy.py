@@ -5,13 +5,13 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.pixels import IMAGENET, Normalise
 from segcli_blocks.resnet import ResNet
 from segcli_pep import FAMILY
 from segcli_pep.descriptors import Descriptors
 from segcli_pep.model import PEP, Options
 from segcli_pep.targets import Sampling
-from segcli_pep.variants import MEAN, STD, assemble, ranges_for
+from segcli_pep.variants import assemble, ranges_for
 
 
 def descriptors(places, *, width=4, labels=None, scores=None) -> Descriptors:
@@ -40,7 +40,7 @@ def toy(classes: int, *, excavate: bool = True, purify: bool = True) -> PEP:
     return assemble(
         info,
         ResNet(18, nn.BatchNorm2d, width=16),
-        normalise=Normalise(MEAN, STD),
+        normalise=Normalise(*IMAGENET),
         options=Options(Sampling(ranges_for(320)), width=64, depth=2, hidden=32, window=9),
         excavate=excavate,
         purify=purify,
