@@ -1,23 +1,27 @@
 """Kills coordinators, workers and shards at random moments, fills disks, and checks what is left.
 
-Each round makes an output of its own: runs that are killed or meet a full disk, one after another,
-then one that nobody disturbs. After every kill all parts must be readable and no image there twice;
-in the end the rows must be those of a run that nothing befell, and of each worker that was killed
-one chunk at most may have been done again.
+Each round makes an output of its own: runs that are killed, stand still for a minute or meet a full
+disk, one after another, then one that nobody disturbs. After every kill all parts must be readable
+and no image there twice; in the end the rows must be those of a run that nothing befell, and of
+each worker that was killed one chunk at most may have been done again. A worker that stands still
+for longer than --chunk-timeout must have been replaced before it could go on.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import os
 import random
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -35,6 +39,7 @@ from PIL import Image  # noqa: E402
 
 IMAGES, CHUNK, WORKERS = 40, 4, 3
 KILLED, FULL = -9, 7
+STOPPED_S, TIMEOUT_S = 60.0, 15  # how long somebody stands still, and how long a worker may
 
 
 @dataclass
@@ -128,14 +133,15 @@ class Round:
             self.kind.counts["full disks"] += codes.count(FULL)
             self.lost += WORKERS * len(codes)
             return self.look()
+        if self.chance.random() < 0.03:
+            return self.stopped(number)
         processes = self.begin(str(number), "--wait")
         which = self.chance.randrange(len(processes))
         victim, whom = processes[which], self.chance.choice(self.kind.victims)
         if self.chance.random() < 0.2:  # while it starts
             time.sleep(self.chance.random())
-        else:  # in the course of the work
+        else:
             self.wait_for_work(victim, self.home / f"{number}-{which}.log")
-            time.sleep(self.chance.random() * self.kind.seconds)
         if self.may_kill() and victim.is_alive():
             self.lost += toy_faults.kill(victim.pid or 0, whom, self.chance)
             self.kind.counts[whom] += 1
@@ -143,9 +149,31 @@ class Round:
         self.expect({*codes} <= {0, KILLED}, f"after killing {whom} they ended with {codes}")
         return self.look()
 
+    def stopped(self, number: int) -> None:
+        """A process of a run stands still for a minute; for a worker that may be too long."""
+        whom = self.chance.choice([v for v in self.kind.victims if v != "both"])
+        too_long = whom == "a worker" and self.chance.random() < 0.5
+        more = ("--chunk-timeout", str(TIMEOUT_S)) if too_long else ()
+        processes = self.begin(str(number), "--wait", *more)
+        which = self.chance.randrange(len(processes))
+        self.wait_for_work(processes[which], self.home / f"{number}-{which}.log")
+        standing = toy_faults.stop(processes[which].pid or 0, whom, self.chance)
+        if standing is not None:
+            time.sleep(STOPPED_S)
+            self.look()
+            self.expect(standing.is_gone or not too_long, "a worker stood still and was not killed")
+            self.kind.counts["stopped, replaced" if too_long else f"stopped: {whom}"] += 1
+            self.lost += too_long
+            standing.go_on()
+        codes = [toy_processes.finish(p, 300) for p in processes]
+        self.expect({*codes} == {0}, f"after stopping {whom} they ended with {codes}")
+        self.look()
+
     def wait_for_work(self, process: BaseProcess, log: Path) -> None:
+        """Until some moment in the course of the work."""
         while process.is_alive() and not (log.exists() and '"started"' in log.read_text()):
             time.sleep(0.005)
+        time.sleep(self.chance.random() * self.kind.seconds)
 
     def look(self) -> None:
         """What a reader would see now."""
@@ -174,11 +202,7 @@ def main() -> int:
         Image.fromarray(toy_data.picture(number)).save(images / f"{number:04d}.png")
     all_kinds = kinds()
     for kind in all_kinds:
-        fresh = Round(kind, images, home / f"reference {kind.name}", random.Random(), lambda: False)
-        fresh.home.mkdir()
-        codes = [toy_processes.finish(p, 300) for p in fresh.begin("reference")]
-        assert codes == [0] * len(codes), codes
-        kind.expected = toy_data.rows(fresh.out)
+        learn(kind, images, home / f"reference {kind.name}")
     started = time.monotonic()
     end = started + options.minutes * 60
 
@@ -186,8 +210,6 @@ def main() -> int:
         return sum(kind.counts[v] for kind in all_kinds for v in {*kind.victims})
 
     def play(number: int) -> None:
-        if time.monotonic() > end or killed() >= options.kills:
-            return
         chance = random.Random(f"{options.seed}/{number}")
         folder = home / f"round-{number}"
         folder.mkdir()
@@ -195,39 +217,68 @@ def main() -> int:
         Round(kind, images, folder, chance, lambda: killed() < options.kills).go()
         shutil.rmtree(folder)
 
+    numbers, over = itertools.count(), threading.Event()
+
+    def lane() -> None:
+        """One round after another, beside other lanes."""
+        try:
+            while time.monotonic() < end and killed() < options.kills and not over.is_set():
+                play(next(numbers))
+        finally:
+            over.set()  # also when a promise was broken: the first one is told
+
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
-            for _ in pool.map(play, range(100 * options.kills)):
-                pass
+            for ended in as_completed([pool.submit(lane) for _ in range(options.jobs)]):
+                ended.result()
         except Broken as broken:
             print(f"BROKEN (seed {options.seed}): {broken}", file=sys.stderr)
-            pool.shutdown(wait=True, cancel_futures=True)
             return 1
         finally:
+            over.set()
             show(all_kinds, time.monotonic() - started)
     print("Every output ended equal to that of a run that nothing befell.")
     shutil.rmtree(home)
     return 0
 
 
+def learn(kind: Kind, images: Path, home: Path) -> None:
+    """What a run of this kind makes when nothing befalls it."""
+    home.mkdir()
+    fresh = Round(kind, images, home, random.Random(), lambda: False)
+    codes = [toy_processes.finish(p, 300) for p in fresh.begin("reference")]
+    assert codes == [0] * len(codes), codes
+    kind.expected = toy_data.rows(fresh.out)
+
+
 def show(all_kinds: list[Kind], seconds: float) -> None:
     """A table of what was done."""
-    names = ("rounds", "a worker", "the coordinator", "both", "full disks", "parts read", "again")
-    print("| kind | outputs | " + " | ".join(f"killed: {n}" for n in names[1:4]), end=" | ")
-    print("full disks | parts read | images done again |")
-    print("|---|" + "---:|" * len(names))
+    titles = {"rounds": "outputs"}
+    titles |= {name: f"killed: {name}" for name in ("a worker", "the coordinator", "both")}
+    titles |= {f"stopped: {name}": f"stopped: {name}" for name in ("a worker", "the coordinator")}
+    titles |= {"stopped, replaced": "stopped: a worker, too long", "full disks": "full disks"}
+    titles |= {"parts read": "parts read", "again": "images done again"}
+    print("| kind | " + " | ".join(titles.values()) + " |")
+    print("|---|" + "---:|" * len(titles))
     for kind in all_kinds:
-        print(f"| {kind.name} | " + " | ".join(str(kind.counts[n]) for n in names) + " |")
+        print(f"| {kind.name} | " + " | ".join(str(kind.counts[n]) for n in titles) + " |")
     print(f"{seconds:.0f} s")
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5, help="begin no round after so many")
-    parser.add_argument("--kills", type=int, default=200, help="nor after so many kills")
+    parser.add_argument(
+        "--minutes", type=float, help="begin no round after so many; default: 5 without --kills"
+    )
+    parser.add_argument("--kills", type=int, help="nor after so many kills; default: any number")
     parser.add_argument("--seed", type=int, default=0, help="which kills; their moments vary")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.minutes is None:
+        options.minutes = 5.0 if options.kills is None else math.inf
+    if options.kills is None:
+        options.kills = sys.maxsize
+    return options
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import random
+import select
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,37 @@ def kill(coordinator: int, whom: str, chance: random.Random) -> int:
         _send(pid, signal.SIGKILL)
     _send(coordinator, signal.SIGCONT)
     return len(victims) if whom == "a worker" else len(workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A process that was stopped; `fd` is its own even when its number is another's already."""
+
+    fd: int
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has died, stopped as it was."""
+        return bool(select.select([self.fd], [], [], 0)[0])
+
+    def go_on(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.fd, signal.SIGCONT)
+        os.close(self.fd)
+
+
+def stop(coordinator: int, whom: str, chance: random.Random) -> Standing | None:
+    """SIGSTOP of "a worker" or "the coordinator"; None when it has ended already."""
+    candidates = workers_of(coordinator) if whom == "a worker" else [coordinator]
+    if not candidates:
+        return None
+    try:
+        standing = Standing(os.pidfd_open(chance.choice(candidates)))
+    except ProcessLookupError:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(standing.fd, signal.SIGSTOP)
+    return standing
 
 
 def _send(pid: int, number: int) -> None:
