@@ -17,7 +17,7 @@ from segcli.run.options import PredictOptions
 from segcli.run.places import ALL, parse_devices
 from segcli.run.stop import stop_on_signals
 from segcli.run.work import Work
-from segcli.shard import Split, open_output, peek, preview_output
+from segcli.shard import OtherSettings, Split, open_output, peek, preview_output
 from segcli.source import Source, open_source
 
 
@@ -34,16 +34,32 @@ def predict(options: PredictOptions, *, report: Report, opener: str = PREDICTING
     for note in source.notes:
         report(Note(note))
     described = describe(options)
-    there = peek(options.out)
-    precision = options.precision
-    if there is not None and precision == "auto":
-        precision = str(there.compared.get("precision"))
-    if options.dry_run:
-        return _preview(options, described, source, precision=precision, report=report)
-    job = Job(options, described, options.device, precision)
+    while True:
+        there = peek(options.out)
+        precision = options.precision
+        if there is not None and precision == "auto":
+            precision = str(there.compared.get("precision"))
+        if options.dry_run:
+            return _preview(options, described, source, precision=precision, report=report)
+        job = Job(options, described, options.device, precision)
+        try:
+            return _predict(job, source, is_new=there is None, report=report, opener=opener)
+        except OtherSettings:
+            if precision != "auto":
+                raise
+            # It may be the precision alone that another machine has measured otherwise.
+            report(Note("another shard was the first to commit: beginning anew with its precision"))
+
+
+def _predict(job: Job, source: Source, *, is_new: bool, report: Report, opener: str) -> Summary:
+    """One attempt; `is_new`: there is no output yet.
+
+    Raises OtherSettings when another shard has made one meanwhile, and nothing is committed.
+    """
+    options, described, precision = job.options, job.described, job.precision
     with closing(_staff(job, report, opener)) as staff:
         # A new output needs the model in any case: load it before anything is written.
-        if there is None:
+        if is_new:
             precision = staff.prepare()
         facts = run_facts(options, described, source, precision=precision, device=staff.device)
         with (
@@ -59,8 +75,12 @@ def predict(options: PredictOptions, *, report: Report, opener: str = PREDICTING
         ):
             work = Work(source, output, options.retry_failed, options.limit)
             account = Account(options, described, work, report, stop)
-            with closing(account):
-                staff.work(account, precision=precision)
+            try:
+                with closing(account):
+                    staff.work(account, precision=precision)
+            except OtherSettings:
+                if not stop.requested:
+                    raise
             return account.end()
 
 

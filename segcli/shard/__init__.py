@@ -5,6 +5,7 @@ from segcli.shard.directory import duckdb_note
 from segcli.shard.done import Done
 from segcli.shard.facts import Facts, fresh_path, new_command
 from segcli.shard.inventory import State
+from segcli.shard.joining import OtherSettings
 from segcli.shard.output import Output, open_output, peek, preview_output
 from segcli.shard.part import PartWriter
 from segcli.shard.read import (
@@ -22,6 +23,7 @@ __all__ = [
     "Compacted",
     "Done",
     "Facts",
+    "OtherSettings",
     "Output",
     "PartWriter",
     "Split",

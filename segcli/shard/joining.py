@@ -13,6 +13,10 @@ from segcli.shard.facts import ROOT, Footer, differences, new_command
 from segcli.shard.schema import column_differences
 
 
+class OtherSettings(UsageError):
+    """A shard that began beside this one, and has committed first, has other settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Joining:
     """A run that states `footer` and writes `columns` joins the output at `path`.
@@ -48,10 +52,16 @@ class Joining:
             )
 
     def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
-        """Both, for one part that another shard has made since this one started."""
-        self.check_part(name, columns, there)
-        if there.facts.key_prefix == self.footer.facts.key_prefix:
-            self.check_roots({str(there.facts.compared.get(ROOT))})
+        """Both, for one part that another shard has made since this one started.
+
+        Raises OtherSettings.
+        """
+        try:
+            self.check_part(name, columns, there)
+            if there.facts.key_prefix == self.footer.facts.key_prefix:
+                self.check_roots({str(there.facts.compared.get(ROOT))})
+        except UsageError as error:
+            raise OtherSettings(str(error)) from None
 
     def new_command(self) -> str:
         return new_command(self.path, self.footer.facts)

@@ -11,6 +11,8 @@ from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import events, finish, start, wait_for
 
+from segcli.shard.part import read_footer
+
 SHARDS = ("0/3", "1/3", "2/3")
 OPTIONS = [
     "--chunk-size",
@@ -127,6 +129,32 @@ def test_cron_runs_that_overlap_and_one_that_dies_with_the_lock(
     assert finish(waiting) == 0
     assert finish(started(images, out, *more, model="troubled/slow")) == 0
     assert len(keys(out)) == 12
+
+
+@pytest.mark.parametrize(("given", "code"), [("auto", 0), ("float32", 2)])
+def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
+    pictures: Callable[..., Path], tmp_path: Path, given: str, code: int
+) -> None:
+    images, out = pictures(12), tmp_path / "m.parquet"
+    logs = [tmp_path / "first.log", tmp_path / "late.log"]
+
+    def shard(number: int, precision: str, opener: str) -> BaseProcess:
+        words = ["predict", images, "--out", out, "--model", "toy", "--precision", precision]
+        words += ["--shard", f"{number}/2", "--replicas", "2", "--device", "cpu", *OPTIONS]
+        return start(*words, log=logs[number], opener=f"toy_worker:{opener}")
+
+    late = shard(1, given, "open_late")
+    wait_for(logs[1], "started")
+    assert finish(shard(0, "auto", "open_measured")) == 0
+    assert finish(late) == code
+    found = {read_footer(part).facts.compared["precision"] for part in out.iterdir()}
+    assert found == {"bfloat16"}
+    told = logs[1].read_text()
+    if code:
+        assert "--precision: bfloat16 there, float32 now" in told
+    else:
+        assert "beginning anew with its precision" in told
+        assert len(keys(out)) == 12
 
 
 def test_more_shards_than_images_leave_some_without_work(

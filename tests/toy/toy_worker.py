@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from segcli.run.events import Report
 from segcli.run.job import Chunk, Job, Outcome, commit
@@ -27,10 +28,10 @@ class Fake:
     """Sleeps for each image instead of computing."""
 
     device = "cpu"
-    precision = "float32"
 
     def __init__(self, image_s: float) -> None:
         self.image_s = image_s
+        self.precision = "float32"
 
     def equip(self, means: Means) -> None:
         pass
@@ -77,6 +78,28 @@ def row(sample: Sample) -> Record:
 
 def open_fake(job: Job, report: Report) -> Fake:
     return Fake(IMAGE_S)
+
+
+class Late(Fake):
+    """Commits when the output is there already."""
+
+    def do(self, chunk: Chunk, writer: PartWriter, **more: Any) -> Outcome:
+        while not writer.directory.exists():
+            time.sleep(0.01)
+        return super().do(chunk, writer, **more)
+
+
+def open_late(job: Job, report: Report) -> Fake:
+    """With --precision auto it measures float32, which `open_measured` does not."""
+    late = Late(IMAGE_S)
+    late.precision = "float32" if job.precision == "auto" else job.precision
+    return late
+
+
+def open_measured(job: Job, report: Report) -> Fake:
+    fake = Fake(IMAGE_S)
+    fake.precision = "bfloat16" if job.precision == "auto" else job.precision
+    return fake
 
 
 def open_dying(job: Job, report: Report) -> Fake:
