@@ -7,7 +7,7 @@
     ├── GateNotMet     5  an evaluation stayed below --fail-under
     ├── AlertFired     6  a statistics rule fired
     ├── OutputError    7  the output could not be written (disk full, read-only); resumable
-    ├── WorkersLost    8  a device has failed, or no worker process can be started; resumable
+    ├── WorkersLost    8  a device has failed, no worker can be started, memory ran out; resumable
     └── Interrupted  130  Ctrl-C (143: SIGTERM); what was done is committed; resumable
 
 The two codes without an error: 0 all done (also: nothing new to do), 1 done, but images failed in
@@ -74,7 +74,10 @@ class OutputError(SegcliError):
 
 
 class WorkersLost(SegcliError):
-    """A device has failed, or no worker process can be started; what is committed is whole."""
+    """A device has failed, no worker process can be started, or memory ran out.
+
+    What is committed is whole.
+    """
 
     exit_code = ExitCode.WORKERS_LOST
 

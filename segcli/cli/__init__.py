@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from segcli.errors import SegcliError
+from segcli.errors import ExitCode, SegcliError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
 
@@ -105,6 +105,9 @@ def main() -> None:
         _fail(str(error), int(error.exit_code))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except MemoryError:
+        told = "not enough memory; what is committed is whole: free some, or let the command take "
+        _fail(told + "less (--help), then run it again", int(ExitCode.WORKERS_LOST))
     except BrokenPipeError:
         _silence()
         sys.exit(1)

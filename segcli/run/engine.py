@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 GIVE_UP_AFTER = 8  # images that the model refused before it did a single one
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 BATCH_SIZE = {"cpu": 4, "cuda": 16}  # "auto"; more only takes memory
 
 
@@ -92,8 +93,6 @@ class Engine:
     def _attempt(self, images: Sequence[Image]) -> list[list[Segment]] | _NoMemory | _Refused:
         try:
             return self._segments(images)
-        except MemoryError:
-            return _NoMemory()
         except Exception as error:  # a family is anybody's code; what it raises fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
@@ -146,16 +145,27 @@ class Engine:
 def load_engine(
     options: PredictOptions, labels: frozenset[int] | None, *, precision: str, report: Report
 ) -> Engine:
-    """Load the model onto its device. Raises UsageError (no such device, weights of another)."""
+    """Load the model onto its device.
+
+    Raises UsageError (no such device, weights of another model), WorkersLost when it does not fit.
+    """
     import torch
 
     device = resolve_device(options.device)
-    precision = resolve_precision(precision, device)
-    loaded = load_model(options.model, options.weights)
-    # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
-    model = loaded.model.to(device, memory_format=torch.channels_last)
-    if precision != "float32" and isinstance(model, Fusible):
-        model.fuse(getattr(torch, precision))  # not in float32, which equals the authors' code
+    try:
+        precision = resolve_precision(precision, device)
+        loaded = load_model(options.model, options.weights)
+        # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
+        model = loaded.model.to(device, memory_format=torch.channels_last)
+        if precision != "float32" and isinstance(model, Fusible):
+            model.fuse(getattr(torch, precision))  # not in float32, which equals the authors' code
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise WorkersLost(
+            f"{device} has not enough memory left for the model: end what else is there, or give "
+            f"fewer --replicas or another --device, then run the same command again"
+        ) from error
     return Engine(
         model=model,
         device=device,
@@ -174,12 +184,13 @@ def _failed(item: Loaded, reason: str) -> Record:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch ran out of memory: its own error on a GPU, a plain RuntimeError on a CPU."""
+    """Whether there was no memory: torch has an error of its own for what it allocates on a GPU,
+    and plain RuntimeErrors on a processor and where CUDA's libraries allocate by themselves."""
     import torch
 
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def _is_lost(error: Exception) -> bool:

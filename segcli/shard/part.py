@@ -241,6 +241,8 @@ def open_part(
             yield file, _footer(file, path)
     except FileNotFoundError:
         raise UsageError(f"{path} has been removed while it was to be read") from None
+    except MemoryError:
+        raise  # pyarrow's is one of its exceptions too, and says nothing about the part
     except (pa.ArrowException, OSError) as e:
         if isinstance(e, OSError) and e.errno:
             raise UsageError(f"cannot read the part {path}: {e.strerror}") from e

@@ -114,6 +114,12 @@ def test_user_error_is_one_line_and_its_code(
         (Locked("held by another"), 4, "segcli: held by another\n"),
         (KeyboardInterrupt(), 130, "segcli: interrupted\n"),
         (
+            MemoryError("malloc of size 128 failed"),
+            8,
+            "segcli: not enough memory; what is committed is whole: free some, or let the command "
+            "take less (--help), then run it again\n",
+        ),
+        (
             ZeroDivisionError("oh"),
             70,
             "segcli: internal error: ZeroDivisionError: oh; "

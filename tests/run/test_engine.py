@@ -1,5 +1,6 @@
 """What becomes of a batch that the model or the memory refuses."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from segcli_toy import TINY
 
 from segcli.errors import NothingDone, UsageError, WorkersLost
-from segcli.run import PredictOptions
+from segcli.run import PredictOptions, predict
 from segcli.run.ahead import Loaded
 from segcli.run.engine import GIVE_UP_AFTER, Engine, load_engine
-from segcli.run.events import Event, Note
+from segcli.run.events import Committed, Event, Note
 from segcli.types import Image, Sample
 
 CANVAS = (64, 96)
@@ -64,9 +65,17 @@ def test_image_too_large_by_itself_is_a_failed_row() -> None:
     assert (record.height, record.width) == (32, 40)
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: x")]
-)
+NO_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: x"),
+    RuntimeError("CUDA error: out of memory"),  # where CUDA itself allocates, and not torch
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
 def test_every_kind_of_memory_error_is_known(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +86,37 @@ def test_every_kind_of_memory_error_is_known(
 
     monkeypatch.setattr(toy.model, "predict", refuse)
     assert toy.records(CANVAS, [red(0)])[0].error == "not enough memory for this image alone"
+
+
+@pytest.mark.parametrize("error", NO_MEMORY[:3])
+def test_model_that_does_not_fit_is_told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(WorkersLost, match="cpu has not enough memory left for the model"):
+        engine("toy")
+
+
+def test_what_fitted_is_remembered_in_later_chunks(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One worker, three chunks of one canvas: a batch is too large once, and never again."""
+    told: list[Event] = []
+    options = PredictOptions(
+        source=str(pictures(12)),
+        out=tmp_path / "m.parquet",
+        model="troubled/greedy",
+        device="cpu",
+        precision="float32",
+        chunk_size=4,
+        batch_size=2,
+        replicas=1,
+    )
+    assert predict(options, report=told.append).images == 12
+    assert [e.images for e in told if isinstance(e, Committed)] == [4, 4, 4]
+    halved = Note("out of memory: batches of 96x64 px now hold 1")
+    assert [e for e in told if isinstance(e, Note)] == [halved]
 
 
 def test_failed_device_is_no_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:

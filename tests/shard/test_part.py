@@ -4,11 +4,12 @@ import resource
 import subprocess
 import sys
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from segcli.errors import OutputError
-from segcli.shard.part import part_name
+from segcli.shard.part import part_name, read_footer
 
 
 def rows(path):
@@ -145,6 +146,17 @@ def test_what_reads_back_differently_is_not_committed(output, record, tmp_path, 
             with pytest.raises(OutputError, match="read"):
                 out.commit([record("a")])
         assert rows(tmp_path / "masks.parquet") == []
+
+
+def test_want_of_memory_is_no_damage_of_a_part(output, record, monkeypatch):
+    def full(*args, **options):
+        raise pa.ArrowMemoryError("malloc of size 128 failed")
+
+    with output() as out:
+        part = out.commit([record("a")])
+    monkeypatch.setattr(pq, "ParquetFile", full)
+    with pytest.raises(MemoryError):
+        read_footer(part)
 
 
 LIMITED = """
