@@ -111,6 +111,7 @@ def eval_(
     from segcli.evaluate import Choices, evaluate
     from segcli.evaluate.report import gate
 
+    _refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
     choices = Choices(iou, missing, rescale, _names(categories))
     params = _params(max_dets, area_ranges)
@@ -127,6 +128,14 @@ def eval_(
     if plots or html:
         _pictures(result, diagnosis, content, matching, plots=plots, html=html)
     gate(result, conditions)
+
+
+def _refuse_places(targets: dict[str, Path | None]) -> None:
+    from segcli.shard.directory import refuse_among_parts
+
+    for option, path in targets.items():
+        if path is not None:
+            refuse_among_parts(path, option)
 
 
 def _show(

@@ -48,7 +48,9 @@ def export(
     What a format cannot hold is counted and said. Failed images are left out.
     """
     from segcli.export import FORMATS, select
+    from segcli.shard.directory import refuse_among_parts
 
+    refuse_among_parts(out, "--out")
     names = [n.strip() for n in categories.split(",") if n.strip()] if categories else None
     selection = select(masks, min_score=min_score, categories=names, key=key)
     tally = FORMATS[to](selection, out, polygons, png, images)

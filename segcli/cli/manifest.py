@@ -34,7 +34,9 @@ def manifest(
     Run it again to go on, or to take in what is new. Exit code 1: some images are broken.
     """
     from segcli.manifest import make_manifest
+    from segcli.shard.directory import refuse_among_parts
 
+    refuse_among_parts(out, "--out")
     summary = make_manifest(
         source, out, split=_shares(split), workers=workers, header_only=header_only
     )

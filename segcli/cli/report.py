@@ -56,7 +56,9 @@ def report(
     """
     given = dict(locals())
     from segcli.report import ReportOptions, write_report
+    from segcli.shard.directory import refuse_among_parts
 
+    refuse_among_parts(out, "--out")
     say = _silent if given.pop("quiet") else _say
     written = write_report(ReportOptions(**given), report=say)
     say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,9 +72,13 @@ def stats(
     from dataclasses import replace
 
     from segcli.errors import AlertFired
+    from segcli.shard.directory import refuse_among_parts
     from segcli.stats import StatsOptions, alerts, parse, statistics
     from segcli.stats import compare as compared
 
+    for option, path in (("--out", out), ("--plots", plots)):
+        if path is not None:
+            refuse_among_parts(path, option)
     rules = [parse(rule) for rule in alert or ()]
     options = StatsOptions(
         masks=masks,
@@ -104,6 +109,9 @@ def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None
     from segcli.stats import as_csv, as_json, as_markdown, table_of
 
     table = table_of(found) if drift is None else drift.classes
+    if out is not None:
+        with suppress(OSError):  # writing tells what is wrong
+            out.parent.mkdir(parents=True, exist_ok=True)
     if format == "table" and out is None:
         from segcli.cli.stats_table import show
 

@@ -10,7 +10,7 @@ from threading import Lock
 
 from segcli.decoder import decode
 from segcli.errors import ImageError, UsageError
-from segcli.source import open_source, path_from_key, read
+from segcli.source import key_from_path, open_source, path_from_key, read
 from segcli.types import Image, Sample, Size
 
 _MOST_NAMES = 200_000
@@ -53,6 +53,18 @@ class Images:
                 f"another image, or a resized copy of the one that was segmented"
             )
         return image
+
+    def keys_of(self, path: Path) -> list[str]:
+        """The keys that a file has if it is one of the images; empty when it cannot be one."""
+        real = os.path.realpath(path)
+        if self._folder is None:
+            listed = self._all_samples().items()
+            return [key for key, sample in listed if os.path.realpath(sample.path) == real]
+        below = os.path.relpath(real, self.root)
+        if below == os.pardir or below.startswith(os.pardir + os.sep):
+            return []
+        key = key_from_path(below)
+        return [key, *(prefix + key for prefix in self._prefixes)]
 
     def _sample(self, key: str) -> Sample:
         candidates = self._without_prefix(key)

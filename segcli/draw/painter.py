@@ -14,7 +14,7 @@ from PIL import ImageDraw
 from segcli.draw.images import Images
 from segcli.draw.label import font, text_size
 from segcli.draw.picture import Item, Style, cutout, draw, line_width, picture_size
-from segcli.draw.save import place, save
+from segcli.draw.save import place, refuse_original, save
 from segcli.draw.select import Found
 from segcli.draw.sheet import CELL, Thumbnail, thumbnail
 from segcli.draw.truth import Truth, judged
@@ -74,7 +74,9 @@ class Painter:
         scene = self._scene(image, pixels)
         shown = self._drawn(scene, self.style)
         if self.out is not None:
-            save(shown, place(self.out, image.key, self.kind), self.kind)
+            target = place(self.out, image.key, self.kind)
+            refuse_original(target, self.images.path(image.key))
+            save(shown, target, self.kind)
         return shown, Job(self._thumbnail(image, scene) if small else None)
 
     def _scene(self, image: Found, pixels: NDArray[np.uint8]) -> Scene:

@@ -22,6 +22,7 @@ from segcli.draw.truth import read_truth
 from segcli.draw.videos import draw_video
 from segcli.errors import OutputError, UsageError
 from segcli.query import Rows
+from segcli.shard.directory import refuse_among_parts
 
 Report = Callable[[str], None]
 _SHEETS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
@@ -108,6 +109,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         seed=options.seed,
     )
     with Rows(shard.part_paths(options.masks)) as rows:
+        _refuse_image(rows, images, options.sheet)
         drawing = _Drawing(options, images, report)
         drawing.all(find(rows, wanted))
     drawing.finish(keys)
@@ -232,14 +234,21 @@ def worst_keys(path: Path) -> tuple[str, ...]:
     return keys
 
 
+def _refuse_image(rows: Rows, images: Images, sheet: Path | None) -> None:
+    """Raises UsageError when the sheet would overwrite an image of the output."""
+    if sheet is None or not sheet.exists():
+        return
+    keys = images.keys_of(sheet)
+    if keys and rows.tuples("SELECT 1 FROM rows WHERE key IN $keys LIMIT 1", {"keys": keys}):
+        raise UsageError(f"--sheet {sheet} is one of the images; choose another name")
+
+
 def _check_places(options: VizOptions, images: Images) -> None:
     """Pictures must not overwrite the images, nor lie among the parts."""
-    for target in (options.out, options.sheet, options.video):
+    targets = {"--out": options.out, "--sheet": options.sheet, "--video": options.video}
+    for option, target in targets.items():
         if target is None:
             continue
-        real = os.path.realpath(target)
-        if real == images.root:
+        if os.path.realpath(target) == images.root:
             raise UsageError(f"{target} holds the images themselves; write to another folder")
-        parts = os.path.realpath(options.masks)
-        if os.path.commonpath([real, parts]) == parts:
-            raise UsageError(f"{target} lies in {options.masks}, which holds parts only")
+        refuse_among_parts(target, option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import features
 
-from segcli.errors import OutputError
+from segcli.errors import OutputError, UsageError
 from segcli.source import path_from_key
 from segcli.types import Size
 
@@ -41,6 +42,13 @@ def save(pixels: NDArray[np.uint8], path: Path, kind: str) -> None:
         path.write_bytes(encode(pixels, kind))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def refuse_original(path: Path, original: Path) -> None:
+    """Raises UsageError when a picture at `path` would overwrite the image that it shows."""
+    with contextlib.suppress(OSError):
+        if path.samefile(original):
+            raise UsageError(f"{path} is the image itself; write to another folder")
 
 
 def place(folder: Path, key: str, kind: str) -> Path:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from segcli.draw.painter import Job, Painter
+from segcli.draw.save import refuse_original
 from segcli.draw.select import Found
 from segcli.draw.video import Writer, read_frames
 from segcli.errors import ImageError, UsageError
@@ -33,6 +34,8 @@ def draw_video(
     try:
         path = painter.images.path(frames[0].key)
         with ExitStack() as stack:
+            if target is not None:
+                refuse_original(target, path)
             writer = None if target is None else stack.enter_context(Writer(target, path))
             for index, time_s, pixels in read_frames(path, wanted.keys()):
                 image = left.pop(index)

@@ -15,9 +15,10 @@ from segcli import rle
 from segcli.errors import UsageError
 from segcli.export import png
 from segcli.export.contour import Part, Ring, parts, signed_area
-from segcli.export.place import beside, stamp, write, written_since
+from segcli.export.place import apart_from_images, beside, stamp, write, written_since
 from segcli.export.stream import Mask, Picture, Selection
 from segcli.export.tally import Tally
+from segcli.shard import read_roots
 
 _INSTANCES = 65_535  # what 16 bits can number
 
@@ -177,6 +178,7 @@ def _closed(ring: Ring, turn: int) -> list[list[int]]:
 def write_png(selection: Selection, out: Path, *, kind: str) -> Tally:
     """`kind` classes: palette index = category + 1; instances: 16 bits, 1 = the best mask;
     binary: a file of one bit per mask, NAME/000-category.png. The best mask lies on top."""
+    apart_from_images(out, read_roots(selection.path))
     if kind == "binary":
         return _write_binary(selection, out)
     colours = png.distinct_colours(len(selection.categories) + 1)

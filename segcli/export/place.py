@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TextIO
@@ -23,6 +23,22 @@ def beside(out: Path, name: str, suffix: str) -> Path:
             "file with --to coco"
         )
     return out / path.with_name(path.name.removesuffix(path.suffix) + suffix)
+
+
+def apart_from_images(out: Path, roots: Mapping[str, Sequence[str]]) -> None:
+    """Raises UsageError when pictures below `out` would get the names of the images themselves.
+
+    `roots` are the source roots by key prefix: a folder, or a list or manifest whose paths begin
+    at its own folder or at the current one.
+    """
+    for prefix, found in roots.items():
+        for root in found:
+            bases = [root] if os.path.isdir(root) else [os.path.dirname(root), os.getcwd()]
+            if os.path.realpath(out / prefix.strip("/")) in map(os.path.realpath, bases):
+                raise UsageError(
+                    f"--out {out} is where the images themselves lie, and pictures of their names "
+                    "would overwrite them; write to another folder"
+                )
 
 
 def stamp(out: Path) -> int:

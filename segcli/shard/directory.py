@@ -55,13 +55,33 @@ def list_parts(path: Path) -> list[str]:
     except OSError as e:
         raise UsageError(f"cannot read {path}: {e.strerror}") from e
     names = [n for n in names if not n.startswith(_NFS_OPEN)]
-    for name in names:
-        if not _PART.fullmatch(name):
+    foreign = [n for n in names if not _PART.fullmatch(n)]
+    if not foreign:
+        return names
+    if len(foreign) == len(names):
+        raise UsageError(
+            f"{path} holds {foreign[0]!r} and not one part of segcli, so it is no output; name the "
+            f"output of a run, or for a new one a directory that does not exist yet"
+        )
+    raise UsageError(
+        f"{path} holds {foreign[0]!r}, which is no part of segcli; an output holds nothing but "
+        f"parts: move it away, or choose another directory"
+    )
+
+
+def refuse_among_parts(path: Path, option: str) -> None:
+    """Raises UsageError when a file or folder at `path` would lie in an output, where it would
+    make readers refuse the output. `option` is named in the message."""
+    place = next((p for p in (resolve(path), *resolve(path).parents) if p.is_dir()), None)
+    with contextlib.suppress(OSError):
+        with os.scandir(place) as entries:
+            names = (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN))
+            first = next(names, "")  # an output holds parts alone, so the first name tells
+        if _PART.fullmatch(first):
             raise UsageError(
-                f"{path} holds {name!r}, which is no part of segcli; an output holds nothing but "
-                f"parts: move it away, or choose another directory"
+                f"{option} {path} lies in {place}, an output of segcli, which holds nothing but "
+                f"parts; choose another place"
             )
-    return names
 
 
 def check_place(path: Path) -> None:
@@ -74,6 +94,7 @@ def check_place(path: Path) -> None:
             f"beside it; choose a directory inside it: --out {path / 'masks.parquet'}"
         )
     list_parts(path)
+    refuse_among_parts(path.parent, "--out")
 
 
 def _is_mount_point(path: Path) -> bool:

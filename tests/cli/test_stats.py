@@ -116,3 +116,29 @@ def test_no_torch(masks):
         "assert 'duckdb' in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(masks)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stats", "{}", "--out", "{}/x.csv", "--format", "csv"),
+        ("stats", "{}", "--plots", "{}"),
+        ("report", "{}", "--out", "{}/report.html"),
+        ("export", "{}", "--to", "coco", "--out", "{}/ann.json"),
+        ("export", "{}", "--to", "yolo", "--out", "{}"),
+        ("eval", "--gt", "ann.json", "--pred", "{}", "--json", "{}/eval.json"),
+        ("manifest", "{}/..", "--out", "{}/manifest.parquet"),
+        ("viz", "{}", "--images", "{}/..", "--sheet", "{}/sheet.png"),
+    ],
+)
+def test_no_command_writes_among_the_parts(masks, words):
+    before = sorted(masks.iterdir())
+    result = CliRunner().invoke(app, [word.format(masks) for word in words])
+    assert isinstance(result.exception, UsageError)
+    assert "nothing but parts" in str(result.exception)
+    assert sorted(masks.iterdir()) == before
+
+
+def test_folders_of_a_file_are_made(masks, tmp_path):
+    run(masks, "--format", "csv", "--out", tmp_path / "new/folder/days.csv")
+    assert (tmp_path / "new/folder/days.csv").read_text().startswith("category,")

@@ -127,8 +127,20 @@ def test_another_folder_of_images_can_be_given(viz, tmp_path):
 def test_images_are_never_overwritten(viz, tmp_path):
     with pytest.raises(UsageError, match="holds the images"):
         viz(out=tmp_path / "images")
-    with pytest.raises(UsageError, match="holds parts only"):
+    with pytest.raises(UsageError, match="nothing but parts"):
         viz(out=tmp_path / "masks.parquet/pictures")
+    two = (tmp_path / "images/two.png").read_bytes()
+    with pytest.raises(UsageError, match="is one of the images"):
+        viz(out=None, sheet=tmp_path / "images/two.png")
+    viz(out=None, sheet=tmp_path / "images/sheet.png")
+    viz(out=None, sheet=tmp_path / "images/sheet.png")
+    listing = tmp_path / "images/list.txt"
+    listing.write_text("sub/one.png\ntwo.png\n")
+    drawn, _ = viz(images=str(listing), out=tmp_path / "images", format="png")
+    assert "is the image itself" in dict(drawn.skipped)["two.png"]
+    with pytest.raises(UsageError, match="is one of the images"):
+        viz(images=str(listing), out=None, sheet=tmp_path / "images/two.png")
+    assert (tmp_path / "images/two.png").read_bytes() == two
 
 
 def test_worst_images_of_an_evaluation(viz, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segcli.errors import UsageError
-from segcli.shard.directory import check_place, list_parts
+from segcli.shard.directory import check_place, list_parts, refuse_among_parts
 
 PART = f"part-{'0' * 32}.parquet"
 
@@ -25,6 +25,26 @@ def test_a_foreign_file_is_named(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(UsageError, match=f"holds '{name}'.*move it away"):
         list_parts(tmp_path)
+
+
+def test_a_folder_without_any_part_is_no_output(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(UsageError, match=r"holds 'a\.jpg' and not one part.*name the output"):
+        list_parts(tmp_path)
+
+
+def test_nothing_is_put_among_the_parts(tmp_path):
+    output = tmp_path / "masks.parquet"
+    output.mkdir()
+    (output / PART).touch()
+    for path in (output, output / "report.html", output / "a/b/c.json"):
+        with pytest.raises(UsageError, match=r"--json .* lies in .*masks\.parquet"):
+            refuse_among_parts(path, "--json")
+    with pytest.raises(UsageError, match="lies in"):
+        check_place(output / "more.parquet")
+    check_place(output)
+    refuse_among_parts(tmp_path / "report.html", "--out")
+    refuse_among_parts(Path("/no/such/place"), "--out")
 
 
 def test_a_file_is_no_output(tmp_path):
