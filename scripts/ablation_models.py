@@ -26,7 +26,7 @@ SWITCHES = {
     "purify": (False, True),
     "both": (True, True),
 }
-FAMILIES = ("maskrcnn", "embedmask", "solo", "condinst")
+FAMILIES = ("maskrcnn", "embedmask", "solo", "condinst", "discriminative", "watershed")
 
 
 class Remembered(nn.Module):
@@ -173,12 +173,26 @@ def _solo(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
 
 
 def _maskrcnn(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
-    from segcli_maskrcnn.variants import mobilenet
+    from segcli_maskrcnn.variants import LIGHT, mobilenet
 
-    model = mobilenet(info)
+    # Scenes have some six objects, so a quarter of the shipped model's regions is plenty.
+    conventions = replace(LIGHT, region_samples=32)
+    model = mobilenet(info, width=plan.width, depth=DEPTH, conventions=conventions)
     if body.remembered is not None:
         model.backbone.body = body.new()
     return model
+
+
+def _discriminative(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
+    from segcli_discriminative.variants import assemble
+
+    return assemble(info, body.new(), width=plan.width, normalise=Normalise(*SYMMETRIC))
+
+
+def _watershed(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
+    from segcli_watershed.variants import assemble
+
+    return assemble(info, body.new(), width=plan.width, normalise=Normalise(*SYMMETRIC))
 
 
 _OTHERS: dict[str, Callable[[ModelInfo, Plan, Body], Trainable]] = {
@@ -186,4 +200,6 @@ _OTHERS: dict[str, Callable[[ModelInfo, Plan, Body], Trainable]] = {
     "embedmask": _embedmask,
     "condinst": _condinst,
     "solo": _solo,
+    "discriminative": _discriminative,
+    "watershed": _watershed,
 }

@@ -21,6 +21,8 @@ TITLES = {
     "embedmask": "EmbedMask",
     "solo": "SOLOv2",
     "condinst": "CondInst",
+    "discriminative": "discriminative",
+    "watershed": "watershed",
 }
 # Figure -> heading, factor, decimals.
 MAIN = {

@@ -30,7 +30,12 @@ CHOICES: tuple[dict[str, Any], ...] = (
     {"linked": 0.3},
     {"linked": 0.7},
     {"linked": 0.9},
+    {"linked": 0.97},
+    {"linked": 1.0},  # nothing is merged
+    {"linked": 1.0, "suppress_purified": True},
     {"merging": "best"},
+    {"merging": "best", "linked": 0.7},
+    {"merging": "best", "linked": 0.9},
     {"merging": "best", "confident": 0.1},
     {"suppress_purified": True},
     {"suppress_purified": True, "confident": 0.1},

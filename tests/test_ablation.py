@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from ablation_measures import Masks, counted, crowded, found_twice, overlaps
+from ablation_models import FAMILIES
 from ablation_pep import main
+from ablation_report import TITLES
 from ablation_sweep import main as sweep
 
 
@@ -88,10 +90,9 @@ def test_cells_are_done_once_and_told_in_a_table(tmp_path, capsys) -> None:
 
 
 def test_all_families_have_a_cell(tmp_path) -> None:
-    models = ["maskrcnn", "embedmask", "solo", "condinst"]
-    main(["--out", str(tmp_path), *TINY, "--only", *models])
+    main(["--out", str(tmp_path), *TINY, "--only", *FAMILIES])
     table = (tmp_path / "table.md").read_text()
-    assert all(f"| {title} | 1 |" in table for title in ("Mask R-CNN", "SOLOv2", "CondInst"))
+    assert all(f"| {TITLES[name]} | 1 |" in table for name in FAMILIES)
 
 
 def test_a_cell_that_another_run_does_is_left_to_it(tmp_path) -> None:

@@ -60,9 +60,12 @@ def build(info: ModelInfo) -> MaskRCNN:
     return _BUILDERS[info.variant](info)
 
 
-def mobilenet(info: ModelInfo) -> MaskRCNN:
-    """MobileNetV2, pyramid and heads of 128 channels, one box and mask for all classes."""
-    width, hidden, positions = 128, 512, len(info.categories) + 1
+def mobilenet(
+    info: ModelInfo, *, width: int = 128, depth: int = 4, conventions: Conventions = LIGHT
+) -> MaskRCNN:
+    """MobileNetV2, pyramid and heads of 128 channels, one box and mask for all classes. `depth`:
+    convolutions of the mask head. The shipped model has the defaults."""
+    hidden, positions = 4 * width, len(info.categories) + 1
     return MaskRCNN(
         info,
         backbone=backbones.MobileNetFPN(width),
@@ -70,10 +73,10 @@ def mobilenet(info: ModelInfo) -> MaskRCNN:
         roi_heads=RoIHeads(
             TwoMLPHead(width * 7 * 7, hidden),
             agnostic_box_predictor(hidden, positions),
-            MaskRCNNHeads(width, (width,) * 4, 1),
+            MaskRCNNHeads(width, (width,) * depth, 1),
             mask_predictor(width, 1),
         ),
-        conventions=LIGHT,
+        conventions=conventions,
         classes=range(1, positions),
         agnostic=True,
     )
