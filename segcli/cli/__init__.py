@@ -6,12 +6,13 @@ import sys
 import traceback
 from collections.abc import Iterable
 from importlib import import_module
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import typer
 
-from segcli.errors import ExitCode, SegcliError
+from segcli.errors import ExitCode, SegcliError, UsageError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
 
@@ -33,6 +34,7 @@ _COMMANDS = MappingProxyType(
     }
 )
 """Each command, in the order of the help, and how it is called in its file."""
+_MAY_BE_EMPTY = ("--key-prefix", "--title")
 _FILES = MappingProxyType({"import": "import_"})  # a word of Python's
 
 
@@ -95,6 +97,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
     try:
+        _refuse_empty(sys.argv[1:])
         application(asked or _COMMANDS)()
     except SystemExit as end:
         if sys.argv[1:2] == ["eval"] and not end.code:
@@ -114,6 +117,19 @@ def main() -> None:
     except Exception as error:  # the last resort: a traceback is not a message
         message = f"internal error: {type(error).__name__}: {error}"
         _fail(f"{message}; run again with SEGCLI_DEBUG=1 for the traceback", INTERNAL)
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """An empty word is a variable that is not set; as a path it would be the current folder."""
+    for before, word in pairwise(["", *words]):
+        option, equals, value = word.partition("=")
+        if before in _MAY_BE_EMPTY or option in _MAY_BE_EMPTY:
+            continue
+        if word == "":
+            place = f"after {before}" if before else "instead of a command"
+            raise UsageError(f"an empty word {place}; is a variable of your script not set?")
+        if option.startswith("--") and equals and not value:
+            raise UsageError(f"nothing after {word}; is a variable of your script not set?")
 
 
 def _flush() -> None:

@@ -62,11 +62,18 @@ def report(
     say = _silent if given.pop("quiet") else _say
     written = write_report(ReportOptions(**given), report=say)
     say(
-        f"{out}: {written.cards} pictures, {written.size / 1e6:.1f} MB"
-        + (f"; {len(written.skipped)} images skipped" if written.skipped else "")
+        f"{out}: {_counted(written.cards, 'picture')}, {written.size / 1e6:.1f} MB"
+        + (f"; {_counted(len(written.skipped), 'image')} skipped" if written.skipped else "")
     )
     if written.skipped:
+        if quiet:
+            told = f"{_counted(len(written.skipped), 'image')} skipped; without --quiet each is"
+            _say(f"{told} named")
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
 def _say(sentence: str) -> None:

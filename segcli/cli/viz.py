@@ -97,6 +97,8 @@ def viz(
         + (f", {_counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")
     )
     if drawn.skipped:
+        if quiet:
+            _say(f"{_counted(len(drawn.skipped), 'image')} skipped; without --quiet each is named")
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 

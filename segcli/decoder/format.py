@@ -167,7 +167,8 @@ def explain(data: bytes) -> str:
                 return f"not a raster image that can be read: it is {found}"
             if not known.readable:
                 return f"{found} images are not read by this build: that needs {known.needs}"
-            return f"damaged or truncated {found} image: its header cannot be read"
+            rare = "or one of a rare kind: its header tells Pillow nothing"
+            return f"damaged or truncated {found} image, {rare}"
     return _explain_unknown(data)
 
 

@@ -106,13 +106,17 @@ class Rows:
         """Raise UsageError unless `expression` is one condition over the rows."""
         try:
             self._connection.execute(f"SELECT count(*) FROM rows WHERE (\n{expression}\n) LIMIT 0")
-            self._connection.execute(f"SELECT * FROM rows WHERE (\n{expression}\n) LIMIT 0")
+            asked = self._connection.execute(f"SELECT (\n{expression}\n) FROM rows LIMIT 0")
+            kinds = [str(kind) for _, kind, *_ in asked.description or ()]
+            wrong = "" if kinds == ["BOOLEAN"] else f"it is a {kinds[0]}, not true or false"
         except duckdb.Error as error:
+            wrong = _first_line(error)
+        if wrong:
             raise UsageError(
-                f"{option} {expression!r} is not a condition over the rows: {_first_line(error)}; "
+                f"{option} {expression!r} is not a condition over the rows: {wrong}; "
                 f"write SQL as in \"category = 'car' and score > 0.5\"; the columns are: "
                 f"{', '.join(self.columns)}"
-            ) from None
+            )
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None:
         """Run a statement for its effect (a temporary table)."""

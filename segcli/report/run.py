@@ -46,6 +46,8 @@ class ReportOptions:
     def __post_init__(self) -> None:
         if self.gallery < 0:
             raise UsageError(f"--gallery {self.gallery}: expected a whole number, 0 for none")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: expected a whole number of at least 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from segcli.errors import UsageError
@@ -53,7 +54,20 @@ class Rule:
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:
-    """The sentences of the rules that fire. Raises UsageError as Rule.fires does."""
+    """The sentences of the rules that fire.
+
+    Raises UsageError as Rule.fires does, and for a class that neither run looked for: such a rule
+    would never fire, or always.
+    """
+    known = [name for one in (now, before) if one for name in one.categories]
+    for rule in rules:
+        if rule.subject != RUN and rule.subject not in known:
+            near = get_close_matches(rule.subject, known, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(
+                f"--alert {rule.text!r}: the run looked for no {rule.subject!r}{hint}; it knows: "
+                f"{', '.join(dict.fromkeys(known))}"
+            )
     return [said for rule in rules if (said := rule.fires(now, before))]
 
 

@@ -28,8 +28,11 @@ def run_table(rows: Rows) -> dict[str, Any]:
     ((with_masks,),) = rows.tuples("SELECT count(DISTINCT image) FROM per_image")
     row["empty"] = row["done"] - with_masks
     row["failures"] = rows.dicts(
-        "SELECT regexp_replace(error, '[0-9][0-9,.]*', 'N', 'g') AS reason, count(*) AS images, "
-        "min(key) AS example FROM images WHERE status = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1"
+        "SELECT CASE WHEN min(error) = max(error) THEN min(error) "
+        "ELSE regexp_replace(min(error), $number, 'N', 'g') END AS reason, count(*) AS images, "
+        "min(key) AS example FROM images WHERE status = 'failed' "
+        "GROUP BY regexp_replace(error, $number, 'N', 'g') ORDER BY 2 DESC, 1",
+        {"number": "[0-9][0-9,.]*"},
     )
     for name in ("time_from", "camera_from"):
         row[name] = dict(

@@ -95,7 +95,7 @@ def cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 

@@ -39,14 +39,15 @@ class StatsOptions:
 class Statistics:
     """`run` and `classes` are JSON values but for times; `groups` is empty without a grouping.
 
-    `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
-    images with both.
+    `categories` are all that the run looked for. `bins`: category id -> "cell", "score_bin",
+    "area_bin" -> bin -> masks. `together`: (id, id) -> images with both.
     """
 
     masks: Path
     min_score: float
     run: dict[str, Any]
     classes: list[dict[str, Any]]
+    categories: tuple[str, ...] = ()
     by: str = "category"
     groups: list[dict[str, Any]] = field(default_factory=list)
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
@@ -65,6 +66,7 @@ def statistics(options: StatsOptions) -> Statistics:
             min_score=min_score,
             run=run,
             classes=table,
+            categories=tuple(shard.read_facts(options.masks)["category_names"]),
             by=options.by,
             groups=[] if options.by == "category" else classes.group_table(rows),
             bins=classes.distributions(rows),

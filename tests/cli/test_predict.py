@@ -99,6 +99,33 @@ def test_json_log_is_one_object_per_line(
     assert told[-1]["images"] == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", ""], "an empty word after predict"),
+        (["predict", "images", "--out", ""], "an empty word after --out"),
+        (["predict", "images", "--out=", "--quiet"], "nothing after --out="),
+        (["stats", "masks.parquet", "--where", ""], "an empty word after --where"),
+        ([""], "an empty word instead of a command"),
+    ],
+)
+def test_variables_that_are_not_set_are_noticed(
+    segcli_main: Callable[..., tuple[int, str, str]], words: list[str], said: str
+) -> None:
+    code, out, err = segcli_main(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"segcli: {said}")
+    assert err.count("\n") == 1
+
+
+def test_a_prefix_may_be_empty(
+    segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
+) -> None:
+    words = ["predict", images, "--out", tmp_path / "m.parquet", "--model", "toy", "--dry-run"]
+    assert segcli_main(*words, "--key-prefix", "")[0] == 0
+    assert segcli_main(*words, "--key-prefix=")[0] == 0
+
+
 def test_user_error_is_one_line_and_its_code(
     segcli_main: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

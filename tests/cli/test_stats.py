@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from segcli.cli import app
 from segcli.errors import AlertFired, UsageError
 from segcli.shard import Facts, open_output
+from segcli.stats.show import cell as as_cell
 from segcli.types import Record, Sample, Segment
 
 CATEGORIES = (("person", 'a|"b'), (1, 3))
@@ -64,6 +65,8 @@ def test_csv_survives_strange_names(masks):
 def test_markdown_escapes_bars(masks):
     lines = run(masks, "--format", "markdown").splitlines()
     assert len(lines) == 4
+    assert as_cell(91_811.4) == "91811"
+    assert as_cell(0.12345) == "0.1235"
     assert r'a\|"b' in lines[2]
 
 

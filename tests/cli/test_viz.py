@@ -56,9 +56,13 @@ def test_skipped_images_are_exit_code_1(masks, tmp_path):
     assert result.exit_code == 1
     assert "skipped b.jpg: no such file" in result.stderr
     assert "1 picture with 1 mask, 1 image skipped" in result.stderr
+    for command, out in (("viz", "q"), ("report", "q.html")):
+        result = run(command, masks, "--out", tmp_path / out, "--quiet")
+        assert result.exit_code == 1
+        assert result.stderr == "1 image skipped; without --quiet each is named\n"
     result = run("report", masks, "--out", tmp_path / "r.html")
     assert result.exit_code == 1
-    assert "r.html: 1 pictures" in result.stderr
+    assert "r.html: 1 picture," in result.stderr
 
 
 def test_a_report(masks, tmp_path):

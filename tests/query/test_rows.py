@@ -50,6 +50,11 @@ def test_a_condition_of_another_type_is_explained(parts):
         rows.check("mask > 0 -- a comment", "--where")
         with pytest.raises(UsageError, match="--where 'kee = 1' is not a condition"):
             rows.check("kee = 1", "--where")
+        for text, kind in (("mask", "BIGINT"), ("key", "VARCHAR"), ("mask, 1", "TUPLE")):
+            with pytest.raises(UsageError, match=f"it is a {kind}.*, not true or false"):
+                rows.check(text, "--where")
+        with pytest.raises(UsageError, match="is not a condition"):
+            rows.check("", "--where")
 
 
 def test_a_damaged_part_is_a_usage_error(parts):

@@ -18,7 +18,7 @@ def statistics(masks=100, hours=5):
         "last": datetime(2026, 1, 1, hours),
     }
     row = {"category": "person", "masks": masks, "images": 20, "score_p50": 0.8, "area_p50": 900}
-    return Statistics(Path("masks.parquet"), 0.5, run, [row])
+    return Statistics(Path("masks.parquet"), 0.5, run, [row], ("person", "cat"))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def statistics(masks=100, hours=5):
 )
 def test_rules(rule, fires):
     assert bool(alerts([parse(rule)], statistics(), None)) == fires
+
+
+def test_a_rule_on_what_the_run_did_not_look_for_is_refused():
+    with pytest.raises(
+        UsageError, match=r"no 'pesron' \(did you mean person\?\); it knows: person"
+    ):
+        alerts([parse("pesron: count > 10")], statistics(), None)
 
 
 def test_a_rule_compares_with_the_previous_output():
