@@ -73,6 +73,8 @@ def make_manifest(
     OutputError.
     """
     check_split(split)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: expected a whole number of at least 1")
     archive = open_source(source)
     parts = out.with_name(f".{out.name}.parts")
     unfinished = out.with_name(f".{out.name}.part")
@@ -105,7 +107,7 @@ def check_split(split: Sequence[float]) -> None:
     """Raises UsageError unless there are two or three shares that sum to 1."""
     if not split:
         return
-    if len(split) not in SPLITS or min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+    if len(split) not in SPLITS or min(split) < 0 or not abs(sum(split) - 1) < 1e-9:
         raise UsageError(
             f"--split {','.join(map(str, split))}: expected two or three shares that sum to 1, as "
             "0.8,0.1,0.1"

@@ -130,10 +130,12 @@ def test_shares_of_a_split() -> None:
     assert taken.count("train") == pytest.approx(3000, abs=120)
 
 
-@pytest.mark.parametrize("split", [(0.5,), (0.5, 0.6), (1.2, -0.2), (0.25,) * 4])
+@pytest.mark.parametrize("split", [(0.5,), (0.5, 0.6), (1.2, -0.2), (0.25,) * 4, (float("nan"), 1)])
 def test_wrong_shares_are_refused(tmp_path: Path, split: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="--split"):
         make_manifest("anywhere", tmp_path / "m.parquet", split=split)
+    with pytest.raises(UsageError, match="--workers 0"):
+        make_manifest("anywhere", tmp_path / "m.parquet", workers=0)
 
 
 def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> None:
