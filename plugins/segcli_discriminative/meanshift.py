@@ -27,7 +27,7 @@ class Options:
     `solid_sizes`. `reach`: px farther than this from every mode get no label."""
 
     bandwidth: float = 1.5
-    points: int = 512
+    points: int = 256
     rounds: int = 3
     left: int = 100
     crumb: int = 4
@@ -40,7 +40,7 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
     modes = embedding.new_zeros((0, len(embedding)))
     labels = torch.zeros(foreground.shape, dtype=torch.int64, device=embedding.device)
     index = foreground.flatten().nonzero()[:, 0]
-    inside = embedding.flatten(1)[:, index]
+    inside = embedding.flatten(1).index_select(1, index)
     free = foreground
     for _ in range(options.rounds):
         sample = sampled(embedding, free, options)
@@ -49,14 +49,14 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
             break
         found = torch.cat((modes, fresh))
         numbers, far = _numbered(inside, found, options)
-        labels.view(-1)[index] = numbers
+        labels.view(-1).index_copy_(0, index, numbers)
         modes = found[solid_sizes(labels, len(found)) > options.crumb]
         if len(modes) < len(found):  # what the seams had goes to the objects beside them
             numbers, far = _numbered(inside, modes, options)
-            labels.view(-1)[index] = numbers
+            labels.view(-1).index_copy_(0, index, numbers)
         # An object that the grid has missed lies near no mode, and is no line as seams are.
         free = torch.zeros_like(foreground)
-        free.view(-1)[index] = far
+        free.view(-1).index_copy_(0, index, far)
         free = opened(free)
         if int(free.sum()) <= options.left:
             break
@@ -94,15 +94,17 @@ def modes_of(points: Tensor, bandwidth: float) -> Tensor:
     Every point is shifted to the mean of its neighbours, weighted by 1 - (distance / bandwidth)^2:
     unlike a flat kernel's, these means do not jump when a point crosses the rim.
     """
+    fixed = _lifted(points / bandwidth, first=False).T
+    counted = torch.cat((points, torch.ones_like(points[:, :1])), 1)
     moving = points
     for _ in range(_STEPS):
-        weight = _weights(moving, points, bandwidth)
-        moved = weight @ points / weight.sum(1, keepdim=True)
+        sums = _weights(moving / bandwidth, fixed) @ counted
+        moved = sums[:, :-1] / sums[:, -1:]
         step = (moved - moving).square().sum(1).amax().sqrt()
         moving = moved
         if step < _STILL * bandwidth:
             break
-    mass = _weights(moving, points, bandwidth).sum(1)
+    mass = _weights(moving / bandwidth, fixed).sum(1)
     moving = moving[mass.argsort(descending=True, stable=True)]
     modes = []
     while len(moving):
@@ -126,13 +128,15 @@ def solid_sizes(labels: Tensor, count: int) -> Tensor:
     """Of each label 1..count: how many px (count,) have no other label among their eight
     neighbours. Where embeddings pass from one object's to the next, or to the background's, seams
     of one or two px have modes of their own, and no such px."""
-    high = labels.to(torch.int32)
-    low = torch.where(high > 0, high, torch.iinfo(torch.int32).max)
+    # The narrowest integers that hold the numbers: this is bound by memory.
+    kinds = (torch.uint8, torch.int16, torch.int32)
+    kind = next(kind for kind in kinds if count < torch.iinfo(kind).max)
+    own = high = labels.to(kind)
+    low = torch.where(own > 0, own, torch.iinfo(kind).max)
     for dim in (0, 1):  # the largest and the smallest label of 3 x 3 px, one direction at a time
         high = _over_three(high, torch.maximum, dim)
         low = _over_three(low, torch.minimum, dim)
-    solid = (high == low) & (labels > 0)
-    return labels[solid].bincount(minlength=count + 1)[1:]
+    return torch.where(high == low, own, 0).flatten().bincount(minlength=count + 1)[1:]
 
 
 def _over_three(x: Tensor, pick: Callable[[Tensor, Tensor], Tensor], dim: int) -> Tensor:
@@ -161,8 +165,17 @@ def _squared(some: Tensor, others: Tensor) -> Tensor:
     return torch.addmm(their, some, others.T, alpha=-2).add_(own).clamp_(min=0)
 
 
-def _weights(some: Tensor, others: Tensor, bandwidth: float) -> Tensor:
-    return _squared(some, others).mul_(-1 / bandwidth**2).add_(1).clamp_(min=0)
+def _weights(some: Tensor, fixed: Tensor) -> Tensor:
+    """1 - the squared distances, and 0 beyond 1: (M, K), by one product with what is `_lifted`."""
+    return (_lifted(some, first=True) @ fixed).clamp_(min=0)
+
+
+def _lifted(points: Tensor, *, first: bool) -> Tensor:
+    """Points (M, n) with two more numbers each, so that one of the first kind times one of the
+    other is 1 - the square of their distance."""
+    rest = 0.5 - points.square().sum(1, keepdim=True)
+    one = torch.ones_like(rest)
+    return torch.cat((points * 2**0.5, *((rest, one) if first else (one, rest))), 1)
 
 
 def _new(found: Tensor, known: Tensor, options: Options) -> Tensor:
