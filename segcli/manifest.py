@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,9 @@ import pyarrow.parquet as pq
 from segcli.decoder import decode
 from segcli.decoder.probe import probe
 from segcli.errors import ImageError, OutputError, UsageError
-from segcli.source import open_source, read
+from segcli.shard.directory import lock_path, resolve
+from segcli.shard.lock import acquire
+from segcli.source import Source, open_source, read
 from segcli.types import Sample
 
 COLUMNS = pa.schema(
@@ -65,41 +68,59 @@ def make_manifest(
     split: Sequence[float] = (),
     workers: int | None = None,
     header_only: bool = False,
+    wait: bool = False,
 ) -> ManifestSummary:
     """Write `out`, a Parquet file, by one rename; a killed run goes on from what it had done.
 
     Images whose size and time are those of an earlier manifest at `out` are not read again.
     `header_only` does not decode the pixels: faster, but truncated files pass. Raises UsageError,
-    OutputError.
+    OutputError, and Locked while another run writes it, unless `wait`.
     """
     check_split(split)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: expected a whole number of at least 1")
     archive = open_source(source)
+    real = resolve(out)
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with closing(acquire(lock_path(real), output=out, wait=wait)):
+            return _make(archive, real, split, workers=workers, header_only=header_only)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _make(
+    archive: Source,
+    out: Path,
+    split: Sequence[float],
+    *,
+    workers: int | None,
+    header_only: bool,
+) -> ManifestSummary:
+    """The same under the lock. Raises OSError."""
     parts = out.with_name(f".{out.name}.parts")
     unfinished = out.with_name(f".{out.name}.part")
     own = COLUMNS.with_metadata({_DECODED: b"0" if header_only else b"1"})
     columns = own.append(pa.field("split", pa.string())) if split else own
     summary = ManifestSummary()
-    try:
-        known = _known([out, *sorted(parts.glob("*.parquet"))], header_only)
-        parts.mkdir(parents=True, exist_ok=True)
-        with (
-            ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
-            pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
-        ):
-            samples = iter(archive)
-            while chunk := list(islice(samples, _CHUNK)):
-                rows = _described(chunk, known, pool, out.resolve().parent, header_only)
-                fresh = [row for row in rows if row.pop("fresh")]
-                if fresh:
-                    _keep(parts, pa.Table.from_pylist(fresh, schema=own))
-                _count(summary, rows, fresh=len(fresh), split=split)
-                writer.write_table(pa.Table.from_pylist(rows, schema=columns))
-        os.replace(unfinished, out)
-        shutil.rmtree(parts)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
+    known = _known([out, *sorted(parts.glob("*.parquet"))], header_only)
+    parts.mkdir(exist_ok=True)
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
+    ):
+        samples = iter(archive)
+        while chunk := list(islice(samples, _CHUNK)):
+            rows = _described(chunk, known, pool, out.parent, header_only)
+            fresh = [row for row in rows if row.pop("fresh")]
+            if fresh:
+                _keep(parts, pa.Table.from_pylist(fresh, schema=own))
+            _count(summary, rows, fresh=len(fresh), split=split)
+            writer.write_table(pa.Table.from_pylist(rows, schema=columns))
+    with open(unfinished, "rb") as file:
+        os.fsync(file.fileno())  # a name must not outlive a power cut that its bytes do not
+    os.replace(unfinished, out)
+    shutil.rmtree(parts)
     return summary
 
 

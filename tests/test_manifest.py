@@ -1,6 +1,7 @@
 """A manifest of an archive: facts of every image, restarts, splits."""
 
 import hashlib
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,8 +9,9 @@ import pytest
 from PIL import Image
 
 from segcli import manifest
-from segcli.errors import ImageError, UsageError
+from segcli.errors import ImageError, Locked, UsageError
 from segcli.manifest import make_manifest, split_of
+from segcli.shard.lock import acquire
 from segcli.source import open_source
 
 
@@ -45,7 +47,17 @@ def test_the_facts_of_every_image(archive: Path, tmp_path: Path) -> None:
     assert turned["size_bytes"] == len(data)
     assert "truncated" in found["archive/torn.jpg"]["error"]
     assert (summary.images, summary.broken, summary.known) == (3, 1, 0)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["archive", "m.parquet"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".m.parquet.lock", "archive", "m.parquet"]
+
+
+def test_a_second_run_at_once_is_told_and_may_wait(archive: Path, tmp_path: Path) -> None:
+    held = acquire(tmp_path / ".m.parquet.lock", output=tmp_path, wait=False)
+    with pytest.raises(Locked, match=r"another process works on .*m.parquet.*--wait"):
+        make_manifest(str(archive), tmp_path / "m.parquet")
+    timer = threading.Timer(0.2, held.close)
+    timer.start()
+    assert make_manifest(str(archive), tmp_path / "m.parquet", wait=True).images == 3
+    timer.join()
 
 
 def test_predict_can_start_from_it(archive: Path, tmp_path: Path) -> None:
@@ -142,4 +154,5 @@ def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> 
     (tmp_path / "m.parquet").write_text("mine")
     with pytest.raises(UsageError, match="is no manifest"):
         make_manifest(str(archive), tmp_path / "m.parquet")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "m.parquet"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".m.parquet.lock", "archive", "m.parquet"]

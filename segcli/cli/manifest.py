@@ -20,6 +20,7 @@ Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores."
 HeaderOnly = Annotated[
     bool, typer.Option("--header-only", help="Do not decode: faster, but truncated files pass.")
 ]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes it.")]
 
 
 def manifest(
@@ -28,17 +29,19 @@ def manifest(
     split: Split = None,
     workers: Workers = None,
     header_only: HeaderOnly = False,
+    wait: Wait = False,
 ) -> None:
     """List SOURCE with size, format, hash and time of every image; broken ones are marked.
 
-    Run it again to go on, or to take in what is new. Exit code 1: some images are broken.
+    Run it again to go on, or to take in what is new. Exit codes: 1 some images are broken, 4
+    another process writes the manifest, 7 it could not be written.
     """
     from segcli.manifest import make_manifest
     from segcli.shard.directory import refuse_among_parts
 
     refuse_among_parts(out, "--out")
     summary = make_manifest(
-        source, out, split=_shares(split), workers=workers, header_only=header_only
+        source, out, split=_shares(split), workers=workers, header_only=header_only, wait=wait
     )
     typer.echo(
         f"{summary.images} images, {summary.broken} broken, {summary.known} known before -> {out}"

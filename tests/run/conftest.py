@@ -13,6 +13,7 @@ import segcli_toy  # noqa: E402, F401  the tests here import these by name
 import segcli_troubled  # noqa: E402, F401
 import toy_data  # noqa: E402
 import toy_faults  # noqa: E402, F401
+import toy_gate  # noqa: E402, F401
 import toy_processes  # noqa: E402, F401
 import toy_worker  # noqa: E402, F401
 

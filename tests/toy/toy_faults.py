@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import random
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -13,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import toy_gate
 
 
 def no_space() -> None:
@@ -73,6 +77,45 @@ def nobody() -> None:
 def count_in(path: str) -> None:
     """Fake workers note there what they do (toy_worker.note)."""
     os.environ["TOY_DONE"] = path
+
+
+def count_and_shut(path: str, gate: str, key: str) -> None:
+    """Both: `count_in` and `toy_gate.shut`."""
+    count_in(path)
+    toy_gate.shut(gate, key)
+
+
+def listing(chunk: int, dies_at: int = -1, counted: str = "", gate: str = "") -> None:
+    """`segcli manifest` takes `chunk` images at a time, and 10 ms for each.
+
+    SIGKILL before step `dies_at` of those that others see: a rename, or a folder that is removed.
+    Images are noted in the file `counted`; the last one waits for the file `gate`.
+    """
+    from segcli import manifest
+
+    steps = itertools.count()
+    content = manifest._content
+
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            if next(steps) == dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **more)
+
+        return call
+
+    def slow(sample: Any, header_only: bool) -> Any:
+        toy_gate.wait([sample.key])
+        time.sleep(0.01)
+        if counted:
+            with open(counted, "a") as file:
+                file.write(f"{sample.key}\n")
+        return content(sample, header_only)
+
+    if gate:
+        toy_gate.shut(gate, "bad.png")  # the last in the order of names
+    manifest._CHUNK, manifest._content = chunk, slow
+    os.replace, shutil.rmtree = dying(os.replace), dying(shutil.rmtree)
 
 
 def _import_everything() -> None:

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 TOY = Path(__file__).resolve().parent
+PATIENCE_S = 180.0  # for what takes a second; nothing waits that long unless it is broken
 
 
 def start(
@@ -40,14 +41,14 @@ def start(
     return process
 
 
-def finish(process: BaseProcess, seconds: float = 60) -> int | None:
+def finish(process: BaseProcess, seconds: float = PATIENCE_S) -> int | None:
     """Its exit code; negative for a signal."""
     process.join(seconds)
     assert process.exitcode is not None, "still running"
     return process.exitcode
 
 
-def wait_for(log: Path, event: str, seconds: float = 60) -> None:
+def wait_for(log: Path, event: str, seconds: float = PATIENCE_S) -> None:
     """Until a process with --log-format json has told of `event`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

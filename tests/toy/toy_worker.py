@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import toy_gate
+
 from segcli.run.events import Report
 from segcli.run.job import Chunk, Job, Outcome, commit
 from segcli.run.means import Means
@@ -41,6 +43,7 @@ class Fake:
     ) -> Outcome:
         records = []
         for sample in chunk.samples:
+            toy_gate.wait([sample.key], lambda: stop.requested)
             if stop.requested:
                 break
             time.sleep(self.image_s)

@@ -1,5 +1,5 @@
-"""slow: 50 ms an image. greedy: memory for one image. huge: for none. picky: no white images.
-broken: nothing at all. crashing: a segmentation fault for white images.
+"""slow: 50 ms an image, and a gate. greedy: memory for one image. huge: for none. picky: no white
+images. broken: nothing at all. crashing: a segmentation fault for white images.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import torch
+import toy_gate
 from segcli_toy.model import Toy
 
 from segcli.types import Batch, Instances
@@ -20,6 +21,7 @@ class Troubled(Toy):
         size = len(batch.keys)
         match self.info.variant:
             case "slow":
+                toy_gate.wait(batch.keys)
                 time.sleep(0.05 * size)
             case "greedy" if size > 1:
                 raise torch.OutOfMemoryError(f"{size} images are too many")
