@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -210,10 +211,18 @@ def _conditions(texts: list[str]) -> list[tuple[str, float]]:
     for text in texts:
         name, _, limit = text.partition("=")
         try:
-            found.append((name.strip(), float(limit)))
+            found.append((name.strip(), _number(limit)))
         except ValueError:
             raise UsageError(f"--fail-under {text!r}: expected NAME=NUMBER, as AP=0.30") from None
     return found
+
+
+def _number(text: str) -> float:
+    """Raises ValueError, also for nan, below which nothing is."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _diagnosis(result: Evaluation, min_score: float | None) -> Diagnosis:

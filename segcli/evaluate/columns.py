@@ -143,7 +143,9 @@ def places(
     known[known] = among[at[known]] == values[known]
     if not known.all():
         wrong = int(np.flatnonzero(~known)[0])
-        raise _wrong(items, wrong, what, f"it is of {of} {values[wrong]}, which the file lacks")
+        raise _wrong(
+            items, wrong, what, f"it is of {of} {values[wrong]}, which the ground truth lacks"
+        )
     return at
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
-from segcli.evaluate.columns import boxes, checked_objects, integers, load_json, numbers
+from segcli.evaluate.columns import Items, boxes, checked_objects, integers, load_json, numbers
 from segcli.evaluate.masks import Masks
 from segcli.shard import read_facts, schema
 from segcli.shard import read_rows as read_batches
@@ -85,14 +85,20 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
         raise UsageError(
             f"detection at place {at} of {where}: its score {scores[at]} is outside [0, 1]"
         )
+    # A box is checked also where masks are compared: what made a broken one made the mask.
+    found = boxes(items, "bbox", "detection") if _boxed(items, iou) else None
     return Results(
         where,
         integers(items, "image_id", "detection"),
         integers(items, "category_id", "detection"),
         scores,
-        boxes(items, "bbox", "detection") if iou == "bbox" else None,
+        found if iou == "bbox" else None,
         items,
     )
+
+
+def _boxed(items: Items, iou: str) -> bool:
+    return iou == "bbox" or (len(items) > 0 and all(item.get("bbox") for item in items))
 
 
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:

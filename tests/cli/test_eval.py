@@ -70,6 +70,7 @@ def test_the_gate_fails() -> None:
     "words",
     [
         ("--fail-under", "AP"),
+        ("--fail-under", "AP=nan"),
         ("--max-dets", "1,x"),
         ("--area-ranges", "tiny"),
         ("--area-ranges", "a:5-2"),

@@ -86,7 +86,7 @@ def test_the_sound_case() -> None:
     ("change", "message"),
     [
         ({"id": 11}, "annotation 11: the id 11 comes twice"),
-        ({"image_id": 5}, "annotation 10: it is of image 5, which the file lacks"),
+        ({"image_id": 5}, "annotation 10: it is of image 5, which the ground truth lacks"),
         ({"category_id": 5}, "annotation 10: it is of category 5"),
         ({"image_id": 1.0}, 'annotation 10: "image_id": 1.0; expected a whole number'),
         ({"image_id": 2**70}, "does not fit in 64 bits"),
@@ -128,6 +128,7 @@ def test_a_wrong_annotation_is_named(change: dict[str, Any], message: str) -> No
         ({"score": float("nan")}, '"score": nan; expected a finite number'),
         ({"score": None}, '"score": null; expected a number'),
         ({"image_id": 77}, "it is of image 77"),
+        ({"bbox": [1, float("nan"), 4, 3]}, '"bbox": [1, nan, 4, 3]; expected finite numbers'),
         ({"segmentation": {"size": [6, 7], "counts": "0o0"}}, "detection at place 0: "),
         ({"segmentation": {"size": [600, 700], "counts": "268"}}, "detection at place 0: "),
     ],
