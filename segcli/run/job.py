@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from segcli.run.events import Report
 from segcli.run.facts import Described
+from segcli.run.heap import keep_memory
 from segcli.run.means import Means
 from segcli.run.options import PredictOptions
 from segcli.run.stop import Stop
@@ -89,6 +90,8 @@ def open_job(job: Job, report: Report) -> Predictor:
 
     options = replace(job.options, device=job.device)
     engine = load_engine(options, job.described.labels, precision=job.precision, report=report)
+    if engine.device.type == "cpu":
+        keep_memory()
     return Predictor(job, engine)
 
 
