@@ -47,14 +47,14 @@ def predict(options: PredictOptions, *, report: Report, opener: str = PREDICTING
         except OtherSettings:
             if precision != "auto":
                 raise
-            # It may be the precision alone that another machine has measured otherwise.
-            report(Note("another shard was the first to commit: beginning anew with its precision"))
+            # It may be the precision alone, which another machine has measured otherwise.
+            report(Note("another run was the first to commit: beginning anew with its precision"))
 
 
 def _predict(job: Job, source: Source, *, is_new: bool, report: Report, opener: str) -> Summary:
     """One attempt; `is_new`: there is no output yet.
 
-    Raises OtherSettings when another shard has made one meanwhile, and nothing is committed.
+    Raises OtherSettings when another run has made one meanwhile, and commits nothing then.
     """
     options, described, precision = job.options, job.described, job.precision
     with closing(_staff(job, report, opener)) as staff:

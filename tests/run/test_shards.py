@@ -2,11 +2,15 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import toy_faults
+import toy_gate
 from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import events, finish, start, wait_for
@@ -26,10 +30,16 @@ OPTIONS = [
 ]
 
 
-def started(images: Path, out: Path, *more: str, model: str = "toy") -> BaseProcess:
-    """A run of shard `more[1]`, or of all, that logs beside its output."""
-    log = out.with_name(f"{out.name}.{'-'.join(more).replace('/', 'of')}.log")
-    return start("predict", images, "--out", out, "--model", model, *OPTIONS, *more, log=log)
+def started(
+    images: Path, out: Path, *more: str, model: str = "toy", gate: Path | None = None
+) -> BaseProcess:
+    """A run of shard `more[1]`, or of all, that logs beside its output.
+
+    `gate`: it does a batch or more of its images, and the others when that file is there.
+    """
+    before = None if gate is None else partial(toy_gate.shut, str(gate), "0008.png")
+    words = ["predict", images, "--out", out, "--model", model, *OPTIONS, *more]
+    return start(*words, log=log_of(out, *more), before=before)
 
 
 def log_of(out: Path, *more: str) -> Path:
@@ -78,7 +88,8 @@ def test_killed_shard_leaves_its_work_to_its_next_run_and_the_others_alone(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     images, out = pictures(24), tmp_path / "m.parquet"
-    killed = started(images, out, "--shard", "0/2", model="troubled/slow")
+    never = tmp_path / "never"
+    killed = started(images, out, "--shard", "0/2", model="troubled/slow", gate=never)
     wait_for(log_of(out, "--shard", "0/2"), "progress")
     killed.kill()
     assert finish(killed) == -9
@@ -97,9 +108,9 @@ def test_a_shard_twice_and_an_undivided_run_beside_shards_are_told(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     images, out = pictures(24), tmp_path / "m.parquet"
-    first = started(images, out, "--shard", "0/2", model="troubled/slow")
+    gate = tmp_path / "gate"  # it holds its locks for as long as this takes
+    first = started(images, out, "--shard", "0/2", model="troubled/slow", gate=gate)
     wait_for(log_of(out, "--shard", "0/2"), "started")
-    os.kill(first.pid or 0, signal.SIGSTOP)  # it holds its locks for as long as this takes
     refused = {
         "same": ("--shard", "0/2", "--quiet"),
         "other": ("--shard", "0/3"),
@@ -110,7 +121,7 @@ def test_a_shard_twice_and_an_undivided_run_beside_shards_are_told(
     assert "works on shard 0/2" in log_of(out, *refused["same"]).read_text()
     assert "a run in 2 shards" in log_of(out, *refused["other"]).read_text()
     assert "one of its shards" in log_of(out, *refused["all"]).read_text()
-    os.kill(first.pid or 0, signal.SIGCONT)
+    gate.touch()
     assert finish(first) == 0
 
 
@@ -119,7 +130,7 @@ def test_cron_runs_that_overlap_and_one_that_dies_with_the_lock(
     pictures: Callable[..., Path], tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     images, out = pictures(12), tmp_path / "m.parquet"
-    first = started(images, out, *more, model="troubled/slow")
+    first = started(images, out, *more, model="troubled/slow", gate=tmp_path / "never")
     wait_for(log_of(out, *more), "progress")
     os.kill(first.pid or 0, signal.SIGSTOP)
     assert finish(started(images, out, *more, "--quiet", model="troubled/slow")) == 4
@@ -155,6 +166,43 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     else:
         assert "beginning anew with its precision" in told
         assert len(keys(out)) == 12
+
+
+def test_run_that_waited_takes_the_precision_that_it_finds(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    images, out = pictures(12), tmp_path / "m.parquet"
+    gate, opened = tmp_path / "gate", tmp_path / "opened"
+
+    def begin(name: str, opener: str, before: Callable[[], None]) -> BaseProcess:
+        words = ["predict", images, "--out", out, "--model", "toy", "--replicas", "1", "--wait"]
+        words += ["--device", "cpu", *OPTIONS]
+        opener = f"toy_worker:{opener}"
+        return start(*words, log=tmp_path / f"{name}.log", opener=opener, before=before)
+
+    first = begin("first", "open_measured", partial(toy_gate.shut, str(gate), "0000.png"))
+    wait_for(tmp_path / "first.log", "started")
+    second = begin("second", "open_late", partial(toy_faults.count_in, str(opened)))
+    while not opened.exists():
+        assert second.is_alive()
+        time.sleep(0.005)
+    gate.touch()
+    assert [finish(first), finish(second)] == [0, 0]
+    assert "beginning anew with its precision" in (tmp_path / "second.log").read_text()
+    assert {read_footer(p).facts.compared["precision"] for p in out.iterdir()} == {"bfloat16"}
+    assert len(keys(out)) == 12
+
+
+def test_two_shards_and_an_undivided_run_at_one_moment_take_turns(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    images, out = pictures(12), tmp_path / "m.parquet"
+    ways: list[tuple[str, ...]] = [("--shard", "0/2"), ("--shard", "1/2"), ()]
+    processes = [started(images, out, "--wait", *way) for way in ways]
+    assert [finish(process) for process in processes] == [0, 0, 0]
+    told = [events(log_of(out, "--wait", *way))[-1] for way in ways]
+    assert sum(line["images"] for line in told) == 12
+    assert keys(out) == [f"{number:04d}.png" for number in range(12)]
 
 
 def test_more_shards_than_images_leave_some_without_work(

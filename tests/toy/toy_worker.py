@@ -94,6 +94,8 @@ class Late(Fake):
 
 def open_late(job: Job, report: Report) -> Fake:
     """With --precision auto it measures float32, which `open_measured` does not."""
+    if path := os.environ.get("TOY_DONE"):
+        Path(path).touch()
     late = Late(IMAGE_S)
     late.precision = "float32" if job.precision == "auto" else job.precision
     return late
