@@ -4,10 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import toy_gate
 from toy_data import keys, rows
 from toy_processes import finish, start, wait_for
 
@@ -29,7 +31,9 @@ def files(tmp_path: Path) -> Path:
     return folder
 
 
-def begin(images: Path, out: Path, log: Path, *more: str) -> BaseProcess:
+def begin(
+    images: Path, out: Path, log: Path, *more: str, before: Callable[[], None] | None = None
+) -> BaseProcess:
     options = ["--model", "toy", "--device", "cpu", "--precision", "float32", "--chunk-size", "5"]
     if "--replicas" not in more:
         options += ["--replicas", "2"]
@@ -37,6 +41,7 @@ def begin(images: Path, out: Path, log: Path, *more: str) -> BaseProcess:
         *("predict", images, "--out", out, *options, "--log-format", "json", *more),
         log=log,
         opener=FAKE,
+        before=before,
     )
 
 
@@ -53,7 +58,7 @@ def children(pid: int | None) -> list[int]:
     return found
 
 
-def wait_until_gone(pids: list[int], seconds: float = 60) -> None:
+def wait_until_gone(pids: list[int], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline, f"still there: {pids}"
@@ -63,7 +68,8 @@ def wait_until_gone(pids: list[int], seconds: float = 60) -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 def test_workers_die_with_their_coordinator_even_when_stopped(files: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "m.parquet", tmp_path / "log"
-    process = begin(files, out, log)
+    never = partial(toy_gate.shut, str(tmp_path / "never"), "0030.png")
+    process = begin(files, out, log, before=never)
     wait_for(log, "committed")
     workers = children(process.pid)
     assert 1 <= len(workers) <= 2
@@ -83,7 +89,9 @@ def test_signal_to_all_commits_what_is_done(
     out, log = tmp_path / "m.parquet", tmp_path / "log"
     for index in range(IMAGES, MANY):  # more than are done before the signal on any machine
         (files / f"{index:04d}.png").write_bytes(b"any")
-    process = begin(files, out, log, "--chunk-size", "1000")
+    # Headway is told after half a second; a worker at the gate hears that it shall end.
+    gate = partial(toy_gate.shut, str(tmp_path / "never"), f"{MANY - 1:04d}.png")
+    process = begin(files, out, log, "--chunk-size", "1000", before=gate)
     wait_for(log, "progress")
     for pid in [*children(process.pid), process.pid]:  # as a terminal and schedulers do
         assert pid is not None

@@ -7,6 +7,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import toy_faults
+import toy_gate
 from PIL import Image
 from toy_data import keys, picture, rows
-from toy_processes import finish, start
+from toy_processes import finish, start, wait_for
 
 from segcli.errors import NothingDone, UsageError
 from segcli.run import PredictOptions, predict
@@ -231,15 +233,16 @@ def test_full_disk_is_told_and_the_rerun_continues(
 def test_second_process_on_an_output_is_told_at_once(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from toy_processes import wait_for
-
     folder, out = pictures(12), tmp_path / "m.parquet"
     command = ["predict", folder, "--out", out, "--model", "troubled/slow", "--chunk-size", "4"]
-    first = start(*command, "--log-format", "json", log=tmp_path / "1.log")
+    gate = tmp_path / "gate"
+    before = partial(toy_gate.shut, str(gate), "0004.png")
+    first = start(*command, "--log-format", "json", log=tmp_path / "1.log", before=before)
     wait_for(tmp_path / "1.log", "started")
     second = start(*command, log=tmp_path / "2.log")
     waiting = start(*command, "--wait", log=tmp_path / "3.log")
     assert finish(second) == 4
+    gate.touch()
     assert "another process works on" in (tmp_path / "2.log").read_text()
     assert finish(first) == 0
     assert finish(waiting) == 0

@@ -20,9 +20,9 @@ from segcli.shard.lock import acquire
 lock = acquire(Path(sys.argv[1]), output=Path("masks.parquet"), wait=False)
 child = None
 if sys.argv[2] == "worker":
-    child = subprocess.Popen(["sleep", "60"], pass_fds=[lock.fd], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(["sleep", "600"], pass_fds=[lock.fd], stdout=subprocess.DEVNULL)
 print(child.pid if child else 0, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -51,11 +51,16 @@ def test_a_second_taker_is_told_at_once_who_holds_it(path, tmp_path):
 
 def test_waiting_ends_when_the_holder_ends(path, tmp_path):
     lock = acquire(path, output=tmp_path, wait=False)
-    timer = threading.Timer(0.3, lock.close)
-    started = time.monotonic()
+    ended = []
+
+    def end():
+        ended.append(True)
+        lock.close()
+
+    timer = threading.Timer(0.3, end)
     timer.start()
     acquire(path, output=tmp_path, wait=True).close()
-    assert time.monotonic() - started > 0.25
+    assert ended
     timer.join()
 
 
@@ -73,7 +78,8 @@ def test_a_killed_holder_lets_go(path, tmp_path):
     acquire(path, output=tmp_path, wait=False).close()
 
 
-def test_dying_workers_of_a_killed_holder_are_waited_for(path, tmp_path):
+def test_dying_workers_of_a_killed_holder_are_waited_for(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_module, "_DYING_S", 300.0)
     held, worker = held_elsewhere(path, "worker")
     held.kill()
     while Path(f"/proc/{held.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
