@@ -209,7 +209,7 @@ def purifying(model: Any, seen: Seen) -> Any:
     order = torch.where(own < 0, own.max() + 1, own).argsort(stable=True)
     wanted = ((own[:, None] == own) & (own >= 0)).float()
     wanted.fill_diagonal_(1)
-    left = merged(refined, group)
+    left = merged(refined, group, mean=model.options.merging == "components")
     after = model.purify.adjacency(left.vectors).sigmoid()
     figure, axes = _axes(3)
     n = len(own)
@@ -228,7 +228,7 @@ def purifying(model: Any, seen: Seen) -> Any:
 def masks(model: Any, seen: Seen) -> Any:
     """The truth, the masks before purifying, and those after."""
     refined, _, group = _purified(model, seen)
-    left = merged(refined, group)
+    left = merged(refined, group, mean=model.options.merging == "components")
     figure, axes = _axes(4)
     axes[0].imshow(seen.pixels)
     axes[0].set_title("scene", fontsize=9)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import matrix_nms
 from segcli_pep import training
@@ -46,7 +47,8 @@ class Options:
     key: float = 0.2
     most_keys: int = 5  # of one original
     linked: float = 0.5  # adjacency above which two descriptors are one object
-    # Chains join neighbours: with components a trained model lost a quarter of its AP to them.
+    # "components" joins neighbours by chains, and blends their descriptors into one that draws
+    # neither: it cost a trained model a quarter of its AP.
     merging: Merging = "best"
     sigma: float | None = 2.0  # of Matrix NMS' Gaussian, where nothing is purified; None: linear
     suppress_purified: bool = False  # Matrix NMS after purifying, too
@@ -85,6 +87,10 @@ class PEP(nn.Module):
         self.purify = Purify(width) if purify else None
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -150,7 +156,7 @@ class PEP(nn.Module):
         )
         adjacency = logits.sigmoid()
         group = groups(adjacency, refined, above=self.options.linked, merging=self.options.merging)
-        return merged(refined, group)
+        return merged(refined, group, mean=self.options.merging == "components")
 
     def instances(
         self, found: Descriptors, features: Tensor, content: Size, *, min_score: float,
@@ -193,16 +199,18 @@ class PEP(nn.Module):
             for b, truth in enumerate(truths)
         ]
         sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
-        drawn = sums.pop("masks").clamp(min=1)
-        losses = {name: s / (drawn if name == "mask" else len(each)) for name, s in sums.items()}
-        gamma = self.options.gamma
+        # Masks count one by one. What is mined is several times as much, so its masks are a mean of
+        # their own: in one mean they take the descriptors' learning over (docs/methods-pep.md).
+        drawn = [name for name in ("mask", "mined_mask") if name in sums]
+        counts = {name: sums.pop(f"{name} count").clamp(min=1) for name in drawn}
+        losses = {name: s / counts.get(name, len(each)) for name, s in sums.items()}
         return {
-            "perceive": training.perceive_loss(perceived, truths, targets, gamma),
+            "perceive": training.perceive_loss(perceived, truths, targets, self.options.gamma),
             **losses,
         }
 
     def _losses_of(self, one: Perceived, features: Tensor, truth: Truth) -> dict[str, Tensor]:
-        """Losses of one image; `mask` is a sum, over `masks` of them."""
+        """Losses of one image; those of masks are sums, of as many as their `count`."""
         flat, own = sample(one, truth, self.options.sampling)
         found = one.at(flat)
         vectors, losses = found.vectors, {}
@@ -221,11 +229,16 @@ class PEP(nn.Module):
             adjacency = self.purify.adjacency(vectors)
             losses["adjacency"] = training.adjacency_loss(adjacency, own)
             vectors = self.purify.refined(vectors, adjacency)
-        drawn = mask_logits(vectors[own >= 0], features)
-        losses["mask"] = training.mask_loss(
-            drawn, truth.masks[own[own >= 0]], dice_weight=self.options.dice
-        )
-        losses["masks"] = torch.tensor(len(drawn), device=drawn.device)
+        known = own >= 0
+        drawn = mask_logits(vectors[known], features)
+        each = training.mask_losses(drawn, truth.masks[own[known]], dice_weight=self.options.dice)
+        first = int(known[: len(found)].sum())
+        parts = {"mask": each[:first]}
+        if self.excavate is not None:
+            parts["mined_mask"] = each[first:]
+        for name, part in parts.items():
+            losses[name] = part.sum()
+            losses[f"{name} count"] = torch.tensor(len(part), device=part.device)
         return losses
 
     def calibrate(self, batch: Batch) -> None:

@@ -78,16 +78,11 @@ def _taken(linked: Tensor, scores: Tensor) -> Tensor:
     return torch.tensor(group, dtype=torch.int64, device=linked.device)
 
 
-def merged(found: Descriptors, group: Tensor) -> Descriptors:
-    """One descriptor a group: the mean of the vectors weighted by confidence; label, score and
-    place are those of the best. Best first."""
+def merged(found: Descriptors, group: Tensor, *, mean: bool) -> Descriptors:
+    """One descriptor a group: label, score and place are those of the best, and so is the vector
+    unless `mean`: then it is all vectors', weighted by confidence. Best first."""
     order = found.scores.argsort(descending=True, stable=True)
     names, member = group.unique(return_inverse=True)
-    weight = found.scores.clamp(min=1e-6)
-    total = weight.new_zeros(len(names)).index_add(0, member, weight)
-    share = (weight / total[member])[:, None].to(found.vectors.dtype)
-    shape = (len(names), found.vectors.shape[1])
-    mean = found.vectors.new_zeros(shape).index_add(0, member, found.vectors * share)
     # Walking from the worst to the best, the last that is written for a group is its best.
     best_of = {
         m: i for i, m in reversed(list(zip(order.tolist(), member[order].tolist(), strict=True)))
@@ -95,6 +90,13 @@ def merged(found: Descriptors, group: Tensor) -> Descriptors:
     best = torch.tensor(list(best_of.values()), dtype=torch.int64, device=group.device)
     best = best[found.scores[best].argsort(descending=True, stable=True)]
     kept = found.at(best)
+    if not mean:
+        return kept
+    weight = found.scores.clamp(min=1e-6)
+    total = weight.new_zeros(len(names)).index_add(0, member, weight)
+    share = (weight / total[member])[:, None].to(found.vectors.dtype)
+    shape = (len(names), found.vectors.shape[1])
+    vectors = found.vectors.new_zeros(shape).index_add(0, member, found.vectors * share)
     return Descriptors(
-        mean[member[best]], kept.labels, kept.scores, kept.level, kept.row, kept.column
+        vectors[member[best]], kept.labels, kept.scores, kept.level, kept.row, kept.column
     )

@@ -119,8 +119,8 @@ def adjacency_loss(logits: Tensor, own: Tensor) -> Tensor:
     return 0.5 * (linked.sum() / max(1, len(linked)) + apart.sum() / max(1, len(apart)))
 
 
-def mask_loss(logits: Tensor, wanted: Tensor, *, dice_weight: float) -> Tensor:
-    """Sums over masks (n, h, w): mean binary cross-entropy, and dice [D]."""
+def mask_losses(logits: Tensor, wanted: Tensor, *, dice_weight: float) -> Tensor:
+    """Of each mask (n, h, w): mean binary cross-entropy, and dice [D]."""
     wanted = wanted.to(logits.dtype)
     plain = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
-    return (plain + dice_weight * dice(logits.sigmoid(), wanted, 1e-5)).sum()
+    return plain + dice_weight * dice(logits.sigmoid(), wanted, 1e-5)

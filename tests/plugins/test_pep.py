@@ -110,7 +110,7 @@ def two_squares() -> tuple[Batch, list[Targets]]:
     ("excavate", "purify", "names"),
     [
         (False, False, {"perceive", "mask"}),
-        (True, False, {"perceive", "centre", "mined", "mask"}),
+        (True, False, {"perceive", "centre", "mined", "mask", "mined_mask"}),
         (False, True, {"perceive", "adjacency", "mask"}),
     ],
 )

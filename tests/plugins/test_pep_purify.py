@@ -56,13 +56,18 @@ def test_a_long_chain_is_one_component() -> None:
 
 def test_merging_weighs_by_confidence_and_keeps_the_best() -> None:
     found = descriptors([(0, 1, 1), (0, 2, 2), (1, 3, 3)], labels=[4, 4, 5], scores=[0.2, 0.6, 0.5])
-    one = merged(found, torch.tensor([0, 0, 2]))
+    one = merged(found, torch.tensor([0, 0, 2]), mean=True)
     assert one.scores.tolist() == pytest.approx([0.6, 0.5])
     assert one.labels.tolist() == [4, 5]
     assert one.row.tolist() == [2, 3]
     torch.testing.assert_close(one.vectors[0], 0.25 * found.vectors[0] + 0.75 * found.vectors[1])
     torch.testing.assert_close(one.vectors[1], found.vectors[2])
-    assert len(merged(descriptors([]), torch.zeros(0, dtype=torch.int64))) == 0
+    own = merged(found, torch.tensor([0, 0, 2]), mean=False)
+    assert own.vectors.equal(found.vectors[[1, 2]])
+    assert own.scores.equal(one.scores)
+    none = torch.zeros(0, dtype=torch.int64)
+    assert len(merged(descriptors([]), none, mean=True)) == 0
+    assert len(merged(descriptors([]), none, mean=False)) == 0
 
 
 def test_adjacency_loss_by_hand() -> None:

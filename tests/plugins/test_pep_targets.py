@@ -7,7 +7,7 @@ from pep_toy import levels
 from segcli.types import Targets
 from segcli_pep.perceive import Perceived
 from segcli_pep.targets import IGNORED, Sampling, at_level, cores_of, sample, truth_of
-from segcli_pep.training import mask_loss, perceive_loss
+from segcli_pep.training import mask_losses, perceive_loss
 from segcli_pep.variants import ranges_for
 
 SIZES = [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]  # of a canvas of 64 px
@@ -133,11 +133,11 @@ def test_unannotated_categories_are_as_right_as_the_background() -> None:
 def test_mask_loss_by_hand() -> None:
     logits = torch.tensor([[[9.0, 9.0]], [[-9.0, 0.0]]])
     wanted = torch.tensor([[[True, True]], [[False, True]]])
-    plain = mask_loss(logits, wanted, dice_weight=0.0).item()
+    plain = mask_losses(logits, wanted, dice_weight=0.0).sum().item()
     assert plain == pytest.approx(0.5 * torch.tensor(2.0).log().item(), abs=1e-3)
-    both = mask_loss(logits, wanted, dice_weight=3.0).item()
+    both = mask_losses(logits, wanted, dice_weight=3.0).sum().item()
     assert both - plain == pytest.approx(3 * (1 - 2 * 0.5 / 1.25), abs=1e-2)
-    assert mask_loss(logits[:0], wanted[:0], dice_weight=3.0) == 0
+    assert len(mask_losses(logits[:0], wanted[:0], dice_weight=3.0)) == 0
 
 
 def test_levels_learn_sizes_that_follow_the_image() -> None:
