@@ -1,9 +1,9 @@
 """PEP's ablation: baseline, + excavating, + purifying, both, from several seeds at one budget.
 
-On crowded scenes that it draws itself (scripts/make_scenes.py) and, with --real, on the real images
-under $SEGCLI_DATA. Every cell (data, model, seed) writes FOLDER/cells/NAME.json when it is done; a
-second run does what is missing, and several at once share it. Then it writes FOLDER/table.md,
-table.json and plots.
+On crowded scenes that it draws itself (scripts/make_scenes.py) or, with --on real, on the real
+images under $SEGCLI_DATA. Every cell (data, model, seed) writes FOLDER/cells/NAME.json when it is
+done; a second run does what is missing, and several at once share it. Then it writes
+FOLDER/table.md, table.json and plots.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     _check_facts(options.out / "facts.json", facts)
     if not options.report:
         body = Body.of(options.imagenet)
-        for kind in ["crowd", *(["real"] if options.real else [])]:
+        for kind in options.on:
             wanted = [c for c in _cells(options, kind) if not (cells / f"{c[0]}.json").exists()]
             if wanted:
                 _run(wanted, _data(options, kind), cells, body, options)
@@ -67,7 +67,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--choice", action="append", default=[], metavar="NAME=JSON",
         help="another value for one of PEP's choices, e.g. core=0.3")  # fmt: skip
     add("--families", action="store_true", help=f"also {', '.join(FAMILIES)}")
-    add("--real", action="store_true", help="also the real images under $SEGCLI_DATA")
+    add("--on", nargs="+", default=["crowd"], choices=["crowd", "real"],
+        help="drawn scenes, or the real images under $SEGCLI_DATA")  # fmt: skip
     add("--trained", type=Path, help="an earlier --out: measure its models anew, train nothing")
     add("--only", nargs="+", help="of the models, these")
     add("--threads", type=int, default=1)
@@ -128,7 +129,7 @@ def _data(options: argparse.Namespace, kind: str) -> Data:
     if kind == "real":
         home = Path(os.environ.get("SEGCLI_DATA", ROOT / "../shared/data"))
         if not home.is_dir():
-            sys.exit("ablation_pep: --real needs the images; set SEGCLI_DATA to their folder")
+            sys.exit("ablation_pep: --on real needs the images; set SEGCLI_DATA to their folder")
         person = DataSet(
             home / "person_train/images",
             home / "person_train/annotations.json",
