@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -50,6 +51,7 @@ Precision = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the convolutions.")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that make samples.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")]
 ValImages = Annotated[Path | None, typer.Option(help="Images for the AP at the end.")]
 ValAnn = Annotated[Path | None, typer.Option(help="COCO json of --val-images.")]
@@ -77,7 +79,7 @@ def train(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = 2,
-    seed: int = 0,
+    seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
     """Train a model on images with COCO annotations; --resume goes on after the last whole epoch.
@@ -88,6 +90,7 @@ def train(
     options = dict(locals())
     from segcli.cli.training import Plan, run
 
+    _check(out, lr, resume=resume)
     plan = Plan(
         pairs=_pairs(images, ann, only_categories or []),
         out=out,
@@ -115,6 +118,20 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         short=_range(options["image_size"], "--image-size"),
         augmentation=Augmentation() if options["augment"] else Augmentation.none(),
     )
+
+
+def _check(out: Path, rate: float, *, resume: bool) -> None:
+    """Raises UsageError before anything is loaded or overwritten."""
+    from segcli.shard.directory import refuse_among_parts
+
+    refuse_among_parts(out, "--out")
+    if not resume and (out / "last.pt").exists():
+        raise UsageError(
+            f"{out}/last.pt is of an earlier training; --resume goes on with it, another --out "
+            "keeps it"
+        )
+    if not 0 < rate < math.inf:
+        raise UsageError(f"--lr {rate:g}: expected a number above 0, such as 3e-4")
 
 
 def _both(images: Path | None, ann: Path | None) -> tuple[Path, Path] | None:

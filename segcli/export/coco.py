@@ -18,7 +18,7 @@ def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Tally
     tally = Tally()
     with one_file(out) as file:
         file.write('{"info": {"description": "written by segcli export"}, "images": ')
-        _list(file, (_image(picture) for picture in selection.pictures()))
+        _list(file, (_image(picture, tally) for picture in selection.pictures()))
         file.write(', "annotations": ')
         _list(file, _annotations(selection, tally, polygons=polygons))
         file.write(', "categories": ')
@@ -63,10 +63,10 @@ def _list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
     file.write("]")
 
 
-def _image(picture: Picture) -> dict[str, Any]:
+def _image(picture: Picture, tally: Tally) -> dict[str, Any]:
     return {
         "id": picture.id,
-        "file_name": picture.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        "file_name": tally.text(picture.name),
         "height": picture.height,
         "width": picture.width,
     }

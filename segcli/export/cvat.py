@@ -22,7 +22,7 @@ def write_cvat(selection: Selection, out: Path) -> Tally:
         )
         file.write(_meta(selection))
         for picture in tally.counted(selection.with_masks()):
-            name = picture.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            name = tally.text(picture.name)
             file.write(
                 f'<image id="{picture.id - 1}" name={quoteattr(name)} '
                 f'width="{picture.width}" height="{picture.height}">\n'

@@ -140,13 +140,14 @@ def write_geojson(selection: Selection, out: Path) -> Tally:
     """Features in px, y downwards; holes stay holes, several parts a MultiPolygon."""
 
     def content(picture: Picture, tally: Tally) -> bytes:
-        features = [_feature(mask, picture, selection) for mask in picture.masks]
+        name = tally.text(picture.name)
+        features = [_feature(mask, name, picture, selection) for mask in picture.masks]
         return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
     return write_each(selection, out, ".geojson", content)
 
 
-def _feature(mask: Mask, picture: Picture, selection: Selection) -> dict[str, Any]:
+def _feature(mask: Mask, image: str, picture: Picture, selection: Selection) -> dict[str, Any]:
     found = parts(mask.rle, picture.height, picture.width)
     polygons = [
         [_closed(part.outer, 1), *(_closed(hole, -1) for hole in part.holes)] for part in found
@@ -160,7 +161,7 @@ def _feature(mask: Mask, picture: Picture, selection: Selection) -> dict[str, An
             "coordinates": polygons[0] if single else polygons,
         },
         "properties": {
-            "image": picture.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            "image": image,
             "category": name,
             "category_id": number,
             "score": mask.score,

@@ -11,7 +11,7 @@ from segcli.export.stream import Picture
 
 @dataclass(slots=True)
 class Tally:
-    """`losses`: sentences with {} for the count of masks."""
+    """`losses`: sentences with {} for the count."""
 
     images: int = 0
     masks: int = 0
@@ -25,6 +25,14 @@ class Tally:
 
     def lost(self, sentence: str) -> None:
         self.losses[sentence] += 1
+
+    def text(self, name: str) -> str:
+        """A name as a format of text can hold it: bytes that are no UTF-8 are lost, and counted."""
+        raw = name.encode("utf-8", "surrogateescape")
+        shown = raw.decode("utf-8", "replace")
+        if shown.encode() != raw:
+            self.lost("{} names of images hold bytes that are no text, written as U+FFFD")
+        return shown
 
     def sentences(self) -> list[str]:
         return [sentence.format(count) for sentence, count in self.losses.items()]

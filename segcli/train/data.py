@@ -97,6 +97,11 @@ def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[Annotated]
             "file_name, height and width, annotations with image_id, category_id and segmentation"
         ) from error
     known = set(names.values()) if dataset.only is None else dataset.only
+    if unknown := sorted(known - {*names.values(), *categories}):
+        raise UsageError(
+            f"--only-categories: {dataset.annotations} has no category {unknown[0]!r}; it has "
+            f"{', '.join(sorted(names.values())[:10])}"
+        )
     exhaustive = tuple(name in known for name in categories)
     if not any(exhaustive):
         raise UsageError(

@@ -49,6 +49,12 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     assert "square: AP" in done.stdout
     assert (run / "log.jsonl").is_file()
 
+    before = (run / "last.pt").read_bytes()
+    done = segcli("train", *words, "--epochs", 1)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--resume goes on with it" in done.stderr
+    assert (run / "last.pt").read_bytes() == before
+
     out = tmp_path / "masks.parquet"
     weights = run / "model.safetensors"
     done = segcli("predict", images, "--out", out, "--weights", weights, "--device", "cpu")
@@ -67,6 +73,9 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
         (["--weights", "nothing.pth"], "nothing.pth"),
         (["--val-images", "x"], "go together"),
         (["--resume"], "leave out --resume"),
+        (["--lr", "nan"], "--lr nan: expected a number above 0"),
+        (["--lr", "-1"], "--lr -1: expected a number above 0"),
+        (["--only-categories", "sqare"], "has no category 'sqare'; it has round, square"),
     ],
 )
 def test_wrong_options_are_explained(dataset, tmp_path, words, reason) -> None:

@@ -62,6 +62,13 @@ def test_label_maps_do_not_overwrite_the_images(
     assert (tmp_path / "maps/cam1/b.png").exists()
 
 
+@pytest.mark.parametrize("to", ["coco", "cvat", "geojson"])
+def test_names_that_are_no_text_are_counted(tmp_path: Path, to: str) -> None:
+    output = an_output(tmp_path / "m.parquet", [r"a\xff.jpg", "b.jpg"], masks=1)
+    tally = run(output, to, tmp_path / "out")
+    assert tally.sentences() == ["1 names of images hold bytes that are no text, written as U+FFFD"]
+
+
 @pytest.mark.parametrize("polygons", [False, True])
 def test_coco_is_read_by_pycocotools(
     output: Path, masks: Masks, tmp_path: Path, polygons: bool
