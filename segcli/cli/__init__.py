@@ -95,6 +95,7 @@ def main() -> None:
     # Imports make many objects that stay; to search them for cycles time and again takes an eighth
     # of the start.
     gc.set_threshold(50_000, 20, 20)
+    _open_missing_streams()
     asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
     try:
         _refuse_empty(sys.argv[1:])
@@ -130,6 +131,16 @@ def _refuse_empty(words: list[str]) -> None:
             raise UsageError(f"an empty word {place}; is a variable of your script not set?")
         if option.startswith("--") and equals and not value:
             raise UsageError(f"nothing after {word}; is a variable of your script not set?")
+
+
+def _open_missing_streams() -> None:
+    """Some daemons start a command without stdin, stdout or stderr: then the next file that is
+    opened, a lock or a part, would have the number of one, and get what is printed to it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is the stream's
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, mode))
 
 
 def _flush() -> None:

@@ -222,6 +222,25 @@ def test_closed_stdout_does_not_end_the_run(images: Path, tmp_path: Path) -> Non
     assert len(list(out.iterdir())) == 1
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_were_never_open_do_not_matter(
+    images: Path, tmp_path: Path, closed: str
+) -> None:
+    """As some daemons start their jobs."""
+    out = tmp_path / "m.parquet"
+    words = [sys.executable, "-m", "segcli", "predict", str(images), "--out", str(out)]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words, "--model", "toy", "--device", "cpu"],
+        env={**os.environ, "PYTHONPATH": str(TOY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(list(out.iterdir())) == 1
+    assert (tmp_path / ".m.parquet.lock").read_text().count("pid") == 1
+
+
 def test_batch_size_is_a_number_or_auto() -> None:
     assert (_batch_size("auto"), _batch_size("12")) == (None, 12)
     for text in ("0", "-3", "many", "1.5"):
