@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos
 from segcli_blocks.backbone import Backbone
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import conv_at, init_normal, prior
@@ -167,6 +168,10 @@ class CondInst(nn.Module):
         return mask_logits(features, grid, parameters, xy=points.xy[index], size=size)
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.crops import Windows, boxes_of
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
@@ -85,6 +86,10 @@ class Discriminative(nn.Module):
         return logits, embedding
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import IMAGENET, Normalise
 from segcli_blocks.suppress import matrix_nms
 from segcli_solo import training
@@ -77,6 +78,10 @@ class SOLO(nn.Module):
         return dense
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.crops import Windows
+from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
 from segcli_watershed import regions
@@ -97,6 +98,10 @@ class Watershed(nn.Module):
         return found.float() * inside[:, None]
 
     # Inference.
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(

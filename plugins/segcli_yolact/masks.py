@@ -42,7 +42,7 @@ def cropped(logits: Tensor, boxes: Tensor) -> Tensor:
 
 
 def windows(logits: Tensor, boxes: Tensor, canvas: Size) -> tuple[Tensor, Tensor]:
-    """The same as `cropped`, only around the boxes: fields (n, rows, columns) and their extents
+    """The same as `cropped`, only around the boxes: fields f32 (n, rows, columns) and their extents
     xyxy (n, 4) on the canvas of (height, width) px. Beyond a field the mask is zero.
 
     All windows have the size of the largest. One at the edge of the grid reaches a cell beyond it,
@@ -59,7 +59,7 @@ def windows(logits: Tensor, boxes: Tensor, canvas: Size) -> tuple[Tensor, Tensor
     x = (first[:, :1] + torch.arange(columns, device=boxes.device)).clamp(0, w - 1)
     y = (first[:, 1:] + torch.arange(rows, device=boxes.device)).clamp(0, h - 1)
     index = (torch.arange(n, device=boxes.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
-    fields = logits.reshape(-1)[index].sigmoid() * crop(x, y, bounds)
+    fields = logits.reshape(-1)[index].float().sigmoid() * crop(x, y, bounds)
     cell = torch.tensor([canvas[1] / w, canvas[0] / h], device=boxes.device)
     end = first + torch.tensor([columns, rows], device=boxes.device)
     return fields, torch.cat((first * cell, end * cell), 1)
