@@ -1,14 +1,16 @@
 """The command line: one file per command, each with its heavy imports inside the command body."""
 
+import errno
 import gc
 import os
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -115,9 +117,24 @@ def main() -> None:
     except BrokenPipeError:
         _silence()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _fail(_internal(error), INTERNAL)
+        _full(error)
     except Exception as error:  # the last resort: a traceback is not a message
-        message = f"internal error: {type(error).__name__}: {error}"
-        _fail(f"{message}; run again with SEGCLI_DEBUG=1 for the traceback", INTERNAL)
+        _fail(_internal(error), INTERNAL)
+
+
+def _internal(error: Exception) -> str:
+    message = f"internal error: {type(error).__name__}: {error}"
+    return f"{message}; run again with SEGCLI_DEBUG=1 for the traceback"
+
+
+def _full(error: OSError) -> NoReturn:
+    """The disk below a redirected stdout is full; Python would say so again at its end."""
+    _silence()
+    where = error.filename or "stdout"
+    _fail(f"cannot write {where}: {error.strerror}; free some space", int(ExitCode.OUTPUT))
 
 
 def _refuse_empty(words: list[str]) -> None:
@@ -149,6 +166,8 @@ def _flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _silence()
+    except OSError as error:
+        _full(error)
 
 
 def _silence() -> None:
@@ -158,15 +177,13 @@ def _silence() -> None:
 
 def _leave() -> None:
     """End at once: to take millions of annotations apart first would take a tenth of the time."""
-    try:
-        sys.stdout.flush()
+    _flush()
+    with suppress(OSError):
         sys.stderr.flush()
-    except OSError:
-        return  # Python's own way out says what is wrong
     os._exit(0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("SEGCLI_DEBUG", "0") not in ("", "0"):
         traceback.print_exc()
     typer.echo(f"segcli: {message}", err=True)

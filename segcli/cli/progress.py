@@ -38,8 +38,9 @@ def _ignore(event: Event) -> None:
 
 
 def _say(text: str, stream: TextIO) -> None:
-    """A line; a reader that has gone away must not end a run that goes on for hours."""
-    with suppress(BrokenPipeError, ValueError):
+    """A line; a reader that has gone away, or a full disk below a log, must not end a run that goes
+    on for hours."""
+    with suppress(OSError, ValueError):
         print(text, file=stream, flush=True)
 
 

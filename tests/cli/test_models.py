@@ -1,9 +1,17 @@
+import contextlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from segcli.cli import app
+from segcli.cli.progress import Lines
 from segcli.registry import families
+from segcli.run.events import Note
 
 
 def test_table_names_every_variant_on_one_line() -> None:
@@ -44,3 +52,27 @@ def test_broken_plugin_is_reported(tmp_path, monkeypatch) -> None:
     doctor = CliRunner().invoke(app, ["doctor"])
     assert doctor.exit_code == 1
     assert "NO  family       broken: ModuleNotFoundError" in doctor.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_below_stdout_is_told(unbuffered: str) -> None:
+    command = [sys.executable, "-m", "segcli", "models", "--json"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=120
+        )
+    assert done.returncode == 7
+    assert done.stderr.startswith("segcli: cannot write stdout: No space left")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_below_a_log_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        Lines()(Note("a worker has died"))
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):  # what is still buffered
+            full.close()
