@@ -163,7 +163,8 @@ class Round:
             self.look()
             self.expect(standing.is_gone or not too_long, "a worker stood still and was not killed")
             self.kind.counts["stopped, replaced" if too_long else f"stopped: {whom}"] += 1
-            self.lost += too_long
+            # On a busy machine others may seem to hang as well.
+            self.lost += too_long * WORKERS * len(processes)
             standing.go_on()
         codes = [toy_processes.finish(p, 300) for p in processes]
         self.expect({*codes} == {0}, f"after stopping {whom} they ended with {codes}")
