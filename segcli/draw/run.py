@@ -98,6 +98,8 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         report(f"masks with a score of {min_score:g} or more, the model's default")
     images = Images(source_of(options.images, roots), list(roots))
     _check_places(options, images)
+    if options.out is not None and os.path.isdir(images.root) and images.keys_of(options.out):
+        report(f"{options.out} lies among the images: a later run would take its pictures for some")
     keys = None if options.worst is None else worst_keys(options.worst)
     wanted = Wanted(
         min_score=min_score,
@@ -182,7 +184,9 @@ class _Drawing:
             ):
                 self.take(image, job)
         if not self.pictures and not self.skipped:
-            raise UsageError("no image fits what was asked for; loosen --where, --key, --min-score")
+            raise UsageError(
+                "no image fits what was asked for; loosen --where, --key, --categories, --min-score"
+            )
         if self._options.sheet is not None and self._thumbnails:
             self._write_sheet(self._options.sheet, order)
 
@@ -220,6 +224,8 @@ def worst_keys(path: Path) -> tuple[str, ...]:
     try:
         content: Any = json.loads(path.read_bytes())
         entries = content["worst"] if isinstance(content, dict) else None
+        if entries == []:
+            raise UsageError(f"--worst {path} lists no image: nothing was missed, nothing false")
         if isinstance(entries, dict):
             entries = entries.get("images")
         keys = tuple(str(e["key"] if isinstance(e, dict) else e) for e in entries or ())

@@ -50,7 +50,9 @@ class Rule:
             limit *= measured(before, self)
         if not _SIGNS[self.sign](value, limit):
             return None
-        return f"{self.text}: {self.metric} of {self.subject} is {value:.4g}, limit {limit:.4g}"
+        said = f"{self.text}: {self.metric} of {self.subject} is {value:.4g}, limit {limit:.4g}"
+        nothing = self.metric in ("score", "area") and not _row(now, self.subject)
+        return f"{said} (there is no mask of it)" if nothing else said
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:
@@ -105,7 +107,7 @@ def measured(found: Statistics, rule: Rule) -> float:
         name, _, share = rule.metric.partition("/")
         value = float(images if name == "images" else run[name])
         return value / max(1, images) if share else value
-    row: dict[str, Any] = next((r for r in found.classes if r["category"] == rule.subject), {})
+    row = _row(found, rule.subject)
     masks = float(row.get("masks", 0))
     values = {
         "count": masks,
@@ -117,6 +119,10 @@ def measured(found: Statistics, rule: Rule) -> float:
     if rule.metric == "count/hour":
         return masks / hours(found, rule)
     return float(values[rule.metric])
+
+
+def _row(found: Statistics, category: str) -> dict[str, Any]:
+    return next((row for row in found.classes if row["category"] == category), {})
 
 
 def hours(found: Statistics, rule: Rule) -> float:

@@ -132,6 +132,8 @@ def test_images_are_never_overwritten(viz, tmp_path):
     two = (tmp_path / "images/two.png").read_bytes()
     with pytest.raises(UsageError, match="is one of the images"):
         viz(out=None, sheet=tmp_path / "images/two.png")
+    _, told = viz(out=tmp_path / "images/drawn")
+    assert sum("lies among the images" in sentence for sentence in told) == 1
     viz(out=None, sheet=tmp_path / "images/sheet.png")
     viz(out=None, sheet=tmp_path / "images/sheet.png")
     listing = tmp_path / "images/list.txt"
@@ -148,6 +150,9 @@ def test_worst_images_of_an_evaluation(viz, tmp_path):
     report.write_text(json.dumps({"worst": [{"key": "sub/one.png", "missed": 3}]}))
     viz(worst=report)
     assert files(tmp_path / "out") == ["sub/one.png.jpg"]
+    report.write_text('{"worst": []}')
+    with pytest.raises(UsageError, match="nothing was missed"):
+        viz(worst=report)
     report.write_text("{}")
     with pytest.raises(UsageError, match="lists no worst images"):
         viz(worst=report)

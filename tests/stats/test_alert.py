@@ -50,6 +50,11 @@ def test_a_rule_on_what_the_run_did_not_look_for_is_refused():
         alerts([parse("pesron: count > 10")], statistics(), None)
 
 
+def test_a_median_of_nothing_is_said_to_be_one():
+    (said,) = alerts([parse("cat: score < 0.6")], statistics(), None)
+    assert said.endswith("score of cat is 0, limit 0.6 (there is no mask of it)")
+
+
 def test_a_rule_compares_with_the_previous_output():
     rule = parse("person: count/hour < 0.2 * previous")
     said = alerts([rule], statistics(10), statistics(100))
