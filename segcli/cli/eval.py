@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from segcli.cli.places import refuse_places
 from segcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def eval_(
     from segcli.evaluate import Choices, evaluate
     from segcli.evaluate.report import gate
 
-    _refuse_places({"--json": json, "--html": html, "--plots": plots})
+    refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
     choices = Choices(iou, missing, rescale, _names(categories))
     params = _params(max_dets, area_ranges)
@@ -129,14 +130,6 @@ def eval_(
     if plots or html:
         _pictures(result, diagnosis, content, matching, plots=plots, html=html)
     gate(result, conditions)
-
-
-def _refuse_places(targets: dict[str, Path | None]) -> None:
-    from segcli.shard.directory import refuse_among_parts
-
-    for option, path in targets.items():
-        if path is not None:
-            refuse_among_parts(path, option)
 
 
 def _show(

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from segcli.cli.places import refuse_places
+
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 To = Annotated[
     Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson"],
@@ -48,9 +50,8 @@ def export(
     What a format cannot hold is counted and said. Failed images are left out.
     """
     from segcli.export import FORMATS, select
-    from segcli.shard.directory import refuse_among_parts
 
-    refuse_among_parts(out, "--out")
+    refuse_places({"--out": out})
     names = [n.strip() for n in categories.split(",") if n.strip()] if categories else None
     selection = select(masks, min_score=min_score, categories=names, key=key)
     tally = FORMATS[to](selection, out, polygons, png, images)

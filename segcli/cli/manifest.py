@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segcli.cli.places import refuse_places
 from segcli.errors import ExitCode, UsageError
 
 Source = Annotated[
@@ -37,9 +38,8 @@ def manifest(
     another process writes the manifest, 7 it could not be written.
     """
     from segcli.manifest import make_manifest
-    from segcli.shard.directory import refuse_among_parts
 
-    refuse_among_parts(out, "--out")
+    refuse_places({"--out": out})
     summary = make_manifest(
         source, out, split=_shares(split), workers=workers, header_only=header_only, wait=wait
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segcli.cli.places import refuse_places
 from segcli.errors import ExitCode
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
@@ -56,9 +57,8 @@ def report(
     """
     given = dict(locals())
     from segcli.report import ReportOptions, write_report
-    from segcli.shard.directory import refuse_among_parts
 
-    refuse_among_parts(out, "--out")
+    refuse_places({"--out": out})
     say = _silent if given.pop("quiet") else _say
     written = write_report(ReportOptions(**given), report=say)
     say(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from segcli.cli.places import refuse_places
+
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics
 
@@ -72,13 +74,10 @@ def stats(
     from dataclasses import replace
 
     from segcli.errors import AlertFired
-    from segcli.shard.directory import refuse_among_parts
     from segcli.stats import StatsOptions, alerts, parse, statistics
     from segcli.stats import compare as compared
 
-    for option, path in (("--out", out), ("--plots", plots)):
-        if path is not None:
-            refuse_among_parts(path, option)
+    refuse_places({"--out": out, "--plots": plots})
     rules = [parse(rule) for rule in alert or ()]
     options = StatsOptions(
         masks=masks,

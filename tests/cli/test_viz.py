@@ -71,6 +71,23 @@ def test_a_report(masks, tmp_path):
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "{}/masks.parquet", "--out", "{}/images/a.jpg"),
+        ("stats", "{}/masks.parquet", "--format", "csv", "--out", "{}/images/a.jpg"),
+        ("export", "{}/masks.parquet", "--to", "coco", "--out", "{}/images/a.jpg"),
+        ("eval", "--gt", "a.json", "--pred", "{}/masks.parquet", "--json", "{}/images/a.jpg"),
+        ("manifest", "{}/images", "--out", "{}/images/a.jpg"),
+    ],
+)
+def test_no_page_or_table_overwrites_an_image(masks, tmp_path, words):
+    before = (tmp_path / "images/a.jpg").read_bytes()
+    with pytest.raises(UsageError, match="is an image and would be overwritten"):
+        run(*(word.format(tmp_path) for word in words))
+    assert (tmp_path / "images/a.jpg").read_bytes() == before
+
+
 def test_wrong_usage(masks, tmp_path):
     with pytest.raises(UsageError, match="nothing to write"):
         run("viz", masks)
