@@ -68,11 +68,12 @@ def _resize(pixels: NDArray[np.uint8], size: Size, *, antialias: bool) -> NDArra
     return rows
 
 
-def collate(images: Sequence[Image], info: ModelInfo) -> Batch:
+def collate(images: Sequence[Image], info: ModelInfo, *, locked: bool = False) -> Batch:
     """B images whose pixels have their content size, all of one canvas -> a Batch on the CPU.
 
-    The pixels are uint8 (B, 3, Hc, Wc) in channels-last memory. Raises ValueError for an empty
-    sequence or canvases that differ: grouping is the caller's business.
+    The pixels are uint8 (B, 3, Hc, Wc) in channels-last memory, `locked` to its pages for a copy to
+    a GPU without waiting (torch keeps such memory for later batches). Raises ValueError for an
+    empty sequence or canvases that differ: grouping is the caller's business.
     """
     import torch
 
@@ -83,7 +84,7 @@ def collate(images: Sequence[Image], info: ModelInfo) -> Batch:
     height, width = canvases.pop()
     padded = any(content != (height, width) for content in contents)
     make = torch.zeros if padded else torch.empty
-    pixels = make((len(images), height, width, 3), dtype=torch.uint8)
+    pixels = make((len(images), height, width, 3), dtype=torch.uint8, pin_memory=locked)
     for row, image in zip(pixels, images, strict=True):
         h, w = image.pixels.shape[:2]
         row[:h, :w] = torch.from_numpy(image.pixels)

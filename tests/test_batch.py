@@ -105,6 +105,24 @@ def test_collate_without_padding() -> None:
     assert batch.pixels.unique().tolist() == [7]
 
 
+@pytest.mark.parametrize("size", [(64, 96), (60, 90)])
+def test_collate_locks_the_memory_that_a_gpu_copies_from(size, monkeypatch) -> None:
+    asked = []
+    for name in ("empty", "zeros"):
+        make = getattr(torch, name)
+
+        def told(*shape, pin_memory, make=make, **options):
+            asked.append(pin_memory)
+            return make(*shape, **options)  # locking itself needs a GPU
+
+        monkeypatch.setattr(torch, name, told)
+    image = Image("a", np.ones((*size, 3), np.uint8), size)
+    for locked in (False, True):
+        batch = collate([image], INFO, locked=locked)
+        assert batch.pixels.sum() == 3 * size[0] * size[1]
+    assert asked == [False, True]
+
+
 def test_collate_refuses_other_canvases() -> None:
     one, other = (Image("a", np.zeros((n, 32, 3), np.uint8), (n, 32)) for n in (32, 64))
     with pytest.raises(ValueError, match=r"one canvas, got \[\(32, 32\), \(64, 32\)\]"):

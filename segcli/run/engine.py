@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from segcli.batch import collate
@@ -106,14 +106,9 @@ class Engine:
     def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
         import torch
 
-        batch = collate(images, self.model.info)
-        if self.device.type != "cpu":
-            batch = type(batch)(
-                batch.keys,
-                batch.pixels.to(self.device, non_blocking=True),
-                batch.content_sizes,
-                batch.image_sizes,
-            )
+        # Only page-locked memory is copied beside the computing; from other memory CUDA waits.
+        batch = collate(images, self.model.info, locked=self.device.type == "cuda")
+        batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
         with torch.inference_mode(), autocast(self.device, self.precision):
             instances = self.model.predict(
                 batch, min_score=self.min_score, max_masks=self.max_masks, categories=self.labels

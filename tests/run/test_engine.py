@@ -175,3 +175,19 @@ def test_auto_batch_size_is_four_on_a_processor() -> None:
     assert engine("toy", batch_size=9).size_of(CANVAS) == 9
     assert engine("toy").device == torch.device("cpu")
     assert engine("toy").model.info == TINY
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_only_a_gpu_is_fed_from_locked_memory(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def collate(*images: object, locked: bool) -> None:
+        asked.append(locked)
+        raise MemoryError  # far enough
+
+    toy = engine("toy")
+    toy.device = torch.device(device)
+    monkeypatch.setattr("segcli.run.engine.collate", collate)
+    monkeypatch.setattr("segcli.run.engine._free_memory", lambda device: None)
+    assert toy.records(CANVAS, [red(0)])[0].error
+    assert asked == [device == "cuda"]
