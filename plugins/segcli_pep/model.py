@@ -203,7 +203,9 @@ class PEP(nn.Module):
         # their own: in one mean they take the descriptors' learning over (docs/methods-pep.md).
         drawn = [name for name in ("mask", "mined_mask") if name in sums]
         counts = {name: sums.pop(f"{name} count").clamp(min=1) for name in drawn}
-        losses = {name: s / counts.get(name, len(each)) for name, s in sums.items()}
+        losses = {
+            name: s / (counts[name] if name in counts else len(each)) for name, s in sums.items()
+        }
         return {
             "perceive": training.perceive_loss(perceived, truths, targets, self.options.gamma),
             **losses,
