@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable
@@ -17,6 +18,10 @@ import typer
 from segcli.errors import ExitCode, SegcliError, UsageError
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: our own mistake, no user's
+
+# Who only prints ends as others do whose reader has gone (`| head`): by the signal. Otherwise rich
+# and Typer say 1, which is the code of failed images.
+_PRINTERS = frozenset({"stats", "eval", "models", "doctor"})
 
 _COMMANDS = MappingProxyType(
     {
@@ -99,6 +104,8 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     _open_missing_streams()
     asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
+    if asked and asked[0] in _PRINTERS:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _refuse_empty(sys.argv[1:])
         application(asked or _COMMANDS)()

@@ -59,7 +59,7 @@ class PredictOptions:
                 raise UsageError(f"{option} {value}: expected a whole number of at least 1")
         if self.replicas < 0:
             raise UsageError(f"--replicas {self.replicas}: expected a whole number, 0 or more")
-        if self.chunk_timeout is not None and self.chunk_timeout <= 0:
+        if self.chunk_timeout is not None and not self.chunk_timeout > 0:  # nan, too
             raise UsageError(f"--chunk-timeout {self.chunk_timeout:g}: expected seconds, above 0")
         if self.precision not in PRECISIONS:
             raise UsageError(

@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -106,6 +110,21 @@ def test_an_alert_fires(masks):
 
 def test_compare_with_itself(masks):
     assert "nothing moved" in run(masks, "--compare", masks)
+
+
+def test_a_reader_that_leaves_is_no_failed_image(masks):
+    """Code 1 would say that images failed."""
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "segcli", "stats", str(masks)],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, "")
 
 
 def test_no_torch(masks):

@@ -1,5 +1,6 @@
 """Several workers: the same rows as one, and nothing lost or doubled when some of them die."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -197,3 +198,9 @@ def test_all_means_the_devices_that_the_first_worker_finds(
 def test_several_devices_need_processes(files: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--replicas 0 starts none"):
         run(files(1), tmp_path / "m.parquet", device="cpu,cuda", replicas=0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan])
+def test_a_limit_that_cannot_be_is_refused(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(UsageError, match="--chunk-timeout"):
+        PredictOptions(source=str(tmp_path), out=tmp_path / "m", chunk_timeout=seconds)
