@@ -55,12 +55,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--out", type=Path, required=True)
     add("--imagenet", type=Path, help="torchvision's mobilenet_v2 weights, for a frozen body")
     add("--seeds", type=int, default=3)
-    add("--steps", type=int, default=300)
+    add("--steps", type=int, default=1500)
     add("--batch", type=int, default=4)
     add("--rate", type=float, default=1.5e-3)
     add("--side", type=int, default=128, help="px of scenes and canvases")
     add("--width", type=int, default=64, help="channels; the paper has 256")
-    add("--scenes", type=int, default=300, help="for training; a quarter more to measure on")
+    add("--scenes", type=int, default=1000, help="for training; a quarter more to measure on")
     add("--difficulty", type=float, nargs=3, default=[0.6, 6.0, 0.5],
         metavar=("OVERLAP", "OBJECTS", "SCALE"), help="as make_scenes.py has them")  # fmt: skip
     add("--classes", nargs="+", default=["person", "car", "blob"], choices=make_scenes.CLASSES)

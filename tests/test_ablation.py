@@ -123,4 +123,4 @@ def test_a_sweep_compares_choices_on_scenes_of_its_own(tmp_path) -> None:
     assert sweep(["--ablation", str(tmp_path), "--scenes", "2", "--models", "both"]) == 0
     text = (tmp_path / "sweep.md").read_text()
     assert "| as it is |" in text
-    assert "| merging=best |" in text
+    assert "| merging=components |" in text

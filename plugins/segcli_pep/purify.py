@@ -37,9 +37,14 @@ class Purify(nn.Module):
         return self.slope * (unit @ unit.T) + self.offset
 
     def refined(self, vectors: Tensor, adjacency: Tensor) -> Tensor:
-        """I + ReLU(W rownorm(M) I): every descriptor hears from those it is linked to."""
+        """I + ReLU(W rownorm(M) I): every descriptor hears from those it is linked to.
+
+        What M says below 1/2 is left out [D]: of a hundred strangers a little each is more than
+        what the few of its object say, and training has many more of them than inference.
+        """
         near = adjacency.sigmoid()
-        near = near / near.sum(1, keepdim=True)
+        near = torch.where(near > 0.5, near, 0)
+        near = near / near.sum(1, keepdim=True).clamp(min=1e-6)
         added: Tensor = self.graph(near @ vectors).relu()
         return vectors + added
 
