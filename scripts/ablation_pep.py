@@ -178,6 +178,7 @@ def _run(
             "data": name.partition("-")[0],
             "model": model_name,
             "seed": seed,
+            "categories": data.categories,
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             **figures,
             **measure(model, data),

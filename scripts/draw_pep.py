@@ -1,6 +1,7 @@
 """A picture of each of PEP's four parts: draw_pep.py --ablation FOLDER --out FOLDER.
 
-Takes a model of the ablation (both parts, one seed) and a scene that it has never seen.
+Takes a model of the ablation (both parts, one seed) and a scene that it has never seen; or, of an
+ablation --on real, a --photograph, whose objects are what segcli's default model finds in it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,14 @@ from typing import Any
 import make_scenes
 import matplotlib
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from ablation_inside import hit_of, owner_of
 from ablation_models import Body, Plan, build
 from PIL import Image
 
+from segcli import decode
+from segcli.run import PredictOptions, predict
 from segcli.types import Batch, Targets
 from segcli_pep.descriptors import Descriptors
 from segcli_pep.excavate import Keys
@@ -57,17 +62,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--imagenet", type=Path, help="as given to ablation_pep")
     parser.add_argument("--seed", type=int, default=0, help="of the model")
     parser.add_argument("--scene", type=int, default=0)
+    parser.add_argument("--photograph", type=Path, help="instead of a scene")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     facts = json.loads((options.ablation / "facts.json").read_text())
     model = _model(options, facts)
-    seen = look(model, options.scene, facts)
+    if options.photograph is None:
+        seen = look(model, *scene(options.scene, facts))
+    else:
+        seen = look(model, *photograph(options.photograph, model.info.categories, facts["side"]))
     options.out.mkdir(parents=True, exist_ok=True)
     for name, draw in {
         "perceive": perceiving, "excavate": excavating, "purify": purifying, "masks": masks
     }.items():  # fmt: skip
         figure = draw(model, seen)
-        path = options.out / f"pep-{name}.png"
+        path = options.out / f"pep-{'photograph-' if options.photograph else ''}{name}.png"
         figure.savefig(path, dpi=75)
         plt.close(figure)
         with Image.open(path) as image:
@@ -78,30 +87,59 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _model(options: argparse.Namespace, facts: dict[str, Any]) -> Any:
-    names = tuple(name for name in make_scenes.CLASSES if name in facts["classes"])
-    ids = tuple(make_scenes.CLASSES.index(name) + 1 for name in names)
-    plan = Plan(names, ids, facts["side"], facts["width"], facts["choices"])
+    kind = "crowd" if options.photograph is None else "real"
+    cell = options.ablation / f"cells/{kind}-both-{options.seed}.json"
+    names = tuple(json.loads(cell.read_text())["categories"])
+    plan = Plan(
+        names, tuple(range(1, len(names) + 1)), facts["side"], facts["width"], facts["choices"]
+    )
     model = build("both", plan, Body.of(options.imagenet))
-    state = torch.load(options.ablation / f"cells/crowd-both-{options.seed}.pt", weights_only=True)
+    state = torch.load(cell.with_suffix(".pt"), weights_only=True)
     model.load_state_dict(state, strict=False)  # a frozen body is not among them
     return model.eval()
 
 
-@torch.inference_mode()
-def look(model: Any, number: int, facts: dict[str, Any]) -> Seen:
-    """One scene of a seed of its own, through the model."""
-    side = facts["side"]
+def scene(number: int, facts: dict[str, Any]) -> tuple[Any, Targets]:
+    """Pixels (h, w, 3) and objects of one scene of a seed of its own."""
     difficulty = make_scenes.Difficulty(*facts["difficulty"], tuple(facts["classes"]))
-    scene = make_scenes.make_scene(9, number, size=side, difficulty=difficulty)
-    pixels = torch.from_numpy(scene.pixels).permute(2, 0, 1)[None]
-    batch = Batch(("scene",), pixels, ((side, side),), ((side, side),))
-    count = len(scene.labels)
+    drawn = make_scenes.make_scene(9, number, size=facts["side"], difficulty=difficulty)
     known = [name for name in make_scenes.CLASSES if name in facts["classes"]]
-    labels = [known.index(make_scenes.CLASSES[label]) for label in scene.labels]
-    target = Targets(
-        torch.tensor(labels), torch.zeros(count, 4), torch.from_numpy(scene.masks),
+    labels = [known.index(make_scenes.CLASSES[label]) for label in drawn.labels]
+    return drawn.pixels, _targets(labels, drawn.masks)
+
+
+def photograph(path: Path, categories: Sequence[str], side: int) -> tuple[Any, Targets]:
+    """Pixels (h, w, 3) of a photograph, made square, and what the default model finds in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "masks.parquet")
+        predict(
+            PredictOptions(source=str(path), out=out, min_score=0.5, device="cpu"), report=print
+        )
+        rows = pq.read_table(out, columns=["category", "rle", "height", "width"]).to_pylist()
+    size = (side, side)
+    with Image.open(path) as image:
+        pixels = np.array(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+    known = [row for row in rows if row["category"] in categories]
+    masks = [Image.fromarray(decode(row["rle"], row["height"], row["width"])) for row in known]
+    small = [np.array(mask.resize(size, Image.Resampling.NEAREST)) for mask in masks]
+    labels = [categories.index(row["category"]) for row in known]
+    return pixels, _targets(labels, np.stack(small) if small else np.zeros((0, side, side), bool))
+
+
+def _targets(labels: Sequence[int], masks: np.ndarray) -> Targets:
+    count = len(labels)
+    return Targets(
+        torch.tensor(labels, dtype=torch.int64), torch.zeros(count, 4), torch.from_numpy(masks),
         torch.zeros(count, dtype=torch.bool),
     )  # fmt: skip
+
+
+@torch.inference_mode()
+def look(model: Any, shown: Any, target: Targets) -> Seen:
+    """A square picture (h, w, 3) with these objects, through the model."""
+    side = len(shown)
+    pixels = torch.from_numpy(shown).permute(2, 0, 1)[None]
+    batch = Batch(("picture",), pixels, ((side, side),), ((side, side),))
     maps = model.backbone(model.normalise(batch))
     one, features = model.perceive(maps).image(0), model.general(maps)[0]
     truth = truth_of(target, [(x.shape[2], x.shape[3]) for x in maps], model.options.sampling)
@@ -113,7 +151,7 @@ def look(model: Any, number: int, facts: dict[str, Any]) -> Seen:
     )
     mined = model.dug(one, found, content)
     return Seen(
-        pixels=scene.pixels, truth=truth, perceived=one, features=features, found=found,
+        pixels=shown, truth=truth, perceived=one, features=features, found=found,
         own=owner_of(found, truth), centres=centres.sigmoid(), keys=keys, mined=mined,
         meant=hit_of(found.level[keys.owner], keys, truth),
     )  # fmt: skip
