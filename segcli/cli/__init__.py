@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from itertools import pairwise
 from types import MappingProxyType
@@ -104,11 +104,10 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     _open_missing_streams()
     asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
-    if asked and asked[0] in _PRINTERS:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _refuse_empty(sys.argv[1:])
-        application(asked or _COMMANDS)()
+        with _ended_by_pipe() if _PRINTERS.intersection(asked) else nullcontext():
+            application(asked or _COMMANDS)()
     except SystemExit as end:
         if sys.argv[1:2] == ["eval"] and not end.code:
             _leave()
@@ -130,6 +129,15 @@ def main() -> None:
         _full(error)
     except Exception as error:  # the last resort: a traceback is not a message
         _fail(_internal(error), INTERNAL)
+
+
+@contextmanager
+def _ended_by_pipe() -> Iterator[None]:
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+    finally:  # who calls `main` in a process of their own may have sockets
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _internal(error: Exception) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from segcli.cli import app
+from segcli.cli import app, main
 from segcli.errors import AlertFired, UsageError
 from segcli.shard import Facts, open_output
 from segcli.stats.show import cell as as_cell
@@ -125,6 +125,14 @@ def test_a_reader_that_leaves_is_no_failed_image(masks):
     )
     os.close(write)
     assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_the_signal_is_ignored_again_after_a_command(masks, monkeypatch):
+    before = signal.getsignal(signal.SIGPIPE)
+    monkeypatch.setattr(sys, "argv", ["segcli", "stats", str(masks), "--format", "json"])
+    with pytest.raises(SystemExit):
+        main()
+    assert signal.getsignal(signal.SIGPIPE) == before == signal.SIG_IGN
 
 
 def test_no_torch(masks):
