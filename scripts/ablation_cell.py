@@ -49,11 +49,22 @@ class Data:
     ids: tuple[int, ...]
 
 
-def load(train: Sequence[DataSet], val: DataSet, side: int) -> Data:
-    """Every image on a square canvas, without augmentation, so that features can be remembered."""
-    names, ids = categories_of([d.annotations for d in (*train, val)])
+def load(
+    train: Sequence[DataSet], val: DataSet, side: int, *, only: frozenset[str] | None = None
+) -> Data:
+    """Every image on a square canvas, without augmentation, so that features can be remembered.
+
+    `only`: the categories to learn and to measure; all, where None.
+    """
+    known = zip(*categories_of([d.annotations for d in (*train, val)]), strict=True)
+    names, ids = zip(*((n, i) for n, i in known if only is None or n in only), strict=True)
     items = [item for dataset in train for item in _items(dataset, names, side)]
-    return Data(items, _items(val, names, side), read_annotations(val.annotations), names, ids)
+    truth = read_annotations(val.annotations)
+    kept = {
+        "categories": [c for c in truth["categories"] if c["id"] in ids],
+        "annotations": [a for a in truth["annotations"] if a["category_id"] in ids],
+    }
+    return Data(items, _items(val, names, side), {**truth, **kept}, names, ids)
 
 
 def _items(dataset: DataSet, names: tuple[str, ...], side: int) -> list[Item]:

@@ -113,6 +113,8 @@ def _table(cells: Cells, data: str, columns: dict[str, tuple[str, int, int]]) ->
     rows = ["| model | seeds | " + " | ".join(heads) + " |", "|---" * (len(heads) + 2) + "|"]
     for model in models:
         group = cells[data, model]
+        if not any(_spread(group, name) for name in used):
+            continue  # only PEP has an inside
         shown = [_shown(_spread(group, name), *used[name][1:]) for name in used]
         rows.append(f"| {TITLES[model]} | {len(group)} | " + " | ".join(shown) + " |")
     return rows
