@@ -269,10 +269,10 @@ def masks(model: Any, seen: Seen) -> Any:
     left = merged(refined, group, mean=model.options.merging == "components")
     figure, axes = _axes(4)
     axes[0].imshow(seen.pixels)
-    axes[0].set_title("scene", fontsize=9)
+    axes[0].set_title("picture", fontsize=9)
     every = seen.found.and_(seen.mined)
     for axis, title, shapes in (
-        (axes[1], f"{len(seen.truth.masks)} objects", seen.truth.masks),
+        (axes[1], f"{len(seen.truth.masks)} object(s)", seen.truth.masks),
         (axes[2], f"{len(every)} masks before", mask_logits(refined.vectors, seen.features) > 0),
         (axes[3], f"{len(left)} after purifying", mask_logits(left.vectors, seen.features) > 0),
     ):
