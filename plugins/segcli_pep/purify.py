@@ -39,7 +39,7 @@ class Purify(nn.Module):
     def refined(self, vectors: Tensor, adjacency: Tensor) -> Tensor:
         """I + ReLU(W rownorm(M) I): every descriptor hears from those it is linked to.
 
-        What M says below 1/2 is left out [D]: of a hundred strangers a little each is more than
+        What M says below 1/2 is left out [D]: of a hundred others a little each is more than
         what the few of its object say, and training has many more of them than inference.
         """
         near = adjacency.sigmoid()
