@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segcli.cli.places import refuse_places
-from segcli.errors import ExitCode
+from segcli.cli.told import counted, end, say, silent
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="The page, with everything inside.")]
@@ -59,26 +59,10 @@ def report(
     from segcli.report import ReportOptions, write_report
 
     refuse_places({"--out": out})
-    say = _silent if given.pop("quiet") else _say
-    written = write_report(ReportOptions(**given), report=say)
-    say(
-        f"{out}: {_counted(written.cards, 'picture')}, {written.size / 1e6:.1f} MB"
-        + (f"; {_counted(len(written.skipped), 'image')} skipped" if written.skipped else "")
+    report_to = silent if given.pop("quiet") else say
+    written = write_report(ReportOptions(**given), report=report_to)
+    report_to(
+        f"{out}: {counted(written.cards, 'picture')}, {written.size / 1e6:.1f} MB"
+        + (f"; {counted(len(written.skipped), 'image')} skipped" if written.skipped else "")
     )
-    if written.skipped:
-        if quiet:
-            told = f"{_counted(len(written.skipped), 'image')} skipped; without --quiet each is"
-            _say(f"{told} named")
-        raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number:,} {name}" + ("" if number == 1 else "s")
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
-
-
-def _silent(sentence: str) -> None:
-    pass
+    end(len(written.skipped), quiet=quiet)

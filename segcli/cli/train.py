@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from segcli.cli.places import refuse_places
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def _recipe(options: dict[str, Any]) -> Recipe:
 
 def _check(out: Path, rate: float, *, resume: bool) -> None:
     """Raises UsageError before anything is loaded or overwritten."""
-    from segcli.shard.directory import refuse_among_parts
-
-    refuse_among_parts(out, "--out")
+    refuse_places({"--out": out})
     if not resume and (out / "last.pt").exists():
         raise UsageError(
             f"{out}/last.pt is of an earlier training; --resume goes on with it, another --out "

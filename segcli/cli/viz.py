@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.errors import ExitCode
+from segcli.cli.told import counted, end, say, silent
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 Images = Annotated[
@@ -90,25 +90,10 @@ def viz(
 
     style = {name: given.pop(name) for name in ("mode", "alpha", "boxes", "labels", "max_side")}
     given["categories"] = tuple(n.strip() for n in (categories or "").split(",") if n.strip())
-    report = _silent if given.pop("quiet") else _say
+    report = silent if given.pop("quiet") else say
     drawn = visualise(VizOptions(**given, style=Style(**style)), report=report)
     report(
-        f"{_counted(drawn.pictures, 'picture')} with {_counted(drawn.masks, 'mask')}"
-        + (f", {_counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")
+        f"{counted(drawn.pictures, 'picture')} with {counted(drawn.masks, 'mask')}"
+        + (f", {counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")
     )
-    if drawn.skipped:
-        if quiet:
-            _say(f"{_counted(len(drawn.skipped), 'image')} skipped; without --quiet each is named")
-        raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number:,} {name}" + ("" if number == 1 else "s")
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
-
-
-def _silent(sentence: str) -> None:
-    pass
+    end(len(drawn.skipped), quiet=quiet)

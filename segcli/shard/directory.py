@@ -72,7 +72,8 @@ def list_parts(path: Path) -> list[str]:
 def refuse_among_parts(path: Path, option: str) -> None:
     """Raises UsageError when a file or folder at `path` would lie in an output, where it would
     make readers refuse the output. `option` is named in the message."""
-    place = next((p for p in (resolve(path), *resolve(path).parents) if p.is_dir()), None)
+    real = resolve(path)
+    place = next((p for p in (real, *real.parents) if p.is_dir()), None)
     with contextlib.suppress(OSError):
         with os.scandir(place) as entries:
             names = (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN))
