@@ -198,21 +198,23 @@ class PEP(nn.Module):
             self._losses_of(perceived.image(b), features[b], truth)
             for b, truth in enumerate(truths)
         ]
-        sums = {name: torch.stack([one[name] for one in each]).sum() for name in each[0]}
+        means = {
+            name: torch.stack([losses[name] for losses, _ in each]).mean() for name in each[0][0]
+        }
         # Masks count one by one. What is mined is several times as much, so its masks are a mean of
         # their own: in one mean they take the descriptors' learning over (docs/methods-pep.md).
-        drawn = [name for name in ("mask", "mined_mask") if name in sums]
-        counts = {name: sums.pop(f"{name} count").clamp(min=1) for name in drawn}
-        losses = {
-            name: s / (counts[name] if name in counts else len(each)) for name, s in sums.items()
-        }
+        for name in each[0][1]:
+            drawn = torch.cat([masks[name] for _, masks in each])
+            means[name] = drawn.sum() / max(1, len(drawn))
         return {
             "perceive": training.perceive_loss(perceived, truths, targets, self.options.gamma),
-            **losses,
+            **means,
         }
 
-    def _losses_of(self, one: Perceived, features: Tensor, truth: Truth) -> dict[str, Tensor]:
-        """Losses of one image; those of masks are sums, of as many as their `count`."""
+    def _losses_of(
+        self, one: Perceived, features: Tensor, truth: Truth
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses of one image, and of its masks one by one: (n,) by kind."""
         flat, own = sample(one, truth, self.options.sampling)
         found = one.at(flat)
         vectors, losses = found.vectors, {}
@@ -235,13 +237,10 @@ class PEP(nn.Module):
         drawn = mask_logits(vectors[known], features)
         each = training.mask_losses(drawn, truth.masks[own[known]], dice_weight=self.options.dice)
         first = int(known[: len(found)].sum())
-        parts = {"mask": each[:first]}
+        masks = {"mask": each[:first]}
         if self.excavate is not None:
-            parts["mined_mask"] = each[first:]
-        for name, part in parts.items():
-            losses[name] = part.sum()
-            losses[f"{name} count"] = torch.tensor(len(part), device=part.device)
-        return losses
+            masks["mined_mask"] = each[first:]
+        return losses, masks
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
