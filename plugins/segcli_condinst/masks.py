@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import Size
+from segcli_blocks.crops import boxes_of
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_blocks.windows import by_size
 
@@ -63,22 +64,14 @@ def cell_fields(probability: Tensor) -> tuple[Tensor, Tensor]:
     n, h, w = probability.shape
     if not n:
         return probability.new_zeros((0, 1, 1)), probability.new_zeros((0, 4))
-    above = probability > 0.5
-    (y, rows), (x, columns) = _cells(above.any(2)), _cells(above.any(1))
+    left, top, right, bottom = boxes_of(probability > 0.5).unbind(1)
+    y, rows = top - 1, max(1, int((bottom - top).amax()) + 2)  # with a cell more on each side
+    x, columns = left - 1, max(1, int((right - left).amax()) + 2)
     i = (y[:, None] + torch.arange(rows, device=y.device)).clamp(0, h - 1)
     j = (x[:, None] + torch.arange(columns, device=x.device)).clamp(0, w - 1)
     index = (torch.arange(n, device=y.device)[:, None] * h + i)[:, :, None] * w + j[:, None]
     cells = torch.stack((x, y, x + columns, y + rows), 1)
     return probability.reshape(-1)[index], cells * CELL + 0.5
-
-
-def _cells(above: Tensor) -> tuple[Tensor, int]:
-    """Cells bool (n, k) -> the first (n,) and the count, with one more on each side, of all."""
-    k = above.shape[1]
-    cell = torch.arange(k, device=above.device)
-    first = torch.where(above, cell, k).amin(1)
-    last = torch.where(above, cell, -1).amax(1)
-    return first - 1, max(1, int((last - first).amax()) + 3)
 
 
 def content_fields(probability: Tensor, content: Size) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torchvision.models.detection.rpn import RPNHead
 
 from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
+from segcli_blocks.pixels import IMAGENET, SYMMETRIC
 from segcli_maskrcnn import backbone as backbones
 from segcli_maskrcnn.model import (
     MaskRCNN,
@@ -23,11 +24,12 @@ from segcli_maskrcnn.model import (
 )
 from segcli_maskrcnn.proposals import Conventions
 
-TORCHVISION = Conventions(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+MEAN, STD = IMAGENET
+TORCHVISION = Conventions(mean=MEAN, std=STD)
 
 # detectron2's models see BGR; `convert` turns their first convolution round, so these are RGB.
 DETECTRON2 = Conventions(
-    mean=(123.675, 116.28, 103.53),
+    mean=MEAN,
     std=(1.0, 1.0, 1.0),
     round_anchors=False,
     aligned=True,
@@ -41,8 +43,8 @@ DETECTRON2 = Conventions(
 )
 
 LIGHT = Conventions(
-    mean=(127.5, 127.5, 127.5),
-    std=(127.5, 127.5, 127.5),
+    mean=SYMMETRIC[0],
+    std=SYMMETRIC[1],
     anchor_sizes=(16, 32, 64, 128, 256),
     round_anchors=False,
     aligned=True,
@@ -121,7 +123,7 @@ def r101_fpn(info: ModelInfo) -> MaskRCNN:
 
 def x101_fpn(info: ModelInfo) -> MaskRCNN:
     """detectron2's mask_rcnn_X_101_32x8d_FPN."""
-    conventions = replace(DETECTRON2, std=(58.395, 57.12, 57.375))
+    conventions = replace(DETECTRON2, std=STD)
     return _detectron2(info, backbones.resnext101_fpn(), conventions)
 
 
