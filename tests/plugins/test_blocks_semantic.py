@@ -2,23 +2,16 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import rectangles
 import torch
 
-from segcli.types import Targets
 from segcli_blocks.crops import Windows, boxes_of
 from segcli_blocks.semantic import semantic_loss, truth_of
 
-
-def targets(*boxes, labels, crowd=None, exhaustive=None, side=16):
-    masks = torch.zeros(len(boxes), side, side, dtype=torch.bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-        mask[y0:y1, x0:x1] = True
-    return Targets(
-        torch.tensor(labels), torch.tensor(boxes, dtype=torch.float32), masks,
-        torch.tensor(crowd or [False] * len(boxes)), exhaustive,
-    )  # fmt: skip
+targets = partial(rectangles.targets, side=16)
 
 
 def test_the_smallest_target_has_the_cell():

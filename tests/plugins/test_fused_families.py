@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from rectangles import padded_batch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -41,10 +42,7 @@ def lively(name: str) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8, generator=generator)
-    pixels[:, :, 96:] = 0
-    return Batch(("a",), pixels, ((96, 128),), ((96, 128),))
+    return padded_batch()
 
 
 def network(model: nn.Module, batch: Batch) -> object:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from rectangles import padded_batch
 from torch import Tensor
 from torchvision.ops import roi_align
 
@@ -33,10 +34,7 @@ def fused(plain: MaskRCNN) -> MaskRCNN:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8, generator=generator)
-    pixels[:, :, 96:] = 0
-    return Batch(("a",), pixels, ((96, 128),), ((96, 128),))
+    return padded_batch()
 
 
 def assert_near(found: Tensor, expected: Tensor) -> None:

@@ -1,15 +1,17 @@
 """SOLO's parts on numbers small enough to check by hand, its checkpoints, and that it learns."""
 
 import gzip
+from functools import partial
 from pathlib import Path
 
 import pytest
+import rectangles
 import torch
 from overfitting import learn, two_images
 from torch.nn import functional as F
 
 from segcli.errors import UsageError
-from segcli.types import ModelInfo, Resize, Targets
+from segcli.types import ModelInfo, Resize
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo import FAMILY, training
 from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
@@ -103,15 +105,7 @@ def test_no_masks_make_no_windows():
 
 # What it learns from.
 
-
-def targets(*boxes, labels, crowd=None, exhaustive=None, side=80):
-    masks = torch.zeros(len(boxes), side, side, dtype=torch.bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-        mask[y0:y1, x0:x1] = True
-    return Targets(
-        torch.tensor(labels), torch.tensor(boxes, dtype=torch.float32), masks,
-        torch.tensor(crowd or [False] * len(boxes)), exhaustive,
-    )  # fmt: skip
+targets = partial(rectangles.targets, side=80)
 
 
 def test_the_cells_in_the_middle_of_an_object_learn_it():
