@@ -1,4 +1,4 @@
-"""scripts/ablation_pep: what it counts, that it resumes, and its table."""
+"""scripts/studies/ablation: what it counts, that it resumes, and its table."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from ablation_measures import Masks, counted, crowded, found_twice, overlaps
-from ablation_models import FAMILIES
-from ablation_pep import main
-from ablation_report import TITLES
-from ablation_sweep import main as sweep
+
+from scripts.studies.ablation.__main__ import main
+from scripts.studies.ablation.measures import Masks, counted, crowded, found_twice, overlaps
+from scripts.studies.ablation.models import FAMILIES
+from scripts.studies.ablation.report import TITLES
+from scripts.studies.ablation.sweep import main as sweep
 
 
 def squares(*boxes) -> np.ndarray:

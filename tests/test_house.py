@@ -179,6 +179,23 @@ def test_no_module_of_odds_and_ends() -> None:
     assert parts & banned == set()
 
 
+def test_scripts_shows_the_commands_and_folders_of_modules() -> None:
+    inside = {
+        path.relative_to(ROOT / "scripts").parts
+        for path in tracked()
+        if path.is_relative_to(ROOT / "scripts")
+    }
+    commands = {parts[0] for parts in inside if len(parts) == 1}
+    assert commands == {"bench", "check", "demo", "lock", "setup", "soak", "test"}
+    assert {parts[0] for parts in inside} - commands == {
+        "benchmarks",
+        "ci",
+        "data",
+        "figures",
+        "studies",
+    }
+
+
 def test_scripts_are_executable() -> None:
     scripts = [path for path in tracked() if path.parent == ROOT / "scripts" and not path.suffix]
     assert len(scripts) >= 5

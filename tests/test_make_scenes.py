@@ -1,15 +1,15 @@
-"""scripts/make_scenes.py: the same bytes again, and masks that tell the truth."""
+"""scripts/data/make_scenes.py: the same bytes again, and masks that tell the truth."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from make_scenes import CLASSES, LEAST_VISIBLE, Difficulty, arrange, main, make_scene
 from PIL import Image
-from scene_drawing import compose
 from scipy.ndimage import binary_dilation
 
+from scripts.data.make_scenes import CLASSES, LEAST_VISIBLE, Difficulty, arrange, main, make_scene
+from scripts.data.scene_drawing import compose
 from segcli import rle
 
 CROWD = Difficulty(overlap=0.8, objects=8, scale=0.35)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from panoptic_quality import Tally
+
+from scripts.studies.panoptic_quality import Tally
 
 TRUTH, CLASSES = np.array([[1, 1, 1, 1, 2, 2, 0, 0]]), np.array([0, 1])
 

@@ -1,23 +1,13 @@
 """scripts/setup and its Python half, without installing anything."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
+from scripts.ci import setup
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def setup() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("setup_script", ROOT / "scripts/setup.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_an_old_python_is_refused_in_one_line(tmp_path) -> None:
@@ -33,13 +23,13 @@ def test_an_old_python_is_refused_in_one_line(tmp_path) -> None:
     assert done.stderr == expected
 
 
-def test_an_unknown_option_is_refused(setup, monkeypatch, capsys) -> None:
+def test_an_unknown_option_is_refused(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["setup.py", "--sytem"])
     assert setup.main() == 1
     assert "unknown option --sytem; the only one is --system" in capsys.readouterr().err
 
 
-def test_pips_settings_are_handed_to_uv(setup) -> None:
+def test_pips_settings_are_handed_to_uv() -> None:
     pip = {
         "PIP_INDEX_URL": "https://mirror.example/simple",
         "PIP_EXTRA_INDEX_URL": "https://second.example/simple",
@@ -56,7 +46,7 @@ def test_pips_settings_are_handed_to_uv(setup) -> None:
     assert setup.uv_settings({}) == {}
 
 
-def test_steps_follow_what_they_depend_on(setup, tmp_path, monkeypatch) -> None:
+def test_steps_follow_what_they_depend_on(tmp_path, monkeypatch) -> None:
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_text("one")
     monkeypatch.setattr(setup, "ROOT", tmp_path)
@@ -69,7 +59,7 @@ def test_steps_follow_what_they_depend_on(setup, tmp_path, monkeypatch) -> None:
     assert after["pillow"].endswith(" JPEG")
 
 
-def test_a_finished_setup_does_nothing(setup, tmp_path, monkeypatch, capsys) -> None:
+def test_a_finished_setup_does_nothing(tmp_path, monkeypatch, capsys) -> None:
     stamp = tmp_path / "stamp.json"
     stamp.write_text(setup.json.dumps(setup.wanted_state()))
     monkeypatch.setattr(setup, "STAMP", stamp)
@@ -80,7 +70,7 @@ def test_a_finished_setup_does_nothing(setup, tmp_path, monkeypatch, capsys) -> 
     assert capsys.readouterr().out.endswith(".venv is ready\n")
 
 
-def test_a_new_lock_is_followed_by_what_it_takes_away(setup, tmp_path, monkeypatch) -> None:
+def test_a_new_lock_is_followed_by_what_it_takes_away(tmp_path, monkeypatch) -> None:
     stamp = tmp_path / "stamp.json"
     stamp.write_text(setup.json.dumps({**setup.wanted_state(), "packages": "another"}))
     done = []
@@ -94,13 +84,13 @@ def test_a_new_lock_is_followed_by_what_it_takes_away(setup, tmp_path, monkeypat
     assert setup.json.loads(stamp.read_text()) == setup.wanted_state()
 
 
-def test_formats_that_the_build_lacks_are_named(setup, monkeypatch, capsys) -> None:
+def test_formats_that_the_build_lacks_are_named(monkeypatch, capsys) -> None:
     monkeypatch.setattr(setup.subprocess, "check_output", lambda command: b'["jpg", "zlib"]')
     setup.report_missing_formats()
     assert "images in WebP, TIFF, JPEG 2000 cannot be read" in capsys.readouterr().out
 
 
-def test_without_a_package_manager_system_says_so_and_goes_on(setup, monkeypatch, capsys) -> None:
+def test_without_a_package_manager_system_says_so_and_goes_on(monkeypatch, capsys) -> None:
     monkeypatch.setattr(setup.shutil, "which", lambda name: None)
     setup.install_system_packages()
     assert capsys.readouterr().out == (
@@ -108,7 +98,7 @@ def test_without_a_package_manager_system_says_so_and_goes_on(setup, monkeypatch
     )
 
 
-def test_system_packages_that_are_here_are_not_asked_for(setup, monkeypatch) -> None:
+def test_system_packages_that_are_here_are_not_asked_for(monkeypatch) -> None:
     commands = []
 
     def run(command, **_):

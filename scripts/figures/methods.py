@@ -3,7 +3,7 @@
 Writes docs/methods/FAMILY.jpg. Mask R-CNN is drawn with the weights that ship, on a photograph of a
 person; so is EmbedMask, in a picture of its own, where weights of embedmask/mobilenet are found
 (or given with --weights). The other pictures show toys that this script teaches a photograph of
-coins first (scripts/coins.py), which takes each a minute or two.
+coins first (scripts/figures/coins.py), which takes each a minute or two.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from coins import CANVAS, photograph, trained
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scripts.figures.coins import CANVAS, photograph, trained
 from segcli import registry, rle
 from segcli.batch import collate, fit
 from segcli.draw.palette import BASE
@@ -28,14 +28,14 @@ from segcli.errors import SegcliError
 from segcli.postprocess import segments
 from segcli.types import Batch, Image, Instances, ModelInfo
 
-OUT = Path(__file__).resolve().parent.parent / "docs/methods"
+OUT = Path(__file__).resolve().parents[2] / "docs/methods"
 SCORE = 0.4  # what is drawn of the toys' detections
 Pixels = NDArray[np.uint8]
 Panel = tuple[str, NDArray[Any]]  # its title; RGB, or one channel that is shown as heat
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scripts/figures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.figures.methods", description=__doc__)
     names = ["maskrcnn", "embedmask", "yolact", "solo", "condinst", "embedmask-mobilenet"]
     parser.add_argument("families", nargs="*", default=names, metavar="FAMILY", choices=names)
     parser.add_argument("--weights", help="of embedmask/mobilenet; default: what ships or is kept")

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scene_drawing import Thing, background, compose, lit
-from scene_shapes import SHAPES, Part
 
+from scripts.data.scene_drawing import Thing, background, compose, lit
+from scripts.data.scene_shapes import SHAPES, Part
 from segcli import rle
 
 CLASSES = tuple(SHAPES)
@@ -202,7 +202,7 @@ def write(out: Path, *, count: int, size: int, seed: int, difficulty: Difficulty
             annotations.append({"id": len(annotations) + 1, **annotation})
     content = {
         "info": {
-            "description": "crowded scenes, drawn by scripts/make_scenes.py",
+            "description": "crowded scenes, drawn by scripts/data/make_scenes.py",
             "seed": seed,
             "difficulty": asdict(difficulty),
             "measured": measured(annotations, count),
@@ -240,7 +240,7 @@ def contact_sheet(out: Path, *, seed: int, size: int, difficulty: Difficulty) ->
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="make_scenes.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.data.make_scenes", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a folder; with --sheet a picture")
     parser.add_argument("--count", type=int, default=2000, help="scenes")
     parser.add_argument("--size", type=int, default=256, help="px of a side")

@@ -15,10 +15,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import make_scenes
 import torch
-from ablation_cell import load, measure, scenes
-from ablation_models import SWITCHES, Body, Plan, build
+
+from scripts.data import make_scenes
+from scripts.studies.ablation.cell import load, measure, scenes
+from scripts.studies.ablation.models import SWITCHES, Body, Plan, build
 
 SEED = 3  # of the scenes
 CHOICES: tuple[dict[str, Any], ...] = (
@@ -48,7 +49,9 @@ SHOWN = ("AP", "AP50", "recall_crowded", "recall_alone", "duplicates_per_image")
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="ablation_sweep.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.studies.ablation.sweep", description=__doc__
+    )
     parser.add_argument("--ablation", type=Path, required=True)
     parser.add_argument("--imagenet", type=Path, help="as given to ablation_pep")
     parser.add_argument("--scenes", type=int, default=200)

@@ -1,4 +1,4 @@
-"""Run the benchmarks beside this file: bench_NAME.py has a docstring and `main() -> dict`.
+"""Run the benchmarks in this folder: NAME.py has a docstring and `main() -> dict`.
 
 `main` may take `everything`, which --all makes true. Prints the machine, the versions and each
 benchmark's figures; --json FILE keeps them, --markdown FILE writes them into the places of a page
@@ -25,15 +25,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmarks.tables import renew
+
 SEED = 20_260
 HERE = Path(__file__).resolve().parent
+NOT_BENCHMARKS = {"runner", "tables"}
 FIRST = ("stages", "loop", "postprocess", "decode", "memory", "help-time", "families", "eval")
 
 
 def main(arguments: Sequence[str]) -> int:
-    # A module's name cannot hold the hyphen that its command-line name may have.
-    found = {path.stem[6:].replace("_", "-") for path in HERE.glob("bench_*.py")}
-    names = [*FIRST, *sorted(found - set(FIRST))]
+    names = benchmarks()
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help=" ".join(names))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
@@ -48,15 +49,18 @@ def main(arguments: Sequence[str]) -> int:
         )
     # As the command line does, before torch is loaded: threads that wait should sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.path.insert(0, str(HERE))
     results = run(names if "all" in options.names else options.names, options)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
     if options.markdown:
-        from tables import renew
-
         options.markdown.write_text(renew(options.markdown.read_text(), results))
     return 0
+
+
+def benchmarks() -> list[str]:
+    """The names for the command line, with the hyphens that a module's name cannot have."""
+    found = {path.stem for path in HERE.glob("*.py")} - NOT_BENCHMARKS
+    return [*FIRST, *sorted({name.replace("_", "-") for name in found} - set(FIRST))]
 
 
 def run(chosen: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def measure(name: str, *, everything: bool) -> dict[str, Any]:
     random.seed(SEED)
     np.random.seed(SEED)
     torch.manual_seed(SEED)
-    benchmark = importlib.import_module(f"bench_{name.replace('-', '_')}")
+    benchmark = importlib.import_module(f"scripts.benchmarks.{name.replace('-', '_')}")
     print(f"\n{name}: {(benchmark.__doc__ or '').strip().partition(chr(10))[0]}", flush=True)
     start = time.perf_counter()
     chosen = {"everything": True} if everything and signature(benchmark.main).parameters else {}

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from samples import main as copy_samples
+
+from scripts.data.samples import main as copy_samples
 
 
 def photographs(folder: Path, size: tuple[int, int], count: int) -> list[Path]:

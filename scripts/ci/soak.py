@@ -27,7 +27,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-TOY = Path(__file__).resolve().parent.parent / "tests" / "toy"
+TOY = Path(__file__).resolve().parents[2] / "tests" / "toy"
 sys.path.insert(0, str(TOY))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -267,7 +267,7 @@ def show(all_kinds: list[Kind], seconds: float) -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument(
         "--minutes", type=float, help="begin no round after so many; default: 5 without --kills"
     )

@@ -15,15 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import blobs
-import make_scenes
 import numpy as np
-import study_figures
 import torch
-from panoptic_quality import Tally
 from torch import nn
 from torch.nn import functional as F
 
+from scripts.data import blobs, make_scenes
+from scripts.studies import discriminative_figures
+from scripts.studies.panoptic_quality import Tally
 from segcli import rle
 from segcli.evaluate import score_records
 from segcli.postprocess import segments
@@ -62,13 +61,15 @@ def main(arguments: Sequence[str]) -> int:
                 write(options.work / name / part, count=count, size=options.size, seed=seed)
         results[name] = study(name, options)
     (options.out / "clustering.json").write_text(json.dumps(results, indent=1) + "\n")
-    study_figures.write_tables(results, options.out / "clustering.md")
-    study_figures.plot(results, options.out)
+    discriminative_figures.write_tables(results, options.out / "clustering.md")
+    discriminative_figures.plot(results, options.out)
     return 0
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/study_discriminative", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.studies.discriminative", description=__doc__
+    )
     parser.add_argument("--work", type=Path, required=True, help="pictures and weights; kept")
     parser.add_argument("--out", type=Path, required=True, help="figures and tables")
     parser.add_argument("--images", type=int, default=80, help="to train on; a quarter to test")
@@ -99,7 +100,7 @@ def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
     parts = [ids_of(water, batch)[0] for batch, _ in pairs[:2]]
     water.options = cut
     found["bandwidths"] = bandwidths(eight, pairs[: options.images // 8])
-    study_figures.pictures(
+    discriminative_figures.pictures(
         [
             (batch, truth_of(target)[0], part, ids_of(eight, batch)[0], ids_of(water, batch)[0])
             for (batch, target), part in zip(pairs[:2], parts, strict=True)
@@ -107,7 +108,7 @@ def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
         options.out / f"clustering_{name}.png",
     )
     if name == "blobs":
-        study_figures.landscape(water, pairs[0][0], options.out / "clustering_levels.png")
+        discriminative_figures.landscape(water, pairs[0][0], options.out / "clustering_levels.png")
     return found
 
 
@@ -254,7 +255,7 @@ def bandwidths(model: Any, pairs: list[tuple[Batch, Targets]]) -> dict[str, list
         embedding = F.interpolate(model(batch)[1], owner.shape, mode="bilinear")[0]
         said = torch.from_numpy(np.append(classes, -1)[owner - 1])
         dense.append((embedding, said, owner, classes))
-    for bandwidth in study_figures.BANDWIDTHS:
+    for bandwidth in discriminative_figures.BANDWIDTHS:
         methods = {
             "ours": ours(bandwidth),
             "authors": partial(authors.cluster, bandwidth=bandwidth),

@@ -25,7 +25,7 @@ from pycocotools import mask as coco
 from segcli.shard import Facts, open_output
 from segcli.types import Record, Sample, Segment
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES, DETECTIONS, OBJECTS = 5_000, 36_000, 37_000
 RUNS = 2
 
@@ -70,7 +70,7 @@ print(json.dumps({
 def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        subprocess.run([sys.executable, __file__, "make", name], check=True)
+        subprocess.run([sys.executable, "-m", __spec__.name, "make", name], check=True, cwd=ROOT)
         figures: dict[str, Any] = {}
         numbers = {}
         for program in PROGRAMS:

@@ -1,4 +1,4 @@
-"""Copy the photographs that scikit-image, scikit-learn and matplotlib ship: samples.py FOLDER."""
+"""Copy the photographs that scikit-image, scikit-learn and matplotlib ship into FOLDER."""
 
 import shutil
 import sys

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 UV = "uv==0.13.8"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 STAMP = VENV / "segcli-setup.json"  # step -> what it was done for

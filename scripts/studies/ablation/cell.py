@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from ablation_inside import inside_figures
-from ablation_measures import Masks, counted
 from torch import nn
 
+from scripts.studies.ablation.inside import inside_figures
+from scripts.studies.ablation.measures import Masks, counted
 from segcli import rle
 from segcli.evaluate import score_records
 from segcli.plugin import Trainable

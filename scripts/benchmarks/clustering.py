@@ -1,10 +1,10 @@
 """Embeddings to objects at 512 x 512: our mean shift on a grid against the authors' procedure.
 
-Crowded scenes (scripts/make_scenes.py) of which every object has a centre in eight dimensions, at
-least 3 apart as the loss asks for, noise of 0.5 around it, and, as networks give it, values in
-between along outlines. Both cluster all objects of a scene at once, theirs from random beginnings
-as published. Processor seconds of one core, alternately; the ratio is to be quoted, and the
-panoptic quality of both.
+Crowded scenes (scripts/data/make_scenes.py) of which every object has a centre in eight
+dimensions, at least 3 apart as the loss asks for, noise of 0.5 around it, and, as networks
+give it, values in between along outlines. Both cluster all objects of a scene at once, theirs
+from random beginnings as published. Processor seconds of one core, alternately; the ratio is to be
+quoted, and the panoptic quality of both.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from statistics import median
 
 import numpy as np
 import torch
-from make_scenes import Difficulty, make_scene
-from panoptic_quality import Tally
 from torch import Tensor
 from torch.nn import functional as F
 
+from scripts.data.make_scenes import Difficulty, make_scene
+from scripts.studies.panoptic_quality import Tally
 from segcli_discriminative import authors, meanshift
 
 SIDE, DIMENSIONS, SCENES, REPEATS = 512, 8, 4, 3

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import make_scenes
 import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from ablation_inside import hit_of, owner_of
-from ablation_models import Body, Plan, build
 from PIL import Image
 
+from scripts.data import make_scenes
+from scripts.studies.ablation.inside import hit_of, owner_of
+from scripts.studies.ablation.models import Body, Plan, build
 from segcli import decode
 from segcli.run import PredictOptions, predict
 from segcli.types import Batch, Targets
@@ -57,7 +57,7 @@ class Seen:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="draw_pep.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.figures.pep", description=__doc__)
     parser.add_argument("--ablation", type=Path, required=True, help="the folder of ablation_pep")
     parser.add_argument("--imagenet", type=Path, help="as given to ablation_pep")
     parser.add_argument("--seed", type=int, default=0, help="of the model")

@@ -2,9 +2,10 @@
 
 Weights are random, but for what ships, so post-processing is measured on planted objects: after
 each network has run, its numbers are replaced so that they tell of 20 round objects of a tenth to
-two thirds of the image (scripts/planted.py), which the family's own code then chooses, suppresses,
-draws and encodes. So the times hold for 20 objects in an image, whatever the photograph shows.
-Decoding and resizing are left out. Wall seconds, medians; on a busy machine only the ratios count.
+two thirds of the image (scripts/data/planted.py), which the family's own code then chooses,
+suppresses, draws and encodes. So the times hold for 20 objects in an image, whatever the
+photograph shows. Decoding and resizing are left out.
+Wall seconds, medians; on a busy machine only the ratios count.
 A quick choice of variants; `scripts/bench families --all` takes every one, a quarter of an hour.
 """
 
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from planted import Objects, objects_of, planted
 
+from scripts.data.planted import Objects, objects_of, planted
 from segcli import registry
 from segcli.batch import collate, fit
 from segcli.device import autocast, resolve_precision

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Make the small copies of recordings and of published key lists that lie in tests/golden.
 
-scripts/trim_golden.py RECORDINGS KEYS: the folders with all recordings and all key lists. What is
-left out is large (weights, activations of the whole network); tests that need it are skipped where
-only the copies are.
+python -m scripts.data.trim_golden RECORDINGS KEYS: the folders with all recordings and all key
+lists. What is left out is large (weights, activations of the whole network); tests that need it
+are skipped where only the copies are.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden"
 
 # Family -> file -> pattern of the arrays that stay; None copies the file.
 KEPT = {

@@ -1,4 +1,4 @@
-"""The figures and tables of scripts/study_discriminative."""
+"""The figures and tables of scripts/studies/discriminative.py."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from ablation_models import FAMILIES, SWITCHES
+from scripts.studies.ablation.models import FAMILIES, SWITCHES
 
 TITLES = {
     "baseline": "baseline",

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from photographs import photographs
 from PIL import Image
 from pycocotools import mask as coco
-from tables import markdown
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from scripts.benchmarks.tables import markdown
+from scripts.data.photographs import photographs
 from segcli import rle
 from segcli.batch import collate, content_size, fit
 from segcli.decoder import decode

@@ -1,6 +1,6 @@
 """PEP's ablation: baseline, + excavating, + purifying, both, from several seeds at one budget.
 
-On crowded scenes that it draws itself (scripts/make_scenes.py) or, with --on real, on the real
+On crowded scenes that it draws itself (scripts/data/make_scenes.py) or, with --on real, on the real
 images under $SEGCLI_DATA. Every cell (data, model, seed) writes FOLDER/cells/NAME.json when it is
 done; a second run does what is missing, and several at once share it. Then it writes
 FOLDER/table.md, table.json and plots.
@@ -17,15 +17,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import make_scenes
 import torch
-from ablation_cell import Budget, Data, joined, load, measure, scenes, train
-from ablation_models import FAMILIES, SWITCHES, Body, Plan, build
-from ablation_report import put_into, write_report
 
+from scripts.data import make_scenes
+from scripts.studies.ablation.cell import Budget, Data, joined, load, measure, scenes, train
+from scripts.studies.ablation.models import FAMILIES, SWITCHES, Body, Plan, build
+from scripts.studies.ablation.report import put_into, write_report
 from segcli.train.data import DataSet
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 DATA_SEEDS = {"train": 1, "val": 2}
 REAL = frozenset({"person"})  # of the others there are too few to learn at such budgets
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/ablation_pep", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.studies.ablation", description=__doc__)
     add = parser.add_argument
     add("--out", type=Path, required=True)
     add("--imagenet", type=Path, help="torchvision's mobilenet_v2 weights, for a frozen body")

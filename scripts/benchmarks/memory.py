@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from photographs import photographs
 from PIL import Image
 
-TOY = Path(__file__).resolve().parent.parent / "tests" / "toy"
+from scripts.data.photographs import photographs
+
+TOY = Path(__file__).resolve().parents[2] / "tests" / "toy"
 COUNTS = (2_000, 20_000)
 # The kernel counts a child's peak from its parent's on, so a small process is the parent.
 LAUNCHER = """

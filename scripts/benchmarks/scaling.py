@@ -25,7 +25,7 @@ from segcli.run.tally import Counts
 from segcli.shard import PartWriter
 from segcli.types import Record, Segment
 
-TOY = Path(__file__).resolve().parent.parent / "tests" / "toy"
+TOY = Path(__file__).resolve().parents[2] / "tests" / "toy"
 WORKERS = (1, 2, 4, 8, 16, 64)
 IMAGE_S = 0.05
 CHUNK = 64
@@ -96,7 +96,7 @@ def main() -> dict[str, float]:
 
 def real() -> dict[str, float]:
     """The default model with one thread: one worker, then two."""
-    from samples import main as copy_samples
+    from scripts.data.samples import main as copy_samples
 
     figures: dict[str, float] = {}
     before = os.environ.get("OMP_NUM_THREADS")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scene_shapes import HOLE, Shape
-from scene_textures import Pixels, cloud, paint, photograph
+
+from scripts.data.scene_shapes import HOLE, Shape
+from scripts.data.scene_textures import Pixels, cloud, paint, photograph
 
 _FINE = 2  # outlines are drawn so many times larger, then shrunk: soft edges
 

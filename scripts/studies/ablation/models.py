@@ -1,4 +1,4 @@
-"""The models that scripts/ablation_pep compares: each family narrow, all on one kind of body."""
+"""The models that the ablation compares: each family narrow, all on one kind of body."""
 
 from __future__ import annotations
 

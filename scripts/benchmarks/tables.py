@@ -23,7 +23,9 @@ def renew(page: str, results: Mapping[str, Mapping[str, Any]]) -> str:
 def table_of(name: str, figures: Mapping[str, Any]) -> str:
     """The benchmark's own `table`, else a line for each figure."""
     if name != "machine":
-        own = getattr(importlib.import_module(f"bench_{name.replace('-', '_')}"), "table", None)
+        own = getattr(
+            importlib.import_module(f"scripts.benchmarks.{name.replace('-', '_')}"), "table", None
+        )
         if own is not None:
             return str(own(figures))
     return markdown(("", ""), [(key, value) for key, value in figures.items()])

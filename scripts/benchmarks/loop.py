@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_stages import Clock, timed_run
-from photographs import photographs
 from PIL import Image
 from pycocotools import mask as coco
-from tables import markdown
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from scripts.benchmarks.stages import Clock, timed_run
+from scripts.benchmarks.tables import markdown
+from scripts.data.photographs import photographs
 from segcli import checkpoint, registry
 from segcli.run import PredictOptions
 from segcli.shard import read_masks

@@ -1,4 +1,4 @@
-"""Install the wheel that lies in a folder beside the packages of .venv, and use it: FOLDER.
+"""Build the wheel, install it where no source is located, and predict there with its model.
 
 An editable install finds every file of the checkout; this finds only what the wheel brings.
 """
@@ -6,16 +6,25 @@ An editable install finds every file of the checkout; this finds only what the w
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from pathlib import Path
 
 import pyarrow.dataset as ds
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 UV = ROOT / ".venv/uv/bin/uv"
 
 
-def main(room: Path) -> None:
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        build = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", name)
+        run(*build, cwd=ROOT)
+        use(Path(name))
+
+
+def use(room: Path) -> None:
+    """Installs the wheel in `room` into an environment of its own there, and predicts with it."""
     wheel = next(room.glob("*.whl"))
     python = environment(room / "venv")
     run(UV, "pip", "install", "--quiet", "--no-deps", "--python", python, wheel, cwd=room)
@@ -23,7 +32,7 @@ def main(room: Path) -> None:
     imported = subprocess.check_output([python, "-c", where], cwd=room, text=True)
     if not imported.startswith(str(room)):
         sys.exit(f"wheel: segcli was imported from {imported.strip()}, not from the wheel")
-    run(sys.executable, ROOT / "scripts/samples.py", room / "images", cwd=room)
+    run(sys.executable, "-m", "scripts.data.samples", room / "images", cwd=ROOT)
     segcli, out = python.with_name("segcli"), room / "masks.parquet"
     run(segcli, "doctor", cwd=room)
     run(segcli, "predict", room / "images", "--out", out, "--quiet", cwd=room)
@@ -53,4 +62,4 @@ def run(*command: object, cwd: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
