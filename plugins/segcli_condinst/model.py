@@ -24,7 +24,7 @@ from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import conv_at, init_normal, prior
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst import training
-from segcli_condinst.masks import FEATURES, PARAMETERS, cell_fields, content_fields, mask_logits
+from segcli_condinst.masks import FEATURES, PARAMETERS, mask_logits, windows
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -35,7 +35,6 @@ class Options:
 
     per_level: int = 1000  # candidates kept before suppression
     iou: float = 0.6  # above which a detection suppresses another of its class
-    single_step: bool = True  # ours: from stride 4 to the original at once, see masks.cell_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ class CondInst(nn.Module):
             image = torch.full_like(found.index, b)
             parameters = self.parameters_at(dense, points, image, found.index)
             logits = self.masks(raw.features[b], parameters, points, found.index)
-            answers.append(self.instances(found, logits.sigmoid(), content))
+            answers.append(self.instances(found, logits.sigmoid()))
         return answers
 
     def detect(
@@ -218,13 +217,9 @@ class CondInst(nn.Module):
         best = class_nms(boxes, score, label, self.options.iou)[:max_masks]
         return Found(boxes[best], score[best], label[best], index[best])
 
-    def instances(self, found: Found, probability: Tensor, content: Size) -> Instances:
-        """All of the authors' interpolation but the last step, from content to original px; or
-        none of it, for the core's one step."""
-        if self.options.single_step:
-            fields, extents = cell_fields(probability)
-        else:
-            fields, extents = content_fields(probability, content)
+    def instances(self, found: Found, probability: Tensor) -> Instances:
+        """Fields at stride 4; the core interpolates the original from them in one step."""
+        fields, extents = windows(probability)
         return Instances(
             scores=found.scores,
             labels=found.labels,

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.crops import Windows, boxes_of
+from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
+from segcli_blocks.windows import Windows
 from segcli_discriminative import meanshift
 from segcli_discriminative.loss import FORMS, Form, Terms, discriminative, mean_terms
 
@@ -109,7 +110,7 @@ class Discriminative(nn.Module):
             best = found.scores.argsort(descending=True, stable=True)
             best = best[found.scores[best] >= min_score][:max_masks]
             fields = found.fields[best]
-            windows = Windows.around(boxes_of(fields > 0), (h, w))
+            windows = Windows.around(tight_boxes(fields > 0), (h, w))
             answers.append(
                 Instances(
                     scores=found.scores[best],
@@ -119,7 +120,6 @@ class Discriminative(nn.Module):
                     extents=windows.extents(STRIDE),
                     threshold=0.0,
                     strict=True,
-                    outside="clamp",
                 )
             )
         return answers

@@ -24,8 +24,9 @@ from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
+from segcli_blocks.windows import Windows
 from segcli_embedmask import training
-from segcli_embedmask.masks import OUTSIDE, Windows, extents_of, log_probability, upsampled, windows
+from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, upsampled, windows
 
 PIXELS = 100.0  # px: one unit of the embeddings' two spatial dimensions
 PRIOR_DISTANCE = 2.0  # at first, the probability is 1/2 at this distance

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Size
+from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.towers import coordinates, tower
+from segcli_blocks.windows import Windows
 
 CELL = 4  # canvas px of a cell of the masks
 
@@ -54,30 +56,7 @@ def maskness(logits: Tensor, content: Size) -> tuple[Tensor, Tensor]:
 
 
 def windows(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (n, h, w) -> fields cut to where they are positive and one cell around, all of the
-    size of the largest, and extents xyxy (n, 4) in canvas px.
-
-    Outside of a window no cell is positive, so its rim may be repeated ("clamp").
-    """
-    n, h, w = logits.shape
-    inside = logits > 0
-    top, rows = _span(inside.any(2))
-    left, columns = _span(inside.any(1))
-    y = top[:, None] + torch.arange(rows, device=logits.device)
-    x = left[:, None] + torch.arange(columns, device=logits.device)
-    index = (torch.arange(n, device=logits.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
-    fields = logits.reshape(-1)[index]
-    extents = torch.stack((left, top, left + columns, top + rows), 1) * CELL
-    return fields.float(), extents.float()
-
-
-def _span(flags: Tensor) -> tuple[Tensor, int]:
-    """First cell (n,) of the windows along one side of bool (n, length), and their cells."""
-    n, length = flags.shape
-    if not n:
-        return torch.zeros(0, dtype=torch.int64, device=flags.device), 1
-    place = torch.arange(length, device=flags.device)
-    low = torch.where(flags, place, length).amin(1) - 1
-    high = torch.where(flags, place, -1).amax(1) + 2
-    count = min(length, max(1, int((high - low).amax())))
-    return low.clamp(min=0).clamp(max=length - count), count
+    """Logits (n, h, w) -> fields cut to where they are positive and one cell around, and extents
+    xyxy (n, 4) in canvas px."""
+    where = Windows.around(tight_boxes(logits > 0), logits.shape[-2:])
+    return where.of(logits).float(), where.extents(CELL)

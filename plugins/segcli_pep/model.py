@@ -183,7 +183,6 @@ class PEP(nn.Module):
             extents=extents,
             threshold=0.0,
             strict=True,
-            outside="clamp",
         )
 
     # Training.

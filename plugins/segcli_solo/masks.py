@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segcli.types import Size
-from segcli_blocks.windows import by_size
+from segcli_blocks.boxes import tight_boxes
+from segcli_blocks.windows import Windows
 
 CELL = 4  # canvas px
 
@@ -125,50 +126,25 @@ def windows(soft: Tensor, content: Size) -> tuple[Tensor, Tensor]:
 
     As the authors do it: bilinear to the canvas, then the edges of the content repeated beyond it,
     which is what the core's resampling to the original continues from. A pixel can only exceed
-    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made; all
-    windows have the size of the largest, filled up with zeros.
+    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made;
+    windows smaller than the largest are filled up with zeros.
     """
-    n = len(soft)
-    if not n:
-        return soft.new_zeros((0, 1, 1)), soft.new_zeros((0, 4))
-    inside = soft > 0.5
-    low_y, high_y = _range(inside.any(2))
-    low_x, high_x = _range(inside.any(1))
-    rows, columns = high_y - low_y, high_x - low_x
-    height, width = (int((cells.amax() + 2) * CELL) for cells in (rows, columns))
-    fields = soft.new_zeros((n, height, width))
-    for index in by_size(rows, columns):
-        shape = int(rows[index].amax()), int(columns[index].amax())
-        drawn = _window(soft, index, (low_y[index], low_x[index]), shape, content)
+    where = Windows.around(tight_boxes(soft > 0.5), soft.shape[1:])
+    rows, columns = where.shape
+    fields = soft.new_zeros((len(soft), CELL * rows, CELL * columns))
+    for index in where.by_size():
+        drawn = _drawn(soft[index], where.at(index), content)
         fields[index, : drawn.shape[1], : drawn.shape[2]] = drawn
-    top, left = CELL * (low_y - 1), CELL * (low_x - 1)
-    return fields, torch.stack((left, top, left + width, top + height), 1).float()
+    return fields, where.extents(CELL)
 
 
-def _window(
-    soft: Tensor, index: Tensor, first: tuple[Tensor, Tensor], shape: Size, content: Size
-) -> Tensor:
-    """Canvas px of the masks `index` (k,): `shape` cells from `first` (row and column, each (k,)),
-    and one more on each side."""
-    h, w = soft.shape[1:]
-    low_y, low_x = first
-    y = (low_y[:, None] + torch.arange(-2, shape[0] + 2, device=soft.device)).clamp(0, h - 1)
-    x = (low_x[:, None] + torch.arange(-2, shape[1] + 2, device=soft.device)).clamp(0, w - 1)
-    cells = soft.reshape(-1)[(index[:, None] * h + y)[:, :, None] * w + x[:, None]]
+def _drawn(soft: Tensor, where: Windows, content: Size) -> Tensor:
+    """Canvas px of the windows of soft masks (k, h, w)."""
+    cells = where.grown(1).of(soft)
     drawn = F.interpolate(cells[:, None], scale_factor=CELL, mode="bilinear")[:, 0]
     drawn = drawn[:, CELL:-CELL, CELL:-CELL]
-    drawn = _repeated(drawn, CELL * (low_y - 1), 1, content[0])
-    return _repeated(drawn, CELL * (low_x - 1), 2, content[1])
-
-
-def _range(flags: Tensor) -> tuple[Tensor, Tensor]:
-    """First and one past the last of the true ones of bool (n, length); 0 and 1 where none is."""
-    length = flags.shape[1]
-    place = torch.arange(length, device=flags.device)
-    first = torch.where(flags, place, length).amin(1)
-    last = torch.where(flags, place, -1).amax(1)
-    none = last < 0
-    return first.masked_fill(none, 0), (last + 1).masked_fill(none, 1)
+    x, y = (CELL * where.first).unbind(1)
+    return _repeated(_repeated(drawn, y, 1, content[0]), x, 2, content[1])
 
 
 def _repeated(fields: Tensor, start: Tensor, dim: int, length: int) -> Tensor:

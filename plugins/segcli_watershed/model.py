@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.crops import Windows
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
+from segcli_blocks.windows import Windows
 from segcli_watershed import regions
 from segcli_watershed.decode import Cut, decode
 from segcli_watershed.losses import direction_loss, level_loss, unit
@@ -203,7 +203,6 @@ class Objects:
             boxes=None,
             fields=(windows.of(ids) == best[:, None, None] + 1).float(),
             extents=windows.extents(1),
-            outside="clamp",
         )
 
 

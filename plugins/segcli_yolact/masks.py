@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import Size
+from segcli_blocks.windows import Windows
 
 RIM = 1.0  # cells: a mask may be this much larger than its box
 
@@ -45,21 +46,12 @@ def windows(logits: Tensor, boxes: Tensor, canvas: Size) -> tuple[Tensor, Tensor
     """The same as `cropped`, only around the boxes: fields f32 (n, rows, columns) and their extents
     xyxy (n, 4) on the canvas of (height, width) px. Beyond a field the mask is zero.
 
-    All windows have the size of the largest. One at the edge of the grid reaches a cell beyond it,
-    where the edge is repeated, as interpolation over the whole grid does.
+    A window at the edge of the grid reaches a cell beyond it, as interpolation over the whole grid
+    does.
     """
-    n, h, w = logits.shape
+    h, w = logits.shape[-2:]
     bounds = limits(boxes, (h, w))
-    low = bounds[:, :2].ceil().long()
-    first = torch.where(low == 0, -1, low)
-    limit = torch.tensor([w, h], device=boxes.device)
-    high = bounds[:, 2:].ceil().long()
-    last = torch.where(high == limit, high + 1, high)
-    columns, rows = (last - first).amax(0).clamp(min=1).tolist() if n else (1, 1)
-    x = (first[:, :1] + torch.arange(columns, device=boxes.device)).clamp(0, w - 1)
-    y = (first[:, 1:] + torch.arange(rows, device=boxes.device)).clamp(0, h - 1)
-    index = (torch.arange(n, device=boxes.device)[:, None] * h + y)[:, :, None] * w + x[:, None]
-    fields = logits.reshape(-1)[index].float().sigmoid() * crop(x, y, bounds)
-    cell = torch.tensor([canvas[1] / w, canvas[0] / h], device=boxes.device)
-    end = first + torch.tensor([columns, rows], device=boxes.device)
-    return fields, torch.cat((first * cell, end * cell), 1)
+    where = Windows.around(bounds.ceil().long(), (h, w), rim=0)
+    y, x = where.cells()
+    fields = where.of(logits).float().sigmoid() * crop(x, y, bounds)
+    return fields, where.extents((canvas[0] / h, canvas[1] / w))

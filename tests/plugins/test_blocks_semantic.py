@@ -1,4 +1,4 @@
-"""Classes of cells and windows on maps, by hand."""
+"""Classes of cells, by hand."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,6 @@ import pytest
 import rectangles
 import torch
 
-from segcli_blocks.crops import Windows, boxes_of
 from segcli_blocks.semantic import semantic_loss, truth_of
 
 targets = partial(rectangles.targets, side=16)
@@ -45,26 +44,3 @@ def test_rare_classes_weigh_more():
 def test_nothing_known_costs_nothing():
     truth = truth_of(targets((0, 0, 16, 16), labels=[0], crowd=[True]), 1)
     assert semantic_loss(torch.randn(1, 2, 4, 4), [truth]) == 0
-
-
-def test_windows_have_a_rim_and_stay_on_the_map():
-    boxes = torch.tensor([[3, 3, 5, 4], [0, 0, 1, 1], [6, 5, 8, 6]])
-    windows = Windows.around(boxes, (6, 8))
-    assert windows.shape == (3, 4)
-    assert windows.first.tolist() == [[2, 2], [0, 0], [3, 4]]
-    assert windows.extents(4)[0].tolist() == [8, 8, 24, 20]
-    maps = torch.arange(48).view(6, 8)
-    assert windows.of(maps)[0, 0].tolist() == [18, 19, 20, 21]
-    assert windows.of(maps.expand(3, 6, 8)).equal(windows.of(maps))
-
-
-def test_no_windows():
-    windows = Windows.around(torch.zeros(0, 4, dtype=torch.int64), (6, 8))
-    assert windows.of(torch.zeros(0, 6, 8)).shape == (0, 1, 1)
-    assert windows.extents(4).shape == (0, 4)
-
-
-def test_tight_boxes():
-    masks = torch.zeros(1, 5, 6, dtype=torch.bool)
-    masks[0, 1:3, 2:6] = True
-    assert boxes_of(masks).tolist() == [[2, 1, 6, 3]]

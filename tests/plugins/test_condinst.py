@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from condinst_steps import content_fields
 from overfitting import learn, two_images
 from published import assert_loads, published_state
 from torch import nn
@@ -16,14 +17,7 @@ from segcli.types import Instances, Targets
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst import FAMILY, training
-from segcli_condinst.masks import (
-    LAYERS,
-    PARAMETERS,
-    cell_fields,
-    content_fields,
-    layers_of,
-    mask_logits,
-)
+from segcli_condinst.masks import LAYERS, PARAMETERS, layers_of, mask_logits, windows
 from segcli_condinst.model import CondInst, MaskBranch, inside
 from segcli_condinst.variants import assemble
 
@@ -54,33 +48,6 @@ def test_mask_logits_equal_convolutions_of_relative_positions() -> None:
         torch.testing.assert_close(found[i], aligned_bilinear(z, 2)[0, 0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("content", [(32, 48), (29, 43), (5, 7)])
-def test_windows_hold_all_that_upsampling_gives(content) -> None:
-    torch.manual_seed(0)
-    probability = torch.rand(4, 1, 8, 12) * 0.49
-    probability[0, 0, 1:3, 2:5] = 0.9
-    probability[1, 0, 0, 0] = 0.8
-    probability[2, 0, 7, 11] = 0.8
-    whole = aligned_bilinear(probability, 4)[:, 0, : content[0], : content[1]]
-    fields, extents = content_fields(probability[:, 0], content)
-    for field, (x, y, x2, y2), expected in zip(fields, extents.int().tolist(), whole, strict=True):
-        assert (x2 - x, y2 - y) == field.shape[::-1]
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x2, content[1]), min(y2, content[0])
-        inner = field[top - y : bottom - y, left - x : right - x]
-        # Where the mask is and beside it all is as it should be; what is left out beyond is zero.
-        near = F.max_pool2d((expected > 0.5).float()[None], 3, 1, 1)[0].bool()
-        counts = near[top:bottom, left:right] | (inner > 0)
-        torch.testing.assert_close(inner[counts], expected[top:bottom, left:right][counts])
-        # What is left out, and the px next to it, is no part of the mask.
-        rim = (top > 0, left > 0, bottom < content[0], right < content[1])
-        outside = torch.ones_like(expected, dtype=torch.bool)
-        outside[top + rim[0] : bottom - rim[2] or None, left + rim[1] : right - rim[3] or None] = (
-            False
-        )
-        assert not (expected[outside] > 0.5).any()
-
-
 @pytest.mark.parametrize("image", [(20, 30), (29, 43), (58, 86), (200, 171)])
 def test_one_step_from_the_cells_gives_the_masks_of_the_authors_steps(image) -> None:
     """But where the original has px beyond the centre of the content's last one."""
@@ -96,7 +63,7 @@ def test_one_step_from_the_cells_gives_the_masks_of_the_authors_steps(image) -> 
         drawn = segments(found, content_size=content, image_size=image)
         return [torch.from_numpy(rle.decode(each.rle, *image)) for each in drawn]
 
-    one, several = masks(*cell_fields(probability)), masks(*content_fields(probability, content))
+    one, several = masks(*windows(probability)), masks(*content_fields(probability, content))
     assert len(one) == len(several) == 6
     rows, columns = (
         int((inner - 0.5) * outer / inner + 0.5)
@@ -107,11 +74,8 @@ def test_one_step_from_the_cells_gives_the_masks_of_the_authors_steps(image) -> 
 
 
 def test_no_objects_give_no_fields() -> None:
-    for fields, extents in (
-        content_fields(torch.zeros(0, 8, 8), (30, 30)),
-        cell_fields(torch.zeros(0, 8, 8)),
-    ):
-        assert len(fields) == len(extents) == 0
+    fields, extents = windows(torch.zeros(0, 8, 8))
+    assert len(fields) == len(extents) == 0
     assert len(mask_logits(torch.zeros(8, 2, 2), torch.zeros(2, 2, 2), torch.zeros(0, 169),
                            xy=torch.zeros(0, 2), size=torch.zeros(0))) == 0  # fmt: skip
 

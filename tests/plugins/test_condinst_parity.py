@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from condinst_steps import content_fields
 from recordings import close, matched, recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 
@@ -146,10 +147,12 @@ def test_detections(config, given):
 def test_final_masks(config, given, batch, single_step):
     """Windows, the core's last interpolation and RLE against the authors' three steps."""
     model, _, found, probability = detected(config, given)
-    model.options = replace(model.options, single_step=single_step)
     content, size = batch.content_sizes[0], batch.image_sizes[0]
     left = inside(found.boxes, content)
-    instances = model.instances(found.at(left), probability[left], content)
+    instances = model.instances(found.at(left), probability[left])
+    if not single_step:
+        fields, extents = content_fields(probability[left], content)
+        instances = replace(instances, fields=fields, extents=extents)
     scale = torch.tensor([size[1] / content[1], size[0] / content[0]]).repeat(2)
     limit = torch.tensor([size[1], size[0]]).repeat(2)
     boxes = torch.minimum((instances.boxes * scale).clamp(min=0), limit)

@@ -17,8 +17,9 @@ from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.resnet import ResNet
+from segcli_blocks.windows import Windows
 from segcli_embedmask import FAMILY, training
-from segcli_embedmask.masks import OUTSIDE, Windows, extents_of, log_probability, windows
+from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, windows
 from segcli_embedmask.model import EmbedMask, Head, Options
 
 
@@ -58,7 +59,7 @@ def test_no_detections_give_no_windows() -> None:
 
 
 def test_extents_follow_the_rounded_up_size() -> None:
-    where = Windows(torch.tensor([[2, 1]]), (3, 4), (8, 8))
+    where = Windows(torch.tensor([[2, 1]]), torch.tensor([[6, 4]]), (3, 4), (8, 8))
     assert extents_of(where, (32, 32), (64, 64)).tolist() == [[8, 4, 24, 16]]
     # 32 canvas px of content 30 are 35.2 original px, stretched to 36: a cell is 4.0909 px.
     cell = 36 * 30 / 33 / 8

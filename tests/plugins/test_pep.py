@@ -87,12 +87,14 @@ def test_windows_hold_every_positive_cell_and_a_rim() -> None:
     logits[1, 0, 0] = 1
     logits[2, 7, 11] = 1
     fields, extents = windows(logits)
-    for field, whole, box in zip(fields, logits, (extents / 4).long().tolist(), strict=True):
-        x, y, x2, y2 = box
-        assert torch.equal(field, whole[y:y2, x:x2])
+    padded = torch.nn.functional.pad(logits[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    for field, whole, box in zip(fields, padded, (extents / 4).long().tolist(), strict=True):
+        x, y, x2, y2 = (place + 1 for place in box)
+        held = whole[y:y2, x:x2]
+        assert torch.equal(field[: held.shape[0], : held.shape[1]], held)
         outside = whole.clone()
-        outside[max(0, y + (y > 0)) : y2 - (y2 < 8), max(0, x + (x > 0)) : x2 - (x2 < 12)] = -1
-        assert (outside < 0).all(), "what is left out, and the rim that is repeated, is no mask"
+        outside[y + (y > 0) : y2 - 1, x + (x > 0) : x2 - 1] = -1
+        assert (outside[1:-1, 1:-1] < 0).all(), "what is left out, and the rim, is no mask"
     assert windows(logits[:0])[1].shape == (0, 4)
 
 

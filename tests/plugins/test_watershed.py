@@ -178,8 +178,8 @@ def test_objects_that_were_covered_are_left_out():
     objects = Objects(ids, torch.tensor([0.5, 0.0, 0.9]), torch.tensor([4, 5, 6]), boxes)
     found = objects.of((1, 4), 0.0, 10)
     assert found.labels.tolist() == [6, 4]
-    assert found.fields[:, 0].tolist() == [[0, 1, 1], [1, 1, 0]]
-    assert found.extents.tolist() == [[1, 0, 4, 1], [0, 0, 3, 1]]
+    assert found.fields[:, 0].tolist() == [[0, 1, 1, 1], [1, 1, 1, 0]]
+    assert found.extents.tolist() == [[1, -1, 5, 2], [-1, -1, 3, 2]]
     assert objects.of((1, 4), 0.6, 10).labels.tolist() == [6]
 
 
