@@ -1,7 +1,7 @@
-"""FCOS (Tian et al. 2019): the dense head, which location learns which object, and the losses.
+"""FCOS (Tian et al. 2019): the dense head, its locations, and the detections that come out of it.
 
-Letters: B images, L locations of all levels of an image (level after level, rows first), T
-targets, C categories, n chosen locations. A location of level l stands for the stride_l x stride_l
+Letters: B images, L locations of all levels of an image (level after level, rows first), T targets,
+C categories, n chosen locations. A location of level l stands for the stride_l x stride_l
 px around ((j + 1/2) stride, (i + 1/2) stride); distances are to left, top, right and bottom.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image
 
-from segcli.types import Targets
-from segcli_blocks.losses import Overlap, box_overlap, focal
+from segcli.types import Size
+from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import Scale, init_normal, patches, prior, tower
 
 FARTHEST = 1e8  # px: how far the coarsest level's objects may reach
@@ -52,16 +52,19 @@ class Points:
     reach: Tensor
 
 
-class Assigned(Protocol):
-    """One image's targets without crowds: `boxes` (T, 4) px, `labels` (T,), and `match` (L,), the
-    target of each location or -1."""
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Those of one image, best first: `boxes` (n, 4) canvas px, `scores`, `labels` and `index`, the
+    location (n,)."""
 
-    @property
-    def boxes(self) -> Tensor: ...
-    @property
-    def labels(self) -> Tensor: ...
-    @property
-    def match(self) -> Tensor: ...
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    index: Tensor
+
+    def at(self, chosen: Tensor) -> Detections:
+        """The chosen ones: indices or bool (n,)."""
+        return Detections(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
 class FCOSHead(nn.Module):
@@ -128,125 +131,6 @@ def patches_at(dense: Dense, points: Points, image: Tensor, index: Tensor) -> Te
     return torch.cat(found)[torch.cat(order).argsort()]
 
 
-# Training.
-
-
-def match(
-    points: Points,
-    boxes: Tensor,
-    areas: Tensor,
-    *,
-    centres: Tensor,
-    radius: float | None = 1.5,
-    masks: Tensor | None = None,
-) -> Tensor:
-    """Which target (L,) each location learns, -1: none.
-
-    A location may learn a target when it lies within `radius` strides of its centre (T, 2) and in
-    its box (T, 4), strictly; when the farthest side is within the level's reach; and, with
-    `masks` bool (T, H, W), when its pixel belongs to the target. Of several the one with the
-    smallest `areas` (T,) is taken.
-    """
-    if not len(boxes):
-        return torch.full_like(points.level, -1)
-    xy = points.xy[:, None]  # (L, 1, 2)
-    sides = torch.cat((xy - boxes[:, :2], boxes[:, 2:] - xy), -1)  # (L, T, 4)
-    allowed = sides.amin(-1) > 0
-    if radius is not None:
-        allowed &= (xy - centres).abs().amax(-1) < radius * points.stride[:, None]
-    farthest = sides.amax(-1)
-    allowed &= (farthest >= points.reach[:, :1]) & (farthest <= points.reach[:, 1:])
-    if masks is not None:
-        allowed &= at_points(masks, points).T
-    cost = areas.expand_as(allowed).masked_fill(~allowed, torch.inf)
-    smallest, index = cost.min(1)
-    return index.masked_fill(smallest.isinf(), -1)
-
-
-def at_points(masks: Tensor, points: Points) -> Tensor:
-    """bool (T, H, W) -> bool (T, L): the masks' values at the locations, false beyond them."""
-    h, w = masks.shape[-2:]
-    x, y = points.xy.long().unbind(1)
-    inside = (x < w) & (y < h)
-    return masks[:, y.clamp(max=h - 1), x.clamp(max=w - 1)] & inside
-
-
-def distances_to(points: Points, boxes: Tensor, match: Tensor) -> Tensor:
-    """Distances (L, 4), in strides, from each location to the sides of its target's box.
-
-    Meaningless where `match` (L,) is -1.
-    """
-    if not len(boxes):
-        return points.xy.new_zeros((len(points.xy), 4))
-    box = boxes[match.clamp(min=0)]
-    sides = torch.cat((points.xy - box[:, :2], box[:, 2:] - points.xy), 1)
-    return sides / points.stride[:, None]
-
-
-def counting(points: Points, match: Tensor, target: Targets, classes: int) -> Tensor:
-    """bool (L, C): which class logits of an image are right or wrong at all.
-
-    Left out are locations in a crowd region, and categories that are not fully annotated, both
-    only where the location has no target.
-    """
-    counts = torch.ones((len(match), classes), dtype=torch.bool, device=match.device)
-    if bool(target.crowd.any()):
-        counts &= ~at_points(target.masks[target.crowd], points).any(0)[:, None]
-    if target.exhaustive is not None:
-        counts &= target.exhaustive
-    return counts | (match >= 0)[:, None]
-
-
-def centerness_of(distances: Tensor) -> Tensor:
-    """FCOS eq. 3: (n, 4) -> (n,), 1 in the middle of a box, 0 at its sides."""
-    across, along = distances[:, 0::2], distances[:, 1::2]
-    share = (across.amin(1) / across.amax(1)) * (along.amin(1) / along.amax(1))
-    return share.sqrt()
-
-
-def losses_of(
-    dense: Dense,
-    points: Points,
-    assigned: Sequence[Assigned],
-    targets: Sequence[Targets],
-    *,
-    kind: Overlap = "giou",
-) -> dict[str, Tensor]:
-    """The three losses of a batch, one `Assigned` and one `Targets` per image."""
-    classes = dense.logits[0].shape[1]
-    labels, distances, counts = [], [], []
-    for own, target in zip(assigned, targets, strict=True):
-        none = own.match < 0
-        known = own.labels[own.match.clamp(min=0)] if len(own.labels) else own.match
-        labels.append(known.masked_fill(none, -1))
-        distances.append(distances_to(points, own.boxes, own.match))
-        counts.append(counting(points, own.match, target, classes))
-    return dense_losses(
-        dense, torch.stack(labels), torch.stack(distances), torch.stack(counts), kind=kind
-    )
-
-
-def dense_losses(
-    dense: Dense, labels: Tensor, distances: Tensor, counts: Tensor, *, kind: Overlap = "giou"
-) -> dict[str, Tensor]:
-    """FCOS eq. 2. `labels` (B, L), -1 without target; `distances` (B, L, 4); `counts` (B, L, C)."""
-    logits = flat(dense.logits)
-    positive = labels >= 0
-    total = positive.sum().clamp(min=1)
-    wanted = torch.zeros_like(logits)
-    wanted[positive, labels[positive]] = 1
-    classes = torch.where(counts, focal(logits, wanted), 0.0).sum() / total
-    goal = distances[positive]
-    centre = centerness_of(goal)
-    overlap = box_overlap(flat(dense.distances)[positive], goal, kind)
-    given = flat(dense.centerness)[..., 0][positive]
-    return {
-        "class": classes,
-        "box": (overlap * centre).sum() / centre.sum().clamp(min=1e-6),
-        "centerness": F.binary_cross_entropy_with_logits(given, centre, reduction="sum") / total,
-    }
-
-
 # Inference.
 
 
@@ -276,3 +160,39 @@ def wanted_only(allowed: Tensor, categories: frozenset[int] | None) -> Tensor:
     wanted = torch.zeros(allowed.shape[1], dtype=torch.bool, device=allowed.device)
     wanted[sorted(categories)] = True
     return allowed & wanted
+
+
+def detect(
+    dense: Dense,
+    points: Points,
+    *,
+    min_score: float,
+    max_masks: int,
+    categories: frozenset[int] | None = None,
+    root: bool = False,
+    candidate: float = 0.0,
+    whole_px: Size | None = None,
+    per_level: int = 1000,
+    iou: float = 0.6,
+) -> Detections:
+    """One image (B = 1): the `per_level` best of every level, of which one suppresses others of its
+    class that it overlaps by more than `iou`; the `max_masks` best of these.
+
+    The score is class times centerness, or the `root` of it; the class alone must be above
+    `candidate`. `whole_px`: a content of whole px, in which boxes end and to which they are cut
+    (the last px belongs to a box, so its sides are one longer than the difference).
+    """
+    classes = flat(dense.logits)[0].sigmoid()  # (L, C)
+    scores = classes * flat(dense.centerness)[0].sigmoid()
+    if root:
+        scores = scores.sqrt()
+    allowed = wanted_only((classes > candidate) & (scores >= min_score), categories)
+    index, label = best_per_level(scores, allowed, points, per_level).nonzero(as_tuple=True)
+    score = scores[index, label]
+    boxes = decode(points, flat(dense.distances)[0][index], index)
+    compared = boxes
+    if whole_px is not None:
+        boxes = clip_boxes_to_image(boxes, (whole_px[0] - 1, whole_px[1] - 1))
+        compared = boxes + boxes.new_tensor([0, 0, 1, 1])
+    best = class_nms(compared, score, label, iou)[:max_masks]
+    return Detections(boxes[best], score[best], label[best], index[best])

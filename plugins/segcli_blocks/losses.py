@@ -17,6 +17,15 @@ def focal(logits: Tensor, wanted: Tensor) -> Tensor:
     return loss
 
 
+def focal_sum(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """The focal loss of class logits (..., C), summed where `counts` bool (..., C); the class that
+    is right is that of `labels` i64 (...), none where -1."""
+    positive = labels >= 0
+    wanted = torch.zeros_like(logits)
+    wanted[positive, labels[positive]] = 1
+    return torch.where(counts, focal(logits, wanted), 0.0).sum()
+
+
 def box_overlap(predicted: Tensor, wanted: Tensor, kind: Overlap = "giou") -> Tensor:
     """Loss (n,) of distances (n, 4) to left, top, right and bottom from one point, all >= 0.
 

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
-from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import conv_at, init_normal, prior
 from segcli_blocks.upsample import aligned_bilinear
-from segcli_condinst import training
+from segcli_condinst.losses import mask_loss, semantic_loss
 from segcli_condinst.masks import FEATURES, PARAMETERS, mask_logits, windows
+from segcli_condinst.targets import positives, truth_of
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -35,23 +35,6 @@ class Options:
 
     per_level: int = 1000  # candidates kept before suppression
     iou: float = 0.6  # above which a detection suppresses another of its class
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Detections of one image: `boxes` (n, 4) canvas px, `scores`, `labels` and `index`, the
-    location (n,)."""
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    index: Tensor
-
-    def at(self, chosen: Tensor) -> Found:
-        """The chosen ones: indices or bool (n,)."""
-        return Found(
-            self.boxes[chosen], self.scores[chosen], self.labels[chosen], self.index[chosen]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,19 +188,14 @@ class CondInst(nn.Module):
         min_score: float,
         max_masks: int,
         categories: frozenset[int] | None = None,
-    ) -> Found:
+    ) -> fcos.Detections:
         """One image (B = 1), best first; the score is the root of class times centerness."""
-        classes = fcos.flat(dense.logits)[0].sigmoid()  # (L, C)
-        scores = (classes * fcos.flat(dense.centerness)[0].sigmoid()).sqrt()
-        allowed = fcos.wanted_only(scores >= min_score, categories)
-        kept = fcos.best_per_level(scores, allowed, points, self.options.per_level)
-        index, label = kept.nonzero(as_tuple=True)
-        score = scores[index, label]
-        boxes = fcos.decode(points, fcos.flat(dense.distances)[0][index], index)
-        best = class_nms(boxes, score, label, self.options.iou)[:max_masks]
-        return Found(boxes[best], score[best], label[best], index[best])
+        return fcos.detect(
+            dense, points, min_score=min_score, max_masks=max_masks, categories=categories,
+            root=True, per_level=self.options.per_level, iou=self.options.iou,
+        )  # fmt: skip
 
-    def instances(self, found: Found, probability: Tensor) -> Instances:
+    def instances(self, found: fcos.Detections, probability: Tensor) -> Instances:
         """Fields at stride 4; the core interpolates the original from them in one step."""
         fields, extents = windows(probability)
         return Instances(
@@ -236,19 +214,19 @@ class CondInst(nn.Module):
         """See segcli.plugin.Trainable: classes, boxes, centerness, masks, perhaps semantics."""
         raw = self(batch)
         dense, points = raw.dense, raw.points
-        truths = [training.truth_of(t, points) for t in targets]
-        losses = fcos.losses_of(dense, points, truths, targets)
-        image, index = training.positives(truths)
+        truths = [truth_of(t, points) for t in targets]
+        losses = fcos_losses.losses_of(dense, points, truths, targets)
+        image, index = positives(truths)
         parameters = self.parameters_at(dense, points, image, index)
         logits = [
             self.masks(each, parameters[image == b], points, index[image == b])
             for b, each in enumerate(raw.features)
         ]
         wanted = [t.masks[t.match[index[image == b]]] for b, t in enumerate(truths)]
-        losses["mask"] = training.mask_loss(torch.cat(logits), torch.cat(wanted))
+        losses["mask"] = mask_loss(torch.cat(logits), torch.cat(wanted))
         if hasattr(self.mask_branch, "logits"):
             semantic = self.mask_branch.semantic(raw.finest).float()
-            losses["semantic"] = training.semantic_loss(semantic, targets)
+            losses["semantic"] = semantic_loss(semantic, targets)
         return losses
 
     def calibrate(self, batch: Batch) -> None:

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
-from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
 from segcli_blocks.windows import Windows
-from segcli_embedmask import training
+from segcli_embedmask import targets as learning
+from segcli_embedmask.losses import mask_loss
 from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, upsampled, windows
 
 PIXELS = 100.0  # px: one unit of the embeddings' two spatial dimensions
@@ -41,18 +41,7 @@ class Options:
     iou: float = 0.6  # above which a detection suppresses another of its class
     mask_score: float = 0.53  # the probability above which a pixel belongs to the mask
     fixed_margin: bool = False  # every margin is that of PRIOR_DISTANCE
-    learning: training.Options = training.Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Detections of one image: `boxes` (n, 4) canvas px, the last pixel included; `scores`,
-    `labels` and `index`, the location (n,)."""
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    index: Tensor
+    learning: learning.Options = learning.Options()
 
 
 class Head(nn.Module):
@@ -184,25 +173,16 @@ class EmbedMask(nn.Module):
         min_score: float,
         max_masks: int,
         categories: frozenset[int] | None = None,
-    ) -> Found:
+    ) -> fcos.Detections:
         """One image (B = 1), best first; `candidate`: what the class alone must be above."""
-        classes = fcos.flat(dense.logits)[0].sigmoid()  # (L, C)
-        scores = classes * fcos.flat(dense.centerness)[0].sigmoid()
-        allowed = fcos.wanted_only((classes > candidate) & (scores >= min_score), categories)
-        kept = fcos.best_per_level(scores, allowed, points, self.options.per_level)
-        index, label = kept.nonzero(as_tuple=True)
-        score = scores[index, label]
-        boxes = fcos.decode(points, fcos.flat(dense.distances)[0][index], index)
-        h, w = content
-        limit = torch.tensor([w - 1, h - 1, w - 1, h - 1], device=boxes.device)
-        boxes = torch.minimum(boxes.clamp(min=0), limit)
-        # The last pixel belongs to a box, so its sides are one longer than the difference.
-        whole = boxes + boxes.new_tensor([0, 0, 1, 1])
-        best = class_nms(whole, score, label, self.options.iou)[:max_masks]
-        return Found(boxes[best], score[best], label[best], index[best])
+        return fcos.detect(
+            dense, points, min_score=min_score, max_masks=max_masks, categories=categories,
+            candidate=candidate, whole_px=content,
+            per_level=self.options.per_level, iou=self.options.iou,
+        )  # fmt: skip
 
     def instances(
-        self, found: Found, fields: Tensor, where: Windows, content: Size, image: Size
+        self, found: fcos.Detections, fields: Tensor, where: Windows, content: Size, image: Size
     ) -> Instances:
         """Boxes end one *original* px after their last pixel, as the authors write them."""
         pixel = found.boxes.new_tensor([0, 0, content[1] / image[1], content[0] / image[0]])
@@ -223,10 +203,10 @@ class EmbedMask(nn.Module):
         """See segcli.plugin.Trainable: classes, boxes, centerness, masks."""
         dense, pixels, points = self(batch)
         options = self.options.learning
-        truths = [training.truth_of(t, points, options) for t in targets]
-        losses = fcos.losses_of(dense, points, truths, targets, kind=options.overlap)
+        truths = [learning.truth_of(t, points, options) for t in targets]
+        losses = fcos_losses.losses_of(dense, points, truths, targets, kind=options.overlap)
         best = [
-            training.best_proposals(fcos.flat(dense.distances)[b].detach(), points, truth)
+            learning.best_proposals(fcos.flat(dense.distances)[b].detach(), points, truth)
             for b, truth in enumerate(truths)
         ]
         image = torch.cat([torch.full_like(index, b) for b, index in enumerate(best)])
@@ -237,7 +217,7 @@ class EmbedMask(nn.Module):
         own = zip(grid, torch.split(embedding, counts), torch.split(margin, counts), strict=True)
         maps = [log_probability(g, e, m) for g, e, m in own]
         taken = [index >= 0 for index in best]
-        return {**losses, "mask": training.mask_loss(maps, truths, taken, options)}
+        return {**losses, "mask": mask_loss(maps, truths, taken, options)}
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from segcli.types import Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.towers import conv_at
 
 STRIDES, SIZES = (8, 16), (24,)
@@ -31,7 +30,7 @@ def matched(boxes, **options):
     boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    found = fcos.match(points(), boxes, areas, centres=centres, **options)
+    found = fcos_losses.match(points(), boxes, areas, centres=centres, **options)
     where = (found >= 0).nonzero()[:, 0]
     return {tuple(points().xy[i].int().tolist()): int(found[i]) for i in where.tolist()}
 
@@ -61,47 +60,29 @@ def test_match_within_masks():
 
 def test_match_without_targets():
     assert matched([]) == {}
-    assert fcos.distances_to(points(), torch.zeros(0, 4), torch.full((30,), -1)).shape == (30, 4)
+    assert fcos_losses.distances_to(points(), torch.zeros(0, 4), torch.full((30,), -1)).shape == (
+        30,
+        4,
+    )
 
 
 def test_distances_in_strides():
     match = torch.zeros(30, dtype=torch.long)
-    found = fcos.distances_to(points(), torch.tensor([[0.0, 0, 32, 16]]), match)
+    found = fcos_losses.distances_to(points(), torch.tensor([[0.0, 0, 32, 16]]), match)
     assert found[0].tolist() == [0.5, 0.5, 3.5, 1.5]
     assert found[24].tolist() == [0.5, 0.5, 1.5, 0.5]
 
 
 def test_centerness():
-    found = fcos.centerness_of(torch.tensor([[1.0, 1, 1, 1], [1, 1, 4, 1]]))
+    found = fcos_losses.centerness_of(torch.tensor([[1.0, 1, 1, 1], [1, 1, 4, 1]]))
     assert found.tolist() == [1, 0.5]
 
 
 def test_decode_inverts_distances():
     box = torch.tensor([[1.0, 2, 30, 31]])
-    ltrb = fcos.distances_to(points(), box, torch.zeros(30, dtype=torch.long))
+    ltrb = fcos_losses.distances_to(points(), box, torch.zeros(30, dtype=torch.long))
     index = torch.tensor([7, 29])
     torch.testing.assert_close(fcos.decode(points(), ltrb[index], index), box.expand(2, 4))
-
-
-def targets(crowd=False, exhaustive=None):
-    mask = torch.zeros(1, 32, 48, dtype=torch.bool)
-    mask[0, :16, :16] = True
-    return Targets(
-        torch.tensor([0]), torch.tensor([[0.0, 0, 16, 16]]), mask, torch.tensor([crowd]),
-        None if exhaustive is None else torch.tensor(exhaustive),
-    )  # fmt: skip
-
-
-def test_crowds_and_unknown_categories_do_not_count():
-    nothing = torch.full((30,), -1)
-    assert fcos.counting(points(), nothing, targets(), 2).all()
-    crowd = fcos.counting(points(), nothing, targets(crowd=True), 2)
-    assert (~crowd).nonzero()[:, 0].unique().tolist() == [0, 1, 6, 7, 24]
-    partial = fcos.counting(points(), nothing, targets(exhaustive=[True, False]), 2)
-    assert partial[:, 0].all()
-    assert not partial[:, 1].any()
-    nothing[3] = 0  # a known object is no object of another category
-    assert fcos.counting(points(), nothing, targets(exhaustive=[True, False]), 2)[3].all()
 
 
 def dense(logit: float) -> fcos.Dense:
@@ -120,7 +101,7 @@ def test_losses_by_hand():
     goal = torch.ones(1, 30, 4)
     goal[0, 1] = torch.tensor([0.5, 1, 2, 1])
     counts = torch.ones(1, 30, 2, dtype=torch.bool)
-    losses = fcos.dense_losses(dense(0.0), labels, goal, counts)
+    losses = fcos_losses.dense_losses(dense(0.0), labels, goal, counts)
     unit = 0.25 * math.log(2)
     assert float(losses["class"].detach()) == pytest.approx(unit * (2 * 0.25 + 58 * 0.75) / 2)
     # I = 3, U = 4 + 5 - 3 = 6, A = 3 * 2 = 6; weighted by centerness 1 and 0.5.
@@ -132,7 +113,7 @@ def test_losses_without_targets_are_finite_and_connected():
     head = dense(-3.0)
     labels = torch.full((1, 30), -1)
     counts = torch.zeros(1, 30, 2, dtype=torch.bool)
-    losses = fcos.dense_losses(head, labels, torch.zeros(1, 30, 4), counts)
+    losses = fcos_losses.dense_losses(head, labels, torch.zeros(1, 30, 4), counts)
     torch.stack(list(losses.values())).sum().backward()
     assert [float(v.detach()) for v in losses.values()] == [0, 0, 0]
     assert all(m.grad is not None for m in [*head.logits, *head.distances, *head.centerness])

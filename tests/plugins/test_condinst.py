@@ -14,9 +14,12 @@ from segcli import rle
 from segcli.errors import UsageError
 from segcli.postprocess import segments
 from segcli.types import Instances, Targets
+from segcli_blocks.fcos_losses import Assigned
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.upsample import aligned_bilinear
-from segcli_condinst import FAMILY, training
+from segcli_condinst import FAMILY
+from segcli_condinst import targets as learning
+from segcli_condinst.losses import semantic_loss
 from segcli_condinst.masks import LAYERS, PARAMETERS, layers_of, mask_logits, windows
 from segcli_condinst.model import CondInst, MaskBranch, inside
 from segcli_condinst.variants import assemble
@@ -85,17 +88,11 @@ def test_boxes_outside_the_content_are_dropped() -> None:
     assert inside(torch.tensor(boxes), (20, 30)).tolist() == [True, False, False, False, True]
 
 
-def test_mass_centres_count_pixels_from_zero() -> None:
-    masks = torch.zeros(2, 6, 8, dtype=torch.bool)
-    masks[0, 2:4, 1:4] = True
-    assert training.mass_centres(masks).tolist() == [[2, 2.5], [0, 0]]
-
-
 def test_at_most_so_many_locations_draw_masks(monkeypatch) -> None:
-    monkeypatch.setattr(training, "MOST_MASKS", 3)
+    monkeypatch.setattr(learning, "MOST_MASKS", 3)
     match = torch.tensor([0, 0, -1, 0, 0])
-    truth = training.Truth(torch.zeros(1, 4), torch.zeros(1), torch.zeros(1, 1, 1), match)
-    image, index = training.positives([truth, truth])
+    truth = Assigned(torch.zeros(1, 4), torch.zeros(1), torch.zeros(1, 1, 1), match)
+    image, index = learning.positives([truth, truth])
     assert len(image) == 3
     assert set(index.tolist()) <= {0, 1, 3, 4}
 
@@ -111,7 +108,7 @@ def test_semantic_loss_by_hand() -> None:
         torch.tensor([True, False]),
     )  # fmt: skip
     logits = torch.zeros(1, 2, 2, 2, requires_grad=True)
-    training.semantic_loss(logits, [target]).backward()
+    semantic_loss(logits, [target]).backward()
     # Upper left: label 1; upper right: label 0; lower left: nothing; lower right: crowd.
     sign = logits.grad[0].sign()
     assert sign[0].tolist() == [[1, -1], [1, 0]]

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from segcli import rle
 from segcli.postprocess import segments
 from segcli.types import Batch, ModelInfo, Resize, Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_condinst import training
 from segcli_condinst.convert import renamed
 from segcli_condinst.model import STRIDES, inside
+from segcli_condinst.targets import positives, truth_of
 from segcli_condinst.variants import assemble
 
 CANDIDATES = 0.05  # what class times centerness must be above, in the authors' configuration
@@ -227,10 +227,10 @@ def test_assignment(lessons, config):
     h, w = batch.pixels.shape[-2:]
     shapes = [(-(-h // s), -(-w // s)) for s in STRIDES]
     points = model.points([torch.zeros(1, 1, *s) for s in shapes])
-    truths = [training.truth_of(t, points) for t in targets]
+    truths = [truth_of(t, points) for t in targets]
     for b, truth in enumerate(truths):
         assert truth.masks.sum((1, 2)).tolist() == given[f"gt{b}_bitmask_stride4_area"].tolist()
-    image, index = training.positives(truths)
+    image, index = positives(truths)
     level = points.level[index]
     cells = torch.tensor([a * b for a, b in shapes])
     # The recorded order: level, then image, then row by row.
@@ -246,11 +246,11 @@ def test_assignment(lessons, config):
     assert (match + before[image]).tolist() == given["pos_gt_inds"].tolist()
     labels = torch.cat([t.labels for t in truths])[match + before[image]]
     assert labels.tolist() == given["pos_labels"].tolist()
-    distances = torch.stack([fcos.distances_to(points, t.boxes, t.match) for t in truths])[
+    distances = torch.stack([fcos_losses.distances_to(points, t.boxes, t.match) for t in truths])[
         image, index
     ]
     close(distances, given["pos_reg_targets"])
-    close(fcos.centerness_of(distances), given["pos_gt_ctrs"])
+    close(fcos_losses.centerness_of(distances), given["pos_gt_ctrs"])
 
 
 def test_mask_logits(lessons, folder, config):

@@ -13,14 +13,16 @@ from torchvision.models import mobilenet_v2
 from segcli.errors import UsageError
 from segcli.plugin import Fusible
 from segcli.types import Batch, Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import p3_to_p7
+from segcli_blocks.fcos_losses import Assigned
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.windows import Windows
-from segcli_embedmask import FAMILY, training
+from segcli_embedmask import FAMILY, losses
 from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, windows
 from segcli_embedmask.model import EmbedMask, Head, Options
+from segcli_embedmask.targets import best_proposals, quarter
 
 
 def test_a_window_holds_the_box_and_two_cells_around() -> None:
@@ -77,21 +79,21 @@ def test_quarter_looks_at_the_inner_pixels() -> None:
     masks = torch.zeros(2, 8, 8, dtype=torch.bool)
     masks[0, 0, :], masks[0, :, 3] = True, True  # only the rim of cells
     masks[1, 2, 5] = True
-    assert training.quarter(masks).tolist() == [
+    assert quarter(masks).tolist() == [
         [[False, False], [False, False]],
         [[False, True], [False, False]],
     ]
 
 
 def test_near_boxes_widen_by_a_share() -> None:
-    found = training.near_boxes(torch.tensor([[4.0, 4.0, 8.0, 6.0]]), (12, 16), 0.25)
+    found = losses.near_boxes(torch.tensor([[4.0, 4.0, 8.0, 6.0]]), (12, 16), 0.25)
     rows, columns = found[0].any(1).nonzero()[:, 0], found[0].any(0).nonzero()[:, 0]
     assert columns.tolist() == list(range(2, 10))  # 4 - 1 - 1 .. 8 + 1 + 1
     assert rows.tolist() == list(range(3, 8))  # 4 - 0.5 - 1 .. 6 + 0.5 + 1
 
 
 def test_sure_background_costs_a_finite_loss() -> None:
-    assert training.logits_of(torch.tensor([0.0, 1.0])).isfinite().all()
+    assert losses.logits_of(torch.tensor([0.0, 1.0])).isfinite().all()
 
 
 def test_each_object_is_drawn_by_its_best_box() -> None:
@@ -99,12 +101,12 @@ def test_each_object_is_drawn_by_its_best_box() -> None:
     boxes = torch.tensor([[0.0, 0.0, 15.0, 15.0], [0.0, 16.0, 31.0, 31.0]])
     match = torch.full((16,), -1)
     match[[0, 1, 5]] = 0
-    truth = training.Truth(boxes, torch.tensor([0, 0]), torch.zeros(2, 8, 8).bool(), match)
-    exact = fcos.distances_to(points, boxes, match)
+    truth = Assigned(boxes, torch.tensor([0, 0]), torch.zeros(2, 8, 8).bool(), match)
+    exact = fcos_losses.distances_to(points, boxes, match)
     worse = exact.clone()
     worse[[0, 5]] += 0.5
-    assert training.best_proposals(worse, points, truth).tolist() == [1, -1]
-    assert training.best_proposals(exact, points, truth).tolist() == [0, -1]  # the first of equals
+    assert best_proposals(worse, points, truth).tolist() == [1, -1]
+    assert best_proposals(exact, points, truth).tolist() == [0, -1]  # the first of equals
 
 
 def test_a_new_head_halves_probability_at_distance_two() -> None:

@@ -9,9 +9,10 @@ from recordings import close, tensors, unpacked
 from torch import nn
 
 from segcli.types import Targets
-from segcli_blocks import fcos
+from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.losses import box_overlap, focal, lovasz_hinge
-from segcli_embedmask import training
+from segcli_embedmask import losses as learning
+from segcli_embedmask import targets as assignment
 from segcli_embedmask.convert import renamed
 from segcli_embedmask.masks import log_probability, upsampled
 from segcli_embedmask.model import Head
@@ -68,13 +69,13 @@ def test_assignment(folder, name):
     maps = [torch.zeros(1, 1, -(-canvas[0] // s), -(-canvas[1] // s)) for s in Head.strides]
     points = model_with(Head(8, 1, width=8, depth=1), 1).points(maps)
     one = target(given["boxes_xyxy"], given["labels_gt"], unpacked(given, "masks"), canvas)
-    truth = training.truth_of(one, points, training.Options(**VARIANTS[name]))
+    truth = assignment.truth_of(one, points, assignment.Options(**VARIANTS[name]))
     assert torch.equal(truth.match, given[f"{name}_matched"])
     expected = torch.cat([given[f"{name}_labels_{level}"] for level in LEVELS])
     known = truth.labels[truth.match.clamp(min=0)].masked_fill(truth.match < 0, -1)
     assert torch.equal(known + 1, expected)
     if name == "default":
-        distances = fcos.distances_to(points, truth.boxes, truth.match)
+        distances = fcos_losses.distances_to(points, truth.boxes, truth.match)
         wanted = torch.cat([given[f"default_reg_targets_{level}"] for level in LEVELS])
         close(distances[truth.match >= 0], wanted[truth.match >= 0])
 
@@ -86,7 +87,7 @@ def values(losses):
 @pytest.mark.parametrize("name", [*VARIANTS, "fix_margin"])
 def test_losses(recorded, given, targets, name, monkeypatch):
     model = replayed(recorded, monkeypatch)
-    learning = training.Options(**VARIANTS.get(name, {}))
+    learning = assignment.Options(**VARIANTS.get(name, {}))
     model.options = replace(model.options, learning=learning, fixed_margin=name == "fix_margin")
     default = torch.stack([given[key] for key in RECORDED])
     expected = given.get(f"variant_{name}", default)
@@ -98,19 +99,19 @@ def test_what_the_mask_loss_is_made_of(recorded, given, targets, monkeypatch):
     model = replayed(recorded, monkeypatch)
     with torch.no_grad():
         dense, pixels, points = model(None)
-    truths = [training.truth_of(t, points, training.Options()) for t in targets]
+    truths = [assignment.truth_of(t, points, assignment.Options()) for t in targets]
     assert sum(int((t.match >= 0).sum()) for t in truths) == int(given["num_pos"])
     grid = upsampled(pixels)
     for b, truth in enumerate(truths):
         assert torch.equal(truth.match, given["matched_idxes"][b])
         assert torch.equal(truth.masks.to(torch.uint8), given[f"im{b}_target_masks_s4"])
-        best = training.best_proposals(fcos.flat(dense.distances)[b], points, truth)
+        best = assignment.best_proposals(fcos.flat(dense.distances)[b], points, truth)
         assert torch.equal(best, given["pos_proposal_index"][b])
         own = best[best >= 0]
         embedding, margin = model.proposals(dense, points, torch.full_like(own, b), own)
         found = log_probability(grid[b], embedding, margin)
         close(found.exp(), given[f"im{b}_mask_prob_s4"])
-        each = training.per_instance(found, truth.masks[best >= 0], truth.boxes, None)
+        each = learning.per_instance(found, truth.masks[best >= 0], truth.boxes, None)
         close(each, given[f"im{b}_lovasz_per_instance"])
 
 
@@ -168,7 +169,7 @@ def test_lovasz(folder):
     for name in ("mixed", "all_bg", "all_fg", "far"):
         p = given[f"lovasz_{name}_prob"].clone().requires_grad_()
         label = given[f"lovasz_{name}_label"].bool()
-        loss = lovasz_hinge(training.logits_of(p).flatten()[None], label.flatten()[None])
+        loss = lovasz_hinge(learning.logits_of(p).flatten()[None], label.flatten()[None])
         loss.sum().backward()
         close(loss, given[f"lovasz_{name}_loss"])
         close(p.grad, given[f"lovasz_{name}_grad"], 1e-4)
