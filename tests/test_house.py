@@ -52,7 +52,7 @@ DOORS = {
 }
 PLUGIN_IMPORTS = {"segcli", "segcli_blocks", "torch", "torchvision", "numpy"}
 # Further libraries, each with the one file of the plugins that may import it.
-PLUGIN_DOORS = {"scipy": "segcli_watershed/regions.py"}
+PLUGIN_DOORS = {"scipy": "segcli_blocks/regions.py"}
 HEAVY = ("torch", "torchvision", "numpy", "pyarrow", "PIL")
 
 

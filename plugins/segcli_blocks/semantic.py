@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Targets
+from segcli_blocks.targets import annotated, at_cells, crowded, smallest
 from segcli_blocks.towers import init_normal, tower
 
 STRIDE = 4  # canvas px of a cell
@@ -56,25 +57,16 @@ class Truth:
 def owners_of(target: Targets, *, stride: int) -> tuple[Tensor, Tensor]:
     """`owner` and `known` of a `Truth`: every `stride`-th px of the canvas, from the middle of the
     first cell on. Where targets overlap, the smallest has the cell."""
-    first = stride // 2
-    cells = target.masks[:, first::stride, first::stride]
-    single = (~target.crowd).nonzero()[:, 0]
-    owner = torch.full(cells.shape[1:], -1, dtype=torch.int64, device=cells.device)
-    if len(single):
-        inside = cells[single]
-        area = target.masks[single].sum((1, 2)).float()[:, None, None].expand(inside.shape)
-        smallest, which = area.masked_fill(~inside, torch.inf).min(0)
-        owner = torch.where(smallest.isfinite(), single[which], owner)
-    return owner, (owner >= 0) | ~cells[target.crowd].any(0)
+    cells = at_cells(target.masks, stride)
+    single = cells & ~target.crowd[:, None, None]
+    owner = smallest(single, target.masks.sum((1, 2)))
+    return owner, (owner >= 0) | ~crowded(target, cells)
 
 
 def truth_of(target: Targets, classes: int, *, stride: int = STRIDE) -> Truth:
     """Background may also be any category that the data set does not annotate."""
     owner, known = owners_of(target, stride=stride)
-    background = torch.zeros(classes + 1, dtype=torch.bool, device=owner.device)
-    background[-1] = True
-    if target.exhaustive is not None:
-        background[:-1] = ~target.exhaustive
+    background = torch.cat((~annotated(target, classes), target.crowd.new_ones(1)))
     allowed = background.expand(*owner.shape, -1).clone()
     owned = owner >= 0
     allowed[owned] = F.one_hot(target.labels[owner[owned]], classes + 1).bool()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torchvision.ops import nms
+
+from segcli_blocks.boxes import iou as boxes_iou
 
 
 def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
@@ -27,12 +28,7 @@ def fast_nms(boxes: Tensor, iou: float) -> Tensor:
     Fast NMS (Bolya et al. 2019, section 3.2): every box that overlaps a better one of its list by
     more than `iou` goes, even where the better one goes itself, so that one matrix decides.
     """
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)  # (C, k, k)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-    overlap = shared / (area[:, :, None] + area[:, None] - shared)
-    return (overlap.triu(diagonal=1) <= iou).all(1)
+    return (boxes_iou(boxes, boxes).triu(diagonal=1) <= iou).all(1)
 
 
 def matrix_nms(masks: Tensor, labels: Tensor, scores: Tensor, *, sigma: float | None) -> Tensor:

@@ -18,11 +18,11 @@ from segcli_blocks.backbone import Backbone
 from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
-from segcli_blocks.semantic import STRIDE, Merged, Truth, head, semantic_loss, truth_of
+from segcli_blocks.semantic import STRIDE, Merged, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
 from segcli_blocks.windows import Windows
-from segcli_discriminative import meanshift
-from segcli_discriminative.loss import FORMS, Form, Terms, discriminative, mean_terms
+from segcli_discriminative.losses import FORMS, Form, instance_terms, mean_terms
+from segcli_discriminative.masks import Clustering, cluster, distances, margins
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Options:
     `least`: cells of the smallest object."""
 
     form: Form = FORMS["paper"]
-    clustering: meanshift.Options = meanshift.Options(left=4, crumb=0)
+    clustering: Clustering = Clustering(left=4, crumb=0)
     least: int = 4
 
 
@@ -106,7 +106,7 @@ class Discriminative(nn.Module):
         answers = []
         for b, (height, width) in enumerate(batch.content_sizes):
             h, w = -(-height // STRIDE), -(-width // STRIDE)
-            found = self.find(logits[b, :, :h, :w], embedding[b, :, :h, :w], categories)
+            found = self.detect(logits[b, :, :h, :w], embedding[b, :, :h, :w], categories)
             best = found.scores.argsort(descending=True, stable=True)
             best = best[found.scores[best] >= min_score][:max_masks]
             fields = found.fields[best]
@@ -124,7 +124,7 @@ class Discriminative(nn.Module):
             )
         return answers
 
-    def find(
+    def detect(
         self, logits: Tensor, embedding: Tensor, categories: frozenset[int] | None = None
     ) -> Found:
         """The objects of one image, class by class, from (C + 1, h, w) and (n, h, w)."""
@@ -142,7 +142,7 @@ class Discriminative(nn.Module):
         self, probability: Tensor, embedding: Tensor, inside: Tensor, label: int
     ) -> Found:
         options = self.options.clustering
-        labels, modes = meanshift.cluster(embedding, inside, options)
+        labels, modes = cluster(embedding, inside, options)
         ids = torch.arange(1, len(modes) + 1, device=labels.device)
         members = labels == ids[:, None, None]  # (K, h, w)
         sizes = members.sum((1, 2))
@@ -181,46 +181,3 @@ class Discriminative(nn.Module):
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
         self.backbone.calibrate(self.normalise(batch))
-
-
-def distances(embedding: Tensor, modes: Tensor) -> Tensor:
-    """(K, h, w) of embeddings (n, h, w) from modes (K, n)."""
-    return torch.cdist(modes, embedding.flatten(1).T).view(-1, *embedding.shape[1:])
-
-
-def margins(apart: Tensor, options: meanshift.Options) -> Tensor:
-    """By how much each mode is nearer than all others, and than the reach, from distances
-    (K, h, w): in bandwidths, -1 to 1.
-
-    Positive exactly where the clustering gives a cell to the mode, and smooth, so that masks
-    interpolated from it do not show the cells.
-    """
-    rival = torch.full_like(apart, options.reach)
-    if len(apart) > 1:
-        least, which = apart.topk(2, 0, largest=False)
-        ids = torch.arange(len(apart), device=apart.device)[:, None, None]
-        other = torch.where(which[0] == ids, least[1], least[0])
-        rival = torch.minimum(rival, other)
-    return ((rival - apart) / options.bandwidth).clamp(-1, 1)
-
-
-def instance_terms(embedding: Tensor, truth: Truth, labels: Tensor, form: Form) -> Terms:
-    """The terms of one image (n, h, w): each class by itself, then summed."""
-    present = [0]
-    if len(labels):
-        present = labels[truth.owner[truth.owner >= 0]].unique().tolist() or [0]
-    found = []
-    for label in present:
-        own = truth.owner >= 0
-        if len(labels):
-            own &= labels[truth.owner.clamp(min=0)] == label
-        found.append(discriminative(embedding, _numbered(truth.owner, own), form))
-    return Terms(*(torch.stack([getattr(t, n) for t in found]).sum() for n in Terms.__slots__))
-
-
-def _numbered(owner: Tensor, own: Tensor) -> Tensor:
-    """1, 2, ... for the owners (h, w) where `own`, 0 elsewhere."""
-    numbered = torch.zeros_like(owner)
-    if own.any():
-        numbered[own] = owner[own].unique(return_inverse=True)[1] + 1
-    return numbered

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from segcli_blocks.fcos_losses import Assigned
 from segcli_blocks.losses import lovasz_hinge
-from segcli_embedmask.targets import Options
+from segcli_embedmask.targets import Learning
 
 MASK_WEIGHT = 0.5
 _LEAST, _MOST = 1e-9, 1 - 2**-24  # probabilities as logits; the largest float32 below 1
 
 
 def mask_loss(
-    maps: Sequence[Tensor], truths: Sequence[Assigned], taken: Sequence[Tensor], options: Options
+    maps: Sequence[Tensor], truths: Sequence[Assigned], taken: Sequence[Tensor], options: Learning
 ) -> Tensor:
     """Lovász hinge of each image's log-probabilities (n, H/4, W/4) on its `taken` targets (T,)."""
     total = maps[0].new_zeros(())

@@ -24,9 +24,9 @@ from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
 from segcli_blocks.windows import Windows
-from segcli_embedmask import targets as learning
 from segcli_embedmask.losses import mask_loss
 from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, upsampled, windows
+from segcli_embedmask.targets import Learning, best_proposals, truth_of
 
 PIXELS = 100.0  # px: one unit of the embeddings' two spatial dimensions
 PRIOR_DISTANCE = 2.0  # at first, the probability is 1/2 at this distance
@@ -41,7 +41,7 @@ class Options:
     iou: float = 0.6  # above which a detection suppresses another of its class
     mask_score: float = 0.53  # the probability above which a pixel belongs to the mask
     fixed_margin: bool = False  # every margin is that of PRIOR_DISTANCE
-    learning: learning.Options = learning.Options()
+    learning: Learning = Learning()
 
 
 class Head(nn.Module):
@@ -203,10 +203,10 @@ class EmbedMask(nn.Module):
         """See segcli.plugin.Trainable: classes, boxes, centerness, masks."""
         dense, pixels, points = self(batch)
         options = self.options.learning
-        truths = [learning.truth_of(t, points, options) for t in targets]
+        truths = [truth_of(t, points, options) for t in targets]
         losses = fcos_losses.losses_of(dense, points, truths, targets, kind=options.overlap)
         best = [
-            learning.best_proposals(fcos.flat(dense.distances)[b].detach(), points, truth)
+            best_proposals(fcos.flat(dense.distances)[b].detach(), points, truth)
             for b, truth in enumerate(truths)
         ]
         image = torch.cat([torch.full_like(index, b) for b, index in enumerate(best)])

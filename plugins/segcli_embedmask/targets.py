@@ -16,7 +16,7 @@ from segcli_blocks.targets import without_crowds
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Learning:
     """The choices of the authors' configuration; the defaults are theirs."""
 
     radius: float | None = 1.5  # strides around an object's centre, None: its whole box
@@ -25,7 +25,7 @@ class Options:
     padding: float | None = None  # mask loss within the box, this share of its size wider
 
 
-def truth_of(target: Targets, points: Points, options: Options) -> Assigned:
+def truth_of(target: Targets, points: Points, options: Learning) -> Assigned:
     """Assign an image's targets to locations; the boxes end with their last pixel."""
     single = without_crowds(target)
     boxes = single.boxes - single.boxes.new_tensor([0, 0, 1, 1])

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Size
-from segcli_pep.descriptors import Descriptors, even
-from segcli_pep.perceive import STRIDES, inside
+from segcli_pep.perceive import STRIDES, Descriptors, even, inside
 
 
 @dataclass(frozen=True, slots=True)

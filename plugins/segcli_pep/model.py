@@ -21,13 +21,13 @@ from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import matrix_nms
-from segcli_pep import training
-from segcli_pep.descriptors import Descriptors
+from segcli_blocks.targets import labels_of
+from segcli_pep import losses as learning
 from segcli_pep.excavate import Excavate
 from segcli_pep.masks import GeneralFeature, mask_logits, maskness, windows
-from segcli_pep.perceive import Perceive, Perceived, originals
+from segcli_pep.perceive import Descriptors, Perceive, Perceived, originals
 from segcli_pep.purify import Merging, Purify, groups, merged
-from segcli_pep.targets import Sampling, Truth, sample, truth_of
+from segcli_pep.targets import Sampling, Truth, centre_targets, sample, taught_keys, truth_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class PEP(nn.Module):
                 one, content, above=above, most=self.options.most_originals, categories=categories
             )
             if self.excavate is not None:
-                found = found.and_(self.dug(one, found, content, categories=categories))
+                found = found.and_(self.excavated(one, found, content, categories=categories))
             if self.purify is not None:
                 found = self.purified(found)
             answers.append(
@@ -122,7 +122,7 @@ class PEP(nn.Module):
             )
         return answers
 
-    def dug(
+    def excavated(
         self,
         one: Perceived,
         found: Descriptors,
@@ -206,7 +206,7 @@ class PEP(nn.Module):
             drawn = torch.cat([masks[name] for _, masks in each])
             means[name] = drawn.sum() / max(1, len(drawn))
         return {
-            "perceive": training.perceive_loss(perceived, truths, targets, self.options.gamma),
+            "perceive": learning.perceive_loss(perceived, truths, targets, self.options.gamma),
             **means,
         }
 
@@ -219,22 +219,21 @@ class PEP(nn.Module):
         vectors, losses = found.vectors, {}
         if self.excavate is not None:
             logits = self.excavate.centres(one.vectors, found)
-            wanted, _, _ = training.centre_targets(found, own, truth, self.excavate.window)
-            losses["centre"] = training.centre_loss(logits, wanted)
-            keys, meant = training.taught_keys(logits, found, own, truth, self.options.sampling)
+            wanted, _, _ = centre_targets(found, own, truth, self.excavate.window)
+            losses["centre"] = learning.centre_loss(logits, wanted)
+            keys, meant = taught_keys(logits, found, own, truth, self.options.sampling)
             mined, classes = self.excavate.mined(one.vectors, found, keys)
-            label = truth.labels[meant.clamp(min=0)] + 1 if len(truth.labels) else meant + 1
-            label = torch.where(meant < 0, 0, label)
+            label = labels_of(truth.labels, meant) + 1
             wrong = nn.functional.cross_entropy(classes, label, reduction="sum")
             losses["mined"] = wrong / max(1, len(label))
             vectors, own = torch.cat((vectors, mined)), torch.cat((own, meant))
         if self.purify is not None:
             adjacency = self.purify.adjacency(vectors)
-            losses["adjacency"] = training.adjacency_loss(adjacency, own)
+            losses["adjacency"] = learning.adjacency_loss(adjacency, own)
             vectors = self.purify.refined(vectors, adjacency)
         known = own >= 0
         drawn = mask_logits(vectors[known], features)
-        each = training.mask_losses(drawn, truth.masks[own[known]], dice_weight=self.options.dice)
+        each = learning.mask_losses(drawn, truth.masks[own[known]], dice_weight=self.options.dice)
         first = int(known[: len(found)].sum())
         masks = {"mask": each[:first]}
         if self.excavate is not None:

@@ -1,4 +1,4 @@
-"""Semantics perceiving: what stands at every pixel of the pyramid, and its descriptor.
+"""Semantics perceiving: what stands at every pixel of the pyramid, and descriptors of objects.
 
 Letters: B images, C categories, D channels of a descriptor, L pixels of all levels; h, w a level.
 """
@@ -6,7 +6,7 @@ Letters: B images, C categories, D channels of a descriptor, L pixels of all lev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,44 @@ from torch.nn import functional as F
 
 from segcli.types import Size
 from segcli_blocks.towers import init_normal, tower
-from segcli_pep.descriptors import Descriptors
 
 STRIDES = (8, 16, 32, 64, 128)  # px of a pixel of P3 to P7 [D]
 _BACKGROUND = 0.9  # what the classifier says at first, so that the start is not all alarms [D]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """n objects as `vectors` (n, D); `labels` i64 (n,) without background, `scores` (n,) the class
+    confidence in 0..1; the pixel of the pyramid they were read at: `level` (n,), `row`, `column`
+    (n,) in that level's cells."""
+
+    vectors: Tensor
+    labels: Tensor
+    scores: Tensor
+    level: Tensor
+    row: Tensor
+    column: Tensor
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def at(self, chosen: Tensor) -> Descriptors:
+        """The chosen ones: indices or bool (n,)."""
+        return Descriptors(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    def and_(self, others: Descriptors) -> Descriptors:
+        """These, then the others."""
+        pairs = ((getattr(self, f.name), getattr(others, f.name)) for f in fields(self))
+        return Descriptors(*(torch.cat(pair) for pair in pairs))
+
+
+def even(vectors: Tensor) -> Tensor:
+    """(..., D) of mean 0 and variance 1 each [D].
+
+    Descriptors are small, as fits the kernels of masks that begin near one half; layers that read
+    them would see little but their own biases.
+    """
+    return F.layer_norm(vectors, vectors.shape[-1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcli_pep.descriptors import Descriptors, even
+from segcli_pep.perceive import Descriptors, even
 
 Merging = Literal["components", "best"]
 

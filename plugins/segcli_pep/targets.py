@@ -1,4 +1,4 @@
-"""What PEP learns of an image: class maps with a core for each object, centres, and samples.
+"""What PEP learns of an image: class maps with a core for each object, centres, samples and keys.
 
 Letters: T targets of an image, C categories, L pixels of all levels; H, W the canvas; h, w a level.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segcli.types import Targets
-from segcli_pep.excavate import centre_of
+from segcli_blocks import regions
+from segcli_blocks.targets import at_cells, crowded, labels_of, smallest
+from segcli_pep.excavate import Keys, centre_of
 from segcli_pep.masks import CELL
-from segcli_pep.perceive import STRIDES, Perceived
+from segcli_pep.perceive import STRIDES, Descriptors, Perceived
 
 IGNORED = -1
-_DEEPEST = 32  # cells of stride 4: cores of larger objects need no exact outline
+_DEEPEST = 33  # cells of stride 4: cores of larger objects need no exact outline
 
 Ranges = tuple[tuple[float, float], ...]
 
@@ -62,7 +65,7 @@ def truth_of(target: Targets, sizes: Sequence[tuple[int, int]], sampling: Sampli
     small = masks[:, ::CELL, ::CELL]  # phase 0: a level's pixel centre is one of these
     area = masks.sum((1, 2)).float()
     centres, cores = _centres(masks), cores_of(small, sampling.core)
-    crowd = target.masks[target.crowd][:, ::CELL, ::CELL].any(0)
+    crowd = crowded(target, target.masks[:, ::CELL, ::CELL])
     home = torch.full_like(labels, -1)
     classes, owners, first = [], [], 0
     for level, (h, w) in enumerate(sizes):
@@ -81,17 +84,14 @@ def truth_of(target: Targets, sizes: Sequence[tuple[int, int]], sampling: Sampli
                     owner[row[t], column[t]] = t
             fresh = learns & (home < 0)
             home = torch.where(fresh, first + row * w + column, home)
-        label = labels[owner.clamp(min=0)] + 1 if len(labels) else torch.zeros_like(owner)
         ignored |= at_level(crowd[None], level, h, w)[0] & (owner < 0)
-        each = torch.where(owner >= 0, label, torch.where(ignored, IGNORED, 0))
+        each = torch.where(ignored, IGNORED, labels_of(labels, owner) + 1)
         classes.append(each.flatten())
         owners.append(owner.flatten())
         first += h * w
-    half = CELL // 2
     return Truth(
-        labels, masks[:, half::CELL, half::CELL], centres, torch.cat(classes), torch.cat(owners),
-        home,
-    )  # fmt: skip
+        labels, at_cells(masks, CELL), centres, torch.cat(classes), torch.cat(owners), home
+    )
 
 
 def at_level(small: Tensor, level: int, h: int, w: int) -> Tensor:
@@ -104,25 +104,17 @@ def at_level(small: Tensor, level: int, h: int, w: int) -> Tensor:
 def _owners(masks: Tensor, cores: Tensor, area: Tensor, learns: Tensor) -> tuple[Tensor, Tensor]:
     """The smallest target (h, w) that a pixel lies in, of those that the level learns, or -1; and
     whether it lies in its core."""
+    who = smallest(masks & learns[:, None, None], area)
     if not len(masks):
-        return masks.new_full(masks.shape[1:], -1, dtype=torch.int64), masks.any(0)
-    size = area[:, None, None].expand(masks.shape)
-    smallest, who = size.masked_fill(~(masks & learns[:, None, None]), torch.inf).min(0)
-    core = cores.gather(0, who[None])[0] & smallest.isfinite()
-    return who.masked_fill(smallest.isinf(), -1), core
+        return who, who >= 0
+    return who, cores.gather(0, who.clamp(min=0)[None])[0] & (who >= 0)
 
 
 def cores_of(masks: Tensor, share: float) -> Tensor:
     """bool (n, h, w): the `share` of every mask's pixels that lie deepest in it, by steps of 3x3
     erosion; at least one of a mask that is not empty."""
-    depth = masks.float()
-    left = depth
-    for _ in range(_DEEPEST):
-        if not left.any():
-            break
-        outside = F.pad(1 - left, (1, 1, 1, 1), value=1.0)
-        left = 1 - F.max_pool2d(outside[:, None], 3, stride=1)[:, 0]
-        depth = depth + left
+    steps = [regions.depth(mask).clip(max=_DEEPEST) for mask in masks.cpu().numpy()]
+    depth = torch.from_numpy(np.array(steps).reshape(masks.shape)).to(masks.device)
     ranked = depth.flatten(1).sort(dim=1, descending=True).values
     count = (masks.flatten(1).sum(1) * share).ceil().long().clamp(min=1)
     least = ranked.gather(1, count[:, None] - 1)[..., None]
@@ -164,4 +156,54 @@ def sample(perceived: Perceived, truth: Truth, sampling: Sampling) -> tuple[Tens
     return (
         torch.cat((flat[target >= 0], false)),
         torch.cat((target[target >= 0], torch.full_like(false, -1))),
+    )
+
+
+def centre_targets(
+    found: Descriptors, own: Tensor, truth: Truth, window: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """G_E (n, k, k), 1 where another target than the original's `own` (n,) has its centre; and the
+    pairs (p,), (p,) of originals and targets that it comes of, nearest first."""
+    half = window // 2
+    n, count = len(found), len(truth.labels)
+    wanted = found.vectors.new_zeros(n, window, window)
+    if not count or not n:
+        return wanted, own[:0], own[:0]
+    level = found.level[:, None].expand(n, count)
+    xy = truth.centres.expand(n, count, 2)
+    row, column = centre_of(xy.reshape(-1, 2), level.reshape(-1))
+    down = row.view(n, count) - found.row[:, None]
+    right = column.view(n, count) - found.column[:, None]
+    other = own[:, None] != torch.arange(count, device=own.device)
+    near = other & (down.abs() <= half) & (right.abs() <= half) & ((down != 0) | (right != 0))
+    i, t = near.nonzero(as_tuple=True)
+    wanted[i, down[i, t] + half, right[i, t] + half] = 1
+    order = (down[i, t].square() + right[i, t].square()).argsort(stable=True)
+    return wanted, i[order], t[order]
+
+
+def taught_keys(
+    logits: Tensor, found: Descriptors, own: Tensor, truth: Truth, sampling: Sampling
+) -> tuple[Keys, Tensor]:
+    """The key pixels of training, and the target (m,) of each, -1 for none.
+
+    The true centres around each original, at most `keys` of one and `most_mined` in all, nearest
+    first; and the pixels that are most surely taken for a centre and are none.
+    """
+    window = logits.shape[1]
+    half = window // 2
+    wanted, i, t = centre_targets(found, own, truth, window)
+    taken = F.one_hot(i, max(1, len(found))).cumsum(0).gather(1, i[:, None])[:, 0]
+    i, t = i[taken <= sampling.keys], t[taken <= sampling.keys]
+    i, t = i[: sampling.most_mined], t[: sampling.most_mined]
+    row, column = centre_of(truth.centres[t], found.level[i])
+    wrong = (logits.detach() - 1e4 * wanted).flatten(1)
+    best, place = wrong.max(1)
+    false = best.topk(min(sampling.false_keys, len(best))).indices
+    down, right = place[false] // window - half, place[false] % window - half
+    row = torch.cat((row, (found.row[false] + down).clamp(min=0)))
+    column = torch.cat((column, (found.column[false] + right).clamp(min=0)))
+    return (
+        Keys(torch.cat((i, false)), row, column, torch.ones_like(row, dtype=torch.float32)),
+        torch.cat((t, torch.full_like(false, -1))),
     )

@@ -23,9 +23,10 @@ from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import IMAGENET, Normalise
 from segcli_blocks.suppress import matrix_nms
-from segcli_solo import training
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
+from segcli_solo.losses import losses
 from segcli_solo.masks import windows
+from segcli_solo.targets import Learning, targets_of
 
 Head = DynamicHead | DirectHead | DecoupledHead
 
@@ -34,7 +35,7 @@ Head = DynamicHead | DirectHead | DecoupledHead
 class Options:
     """What the authors' configuration leaves open; the defaults are theirs."""
 
-    learning: training.Options
+    learning: Learning
     candidate: float = 0.1  # a class score that a mask is made for
     most_candidates: int = 2000  # ours, against low scores that would make masks of every cell
     before_nms: int = 500
@@ -97,7 +98,7 @@ class SOLO(nn.Module):
         above = min(self.options.candidate, 2 * max(min_score, 0.0))
         found = []
         for b, content in enumerate(batch.content_sizes):
-            best = self.suppressed(self.candidates(dense, b, above=above, categories=categories))
+            best = self.suppressed(self.detect(dense, b, above=above, categories=categories))
             best = best.of((best.scores >= min_score).nonzero()[:max_masks, 0])
             fields, extents = windows(best.soft, content)
             found.append(
@@ -114,7 +115,7 @@ class SOLO(nn.Module):
             )
         return found
 
-    def candidates(
+    def detect(
         self, dense: Dense, b: int, *, above: float, categories: frozenset[int] | None = None
     ) -> Found:
         """Image b before suppression: class score times the mean of the mask's soft values."""
@@ -165,8 +166,8 @@ class SOLO(nn.Module):
     def losses_of(self, dense: Dense, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Losses of what the head said of images with those targets."""
         options, classes = self.options.learning, dense.categories[0].shape[1]
-        learnt = [training.targets_of(t, self.head.grids, classes, options) for t in targets]
-        return training.losses(dense, targets, learnt, options)
+        learnt = [targets_of(t, self.head.grids, classes, options) for t in targets]
+        return losses(dense, targets, learnt, options)
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""

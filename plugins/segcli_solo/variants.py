@@ -11,9 +11,9 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.resnet import ResNet, fixed_statistics
-from segcli_solo import training
 from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.model import SOLO, Head, Options
+from segcli_solo.targets import Learning
 
 GRIDS = (40, 36, 24, 16, 12)
 
@@ -31,9 +31,7 @@ _RANGES = {
 def build(info: ModelInfo) -> SOLO:
     """A model with random weights for any variant of the family."""
     method, depth = info.variant.rsplit("-r", 1)
-    learning = training.Options(
-        _RANGES.get(info.variant, _FULL), last_only=not method.startswith("solov2")
-    )
+    learning = Learning(_RANGES.get(info.variant, _FULL), last_only=not method.startswith("solov2"))
     return SOLO(
         info,
         backbone=p2_to_p6(ResNet(int(depth), fixed_statistics)),

@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcli.types import Batch, Instances, ModelInfo, Size, Targets
+from segcli.types import Batch, Instances, ModelInfo, Targets
+from segcli_blocks import regions
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
-from segcli_blocks.windows import Windows
-from segcli_watershed import regions
-from segcli_watershed.decode import Cut, decode
 from segcli_watershed.losses import direction_loss, level_loss, unit
+from segcli_watershed.masks import Cut, Objects, classes_of, decode
 from segcli_watershed.targets import LEVELS, Landscape, landscape
 
 
@@ -123,7 +122,7 @@ class Watershed(nn.Module):
             image[:, width:] = False
         levels = self.levels(dense.directions, inside).argmax(1)
         return [
-            self._cut(level, classes.where(within, background), certain, categories).of(
+            self.detect(level, classes.where(within, background), certain, categories).of(
                 content, min_score, max_masks
             )
             for level, within, (classes, certain), content in zip(
@@ -131,7 +130,7 @@ class Watershed(nn.Module):
             )
         ]
 
-    def _cut(
+    def detect(
         self, levels: Tensor, classes: Tensor, certain: Tensor, categories: frozenset[int] | None
     ) -> Objects:
         """Objects (H, W) of one image, from levels, classes and their probabilities."""
@@ -178,39 +177,3 @@ class Watershed(nn.Module):
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
         self.backbone.calibrate(self.normalise(batch))
-
-
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """A map of `ids` i64 (H, W), 1..N, 0 where none; each one's score, label and box in px."""
-
-    ids: Tensor
-    scores: Tensor
-    labels: Tensor
-    boxes: Tensor
-
-    def of(self, content: Size, min_score: float, max_masks: int) -> Instances:
-        """The best `max_masks` of at least `min_score`, each in a window of single px."""
-        order = self.scores.argsort(descending=True, stable=True)
-        seen = (self.boxes[order, 2] > 0) & (self.scores[order] >= min_score)
-        best = order[seen][:max_masks]
-        ids = self.ids[: content[0], : content[1]]
-        boxes = self.boxes[best].minimum(best.new_tensor([*content[::-1], *content[::-1]]))
-        windows = Windows.around(boxes, content)
-        return Instances(
-            scores=self.scores[best],
-            labels=self.labels[best],
-            boxes=None,
-            fields=(windows.of(ids) == best[:, None, None] + 1).float(),
-            extents=windows.extents(1),
-        )
-
-
-def classes_of(logits: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """Of one image's logits (C + 1, h, w): the class i64 of every px of `size`, and how probable it
-    is. Only classes that some cell is said to have are enlarged."""
-    probability = logits.softmax(0)
-    present = probability.argmax(0).unique()
-    large = F.interpolate(probability[present][None], size, mode="bilinear", align_corners=False)
-    certain, which = large[0].max(0)
-    return present[which], certain

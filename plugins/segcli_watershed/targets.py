@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from segcli_watershed import regions
+from segcli_blocks import regions
 
 # Upper bounds of levels 0 to 14 in px: (0, 1] is level 0, above 54 is level 15.
 BOUNDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0, 19.0, 24.0, 30.0, 37.0, 45.0, 54.0)

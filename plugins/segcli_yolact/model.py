@@ -11,7 +11,7 @@ detections; H, W the canvas; h, w the grid of prototypes (a quarter).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.fuse import fuse
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.suppress import fast_nms
-from segcli_yolact import training
+from segcli_yolact.losses import losses
 from segcli_yolact.masks import cropped, mixtures, windows
 from segcli_yolact.priors import Anchors, decode, priors_of
+from segcli_yolact.targets import Learning, Truth, truth_of
 
 FEW = 6  # images: batches smaller than this use the running statistics of the norms
 
@@ -36,7 +37,7 @@ class Options:
     iou: float = 0.5  # above which a detection suppresses another of its class
     per_class: int = 200  # candidates of a class that enter suppression
     cross_class: bool = False  # suppress across classes; each prior then has its best class only
-    learning: training.Options = field(default_factory=training.Options)
+    learning: Learning = Learning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,14 +285,13 @@ class YOLACT(nn.Module):
         self.use_statistics(batch=len(batch.pixels) >= FEW)
         raw = self(batch)
         canvas = (batch.pixels.shape[-2], batch.pixels.shape[-1])
-        truths = [training.truth_of(target, canvas) for target in targets]
+        truths = [truth_of(target, canvas, len(self.info.categories)) for target in targets]
         return self.losses_of(raw, truths)
 
-    def losses_of(self, raw: Raw, truths: Sequence[training.Truth]) -> dict[str, Tensor]:
+    def losses_of(self, raw: Raw, truths: Sequence[Truth]) -> dict[str, Tensor]:
         """Losses of what the network said of images with those truths."""
-        return training.losses(
-            raw, truths, self.options.learning, fit=None if self.rescore is None else self.fit
-        )
+        fit = None if self.rescore is None else self.fit
+        return losses(raw, truths, self.options.learning, fit=fit)
 
     def use_statistics(self, *, batch: bool) -> None:
         """Let the body's norms learn from the batch's statistics, or use the running ones."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from segcli.types import ModelInfo
+from segcli_blocks.darknet import Darknet
 from segcli_blocks.deform import deform
 from segcli_blocks.pixels import Normalise
 from segcli_blocks.resnet import ResNet
-from segcli_yolact.darknet import Darknet
 from segcli_yolact.model import YOLACT, Options, Rescore
 from segcli_yolact.priors import Anchors
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scripts.data.make_scenes import Difficulty, make_scene
+from scripts.studies import authors_clustering
 from scripts.studies.panoptic_quality import Tally
-from segcli_discriminative import authors, meanshift
+from segcli_discriminative.masks import Clustering, cluster
 
 SIDE, DIMENSIONS, SCENES, REPEATS = 512, 8, 4, 3
 
@@ -39,7 +40,7 @@ def main() -> dict[str, float]:
 
 def measure(blend: int) -> dict[str, float]:
     """Medians over scenes of `ours, s`, `theirs, s` and `ratio`; both panoptic qualities."""
-    options = meanshift.Options()
+    options = Clustering()
     fast, slow, ratios, objects = [], [], [], []
     ours, theirs = Tally(1), Tally(1)
     for number in range(SCENES):
@@ -49,10 +50,10 @@ def measure(blend: int) -> dict[str, float]:
         times = []
         for _ in range(REPEATS):
             start = time.process_time()
-            labels, _ = meanshift.cluster(embedding, foreground, options)
+            labels, _ = cluster(embedding, foreground, options)
             times.append(time.process_time() - start)
         start = time.process_time()
-        published = authors.cluster(embedding, foreground, pick=pick)
+        published = authors_clustering.cluster(embedding, foreground, pick=pick)
         slow.append(time.process_time() - start)
         fast.append(median(times))
         ratios.append(slow[-1] / fast[-1])

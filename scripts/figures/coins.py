@@ -141,9 +141,9 @@ def _yolact() -> nn.Module:
 
 
 def _solo() -> nn.Module:
-    from segcli_solo import training
     from segcli_solo.heads import DynamicHead, Features
     from segcli_solo.model import SOLO, Options
+    from segcli_solo.targets import Learning
     from segcli_solo.variants import p2_to_p6
 
     ranges = ((1, 24), (12, 48), (24, 96), (48, 192), (96, 512))
@@ -155,7 +155,7 @@ def _solo() -> nn.Module:
         head=DynamicHead(
             WIDTH, 1, grids=(20, 16, 12, 8, 6), width=WIDTH, depth=2, features=features
         ),
-        options=Options(training.Options(ranges)),
+        options=Options(Learning(ranges)),
     )
 
 

@@ -27,10 +27,9 @@ from scripts.studies.ablation.models import Body, Plan, build
 from segcli import decode
 from segcli.run import PredictOptions, predict
 from segcli.types import Batch, Targets
-from segcli_pep.descriptors import Descriptors
 from segcli_pep.excavate import Keys
 from segcli_pep.masks import mask_logits
-from segcli_pep.perceive import STRIDES, Perceived, originals
+from segcli_pep.perceive import STRIDES, Descriptors, Perceived, originals
 from segcli_pep.purify import groups, merged
 from segcli_pep.targets import Truth, truth_of
 
@@ -149,7 +148,7 @@ def look(model: Any, shown: Any, target: Targets) -> Seen:
     keys = model.excavate.key_pixels(
         centres, found, content, above=options.key, most=options.most_keys
     )
-    mined = model.dug(one, found, content)
+    mined = model.excavated(one, found, content)
     return Seen(
         pixels=shown, truth=truth, perceived=one, features=features, found=found,
         own=owner_of(found, truth), centres=centres.sigmoid(), keys=keys, mined=mined,

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from scripts.data import blobs, make_scenes
-from scripts.studies import discriminative_figures
+from scripts.studies import authors_clustering, discriminative_figures
 from scripts.studies.panoptic_quality import Tally
 from segcli import rle
 from segcli.evaluate import score_records
@@ -34,15 +34,15 @@ from segcli.train.results import coco_results
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.semantic import owners_of
-from segcli_discriminative import authors, meanshift
 from segcli_discriminative import variants as discriminative
+from segcli_discriminative.masks import Clustering, cluster
 from segcli_watershed import variants as watershed
-from segcli_watershed.decode import Cut, decode
+from segcli_watershed.masks import Cut, decode
 
 DIMENSIONS = (8, 16, 32)
 WIDTH = 32
 CPU = torch.device("cpu")
-Clustering = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Method = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 COMPONENTS = Cut(level=-1, smallest=20, grown=1)  # nothing but what is connected
 
 
@@ -226,13 +226,13 @@ def told(model: Any, pairs: list[tuple[Batch, Targets]]) -> float:
     return tally.quality()
 
 
-def ours(bandwidth: float) -> Clustering:
-    options = meanshift.Options(bandwidth=bandwidth, reach=2 * bandwidth)
-    return lambda embedding, inside: meanshift.cluster(embedding, inside, options)[0]
+def ours(bandwidth: float) -> Method:
+    options = Clustering(bandwidth=bandwidth, reach=2 * bandwidth)
+    return lambda embedding, inside: cluster(embedding, inside, options)[0]
 
 
 def clustered(
-    embedding: torch.Tensor, said: torch.Tensor, method: Clustering
+    embedding: torch.Tensor, said: torch.Tensor, method: Method
 ) -> tuple[np.ndarray, np.ndarray]:
     """A map of objects from 1 and their classes, each class of `said` (h, w) by itself."""
     ids, labels = np.zeros(said.shape, dtype=np.int64), []
@@ -258,7 +258,7 @@ def bandwidths(model: Any, pairs: list[tuple[Batch, Targets]]) -> dict[str, list
     for bandwidth in discriminative_figures.BANDWIDTHS:
         methods = {
             "ours": ours(bandwidth),
-            "authors": partial(authors.cluster, bandwidth=bandwidth),
+            "authors": partial(authors_clustering.cluster, bandwidth=bandwidth),
         }
         for name, method in methods.items():
             tally = Tally(len(model.info.categories))

@@ -8,8 +8,8 @@ from torch import nn
 from segcli_blocks.pixels import IMAGENET, Normalise
 from segcli_blocks.resnet import ResNet
 from segcli_pep import FAMILY
-from segcli_pep.descriptors import Descriptors
 from segcli_pep.model import PEP, Options
+from segcli_pep.perceive import Descriptors
 from segcli_pep.targets import Sampling
 from segcli_pep.variants import assemble, ranges_for
 

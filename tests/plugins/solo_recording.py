@@ -14,11 +14,11 @@ from segcli import rle
 from segcli.postprocess import segments
 from segcli.types import Instances, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
-from segcli_solo import training
 from segcli_solo.convert import renamed
 from segcli_solo.heads import DecoupledHead, Dense, DirectHead, DynamicHead, Features
 from segcli_solo.masks import Dynamic, windows
 from segcli_solo.model import SOLO, Options
+from segcli_solo.targets import Learning
 from segcli_solo.variants import p2_to_p6
 
 
@@ -48,9 +48,7 @@ class Recording:
     def options(self, *, last_only=False):
         head, test = self.config["model"]["bbox_head"], self.config["test_cfg"]
         ranges = tuple(tuple(r) for r in head["scale_ranges"])
-        learning = training.Options(
-            ranges, head["sigma"], last_only, head["loss_ins"]["loss_weight"]
-        )
+        learning = Learning(ranges, head["sigma"], last_only, head["loss_ins"]["loss_weight"])
         return Options(
             learning, candidate=test["score_thr"], before_nms=test["nms_pre"],
             sigma=test["sigma"] if test["kernel"] == "gaussian" else None, inside=test["mask_thr"],
@@ -127,7 +125,7 @@ class Recording:
     def final(self, model, dense):
         """Labels, scores and masks (n, H, W) at the original size, of image 0."""
         test = self.config["test_cfg"]
-        best = model.suppressed(model.candidates(dense, 0, above=test["score_thr"]))
+        best = model.suppressed(model.detect(dense, 0, above=test["score_thr"]))
         kept = (best.scores >= test["update_thr"]).nonzero()[: test["max_per_img"], 0]
         best = best.of(kept)
         content, size = tuple(self.config["img_shape"]), tuple(self.config["ori_shape"])

@@ -8,12 +8,14 @@ from overfitting import learn, two_images
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet50
 
+from scripts.studies import authors_clustering as authors
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.resnet import ResNet, fixed_statistics
-from segcli_discriminative import FAMILY, authors, meanshift
-from segcli_discriminative.loss import FORMS, Form, discriminative
-from segcli_discriminative.model import instance_terms, margins
+from segcli_blocks.semantic import Truth
+from segcli_discriminative import FAMILY
+from segcli_discriminative.losses import FORMS, Form, discriminative, instance_terms
+from segcli_discriminative.masks import Clustering, cluster, margins
 from segcli_discriminative.variants import assemble
 
 # The loss.
@@ -59,8 +61,6 @@ def test_equal_means_have_a_finite_gradient():
 
 
 def test_classes_do_not_push_each_other():
-    from segcli_blocks.semantic import Truth
-
     owner = torch.tensor([[0, 0, 1, 1, -1]])
     truth = Truth(owner, torch.ones(1, 5, 3).bool(), torch.ones(1, 5).bool())
     same = instance_terms(PIXELS[:, None], truth, torch.tensor([1, 1]), Form())
@@ -89,7 +89,7 @@ def blobs(side=48, noise=0.1, blend=True):
 @pytest.mark.parametrize("blend", [False, True])
 def test_objects_are_found_whole(blend):
     embedding, truth = blobs(blend=blend)
-    labels, modes = meanshift.cluster(embedding, truth > 0, meanshift.Options())
+    labels, modes = cluster(embedding, truth > 0, Clustering())
     assert len(modes) == 4
     for label in range(1, 5):
         own = labels[truth == label]
@@ -112,23 +112,23 @@ def test_small_objects_are_found_on_a_finer_grid():
     small = torch.zeros_like(truth)
     small[44:48, 0:8] = 5
     embedding[:, small > 0] = torch.tensor([0.0, 0, -6])[:, None]
-    options = meanshift.Options(points=30, left=10)
-    labels, modes = meanshift.cluster(embedding, (truth + small) > 0, options)
+    options = Clustering(points=30, left=10)
+    labels, modes = cluster(embedding, (truth + small) > 0, options)
     assert len(modes) == 5
     assert len(labels[small > 0].unique()) == 1
 
 
 def test_seams_are_no_objects():
     embedding, truth = blobs(noise=0.0)
-    options = meanshift.Options(points=100_000)  # every px is asked
-    _, modes = meanshift.cluster(embedding, truth > 0, options)
+    options = Clustering(points=100_000)  # every px is asked
+    _, modes = cluster(embedding, truth > 0, options)
     assert len(modes) == 4
 
 
 def test_far_pixels_stay_without_a_label():
     embedding = torch.zeros(2, 12, 12)
     embedding[:, 0, 0] = 50.0
-    labels, _ = meanshift.cluster(embedding, torch.ones(12, 12).bool(), meanshift.Options())
+    labels, _ = cluster(embedding, torch.ones(12, 12).bool(), Clustering())
     assert labels[0, 0] == 0
     assert labels[5, 5] == 1
 
@@ -137,17 +137,9 @@ def test_far_pixels_stay_without_a_label():
 def test_nothing_to_cluster(side):
     embedding = torch.zeros(2, side, side)
     nothing = torch.zeros(side, side, dtype=torch.bool)
-    assert len(meanshift.cluster(embedding, nothing, meanshift.Options())[1]) == 0
+    assert len(cluster(embedding, nothing, Clustering())[1]) == 0
     assert authors.cluster(embedding, nothing).max() == 0
-    meanshift.cluster(embedding, ~nothing, meanshift.Options())
-
-
-def test_opening_takes_lines_away():
-    mask = torch.zeros(7, 9, dtype=torch.bool)
-    mask[1:4, 1:4] = True
-    kept = mask.clone()
-    mask[5] = True
-    assert meanshift.opened(mask).equal(kept)
+    cluster(embedding, ~nothing, Clustering())
 
 
 # Fields.
@@ -155,7 +147,7 @@ def test_opening_takes_lines_away():
 
 def test_margins_are_positive_for_the_nearest_within_reach():
     apart = torch.tensor([[0.5, 2.0, 3.5], [2.0, 0.5, 3.6]])[:, :, None]
-    found = margins(apart, meanshift.Options(bandwidth=1.5, reach=3.0))
+    found = margins(apart, Clustering(bandwidth=1.5, reach=3.0))
     assert (found[:, :, 0] > 0).tolist() == [[True, False, False], [False, True, False]]
     assert found[0, 0, 0] == pytest.approx(1.0)
     assert found[0, 2, 0] == pytest.approx(-0.5 / 1.5)
@@ -167,10 +159,10 @@ def test_fields_hold_the_label_map():
     embedding, truth = blobs()
     even = (truth > 0) & (truth % 2 == 0)
     logits = torch.stack((truth % 2 * 4.0, even * 3.0, 1.0 - (truth > 0).float()))
-    found = model.find(logits, embedding)
+    found = model.detect(logits, embedding)
     said = logits.softmax(0).argmax(0)
     for label in (0, 1):
-        labels, modes = meanshift.cluster(embedding, said == label, meanshift.Options())
+        labels, modes = cluster(embedding, said == label, Clustering())
         own = found.fields[found.labels == label]
         assert len(own) == len(modes)
         for number, field in enumerate(own, 1):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from recordings import close, tensors
 
-from segcli_discriminative.authors import cluster, cluster_with_labels
-from segcli_discriminative.loss import FORMS, discriminative, mean_terms
+from scripts.studies.authors_clustering import cluster, cluster_with_labels
+from segcli_discriminative.losses import FORMS, discriminative, mean_terms
 
 RECORDED = {
     "paper, L2": ("paper", 2, "paper_l2"),

@@ -9,8 +9,8 @@ import pytest
 import torch
 from recordings import close, tensors
 
-from segcli_watershed.decode import Cut, decode
 from segcli_watershed.losses import angles, direction_loss, level_loss
+from segcli_watershed.masks import Cut, decode
 from segcli_watershed.targets import BOUNDS, LEVELS, landscape
 
 SMALL, LARGE = {"level": 1, "grown": 3}, {"level": 2, "grown": 5}

@@ -69,7 +69,7 @@ def test_assignment(folder, name):
     maps = [torch.zeros(1, 1, -(-canvas[0] // s), -(-canvas[1] // s)) for s in Head.strides]
     points = model_with(Head(8, 1, width=8, depth=1), 1).points(maps)
     one = target(given["boxes_xyxy"], given["labels_gt"], unpacked(given, "masks"), canvas)
-    truth = assignment.truth_of(one, points, assignment.Options(**VARIANTS[name]))
+    truth = assignment.truth_of(one, points, assignment.Learning(**VARIANTS[name]))
     assert torch.equal(truth.match, given[f"{name}_matched"])
     expected = torch.cat([given[f"{name}_labels_{level}"] for level in LEVELS])
     known = truth.labels[truth.match.clamp(min=0)].masked_fill(truth.match < 0, -1)
@@ -87,7 +87,7 @@ def values(losses):
 @pytest.mark.parametrize("name", [*VARIANTS, "fix_margin"])
 def test_losses(recorded, given, targets, name, monkeypatch):
     model = replayed(recorded, monkeypatch)
-    learning = assignment.Options(**VARIANTS.get(name, {}))
+    learning = assignment.Learning(**VARIANTS.get(name, {}))
     model.options = replace(model.options, learning=learning, fixed_margin=name == "fix_margin")
     default = torch.stack([given[key] for key in RECORDED])
     expected = given.get(f"variant_{name}", default)
@@ -99,7 +99,7 @@ def test_what_the_mask_loss_is_made_of(recorded, given, targets, monkeypatch):
     model = replayed(recorded, monkeypatch)
     with torch.no_grad():
         dense, pixels, points = model(None)
-    truths = [assignment.truth_of(t, points, assignment.Options()) for t in targets]
+    truths = [assignment.truth_of(t, points, assignment.Learning()) for t in targets]
     assert sum(int((t.match >= 0).sum()) for t in truths) == int(given["num_pos"])
     grid = upsampled(pixels)
     for b, truth in enumerate(truths):

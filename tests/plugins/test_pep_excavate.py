@@ -5,8 +5,8 @@ import torch
 from pep_toy import descriptors, levels
 
 from segcli_pep.excavate import Excavate, Keys, centre_of, cut_out
-from segcli_pep.targets import Sampling, Truth
-from segcli_pep.training import centre_loss, centre_targets, taught_keys
+from segcli_pep.losses import centre_loss
+from segcli_pep.targets import Sampling, Truth, centre_targets, taught_keys
 from segcli_pep.variants import ranges_for
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from pep_toy import descriptors
 
+from segcli_pep.losses import adjacency_loss
 from segcli_pep.purify import Purify, groups, merged
-from segcli_pep.training import adjacency_loss
 
 CHAIN = torch.tensor([[1.0, 0.9, 0.1], [0.9, 1.0, 0.8], [0.1, 0.8, 1.0]])
 

@@ -5,9 +5,9 @@ import torch
 from pep_toy import levels
 
 from segcli.types import Targets
+from segcli_pep.losses import mask_losses, perceive_loss
 from segcli_pep.perceive import Perceived
 from segcli_pep.targets import IGNORED, Sampling, at_level, cores_of, sample, truth_of
-from segcli_pep.training import mask_losses, perceive_loss
 from segcli_pep.variants import ranges_for
 
 SIZES = [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]  # of a canvas of 64 px

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.resnet import ResNet, fixed_statistics
-from segcli_solo import FAMILY, training
+from segcli_solo import FAMILY
 from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.masks import windows
 from segcli_solo.model import SOLO, Options, peaks
+from segcli_solo.targets import Learning, shrunk, targets_of
 from segcli_solo.variants import p2_to_p6
 
 KEYS = Path(__file__).resolve().parent.parent / "golden/keys"
@@ -29,7 +30,7 @@ PUBLISHED = {
     "decoupled-r50": "decoupled_solo_r50_fpn_8gpu_1x",
     "decoupled-light-r50": "decoupled_solo_light_r50_fpn_8gpu_3x",
 }
-EVERY = training.Options(((1, 1000),))  # one level, which learns objects of any size
+EVERY = Learning(((1, 1000),))  # one level, which learns objects of any size
 
 
 def listed(name):
@@ -110,7 +111,7 @@ targets = partial(rectangles.targets, side=80)
 
 def test_the_cells_in_the_middle_of_an_object_learn_it():
     target = targets((0, 0, 80, 40), labels=[2])  # its middle fifth: x 32 to 48, y 16 to 24
-    (level,) = training.targets_of(target, [10], 3, EVERY)
+    (level,) = targets_of(target, [10], 3, EVERY)
     # Cells are 8 px: columns 3 to 5 (the middle one is 4), rows 1 to 2 (2), at half a px less.
     rows, columns = (level.categories == 2).nonzero().unbind(1)
     assert set(rows.tolist()) == {1, 2}
@@ -119,17 +120,17 @@ def test_the_cells_in_the_middle_of_an_object_learn_it():
 
 
 def test_only_levels_for_its_size_learn_an_object():
-    options = training.Options(((1, 20), (10, 40), (30, 90)))
+    options = Learning(((1, 20), (10, 40), (30, 90)))
     target = targets((0, 0, 31, 31), labels=[0])
-    levels = training.targets_of(target, [4, 4, 4], 1, options)
+    levels = targets_of(target, [4, 4, 4], 1, options)
     assert [len(level.cell) > 0 for level in levels] == [False, True, True]
 
 
 def test_a_cell_that_two_objects_claim():
     target = targets((0, 0, 80, 80), (8, 8, 72, 72), labels=[0, 1])
-    (both,) = training.targets_of(target, [2], 2, EVERY)
-    only = training.Options(EVERY.ranges, last_only=True)
-    (last,) = training.targets_of(target, [2], 2, only)
+    (both,) = targets_of(target, [2], 2, EVERY)
+    only = Learning(EVERY.ranges, last_only=True)
+    (last,) = targets_of(target, [2], 2, only)
     assert both.cell.tolist() == [0, 1, 2, 3] * 2
     assert last.cell.tolist() == [0, 1, 2, 3]
     assert set(last.target.tolist()) == {1}
@@ -140,7 +141,7 @@ def test_crowds_and_unannotated_categories_do_not_count():
         (0, 0, 20, 20), (40, 40, 80, 80), labels=[0, 0], crowd=[False, True],
         exhaustive=torch.tensor([True, False]),
     )  # fmt: skip
-    (level,) = training.targets_of(target, [4], 2, EVERY)
+    (level,) = targets_of(target, [4], 2, EVERY)
     assert not level.counts[2:, 2:].any()  # the crowd
     assert level.counts[0, 0].all()  # the object: its cell is known to be no other category
     assert level.counts[0, 2].tolist() == [True, False]
@@ -150,7 +151,7 @@ def test_a_cell_of_a_smaller_mask_needs_half_of_its_inner_pixels():
     masks = torch.zeros(1, 4, 8, dtype=torch.bool)
     masks[0, 1, 1:3] = True
     masks[0, 1, 5] = True
-    assert training.shrunk(masks, 4).tolist() == [[[True, False]]]
+    assert shrunk(masks, 4).tolist() == [[[True, False]]]
 
 
 # It learns.
@@ -173,7 +174,7 @@ def toy(names, head, side=128):
         "solo", "solov2-r50", tuple(names), tuple(range(classes)), Resize(side, side), 32
     )
     body = ResNet(18, fixed_statistics, width=16)
-    learning = training.Options(ranges, last_only=head != "dynamic")
+    learning = Learning(ranges, last_only=head != "dynamic")
     return SOLO(info, backbone=p2_to_p6(body, 32), head=heads[head](), options=Options(learning))
 
 

@@ -12,9 +12,9 @@ from segcli import batch as batches
 from segcli.postprocess import segments
 from segcli.types import Image
 from segcli_blocks.suppress import matrix_nms
-from segcli_solo import training
 from segcli_solo.convert import renamed
 from segcli_solo.model import peaks
+from segcli_solo.targets import shrunk, targets_of
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_head(recording, model):
 
 def test_candidates(recording, without_weights):
     given, model, dense = recording.infer, without_weights, recording.dense()
-    found = model.candidates(dense, 0, above=recording.config["test_cfg"]["score_thr"])
+    found = model.detect(dense, 0, above=recording.config["test_cfg"]["score_thr"])
     close(found.scores, given["nms_in_scores"])
     assert (found.labels == given["nms_in_labels"]).float().mean() > 0.98
     masks = unpacked(given, "nms_in_masks")
@@ -118,11 +118,11 @@ def test_targets(recording, without_weights):
     given, options = recording.train, recording.options().learning
     classes, grids = len(recording.info().categories), without_weights.head.grids
     for i, target in enumerate(targets(given)):
-        levels = training.targets_of(target, grids, classes, options)
+        levels = targets_of(target, grids, classes, options)
         for index, level in enumerate(levels):
             assert (level.categories + 1).equal(given[f"target{i}_cate_{index}"].long())
             assert level.cell.equal(given[f"target{i}_grid_order_{index}"])
-            masks = training.shrunk(target.masks, 4)[level.target]
+            masks = shrunk(target.masks, 4)[level.target]
             recorded = {
                 f"masks_{kind}": given[f"target{i}_ins_masks_{kind}_{index}"]
                 for kind in ("packed", "shape")

@@ -9,49 +9,11 @@ from torchvision.models import mobilenet_v2, resnet50
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.resnet import ResNet, fixed_statistics
-from segcli_watershed import FAMILY, regions
-from segcli_watershed.decode import Cut, decode
+from segcli_watershed import FAMILY
 from segcli_watershed.losses import angles, direction_loss, level_loss
-from segcli_watershed.model import Objects, classes_of
+from segcli_watershed.masks import Cut, Objects, classes_of, decode
 from segcli_watershed.targets import landscape, rim, slope
 from segcli_watershed.variants import assemble
-
-# Regions.
-
-
-def test_distance_counts_from_the_rim_and_not_from_the_images_edge():
-    mask = np.zeros((5, 6), dtype=bool)
-    mask[:, :4] = True
-    assert regions.distance_inside(mask)[2].tolist() == [4, 3, 2, 1, 0, 0]
-    assert (regions.distance_inside(np.ones((3, 7), dtype=bool)) == 7).all()
-
-
-def test_corners_connect_or_not():
-    mask = np.eye(3, dtype=bool)
-    assert regions.components(mask, diagonal=True)[1] == 1
-    assert regions.components(mask, diagonal=False)[1] == 3
-
-
-def test_small_parts_go():
-    mask = np.array([[1, 1, 0, 1], [1, 0, 0, 0]], dtype=bool)
-    assert regions.without_small(mask, 3).tolist() == [
-        [True, True, False, False],
-        [True] + [False] * 3,
-    ]
-
-
-def test_where_two_grow_the_last_has_the_pixel():
-    labels = np.array([[1, 0, 2]])
-    assert regions.dilated(labels, 3).tolist() == [[1, 2, 2]]
-
-
-def test_boxes_of_labels():
-    labels = np.zeros((4, 5), dtype=np.int64)
-    labels[1:3, 2:5] = 1
-    labels[3, 0] = 3
-    boxes = [[2, 1, 5, 3], [0, 0, 0, 0], [0, 3, 1, 4], [0, 0, 0, 0]]
-    assert regions.boxes(labels, 4).tolist() == boxes
-
 
 # Targets.
 

@@ -12,10 +12,12 @@ from torch import nn
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet
-from segcli_yolact import FAMILY, training
+from segcli_yolact import FAMILY
+from segcli_yolact.losses import class_loss
 from segcli_yolact.masks import cropped, windows
 from segcli_yolact.model import YOLACT, Options, Rescore
 from segcli_yolact.priors import Anchors, decode, encode, priors_of
+from segcli_yolact.targets import NEUTRAL, Learning, Truth, match
 from segcli_yolact.variants import anchors_for
 
 KEYS = Path(__file__).resolve().parent.parent / "golden/keys"
@@ -26,7 +28,7 @@ PUBLISHED = {
     "plus-r50": "yolact_plus_resnet50",
     "plus-r101": "yolact_plus_base",
 }
-CHOICES = training.Options()
+CHOICES = Learning()
 
 
 def listed(name):
@@ -134,14 +136,14 @@ def test_grids_too_small_for_rescoring_are_padded():
 # What it learns from.
 
 
-def truth(*boxes, labels=None, crowd=(), exhaustive=None, side=16):
+def truth(*boxes, labels=None, crowd=(), annotated=(True, True), side=16):
     box = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     masks = torch.zeros(len(box), side, side, dtype=torch.bool)
     for mask, (x0, y0, x1, y1) in zip(masks, (box * side).int().tolist(), strict=True):
         mask[y0:y1, x0:x1] = True
     label = torch.zeros(len(box), dtype=torch.long) if labels is None else torch.tensor(labels)
     crowds = torch.tensor(crowd, dtype=torch.float32).reshape(-1, 4)
-    return training.Truth(box, label, masks, crowds, exhaustive)
+    return Truth(box, label, masks, crowds, torch.tensor(annotated))
 
 
 def test_priors_learn_by_overlap_and_every_object_gets_one():
@@ -154,31 +156,31 @@ def test_priors_learn_by_overlap_and_every_object_gets_one():
         ]
     )
     far = (0.6, 0.6, 0.9, 0.9)  # overlaps the last prior little, which is its best
-    found = training.match(priors, truth((0, 0, 0.5, 0.5), far, labels=[3, 5]), CHOICES)
-    assert found.classes.tolist() == [4, 4, training.NEUTRAL, 6]
+    found = match(priors, truth((0, 0, 0.5, 0.5), far, labels=[3, 5]), CHOICES)
+    assert found.classes.tolist() == [4, 4, NEUTRAL, 6]
     assert found.target[[0, 1, 3]].tolist() == [0, 0, 1]
 
 
 def test_background_in_a_crowd_is_left_out():
     priors = torch.tensor([[0.25, 0.25, 0.2, 0.2], [0.75, 0.75, 0.2, 0.2]])
-    found = training.match(priors, truth(crowd=[(0.0, 0.0, 0.5, 0.5)]), CHOICES)
-    assert found.classes.tolist() == [training.NEUTRAL, 0]
+    found = match(priors, truth(crowd=[(0.0, 0.0, 0.5, 0.5)]), CHOICES)
+    assert found.classes.tolist() == [NEUTRAL, 0]
 
 
-def gradient_of_background(exhaustive):
+def gradient_of_background(*annotated):
     """On the logits (background, two categories) of a background prior, beside one object."""
     logits = torch.zeros(2, 3, requires_grad=True)
-    of = truth((0, 0, 1, 1), exhaustive=exhaustive)
-    training.class_loss(logits, torch.tensor([1, 0]), of, CHOICES).backward()
+    of = truth((0, 0, 1, 1), annotated=annotated)
+    class_loss(logits, torch.tensor([1, 0]), of, CHOICES).backward()
     return logits.grad[1]
 
 
 def test_background_pushes_annotated_categories_down():
-    assert (gradient_of_background(None)[1:] > 0).all()
+    assert (gradient_of_background(True, True)[1:] > 0).all()
 
 
 def test_a_category_that_is_not_annotated_is_not_pushed_down():
-    gradient = gradient_of_background(torch.tensor([True, False]))
+    gradient = gradient_of_background(True, False)
     assert gradient[1] > 0
     assert gradient[2] == 0
 
@@ -187,8 +189,9 @@ def test_only_the_hardest_background_counts():
     logits = torch.zeros(6, 2)
     logits[1:, 1] = torch.tensor([5.0, 4.0, 3.0, -9.0, -9.0])
     classes = torch.tensor([1, 0, 0, 0, 0, 0])
-    few = training.class_loss(logits, classes, truth((0, 0, 1, 1)), CHOICES)
-    more = training.class_loss(logits[:4], classes[:4], truth((0, 0, 1, 1)), CHOICES)
+    of = truth((0, 0, 1, 1), annotated=(True,))
+    few = class_loss(logits, classes, of, CHOICES)
+    more = class_loss(logits[:4], classes[:4], of, CHOICES)
     assert few == more
 
 

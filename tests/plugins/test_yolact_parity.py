@@ -12,10 +12,10 @@ from yolact_recording import CANDIDATE, Recording, masks_of
 
 from segcli import batch as batches
 from segcli.types import Image
-from segcli_yolact import training
 from segcli_yolact.convert import renamed
 from segcli_yolact.masks import cropped, mixtures
 from segcli_yolact.priors import decode, encode
+from segcli_yolact.targets import Learning, match
 
 
 def close(found, expected, atol=1e-4):
@@ -176,7 +176,7 @@ def test_training_outputs(recording):
 def test_targets(recording):
     given, priors = recording.train, recording.infer["priors"]
     for i, truth in enumerate(recording.truths()):
-        found = training.match(priors, truth, training.Options())
+        found = match(priors, truth, Learning())
         assert found.classes.equal(given["match_conf_t"][i].long())
         assert found.target.equal(given["match_idx_t"][i].long())
         goal = encode(truth.boxes[found.target], priors)

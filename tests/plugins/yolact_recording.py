@@ -14,10 +14,10 @@ from segcli.postprocess import segments
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.deform import deform
 from segcli_blocks.resnet import ResNet
-from segcli_yolact import training
 from segcli_yolact.convert import renamed
 from segcli_yolact.model import YOLACT, Options, Raw, Rescore
 from segcli_yolact.priors import Anchors
+from segcli_yolact.targets import Truth
 
 CANDIDATE = 0.05  # the authors' threshold for a prior, see the recordings' README
 
@@ -103,11 +103,14 @@ class Recording:
 
     def truths(self):
         """The recorded targets of a batch."""
+        annotated = torch.ones(self.config["num_classes_with_bg"] - 1, dtype=torch.bool)
         found = []
         for i, crowds in enumerate(self.train["num_crowds"].tolist()):
             rows, masks = self.train[f"gt{i}_boxes_labels"], unpacked(self.train, f"gt{i}_masks")
             n = len(rows) - crowds
-            found.append(training.Truth(rows[:n, :4], rows[:n, 4].long(), masks[:n], rows[n:, :4]))
+            found.append(
+                Truth(rows[:n, :4], rows[:n, 4].long(), masks[:n], rows[n:, :4], annotated)
+            )
         return found
 
 

@@ -70,7 +70,7 @@ def _image(model: Any, batch: Batch, target: Targets) -> dict[str, float]:
         sums["keys"], sums["hits"] = float(len(hit)), float((hit >= 0).sum())
         sums["new"] = float((~torch.isin(hit[hit >= 0], own)).sum())
         sums["right"] = float((label == _at(truth.labels, hit))[hit >= 0].sum())
-        every = found.and_(model.dug(one, found, batch.content_sizes[0]))
+        every = found.and_(model.excavated(one, found, batch.content_sizes[0]))
         vectors, own = torch.cat((vectors, mined)), torch.cat((own, hit))
     if model.purify is not None:
         logits = model.purify.adjacency(vectors)

@@ -155,15 +155,15 @@ def _condinst(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
 
 
 def _solo(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
-    from segcli_solo import training
     from segcli_solo.heads import DynamicHead, Features
     from segcli_solo.model import SOLO, Options
+    from segcli_solo.targets import Learning
     from segcli_solo.variants import GRIDS, p2_to_p6
 
     width = plan.width
     scale = max(plan.side, 320) / 800  # as PEP's levels
     ranges = ((1, 96), (48, 192), (96, 384), (192, 768), (384, math.inf))
-    learning = training.Options(tuple((a * scale, b * scale) for a, b in ranges))
+    learning = Learning(tuple((a * scale, b * scale) for a, b in ranges))
     grids = tuple(max(2, grid // 2) for grid in GRIDS)
     features = Features(width, width, width)
     head = DynamicHead(

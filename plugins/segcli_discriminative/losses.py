@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from segcli_blocks.semantic import Truth
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -105,3 +107,25 @@ def _distance(means: Tensor, form: Form) -> Tensor:
     apart = _norm(means[first] - means[second], 1, form)
     mean = (2 * form.push - apart).clamp(min=0).square().mean()
     return mean * {"mean": 1.0, "half": 0.5, "sum": count / 2}[form.pairs]
+
+
+def instance_terms(embedding: Tensor, truth: Truth, labels: Tensor, form: Form) -> Terms:
+    """The terms of one image (n, h, w): each class by itself, then summed."""
+    present = [0]
+    if len(labels):
+        present = labels[truth.owner[truth.owner >= 0]].unique().tolist() or [0]
+    found = []
+    for label in present:
+        own = truth.owner >= 0
+        if len(labels):
+            own &= labels[truth.owner.clamp(min=0)] == label
+        found.append(discriminative(embedding, _numbered(truth.owner, own), form))
+    return Terms(*(torch.stack([getattr(t, n) for t in found]).sum() for n in Terms.__slots__))
+
+
+def _numbered(owner: Tensor, own: Tensor) -> Tensor:
+    """1, 2, ... for the owners (h, w) where `own`, 0 elsewhere."""
+    numbered = torch.zeros_like(owner)
+    if own.any():
+        numbered[own] = owner[own].unique(return_inverse=True)[1] + 1
+    return numbered

@@ -1,7 +1,7 @@
 """The authors' own clustering: one mean after another is shifted over what is still unclustered.
 
 From their published test code (fastSceneUnderstanding), which has a bandwidth of 1.5. It passes
-over all pixels again and again; segcli_discriminative.meanshift does the same work on few.
+over all pixels again and again; segcli_discriminative.masks does the same work on few.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What YOLACT learns from: which prior learns which object, and the losses.
+"""YOLACT's losses: boxes, classes, masks, semantics, and for YOLACT++ the rescoring.
 
 Letters as in model.py; T targets of an image. Boxes are xyxy relative to the canvas, 0..1.
 """
@@ -6,112 +6,25 @@ Letters as in model.py; T targets of an image. Boxes are xyxy relative to the ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segcli.types import Size, Targets
+from segcli.types import Size
 from segcli_yolact.masks import cropped, mixtures
-from segcli_yolact.priors import corners, encode
+from segcli_yolact.priors import encode
+from segcli_yolact.targets import Learning, Truth, match
 
 if TYPE_CHECKING:
     from segcli_yolact.model import Raw
 
-NEUTRAL = -1
 Fit = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The choices of the authors' configuration; the defaults are theirs."""
-
-    positive: float = 0.5  # IoU from which on a prior learns an object
-    negative: float = 0.4  # and below which it learns the background
-    crowd: float = 0.7  # a prior with this share of itself in a crowd is no background
-    negatives: int = 3  # background priors for each one with an object, the hardest
-    most_masks: int = 100  # priors of an image whose masks are learnt
-    least_area: int = 25  # cells: smaller masks teach the rescoring nothing
-    weights: tuple[float, float, float] = (1.5, 6.125, 25.0)  # box, mask, rescore
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """One image's targets: `boxes` (T, 4), `labels` (T,) and `masks` (T, H, W) without crowds;
-    `crowd` boxes (K, 4); `exhaustive` bool (C,) or None, see segcli.types.Targets."""
-
-    boxes: Tensor
-    labels: Tensor
-    masks: Tensor
-    crowd: Tensor
-    exhaustive: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What each prior learns: `target` (P,) and its `label` + 1 as `classes` (P,): 0 is the
-    background, -1 is left out."""
-
-    target: Tensor
-    classes: Tensor
-
-
-def truth_of(target: Targets, canvas: Size) -> Truth:
-    """Targets on a canvas of (height, width) px."""
-    size = target.boxes.new_tensor([canvas[1], canvas[0]] * 2)
-    boxes, single = target.boxes / size, ~target.crowd
-    return Truth(
-        boxes[single],
-        target.labels[single],
-        target.masks[single],
-        boxes[target.crowd],
-        target.exhaustive,
-    )
-
-
-def match(priors: Tensor, truth: Truth, options: Options) -> Match:
-    """Each prior takes the object it overlaps most; each object also gets the prior it overlaps
-    most of those that are left, the best pairs first."""
-    around = corners(priors)
-    if not len(truth.boxes):
-        classes = torch.zeros(len(priors), dtype=torch.int64, device=priors.device)
-        return Match(classes, _without_crowd(classes, around, truth, options))
-    overlaps = _overlap(truth.boxes, around)  # (T, P)
-    best, target = overlaps.max(0)
-    for _ in range(len(truth.boxes)):
-        most, prior = overlaps.max(1)
-        t = most.argmax()
-        overlaps[:, prior[t]] = -1
-        overlaps[t] = -1
-        best[prior[t]] = 2
-        target[prior[t]] = t
-    classes = truth.labels[target] + 1
-    classes[best < options.positive] = NEUTRAL
-    classes[best < options.negative] = 0
-    return Match(target, _without_crowd(classes, around, truth, options))
-
-
-def _without_crowd(classes: Tensor, around: Tensor, truth: Truth, options: Options) -> Tensor:
-    """`classes` (P,) with the priors without an object that lie in crowds left out."""
-    if not len(truth.crowd):
-        return classes
-    share = _overlap(truth.crowd, around, of_second=True).amax(0)
-    return classes.masked_fill((share > options.crowd) & (classes <= 0), NEUTRAL)
-
-
-def _overlap(one: Tensor, other: Tensor, *, of_second: bool = False) -> Tensor:
-    """IoU (n, m) of boxes (n, 4) and (m, 4), or what share of each second one they cover."""
-    low = torch.maximum(one[:, None, :2], other[:, :2])
-    high = torch.minimum(one[:, None, 2:], other[:, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    area, second = ((b[:, 2:] - b[:, :2]).prod(1) for b in (one, other))
-    return shared / (second if of_second else area[:, None] + second - shared)
-
-
 def losses(
-    raw: Raw, truths: Sequence[Truth], options: Options, *, fit: Fit | None
+    raw: Raw, truths: Sequence[Truth], options: Learning, *, fit: Fit | None
 ) -> dict[str, Tensor]:
     """Section 3 of the paper; `fit` is YOLACT++'s rescoring, see model.YOLACT.fit."""
     matches = [match(raw.priors, truth, options) for truth in truths]
@@ -140,15 +53,13 @@ def losses(
     return named
 
 
-def class_loss(logits: Tensor, classes: Tensor, truth: Truth, options: Options) -> Tensor:
+def class_loss(logits: Tensor, classes: Tensor, truth: Truth, options: Learning) -> Tensor:
     """Softmax cross-entropy of one image (P, C + 1), over its objects and the hardest background.
 
     Background is told from the exhaustively annotated categories alone.
     """
-    known = logits
-    if truth.exhaustive is not None:
-        unknown = torch.cat((truth.exhaustive.new_zeros(1), ~truth.exhaustive))
-        known = logits.masked_fill(unknown, -torch.inf)
+    unknown = torch.cat((truth.annotated.new_zeros(1), ~truth.annotated))
+    known = logits.masked_fill(unknown, -torch.inf)
     error = known.logsumexp(1) - logits[:, 0]
     positive = classes > 0
     hardness = error.detach().masked_fill(classes != 0, 0)
@@ -164,7 +75,7 @@ def mask_losses(
     coefficients: Tensor,
     truth: Truth,
     target: Tensor,
-    options: Options,
+    options: Learning,
     fit: Fit | None,
 ) -> tuple[Tensor, Tensor]:
     """Of one image, with prototypes (k, h, w), coefficients (n, k) and targets (n,) of priors:
@@ -219,7 +130,6 @@ def semantic_loss(logits: Tensor | None, truths: Sequence[Truth]) -> Tensor:
             for label, mask in zip(truth.labels, resized(truth.masks, (h, w)), strict=True):
                 wanted[label] = torch.maximum(wanted[label], mask)
         error = F.binary_cross_entropy_with_logits(given, wanted, reduction="none")
-        if truth.exhaustive is not None:
-            error = error * (truth.exhaustive[:, None, None] | (wanted > 0))
+        error = error * (truth.annotated[:, None, None] | (wanted > 0))
         total = total + error.sum()
     return total / (h * w) / len(truths)

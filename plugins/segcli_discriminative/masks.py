@@ -1,7 +1,8 @@
-"""Clustering that is fast enough to use: modes from a coarse grid, then every pixel to its mode.
+"""From embeddings to masks: mean shift that is fast enough to use, and fields of what it finds.
 
-All points of the grid move at once, so that a GPU is as busy as it can be. What lies far from
-every mode is looked at again on a finer grid. Letters: n dimensions, M points, K modes, P pixels.
+Modes come from a coarse grid, then every pixel goes to its mode. All points of the grid move at
+once, so that a GPU is as busy as it can be. What lies far from every mode is looked at again on a
+finer grid. Letters: n dimensions, M points, K modes, P pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from segcli_blocks import regions
 
 _STEPS = 30
 _STILL = 1e-2  # of the bandwidth: modes are at least one apart
@@ -20,7 +22,7 @@ _AT_ONCE = 1 << 22  # distances held at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Clustering:
     """`bandwidth`: of the kernel, and the least distance of two modes. `points`: about
     so many on the grid at most. `rounds`: how often what is left is looked at. `left`: px far
     from every mode for which it is not. `crumb`: a cluster needs more px than this inside, see
@@ -34,7 +36,7 @@ class Options:
     reach: float = 3.0
 
 
-def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+def cluster(embedding: Tensor, foreground: Tensor, options: Clustering) -> tuple[Tensor, Tensor]:
     """Labels i64 (h, w) from 1, 0 where none, and the modes f32 (K, n) that they number, of
     `embedding` f32 (n, h, w) where `foreground` bool (h, w)."""
     modes = embedding.new_zeros((0, len(embedding)))
@@ -57,13 +59,13 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Options) -> tuple[Te
         # An object that the grid has missed lies near no mode, and is no line as seams are.
         free = torch.zeros_like(foreground)
         free.view(-1).index_copy_(0, index, far)
-        free = opened(free)
+        free = torch.from_numpy(regions.opened(free.cpu().numpy())).to(free.device)
         if int(free.sum()) <= options.left:
             break
     return labels, modes
 
 
-def _numbered(points: Tensor, modes: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+def _numbered(points: Tensor, modes: Tensor, options: Clustering) -> tuple[Tensor, Tensor]:
     """Of points (n, P) the numbers (P,) of their modes from 1, 0 where none is in reach; and which
     are farther than a bandwidth from every mode."""
     if not len(modes):
@@ -73,7 +75,7 @@ def _numbered(points: Tensor, modes: Tensor, options: Options) -> tuple[Tensor, 
     return (nearest + 1) * (apart < options.reach**2), apart >= options.bandwidth**2
 
 
-def sampled(embedding: Tensor, mask: Tensor, options: Options) -> Tensor:
+def sampled(embedding: Tensor, mask: Tensor, options: Clustering) -> Tensor:
     """Embeddings (M, n) on a square grid over the mask, without those on a seam: where the px on
     either side are farther than a bandwidth from each other."""
     count = int(mask.sum())
@@ -150,15 +152,6 @@ def _over_three(x: Tensor, pick: Callable[[Tensor, Tensor], Tensor], dim: int) -
     return found
 
 
-def opened(mask: Tensor) -> Tensor:
-    """Eroded, then dilated, by 3 x 3; beyond the edge there is nothing."""
-    padded = F.pad(mask, (2, 2, 2, 2))
-    eroded = padded[1:-1] & padded[:-2] & padded[2:]
-    eroded = eroded[:, 1:-1] & eroded[:, :-2] & eroded[:, 2:]
-    spread = eroded[1:-1] | eroded[:-2] | eroded[2:]
-    return spread[:, 1:-1] | spread[:, :-2] | spread[:, 2:]
-
-
 def _squared(some: Tensor, others: Tensor) -> Tensor:
     """Squared distances of (M, n) and (K, n): (M, K), by one product."""
     own, their = some.square().sum(1, keepdim=True), others.square().sum(1)
@@ -178,7 +171,28 @@ def _lifted(points: Tensor, *, first: bool) -> Tensor:
     return torch.cat((points * 2**0.5, *((rest, one) if first else (one, rest))), 1)
 
 
-def _new(found: Tensor, known: Tensor, options: Options) -> Tensor:
+def _new(found: Tensor, known: Tensor, options: Clustering) -> Tensor:
     if not len(known):
         return found
     return found[assigned(found.T, known)[1] >= options.bandwidth**2]
+
+
+def distances(embedding: Tensor, modes: Tensor) -> Tensor:
+    """(K, h, w) of embeddings (n, h, w) from modes (K, n)."""
+    return torch.cdist(modes, embedding.flatten(1).T).view(-1, *embedding.shape[1:])
+
+
+def margins(apart: Tensor, options: Clustering) -> Tensor:
+    """By how much each mode is nearer than all others, and than the reach, from distances
+    (K, h, w): in bandwidths, -1 to 1.
+
+    Positive exactly where the clustering gives a cell to the mode, and smooth, so that masks
+    interpolated from it do not show the cells.
+    """
+    rival = torch.full_like(apart, options.reach)
+    if len(apart) > 1:
+        least, which = apart.topk(2, 0, largest=False)
+        ids = torch.arange(len(apart), device=apart.device)[:, None, None]
+        other = torch.where(which[0] == ids, least[1], least[0])
+        rival = torch.minimum(rival, other)
+    return ((rival - apart) / options.bandwidth).clamp(-1, 1)
