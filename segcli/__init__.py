@@ -17,8 +17,8 @@ def decode(rle: bytes, height: float, width: float) -> NDArray[np.bool_]:
     Whole numbers as floats will do: that is what pandas makes of a column with a null in it.
     Raises UsageError when `rle` is damaged or the mask of another size.
     """
-    from segcli import rle as runs  # keeps `import segcli` free of numpy and pycocotools
     from segcli.errors import UsageError
+    from segcli.masks import rle as runs  # keeps `import segcli` free of numpy and pycocotools
 
     if height % 1 or width % 1:  # NaN too
         raise UsageError(f"a mask cannot be {height} x {width} px; expected whole numbers")

@@ -20,12 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segcli.decoder import decode
-from segcli.decoder.probe import probe
 from segcli.errors import ImageError, OutputError, UsageError
-from segcli.shard.directory import lock_path, resolve
-from segcli.shard.lock import acquire
-from segcli.source import Source, open_source, read
+from segcli.images import decode
+from segcli.images.probe import probe
+from segcli.sources import Source, open_source, read
+from segcli.store.directory import lock_path, resolve
+from segcli.store.lock import acquire
 from segcli.types import Sample
 
 COLUMNS = pa.schema(

@@ -17,34 +17,32 @@ LAYERS = (
     "errors",
     "types categories",
     "plugin",
-    "registry source decoder batch device checkpoint postprocess rle shard query",
-    "run train evaluate draw stats export report manifest",
+    "sources images models masks store",
+    "pipeline train evaluate viz stats export report manifest",
     "cli",
 )
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units.split()}
 STAGES = 3
 # Stages and uses know nothing of one another, but for these.
 ALLOWED = {
-    ("registry", "checkpoint"),  # weights belong to a model
-    ("postprocess", "rle"),  # masks become runs without ever being masks
     ("report", "stats"),
-    ("report", "draw"),
+    ("report", "viz"),
     ("report", "evaluate"),
     ("train", "evaluate"),
 }
 
 # Third-party library -> the units that may import it: its doors.
 DOORS = {
-    "PIL": {"decoder", "draw"},
-    # evaluate computes on the batches of shard, manifest is a table of its own
-    "pyarrow": {"shard", "source", "evaluate", "manifest"},
-    "duckdb": {"query"},
-    "pycocotools": {"rle", "evaluate"},
+    "PIL": {"images", "viz"},
+    # evaluate computes on the batches of the store, manifest is a table of its own
+    "pyarrow": {"store", "sources", "evaluate", "manifest"},
+    "duckdb": {"store"},
+    "pycocotools": {"masks", "evaluate"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "av": {"source", "draw"},
-    "safetensors": {"checkpoint"},
-    "ray": {"run"},
+    "av": {"sources", "viz"},
+    "safetensors": {"models"},
+    "ray": {"pipeline"},
     "matplotlib": {"stats", "evaluate"},
     "jinja2": {"report", "evaluate"},
     "markupsafe": {"report"},
@@ -150,7 +148,7 @@ def test_plugins_import_the_contracts_and_never_one_another() -> None:
 
 def test_family_modules_load_no_torch() -> None:
     code = (
-        "import sys; from segcli.registry import plugins;"
+        "import sys; from segcli.models.registry import plugins;"
         "print([(p.name, p.error) for p in plugins() if p.error]);"
         f"print(sorted(set({HEAVY}) & set(sys.modules)))"
     )

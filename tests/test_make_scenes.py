@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation
 
 from scripts.data.make_scenes import CLASSES, LEAST_VISIBLE, Difficulty, arrange, main, make_scene
 from scripts.data.scene_drawing import compose
-from segcli import rle
+from segcli.masks import rle
 
 CROWD = Difficulty(overlap=0.8, objects=8, scale=0.35)
 

@@ -11,8 +11,8 @@ from PIL import Image
 from segcli import manifest
 from segcli.errors import ImageError, Locked, UsageError
 from segcli.manifest import make_manifest, split_of
-from segcli.shard.lock import acquire
-from segcli.source import open_source
+from segcli.sources import open_source
+from segcli.store.lock import acquire
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from segcli.errors import UsageError
+from segcli.models.registry import families
 from segcli.plugin import Family, Segmenter, Trainable
-from segcli.registry import families
 from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
 
 README = Path(__file__).resolve().parent.parent / "plugins/README.md"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from segcli.errors import ExitCode
-from segcli.rle import encode
-from segcli.shard import Facts, open_output
+from segcli.masks.rle import encode
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """masks.parquet in the current directory: two masks, an empty image, a failed one."""
     monkeypatch.chdir(tmp_path)
-    facts = Facts(compared={"source": str(tmp_path)}, recorded={})
+    facts = Settings(compared={"source": str(tmp_path)}, recorded={})
     inside = encode(np.ones((2, 2), dtype=bool))
     square = Segment(0, 0.9, (0.0, 0.0, 2.0, 2.0), 4, inside)
     records = [

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as PilImage
 
-from segcli.batch import content_size, fit
-from segcli.decoder import decode, flavour, jpeg
+from segcli.images import decode, flavour, jpeg
+from segcli.images.batch import content_size, fit
 from segcli.types import Image, ModelInfo, Resize
 
 ROUNDS = 5

@@ -22,7 +22,7 @@ from typing import Any
 
 from pycocotools import mask as coco
 
-from segcli.shard import Facts, open_output
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,7 +177,7 @@ def write_output(path: Path, truth: dict[str, Any], detections: list[dict[str, A
         )
         for image in truth["images"]
     ]
-    facts = Facts({"source_root": "bench"}, {"default_score": 0.5})
+    facts = Settings({"source_root": "bench"}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=(names, ids)) as output:
         for first in range(0, len(records), 500):
             output.commit(records[first : first + 500])

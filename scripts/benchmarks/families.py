@@ -22,10 +22,10 @@ import PIL.Image
 import torch
 
 from scripts.data.planted import Objects, objects_of, planted
-from segcli import registry
-from segcli.batch import collate, fit
-from segcli.device import autocast, resolve_precision
-from segcli.postprocess import segments
+from segcli.images.batch import collate, fit
+from segcli.masks.sampling import segments
+from segcli.models import registry
+from segcli.models.device import autocast, resolve_precision
 from segcli.types import Batch, Image, Instances, ModelInfo
 
 IMAGE = (480, 640)  # original px, as most of COCO's

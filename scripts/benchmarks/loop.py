@@ -27,9 +27,9 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from scripts.benchmarks.stages import Clock, timed_run
 from scripts.benchmarks.tables import markdown
 from scripts.data.photographs import photographs
-from segcli import checkpoint, registry
-from segcli.run import PredictOptions
-from segcli.shard import read_masks
+from segcli.models import checkpoint, registry
+from segcli.pipeline import PredictOptions
+from segcli.store import read_masks
 
 PHOTOGRAPHS = 12
 TURNS = 2
@@ -57,7 +57,7 @@ def shipped(room: Path, images: list[Path]) -> dict[str, Any]:
     model, resize = loaded.model, loaded.info.resize
 
     def network(pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
-        from segcli.batch import collate, fit
+        from segcli.images.batch import collate, fit
         from segcli.types import Image as Decoded
 
         batch = collate([fit(Decoded("", pixels, pixels.shape[:2]), loaded.info)], loaded.info)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from segcli.postprocess import segments
+from segcli.masks.sampling import segments
 from segcli.types import Instances, Size
 
 FRAME = (1080, 1920)

@@ -73,7 +73,7 @@ def archive(folder: Path) -> Path:
     from PIL import Image
     from skimage import data
 
-    from segcli.shard import Facts, open_output
+    from segcli.store import Settings, open_output
     from segcli.types import Record, Sample, Segment
 
     rng = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def archive(folder: Path) -> Path:
         segments.sort(key=lambda segment: -segment.score)
         records.append(Record(Sample(f"{number:04d}.jpg", ""), HEIGHT, WIDTH, segments))
     path = folder / "masks.parquet"
-    facts = Facts({"source_root": str(root)}, {"default_score": 0.5})
+    facts = Settings({"source_root": str(root)}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=(NAMES, IDS)) as output:
         output.commit(records)
     return path
@@ -103,7 +103,7 @@ def archive(folder: Path) -> Path:
 
 def shape(rng: np.random.Generator) -> tuple:
     """(RLE, box, area) of a ragged ellipse."""
-    from segcli import rle
+    from segcli.masks import rle
 
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     (y, x), (tall, wide) = rng.uniform(0, (HEIGHT, WIDTH)), rng.uniform(15, 160, 2)

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from segcli.shard import Facts, Split, open_output, read_facts
-from segcli.shard.part import read_footer
-from segcli.source import open_source
+from segcli.sources import open_source
+from segcli.store import Settings, ShardSpec, open_output, read_settings
+from segcli.store.part_writer import read_footer
 from segcli.types import Record, Sample, Segment
 
 FILES = 100_000
@@ -49,7 +49,7 @@ def listing(folder: Path) -> dict[str, float]:
     for number in range(FILES):
         (folder / f"{number % 100:02d}" / f"{number:06d}.jpg").touch()
     source = open_source(str(folder))
-    split = Split(3, 64)
+    split = ShardSpec(3, 64)
     own = source.only(split.__contains__)
     keys = [sample.key for sample in source]
     return {
@@ -61,7 +61,7 @@ def listing(folder: Path) -> dict[str, float]:
 
 def parts(out: Path) -> dict[str, float]:
     rng = np.random.default_rng(0)
-    facts = Facts({"source_root": "/archive"}, {}, shard="0/2")
+    facts = Settings({"source_root": "/archive"}, {}, shard="0/2")
     given: dict[str, Any] = {"carried": {}, "categories": CATEGORIES}
     chunks = [chunk(rng, number) for number in range(PARTS)]
     with open_output(out, facts, **given) as output:
@@ -74,7 +74,7 @@ def parts(out: Path) -> dict[str, float]:
         "ray, MB of records per 1,024 images": len(sent) / 1e6,
         "ray, ms to unpack 1,024 images": cpu_s(lambda: pickle.loads(sent)) * 1e3,
         "footer, ms per part": cpu_s(lambda: [read_footer(p) for p in paths]) / PARTS * 1e3,
-        "facts of an output, ms": cpu_s(lambda: read_facts(out)) * 1e3,
+        "facts of an output, ms": cpu_s(lambda: read_settings(out)) * 1e3,
     }
     for label, shard in (("undivided run", None), ("its own shard", "0/2"), ("another", "1/2")):
         opened: list[Any] = []
@@ -89,7 +89,7 @@ def parts(out: Path) -> dict[str, float]:
 
 def chunk(rng: np.random.Generator, number: int) -> list[Record]:
     """Keys that are all shard 0's of 2, as if that had been the run's."""
-    split = Split(0, 2)
+    split = ShardSpec(0, 2)
     names = (f"cam{number:03d}/2026-11-21/{i:07d}.jpg" for i in range(4 * IMAGES))
     keys = [key for key in names if key in split][:IMAGES]
     return [

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segcli.run import PredictOptions, predict
-from segcli.run.events import Committed, Event, Report, Started
-from segcli.run.job import Chunk, Job, Outcome, Performer, commit, open_job
-from segcli.run.means import Means
-from segcli.run.stop import Stop
-from segcli.run.tally import Counts
-from segcli.shard import PartWriter
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.counts import Counts
+from segcli.pipeline.events import Committed, Event, Report, Started
+from segcli.pipeline.job import Chunk, Job, Outcome, Performer, commit, open_job
+from segcli.pipeline.resources import Resources
+from segcli.pipeline.signals import Stop
+from segcli.store import PartWriter
 from segcli.types import Record, Segment
 
 TOY = Path(__file__).resolve().parents[2] / "tests" / "toy"
@@ -40,7 +40,7 @@ class Sleeper:
     device = "cpu"
     precision = "float32"
 
-    def equip(self, means: Means) -> None:
+    def equip(self, means: Resources) -> None:
         pass
 
     def do(

@@ -29,19 +29,19 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from scripts.benchmarks.tables import markdown
 from scripts.data.photographs import photographs
-from segcli import rle
-from segcli.batch import collate, content_size, fit
-from segcli.decoder import decode
-from segcli.device import autocast, one_thread
-from segcli.postprocess import segments
-from segcli.postprocess.segment import mask_runs
-from segcli.registry import load_model
-from segcli.run import PredictOptions, predict
-from segcli.run.engine import Engine, load_engine
-from segcli.run.events import Event, Started, Summary
-from segcli.run.facts import describe, run_facts
-from segcli.shard import Facts, open_output
-from segcli.source import open_source, read
+from segcli.images import decode
+from segcli.images.batch import collate, content_size, fit
+from segcli.masks import rle
+from segcli.masks.sampling import segments
+from segcli.masks.sampling.segment import mask_runs
+from segcli.models.device import autocast, one_thread
+from segcli.models.registry import load_model
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Event, Started, Summary
+from segcli.pipeline.settings import describe, run_facts
+from segcli.pipeline.stages.inference import Engine, load_engine
+from segcli.sources import open_source, read
+from segcli.store import Settings, open_output
 from segcli.types import Image as Decoded
 from segcli.types import ModelInfo, Record
 
@@ -225,7 +225,7 @@ def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
     return sum(map(len, segmented))
 
 
-def write(out: Path, info: ModelInfo, facts: Facts, records: list[Record]) -> None:
+def write(out: Path, info: ModelInfo, facts: Settings, records: list[Record]) -> None:
     """One part, committed."""
     with open_output(
         out, facts, carried={}, categories=(info.categories, info.category_ids)

@@ -79,7 +79,7 @@ def moved(rows: pa.Table, number: int) -> pa.Table:
 
 def part(rows: int) -> pa.Table:
     """Rows of images of 1080 x 1920 px with one to nineteen masks each."""
-    from segcli.shard import schema
+    from segcli.store import schema
 
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 20, size=rows // 5)

@@ -27,7 +27,7 @@ class Cost(NamedTuple):
 def main() -> dict[str, float | str]:
     import torch
 
-    from segcli.draw import Style, draw
+    from segcli.viz import Style, draw
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -60,8 +60,8 @@ def main() -> dict[str, float | str]:
 
 
 def items_of(masks: list[np.ndarray]) -> list:
-    from segcli import rle
-    from segcli.draw import Item
+    from segcli.masks import rle
+    from segcli.viz import Item
 
     counts = [rle.encode(mask) for mask in masks]
     return [
@@ -74,7 +74,7 @@ def torchvision_costs(scenes: list, items: list) -> dict[str, Cost]:
     import torch
     from torchvision.utils import draw_segmentation_masks
 
-    from segcli import rle
+    from segcli.masks import rle
 
     colours = [item.colour for item in items[0]]
     images = [torch.from_numpy(pixels).permute(2, 0, 1).contiguous() for pixels, _ in scenes]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcli import rle
+from segcli.masks import rle
 
 
 def draw(

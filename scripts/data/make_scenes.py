@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from scripts.data.scene_drawing import Thing, background, compose, lit
 from scripts.data.scene_shapes import SHAPES, Part
-from segcli import rle
+from segcli.masks import rle
 
 CLASSES = tuple(SHAPES)
 LEAST_VISIBLE = 24  # px: of what is hidden more, a person would not say that it is there

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scripts.figures.coins import CANVAS, photograph, trained
-from segcli import registry, rle
-from segcli.batch import collate, fit
-from segcli.draw.palette import BASE
 from segcli.errors import SegcliError
-from segcli.postprocess import segments
+from segcli.images.batch import collate, fit
+from segcli.masks import rle
+from segcli.masks.sampling import segments
+from segcli.models import registry
 from segcli.types import Batch, Image, Instances, ModelInfo
+from segcli.viz.palette import BASE
 
 OUT = Path(__file__).resolve().parents[2] / "docs/methods"
 SCORE = 0.4  # what is drawn of the toys' detections

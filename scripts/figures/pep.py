@@ -25,7 +25,7 @@ from scripts.data import make_scenes
 from scripts.studies.ablation.inside import hit_of, owner_of
 from scripts.studies.ablation.models import Body, Plan, build
 from segcli import decode
-from segcli.run import PredictOptions, predict
+from segcli.pipeline import PredictOptions, predict
 from segcli.types import Batch, Targets
 from segcli_pep.excavate import Keys
 from segcli_pep.masks import mask_logits

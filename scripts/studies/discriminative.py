@@ -23,11 +23,11 @@ from torch.nn import functional as F
 from scripts.data import blobs, make_scenes
 from scripts.studies import authors_clustering, discriminative_figures
 from scripts.studies.panoptic_quality import Tally
-from segcli import rle
 from segcli.evaluate import score_records
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.train.augment import Augmentation
-from segcli.train.data import Annotated, DataSet, categories_of, read_dataset
+from segcli.train.data import AnnotatedImage, DataSet, categories_of, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch
 from segcli.train.loop import Recipe, train
 from segcli.train.results import coco_results
@@ -142,7 +142,7 @@ def trained(name: str, options: argparse.Namespace, dimensions: int | None) -> A
 def images_of(folder: Path, size: int) -> list[tuple[Batch, Targets]]:
     """The images of a data set, one in a batch."""
     dataset = DataSet(folder / "images", folder / "annotations.json")
-    rows: list[Annotated] = read_dataset(dataset, categories_of([dataset.annotations])[0])
+    rows: list[AnnotatedImage] = read_dataset(dataset, categories_of([dataset.annotations])[0])
     plans = [BatchPlan((index,), (size, size)) for index in range(len(rows))]
     plain = Augmentation.none()
     loaded = load_epoch(rows, plans, augmentation=plain, seed=0, epoch=0, workers=1)

@@ -23,7 +23,7 @@ def compact(out: Out, images: Images = 10_000, wait: Wait = False) -> None:
     Needs a file system that can exchange two folders (most can, NFS cannot), and room for the
     new parts beside the old ones.
     """
-    from segcli.shard import compact as merge
+    from segcli.store import compact as merge
 
     if images < 1:
         raise UsageError(f"--images {images}: expected a whole number of at least 1")

@@ -80,7 +80,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding("torch", f"does not load: {reason}", advice, works=False)
         return
     yield Finding("torch", f"{torch.__version__}, torchvision {torchvision.__version__}")
-    from segcli.device import available_devices, has_bfloat16, resolve_device
+    from segcli.models.device import available_devices, has_bfloat16, resolve_device
 
     for name, what in available_devices().items():
         native = "native" if has_bfloat16(resolve_device(name)) else "not native: float32 is used"
@@ -89,7 +89,7 @@ def _torch() -> Iterator[Finding]:
 
 def _images() -> Iterator[Finding]:
     try:
-        from segcli.decoder import flavour, formats
+        from segcli.images import flavour, formats
     except ImportError as error:
         yield Finding("decoder", f"Pillow does not load: {error}", "install pillow", works=False)
         return
@@ -106,7 +106,7 @@ def _images() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from segcli import registry
+    from segcli.models import registry
 
     for plugin in registry.plugins():
         if plugin.family is None:

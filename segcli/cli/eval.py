@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from segcli.cli.places import refuse_places
+from segcli.cli.output_checks import refuse_places
 from segcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from segcli.evaluate import Choices, Evaluation, Params
-    from segcli.evaluate.comparing import Comparison
+    from segcli.evaluate.bootstrap import Comparison
     from segcli.evaluate.diagnosis import Diagnosis
 
 Gt = Annotated[Path, typer.Option(metavar="ANN.json", help="Ground truth as COCO json.")]
@@ -111,7 +111,7 @@ def eval_(
     5 a --fail-under was not met, 7 a file could not be written.
     """
     from segcli.evaluate import Choices, evaluate
-    from segcli.evaluate.report import gate
+    from segcli.evaluate.json_report import gate
 
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
@@ -140,7 +140,7 @@ def _show(
 ) -> list[str]:
     """Prints it all; gives the sentences on the matching."""
     from segcli.cli.eval_table import show
-    from segcli.evaluate.account import sentences
+    from segcli.evaluate.matching_summary import sentences
 
     matching = sentences(result.matching, missing=choices.missing)
     show(result, matching, diagnosis=found[0], comparison=found[1], per_class=per_class)
@@ -154,7 +154,7 @@ def _content(
     path: Path | None,
 ) -> dict[str, Any]:
     """The result as JSON, written to `path` where one is given."""
-    from segcli.evaluate.report import as_json
+    from segcli.evaluate.json_report import as_json
 
     content = as_json(result, diagnosis=diagnosis, comparison=comparison)
     if path:
@@ -227,7 +227,7 @@ def _diagnosis(result: Evaluation, min_score: float | None) -> Diagnosis:
 
 def _comparison(result: Evaluation, other: Path, choices: Choices, resamples: int) -> Comparison:
     from segcli.evaluate import evaluate_loaded, read_found
-    from segcli.evaluate.comparing import compare
+    from segcli.evaluate.bootstrap import compare
 
     second = evaluate_loaded(
         result.case.truth,
@@ -247,7 +247,7 @@ def _pictures(
     plots: Path | None,
     html: Path | None,
 ) -> None:
-    from segcli.evaluate.page import write_page
+    from segcli.evaluate.html_report import write_page
     from segcli.evaluate.plots import draw, save
 
     pictures = draw(result, diagnosis) if diagnosis is not None else {}

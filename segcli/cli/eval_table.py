@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from segcli.evaluate import Evaluation
-    from segcli.evaluate.comparing import Comparison
+    from segcli.evaluate.bootstrap import Comparison
     from segcli.evaluate.diagnosis import Diagnosis
 
 _WIDE, _ABREAST = 120, 6

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.places import refuse_places
+from segcli.cli.output_checks import refuse_places
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 To = Annotated[

@@ -23,9 +23,9 @@ def import_(path: Path_, kind: From, out: Out, images: Images = None) -> None:
 
     Every mask gets the score 1. Regions of crowds are left out and counted.
     """
-    from segcli.export.intake import bring_in
+    from segcli.export.import_annotations import import_annotations
 
-    pictures, masks, skipped = bring_in(kind, path, out, images=images)
+    pictures, masks, skipped = import_annotations(kind, path, out, images=images)
     typer.echo(f"{pictures} images, {masks} masks -> {out}")
     for what, count in skipped.items():
         typer.echo(f"{count} {what} regions were left out", err=True)

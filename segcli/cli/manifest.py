@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.places import refuse_places
+from segcli.cli.output_checks import refuse_places
 from segcli.errors import ExitCode, UsageError
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A folder, an image or a text file of paths.")
 ]
 Out = Annotated[Path, typer.Option(help="The manifest, a Parquet file.")]
-Split = Annotated[
+ShardSpec = Annotated[
     str | None, typer.Option(metavar="0.8,0.1,0.1", help="Shares of train, val (and test).")
 ]
 Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores.")]
@@ -27,7 +27,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process w
 def manifest(
     source: Source,
     out: Out = Path("manifest.parquet"),
-    split: Split = None,
+    split: ShardSpec = None,
     workers: Workers = None,
     header_only: HeaderOnly = False,
     wait: Wait = False,

@@ -24,7 +24,7 @@ def models(as_json: Json = False) -> None:
 
 def describe() -> dict[str, Any]:
     """Every variant of every family, and the plugins that could not be loaded; loads no torch."""
-    from segcli import registry
+    from segcli.models import registry
 
     installed = registry.plugins()
     try:
@@ -43,7 +43,7 @@ def describe() -> dict[str, Any]:
 
 def _variant(model: str) -> dict[str, Any]:
     """One row; categories and scores are those of the weights where there are any."""
-    from segcli import registry
+    from segcli.models import registry
 
     weights: str | None = None
     try:

@@ -131,8 +131,8 @@ def _predict(given: dict[str, Any]) -> None:
     # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_query, reporter
-    from segcli.run import PredictOptions, predict
-    from segcli.run.means import parse_size
+    from segcli.pipeline import PredictOptions, predict
+    from segcli.pipeline.resources import parse_size
 
     log_format, quiet, memory = given.pop("log_format"), given.pop("quiet"), given["max_memory"]
     given["batch_size"] = _batch_size(given["batch_size"])

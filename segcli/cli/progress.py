@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from segcli.run.events import Event, Note, Progress, Report, Started, Summary
+from segcli.pipeline.events import Event, Note, Progress, Report, Started, Summary
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.places import refuse_places
-from segcli.cli.told import counted, end, say, silent
+from segcli.cli.console import counted, end, say, silent
+from segcli.cli.output_checks import refuse_places
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="The page, with everything inside.")]

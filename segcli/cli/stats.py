@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segcli.cli.places import refuse_places
+from segcli.cli.output_checks import refuse_places
 
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics
@@ -104,8 +104,8 @@ def stats(
 
 def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None) -> None:
     from segcli.errors import OutputError, UsageError
-    from segcli.query import write_parquet
     from segcli.stats import as_csv, as_json, as_markdown, table_of
+    from segcli.store.query import write_parquet
 
     table = table_of(found) if drift is None else drift.classes
     if out is not None:
@@ -133,8 +133,8 @@ def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None
 
 
 def _plot(found: Statistics, folder: Path) -> None:
-    from segcli.draw.palette import as_hex, colour_of
     from segcli.stats.plots import write_plots
+    from segcli.viz.palette import as_hex, colour_of
 
     written = write_plots(found, folder, lambda number: as_hex(colour_of(number)))
     typer.echo(f"{len(written)} plots in {folder}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from segcli.cli.places import refuse_places
+from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def train(
     `segcli predict --weights` takes.
     """
     options = dict(locals())
-    from segcli.cli.training import Plan, run
+    from segcli.cli.training import Schedule, run
 
     _check(out, lr, resume=resume)
-    plan = Plan(
+    plan = Schedule(
         pairs=_pairs(images, ann, only_categories or []),
         out=out,
         model=model,

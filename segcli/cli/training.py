@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from segcli.device import resolve_device, resolve_precision
 from segcli.errors import UsageError
+from segcli.models.device import resolve_device, resolve_precision
 
 if TYPE_CHECKING:
     import torch
 
-    from segcli.train.begin import Beginning
-    from segcli.train.data import Annotated
+    from segcli.train.data import AnnotatedImage
+    from segcli.train.initial_model import InitialModel
     from segcli.train.loop import Recipe, State
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Schedule:
     """The options of a training that are not part of its recipe."""
 
     pairs: tuple[tuple[Path, Path, frozenset[str] | None], ...]
@@ -35,9 +35,9 @@ class Plan:
     resume: bool
 
 
-def run(plan: Plan, recipe: Recipe) -> None:
+def run(plan: Schedule, recipe: Recipe) -> None:
     """Train, save the averaged weights, and print the AP where there is validation data."""
-    from segcli.train.begin import calibrate
+    from segcli.train.initial_model import calibrate
 
     device = resolve_device(plan.device)
     recipe = replace(recipe, precision=resolve_precision(plan.precision, device))
@@ -53,10 +53,10 @@ def run(plan: Plan, recipe: Recipe) -> None:
     _finish(plan, recipe, state, beginning, device)
 
 
-def _prepare(plan: Plan, seed: int) -> tuple[Beginning, list[Annotated]]:
-    from segcli.registry import find
-    from segcli.train.begin import begin, describe
+def _prepare(plan: Schedule, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
+    from segcli.models.registry import find
     from segcli.train.data import DataSet, categories_of, read_dataset
+    from segcli.train.initial_model import begin, describe
 
     names, ids = categories_of(ann for _, ann, _ in plan.pairs)
     if plan.categories is not None:
@@ -81,10 +81,10 @@ def _prepare(plan: Plan, seed: int) -> tuple[Beginning, list[Annotated]]:
 
 
 def _train(
-    plan: Plan,
+    plan: Schedule,
     recipe: Recipe,
-    beginning: Beginning,
-    rows: list[Annotated],
+    beginning: InitialModel,
+    rows: list[AnnotatedImage],
     device: torch.device,
 ) -> State:
     from rich.progress import (
@@ -127,10 +127,10 @@ def _train(
 
 
 def _finish(
-    plan: Plan, recipe: Recipe, state: State, beginning: Beginning, device: torch.device
+    plan: Schedule, recipe: Recipe, state: State, beginning: InitialModel, device: torch.device
 ) -> None:
     """The averaged weights become the model; its AP is told where there is validation data."""
-    from segcli import checkpoint
+    from segcli.models import checkpoint
 
     model = beginning.model
     model.load_state_dict(state.average.state)
@@ -148,7 +148,7 @@ def _finish(
 
 
 def _validate(
-    validation: tuple[Path, Path], recipe: Recipe, beginning: Beginning, device: torch.device
+    validation: tuple[Path, Path], recipe: Recipe, beginning: InitialModel, device: torch.device
 ) -> float | None:
     """Print the AP; returns the F1-best score of the category with the most objects."""
     from segcli.evaluate import read_truth, score_records

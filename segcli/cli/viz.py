@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.told import counted, end, say, silent
+from segcli.cli.console import counted, end, say, silent
 
 Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 Images = Annotated[
@@ -86,7 +86,7 @@ def viz(
     Exit codes: 0 all drawn, 1 some images were skipped, 2 wrong usage, 7 cannot write.
     """
     given = dict(locals())
-    from segcli.draw import Style, VizOptions, visualise
+    from segcli.viz import Style, VizOptions, visualise
 
     style = {name: given.pop(name) for name in ("mode", "alpha", "boxes", "labels", "max_side")}
     given["categories"] = tuple(n.strip() for n in (categories or "").split(",") if n.strip())

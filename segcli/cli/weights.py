@@ -27,8 +27,8 @@ def _weights() -> None:
 @app.command("convert")
 def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = False) -> None:
     """Write a published CHECKPOINT as segcli's safetensors; nothing in it is executed."""
-    from segcli import registry
-    from segcli.checkpoint import save
+    from segcli.models import registry
+    from segcli.models.checkpoint import save
 
     found = registry.locate(model, str(checkpoint))
     if found.native:

@@ -1,9 +1,9 @@
 """How good the masks are: COCO's numbers to the last bit, what does not match, what to fix."""
 
-from segcli.evaluate.case import Case, Choices, Matching
 from segcli.evaluate.engines import ENGINES, RANGES, Params
 from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded, score_records
-from segcli.evaluate.found import read_found
+from segcli.evaluate.matched import Case, Choices, Matching
+from segcli.evaluate.predictions import read_found
 from segcli.evaluate.truth import KINDS, Truth, read_truth
 
 __all__ = [

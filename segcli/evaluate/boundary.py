@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import rle
+from segcli.masks import rle
 
 RATIO = 0.02
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
-from segcli.evaluate.case import Case
 from segcli.evaluate.engines import fast_evaluator, object_indices, translated
 from segcli.evaluate.evaluation import Evaluation
+from segcli.evaluate.matched import Case
 
 WORST = 20
 _TIDE = {

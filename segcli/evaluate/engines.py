@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
-from segcli.evaluate.case import Case
+from segcli.evaluate.matched import Case
 
 FARTHEST = 1e10  # px; COCO's "no upper limit"
 RANGES = (("small", 0.0, 32.0**2), ("medium", 32.0**2, 96.0**2), ("large", 96.0**2, FARTHEST))

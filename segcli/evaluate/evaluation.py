@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from segcli.errors import UsageError
-from segcli.evaluate.case import Case, Choices, Matching, build_case
 from segcli.evaluate.engines import Curves, Params, run
-from segcli.evaluate.found import Results, Rows, read_found, results_of
 from segcli.evaluate.lvis import run_lvis
+from segcli.evaluate.matched import Case, Choices, Matching, build_case
+from segcli.evaluate.predictions import Results, Rows, read_found, results_of
 from segcli.evaluate.scores import PerClass, per_class, summary
 from segcli.evaluate.truth import Truth, read_truth, truth_of
 

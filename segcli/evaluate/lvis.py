@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from segcli.errors import UsageError
-from segcli.evaluate.case import Case
 from segcli.evaluate.engines import (
     category_dicts,
     detections,
@@ -17,6 +16,7 @@ from segcli.evaluate.engines import (
     object_indices,
     translated,
 )
+from segcli.evaluate.matched import Case
 from segcli.evaluate.scores import PerClass
 
 

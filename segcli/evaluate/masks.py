@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import rle
 from segcli.errors import UsageError
+from segcli.masks import rle
 
 _TEXT_AT_ONCE = 2**17  # bytes of run lengths, so that the work space stays in the cache
-_LONGEST = 7  # characters of the longest number that a run can need, as in segcli.rle
+_LONGEST = 7  # characters of the longest number that a run can need, as in segcli.masks.rle
 _WIDE = 5  # from numbers of so many characters on, runs that are too long might overflow a sum
 
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.evaluate.found import Rows
+from segcli.evaluate.predictions import Rows
 from segcli.evaluate.truth import Truth
 
 

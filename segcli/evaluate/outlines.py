@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate.columns import Gathered, name_of
 from segcli.evaluate.masks import Masks, measure
+from segcli.masks import rle
 
 Outline = list[list[float]] | dict[str, Any]
 """Polygons, or {"size": [h, w], "counts": ...}, checked: compressed as bytes, or a list of runs."""
 
-_FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.rle
+_FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.masks.rle
 
 
 def check_outlines(

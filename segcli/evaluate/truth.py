@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate.columns import (
     Gathered,
@@ -24,6 +23,7 @@ from segcli.evaluate.columns import (
     unique,
 )
 from segcli.evaluate.outlines import Outline, check_outlines, to_rle
+from segcli.masks import rle
 
 KINDS = ("segm", "bbox", "boundary")
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from segcli.export.coco import write_instances, write_results
 from segcli.export.cvat import write_cvat
 from segcli.export.files import write_geojson, write_labelme, write_png, write_yolo
+from segcli.export.losses import Losses
 from segcli.export.stream import Selection, select
-from segcli.export.tally import Tally
 
-__all__ = ["FORMATS", "Selection", "Tally", "select"]
+__all__ = ["FORMATS", "Selection", "Losses", "select"]
 
-Writer = Callable[[Selection, Path, bool, str, Path | None], Tally]
+Writer = Callable[[Selection, Path, bool, str, Path | None], Losses]
 """(selection, out, polygons, kind of png, where the images lie)"""
 
 FORMATS: Mapping[str, Writer] = MappingProxyType(

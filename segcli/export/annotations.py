@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from segcli import rle
 from segcli.errors import UsageError
-from segcli.export.filling import fill
-from segcli.source.key import key_from_path
+from segcli.masks import rle
+from segcli.masks.even_odd import fill
+from segcli.sources.keys import key_from_path
 from segcli.types import Record, Sample, Segment
 
 
@@ -187,8 +187,8 @@ def _labelme_mask(shape: Mapping[str, Any], height: int, width: int) -> bytes:
 
 def _pasted(shape: Mapping[str, Any], points: list[float], height: int, width: int) -> bytes:
     """A PNG of the mask's box, whose first pixel is the first point."""
-    from segcli.decoder import decode
     from segcli.errors import ImageError
+    from segcli.images import decode
 
     try:
         data = base64.b64decode(str(shape.get("mask")), validate=True)

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from segcli.export.contour import parts, signed_area
-from segcli.export.place import one_file
+from segcli.export.losses import Losses
+from segcli.export.paths import one_file
 from segcli.export.stream import Mask, Picture, Selection
-from segcli.export.tally import Tally
+from segcli.masks.contours import parts, signed_area
 
 
-def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Tally:
+def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losses:
     """All ids count from 1. Masks are RLE as text, or polygons, which know no holes."""
-    tally = Tally()
+    tally = Losses()
     with one_file(out) as file:
         file.write('{"info": {"description": "written by segcli export"}, "images": ')
         _list(file, (_image(picture, tally) for picture in selection.pictures()))
@@ -34,9 +34,9 @@ def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Tally
     return tally
 
 
-def write_results(selection: Selection, out: Path) -> Tally:
+def write_results(selection: Selection, out: Path) -> Losses:
     """A list of detections with the ids that the instances of the same output have."""
-    tally = Tally()
+    tally = Losses()
     with one_file(out) as file:
         _list(
             file,
@@ -63,7 +63,7 @@ def _list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
     file.write("]")
 
 
-def _image(picture: Picture, tally: Tally) -> dict[str, Any]:
+def _image(picture: Picture, tally: Losses) -> dict[str, Any]:
     return {
         "id": picture.id,
         "file_name": tally.text(picture.name),
@@ -72,7 +72,9 @@ def _image(picture: Picture, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _annotations(selection: Selection, tally: Tally, *, polygons: bool) -> Iterable[dict[str, Any]]:
+def _annotations(
+    selection: Selection, tally: Losses, *, polygons: bool
+) -> Iterable[dict[str, Any]]:
     number = 0
     for picture in tally.counted(selection.with_masks()):
         for mask in picture.masks:
@@ -95,7 +97,7 @@ def _rle(mask: Mask, picture: Picture) -> dict[str, Any]:
     return {"size": [picture.height, picture.width], "counts": mask.rle.decode("ascii")}
 
 
-def _polygons(mask: Mask, picture: Picture, tally: Tally) -> list[list[int]]:
+def _polygons(mask: Mask, picture: Picture, tally: Losses) -> list[list[int]]:
     """The largest part first, for Label Studio's own reader takes the first polygon alone."""
     found = parts(mask.rle, picture.height, picture.width)
     if any(part.holes for part in found):

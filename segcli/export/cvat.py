@@ -7,15 +7,15 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from segcli import rle
-from segcli.export.place import one_file
+from segcli.export.losses import Losses
+from segcli.export.paths import one_file
 from segcli.export.stream import Mask, Picture, Selection
-from segcli.export.tally import Tally
+from segcli.masks import rle
 
 
-def write_cvat(selection: Selection, out: Path) -> Tally:
+def write_cvat(selection: Selection, out: Path) -> Losses:
     """One file for the whole output; CVAT matches its images by name."""
-    tally = Tally()
+    tally = Losses()
     with one_file(out) as file:
         file.write(
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'

@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.export import png
-from segcli.export.contour import Part, Ring, parts, signed_area
-from segcli.export.place import apart_from_images, beside, stamp, write, written_since
+from segcli.export.losses import Losses
+from segcli.export.paths import apart_from_images, beside, stamp, write, written_since
 from segcli.export.stream import Mask, Picture, Selection
-from segcli.export.tally import Tally
-from segcli.shard import read_roots
+from segcli.masks import rle
+from segcli.masks.contours import Part, Ring, parts, signed_area
+from segcli.store import read_roots
 
 _INSTANCES = 65_535  # what 16 bits can number
 
 
 def write_each(
-    selection: Selection, out: Path, suffix: str, content: Callable[[Picture, Tally], bytes]
-) -> Tally:
+    selection: Selection, out: Path, suffix: str, content: Callable[[Picture, Losses], bytes]
+) -> Losses:
     """A file below `out` for every image, under the image's own name. Raises UsageError when two
     images would share one (a.jpg and a.png in one folder)."""
-    tally = Tally()
+    tally = Losses()
     start = stamp(out)
     for picture in tally.counted(selection.with_masks()):
         path = beside(out, picture.name, suffix)
@@ -56,7 +56,7 @@ def _require_own(
             )
 
 
-def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Tally:
+def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losses:
     """labels/NAME.txt, a line "class x y x y ..." (sides from 0 to 1) per mask, and data.yaml.
 
     A mask of several parts, or with holes, is one polygon whose rings are joined by doubled lines
@@ -65,7 +65,7 @@ def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Tally
     names = [name for name, _ in selection.categories if name in selection.wanted]
     index = {i: names.index(n) for i, (n, _) in enumerate(selection.categories) if n in names}
 
-    def lines(picture: Picture, tally: Tally) -> bytes:
+    def lines(picture: Picture, tally: Losses) -> bytes:
         text = []
         for mask in picture.masks:
             rings = _rings(parts(mask.rle, picture.height, picture.width))
@@ -97,10 +97,10 @@ def _joined(rings: list[Ring]) -> Ring:
     return joined + [first[0]] if len(rings) > 1 else joined
 
 
-def write_labelme(selection: Selection, out: Path, *, images: Path | None) -> Tally:
+def write_labelme(selection: Selection, out: Path, *, images: Path | None) -> Losses:
     """LabelMe json: polygons; a mask of several parts or with holes as LabelMe's shape "mask"."""
 
-    def content(picture: Picture, tally: Tally) -> bytes:
+    def content(picture: Picture, tally: Losses) -> bytes:
         path = picture.name if images is None else os.path.join(images, picture.name)
         folder = beside(out, picture.name, ".json").parent
         shown = path if images is None else os.path.relpath(path, folder)
@@ -136,10 +136,10 @@ def _shape(mask: Mask, picture: Picture, selection: Selection) -> dict[str, Any]
     return {**shape, "shape_type": "mask", "points": corners, "mask": encoded}
 
 
-def write_geojson(selection: Selection, out: Path) -> Tally:
+def write_geojson(selection: Selection, out: Path) -> Losses:
     """Features in px, y downwards; holes stay holes, several parts a MultiPolygon."""
 
-    def content(picture: Picture, tally: Tally) -> bytes:
+    def content(picture: Picture, tally: Losses) -> bytes:
         name = tally.text(picture.name)
         features = [_feature(mask, name, picture, selection) for mask in picture.masks]
         return json.dumps({"type": "FeatureCollection", "features": features}).encode()
@@ -176,7 +176,7 @@ def _closed(ring: Ring, turn: int) -> list[list[int]]:
     return [list(corner) for corner in [*own, own[0]]]
 
 
-def write_png(selection: Selection, out: Path, *, kind: str) -> Tally:
+def write_png(selection: Selection, out: Path, *, kind: str) -> Losses:
     """`kind` classes: palette index = category + 1; instances: 16 bits, 1 = the best mask;
     binary: a file of one bit per mask, NAME/000-category.png. The best mask lies on top."""
     apart_from_images(out, read_roots(selection.path))
@@ -186,7 +186,7 @@ def write_png(selection: Selection, out: Path, *, kind: str) -> Tally:
     if kind == "classes" and len(colours) > 256:
         raise UsageError("a palette has 256 colours, the run more categories; give --png instances")
 
-    def content(picture: Picture, tally: Tally) -> bytes:
+    def content(picture: Picture, tally: Losses) -> bytes:
         if len(picture.masks) > _INSTANCES:
             raise UsageError(
                 f"{picture.name!r} has more than {_INSTANCES} masks; give --png binary"
@@ -204,8 +204,8 @@ def write_png(selection: Selection, out: Path, *, kind: str) -> Tally:
     return write_each(selection, out, ".png", content)
 
 
-def _write_binary(selection: Selection, out: Path) -> Tally:
-    tally = Tally()
+def _write_binary(selection: Selection, out: Path) -> Losses:
+    tally = Losses()
     start = stamp(out)
     for picture in tally.counted(selection.with_masks()):
         folder = beside(out, picture.name, "")

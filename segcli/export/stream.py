@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import UsageError
-from segcli.shard import read_facts, read_images, read_masks
-from segcli.source.key import path_from_key
+from segcli.sources.keys import path_from_key
+from segcli.store import read_images, read_masks, read_settings
 
 _IMAGE = ["key", "status", "height", "width", "frame"]
 _MASK = ["key", "category", "score", "bbox", "area", "rle"]
@@ -98,7 +98,7 @@ def select(
     key: str | None = None,
 ) -> Selection:
     """`min_score` None: the model's default score. Raises UsageError for unknown categories."""
-    facts = read_facts(path)
+    facts = read_settings(path)
     ids = facts["category_ids"]
     if min(ids, default=1) < 1:  # several tools take 0 for the background
         ids = range(1, len(ids) + 1)

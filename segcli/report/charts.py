@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from segcli.query import Rows
 from segcli.stats import Statistics
 from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
+from segcli.store.query import Rows
 
 WIDTH, HEIGHT = 300, 110  # units of a histogram
 MOST_CLASSES = 12

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.draw import Found, Images, Item
-from segcli.draw.label import printable
-from segcli.draw.patch import patch_of
-from segcli.draw.picture import picture_size
-from segcli.draw.save import small_copy, split_frame
-from segcli.draw.video import read_frames
 from segcli.errors import ImageError, UsageError
 from segcli.report.outline import SCALE, path_of
+from segcli.viz import Found, Images, Item
+from segcli.viz.label import printable
+from segcli.viz.patch import patch_of
+from segcli.viz.picture import picture_size
+from segcli.viz.save import small_copy, split_frame
+from segcli.viz.video import read_frames
 
 SIDE = 640  # px: the longer side of a copy
 MOST_BYTES = 15_000_000

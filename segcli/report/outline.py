@@ -6,7 +6,7 @@ import contourpy
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.draw.patch import Patch
+from segcli.viz.patch import Patch
 
 SCALE = 2
 """Units of a path per px of the picture: coordinates are whole numbers, half px apart."""

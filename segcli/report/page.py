@@ -17,8 +17,8 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from jinja2.loaders import FunctionLoader
 from markupsafe import Markup
 
-from segcli.draw.palette import as_hex, colour_of
 from segcli.report.charts import grouped
+from segcli.viz.palette import as_hex, colour_of
 
 
 def render(values: Mapping[str, Any], category_ids: set[int]) -> str:

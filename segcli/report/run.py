@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segcli import shard
-from segcli.draw import Found, Images, Wanted, find, source_of
-from segcli.draw.label import printable
-from segcli.draw.save import in_order
+from segcli import store
 from segcli.errors import OutputError, UsageError
-from segcli.query import Rows
 from segcli.report import charts, gallery
 from segcli.report.page import render
 from segcli.stats import Statistics, StatsOptions, statistics
 from segcli.stats.statistics import prepared
+from segcli.store.query import Rows
+from segcli.viz import Found, Images, Wanted, find, source_of
+from segcli.viz.label import printable
+from segcli.viz.save import in_order
 
 Report = Callable[[str], None]
 _NAMED = 20
@@ -102,7 +102,7 @@ def _gallery(
 ) -> tuple[list[gallery.Card], list[tuple[str, str]]]:
     if not options.gallery:
         return [], []
-    roots = shard.read_roots(options.masks)
+    roots = store.read_roots(options.masks)
     images = Images(source_of(options.images, roots), list(roots))
     # Weaker masks come along for the slider, which begins where the statistics do.
     wanted = Wanted(
@@ -111,7 +111,7 @@ def _gallery(
         sample=options.gallery,
         seed=options.seed,
     )
-    with Rows(shard.part_paths(options.masks)) as rows:
+    with Rows(store.part_paths(options.masks)) as rows:
         chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
     cards, skipped = [], []
     workers = options.workers or len(os.sched_getaffinity(0))
@@ -186,7 +186,7 @@ def _values(
 
 def _facts(masks: Path) -> list[tuple[str, str]]:
     """What ran, with what, when: (name, text)."""
-    facts = shard.read_facts(masks)
+    facts = store.read_settings(masks)
     command = facts.get("command")
     versions = facts.get("versions") or {}
     told = {

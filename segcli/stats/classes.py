@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segcli.query import Rows
+from segcli.store.query import Rows
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 NAMES = tuple(f"p{round(100 * level):02d}" for level in LEVELS)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from segcli.decoder.probe import probe
 from segcli.errors import ImageError
-from segcli.source import key_from_path, open_source, read
-from segcli.source.key import prefixed
+from segcli.images.probe import probe
+from segcli.sources import key_from_path, open_source, read
+from segcli.sources.keys import prefixed
 from segcli.types import Sample
 
 COLUMNS = {"key": "VARCHAR", "taken": "VARCHAR", "camera": "VARCHAR"}

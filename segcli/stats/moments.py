@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segcli.errors import UsageError
-from segcli.query import literal
+from segcli.store.query import literal
 
 GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday")
 

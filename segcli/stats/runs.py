@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segcli import shard
-from segcli.query import Rows
-from segcli.shard.part import read_footer
+from segcli import store
+from segcli.store.part_writer import read_footer
+from segcli.store.query import Rows
 
 _MOST_PARTS = 2000
 """Speed is not told of an output of more parts: reading all their footers would take longer."""
@@ -50,7 +50,7 @@ def speeds(masks: Path) -> list[dict[str, Any]]:
     The end of a run is the time of its last part's file, so copies without times tell nothing:
     then `seconds` is None. Empty when the output has too many parts.
     """
-    parts = shard.part_paths(masks)
+    parts = store.part_paths(masks)
     if len(parts) > _MOST_PARTS:
         return []
     runs: dict[str, tuple[int, float]] = {}

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segcli import shard
-from segcli.query import Rows
+from segcli import store
 from segcli.stats import classes, exif, moments, runs
+from segcli.store.query import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def statistics(options: StatsOptions) -> Statistics:
             min_score=min_score,
             run=run,
             classes=table,
-            categories=tuple(shard.read_facts(options.masks)["category_names"]),
+            categories=tuple(store.read_settings(options.masks)["category_names"]),
             by=options.by,
             groups=[] if options.by == "category" else classes.group_table(rows),
             bins=classes.distributions(rows),
@@ -78,7 +78,7 @@ def score_of(options: StatsOptions) -> float:
     """The smallest score that counts."""
     if options.min_score is not None:
         return options.min_score
-    return float(shard.read_facts(options.masks).get("default_score") or 0.5)
+    return float(store.read_settings(options.masks).get("default_score") or 0.5)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
     """The rows with three views: `images` (one row each, with `moment`, `grp` and where time and
     camera are from), `pictures` (those that were done) and `chosen` (the masks that count, with
     `moment` and `grp`)."""
-    parts = shard.part_paths(options.masks)
+    parts = store.part_paths(options.masks)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-stats-") as spill,
         Rows(parts, threads=options.threads, memory=options.memory, spill=Path(spill)) as rows,
@@ -95,7 +95,7 @@ def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
             rows.check(options.where, "--where")
         table = "rows"
         if options.images is not None:
-            roots = shard.read_roots(options.masks)
+            roots = store.read_roots(options.masks)
             rows.table("exif", exif.COLUMNS, exif.exif_of(options.images, roots))
             table = (
                 "(SELECT rows.*, exif.taken AS exif_taken, exif.camera AS exif_camera "

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import batch, decoder, rle
+from segcli import images
 from segcli.errors import ImageError, UsageError
-from segcli.train.data import Annotated
+from segcli.images import batch
+from segcli.masks import rle
+from segcli.train.data import AnnotatedImage
 from segcli.types import Image, ModelInfo, Resize, Size
 
 _SMALLEST = 16  # px: what is left of an object below this teaches nothing
@@ -48,12 +50,12 @@ class Example:
 
 
 def make_example(
-    row: Annotated,
+    row: AnnotatedImage,
     canvas: Size,
     rng: np.random.Generator,
     *,
     augmentation: Augmentation,
-    donor: Annotated | None = None,
+    donor: AnnotatedImage | None = None,
 ) -> Example:
     """One sample; `donor` is the image whose objects may be pasted in."""
     example = _place(row, canvas, rng, augmentation)
@@ -65,11 +67,11 @@ def make_example(
 
 
 def _place(
-    row: Annotated, canvas: Size, rng: np.random.Generator, augmentation: Augmentation
+    row: AnnotatedImage, canvas: Size, rng: np.random.Generator, augmentation: Augmentation
 ) -> Example:
     """Scale to the canvas times a random factor, crop or pad, perhaps flip."""
     try:
-        image = decoder.decode(row.path.read_bytes(), key=row.path.name)
+        image = images.decode(row.path.read_bytes(), key=row.path.name)
     except (ImageError, OSError) as error:
         raise UsageError(f"{row.path} cannot be trained on: {error}") from error
     height, width = image.original_size
@@ -99,7 +101,7 @@ def _resized(image: Image, size: Size) -> NDArray[np.uint8]:
     return batch.fit(image, ModelInfo("", "", (), (), resize, 1)).pixels
 
 
-def _masks(row: Annotated, original: Size, size: Size) -> NDArray[np.bool_]:
+def _masks(row: AnnotatedImage, original: Size, size: Size) -> NDArray[np.bool_]:
     """Polygons are scaled before they are drawn, RLE after it is decoded (nearest)."""
     masks = np.zeros((len(row.annotations), *size), dtype=np.bool_)
     for mask, annotation in zip(masks, row.annotations, strict=True):

@@ -22,7 +22,7 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Annotated:
+class AnnotatedImage:
     """One image file with its objects; `aspect` is height / width, as the annotations tell.
 
     `exhaustive` (C,): which categories are fully annotated.
@@ -72,7 +72,7 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
     return names, tuple(ids[name] for name in names)
 
 
-def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[Annotated]:
+def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[AnnotatedImage]:
     """The images of a data set with the objects of `categories`, in the order of the file.
 
     Objects of other categories are background. Raises UsageError where the file is not COCO json,
@@ -109,7 +109,7 @@ def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[Annotated]
             f"{', '.join(sorted(known)[:10])}"
         )
     found = [
-        Annotated(dataset.images / name, aspect, tuple(objects[number]), exhaustive)
+        AnnotatedImage(dataset.images / name, aspect, tuple(objects[number]), exhaustive)
         for number, name, aspect in rows
     ]
     for row in found:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from segcli.train.augment import Augmentation, Example, boxes_of, make_example
-from segcli.train.data import Annotated
+from segcli.train.data import AnnotatedImage
 from segcli.types import Batch, Size, Targets
 
 _WINDOW = 16  # batches among which images of like shape are brought together
@@ -26,7 +26,7 @@ class BatchPlan:
 
 
 def plan_epoch(
-    rows: Sequence[Annotated],
+    rows: Sequence[AnnotatedImage],
     *,
     batch_size: int,
     short: tuple[int, int],
@@ -63,7 +63,7 @@ def _ceil(length: float, stride: int) -> int:
 
 
 def load_epoch(
-    rows: Sequence[Annotated],
+    rows: Sequence[AnnotatedImage],
     plans: Sequence[BatchPlan],
     *,
     augmentation: Augmentation,

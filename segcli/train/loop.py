@@ -13,11 +13,11 @@ from typing import IO, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from segcli.device import autocast
 from segcli.errors import OutputError, UsageError
+from segcli.models.device import autocast
 from segcli.plugin import Trainable
 from segcli.train.augment import Augmentation
-from segcli.train.data import Annotated
+from segcli.train.data import AnnotatedImage
 from segcli.train.loader import load_epoch, plan_epoch
 from segcli.train.schedule import Average, make_optimizer, rate_at, set_rate
 
@@ -71,7 +71,7 @@ class State:
 
 def train(
     model: nn.Module,
-    rows: Sequence[Annotated],
+    rows: Sequence[AnnotatedImage],
     out: Path,
     recipe: Recipe,
     *,
@@ -108,7 +108,7 @@ def train(
 
 
 def _epoch(
-    state: State, rows: Sequence[Annotated], recipe: Recipe, steps: int, device: torch.device
+    state: State, rows: Sequence[AnnotatedImage], recipe: Recipe, steps: int, device: torch.device
 ) -> Iterator[tuple[dict[str, float], float, float]]:
     """One pass over the rows; yields losses, learning rate and images per second of each step."""
     model = state.model.train()

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from segcli.batch import collate, fit
-from segcli.decoder import decode
-from segcli.device import autocast
 from segcli.errors import ImageError, UsageError
+from segcli.images import decode
+from segcli.images.batch import collate, fit
+from segcli.masks.sampling import segments
+from segcli.models.device import autocast
 from segcli.plugin import Segmenter
-from segcli.postprocess import segments
 from segcli.train.data import read_annotations
 
 MIN_SCORE = 0.05

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segcli.cli import app
-from segcli.shard import Facts, open_output
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample
 
 
@@ -14,7 +14,7 @@ from segcli.types import Record, Sample
 def masks(tmp_path: Path) -> Path:
     """Three parts of one image each."""
     path = tmp_path / "masks.parquet"
-    with open_output(path, Facts({}, {}), carried={}, categories=(("car",), (3,))) as out:
+    with open_output(path, Settings({}, {}), carried={}, categories=(("car",), (3,))) as out:
         for key in "abc":
             out.commit([Record(Sample(key, key), 4, 4)])
     return path

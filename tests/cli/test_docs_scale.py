@@ -6,9 +6,9 @@ from pathlib import Path
 from typer.main import get_command
 
 from segcli.cli import app
-from segcli.run.chunk import MOST
-from segcli.run.ray_staff import HUNG_S
-from segcli.shard.done import MAX_PARTS
+from segcli.pipeline.chunk import MOST
+from segcli.pipeline.executors.ray_executor import HUNG_S
+from segcli.store.key_index import MAX_PARTS
 
 TEXT = (Path(__file__).resolve().parent.parent.parent / "docs/scale.md").read_text()
 

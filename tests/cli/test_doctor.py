@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from segcli import registry
 from segcli.cli import app, doctor
 from segcli.errors import UsageError
+from segcli.models import registry
 
 
 def findings() -> dict[str, dict]:
@@ -49,13 +49,13 @@ def test_operators_that_do_not_load(monkeypatch) -> None:
 
 @pytest.mark.parametrize(("lacking", "works"), [("WEBP", True), ("JPEG", False)])
 def test_formats_that_are_not_read(lacking, works, monkeypatch) -> None:
-    from segcli import decoder
+    from segcli import images
 
     def formats() -> tuple[SimpleNamespace, ...]:
         names = ("JPEG", "PNG", "WEBP")
         return tuple(SimpleNamespace(name=n, readable=n != lacking, needs="libx") for n in names)
 
-    monkeypatch.setattr(decoder, "formats", formats)
+    monkeypatch.setattr(images, "formats", formats)
     found = findings()["formats"]
     assert found["works"] is works
     assert f"{lacking} needs libx" in found["advice"]
@@ -63,9 +63,9 @@ def test_formats_that_are_not_read(lacking, works, monkeypatch) -> None:
 
 
 def test_plain_pillow_works_with_advice(monkeypatch) -> None:
-    from segcli import decoder
+    from segcli import images
 
-    monkeypatch.setattr(decoder, "flavour", lambda: "Pillow 12.1.1 with libjpeg-turbo 3.1")
+    monkeypatch.setattr(images, "flavour", lambda: "Pillow 12.1.1 with libjpeg-turbo 3.1")
     found = findings()["decoder"]
     assert found["works"]
     assert "Pillow-SIMD decodes faster" in found["advice"]

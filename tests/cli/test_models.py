@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from segcli.cli import app
 from segcli.cli.progress import Lines
-from segcli.registry import families
-from segcli.run.events import Note
+from segcli.models.registry import families
+from segcli.pipeline.events import Note
 
 
 def test_table_names_every_variant_on_one_line() -> None:

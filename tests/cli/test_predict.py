@@ -15,7 +15,7 @@ import segcli.cli
 from segcli.cli.predict import _batch_size, _names
 from segcli.cli.progress import Lines, Terminal, duration, reporter, summary_text
 from segcli.errors import Locked, UsageError
-from segcli.run.events import Note, Progress, Started, Summary
+from segcli.pipeline.events import Note, Progress, Started, Summary
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 STARTED = Started("in", "out.parquet", "toy/tiny", "tiny.safetensors", "cpu", "float32", 7)

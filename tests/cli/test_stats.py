@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from segcli.cli import app, main
 from segcli.errors import AlertFired, UsageError
-from segcli.shard import Facts, open_output
 from segcli.stats.show import cell as as_cell
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 CATEGORIES = (("person", 'a|"b'), (1, 3))
@@ -34,7 +34,7 @@ def masks(tmp_path: Path) -> Path:
         for n in range(4)
     ]
     path = tmp_path / "masks.parquet"
-    facts = Facts({"source_root": "/archive"}, {"default_score": 0.5})
+    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
         output.commit(records)
     return path

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from segcli import rle
 from segcli.cli import app
 from segcli.errors import UsageError
-from segcli.shard import Facts, open_output
+from segcli.masks import rle
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 
@@ -27,7 +27,7 @@ def masks(tmp_path: Path) -> Path:
         Image.new("RGB", (80, 60), "grey").save(tmp_path / "images" / name)
         records.append(Record(Sample(name, "", size_bytes=1, mtime_ns=1), 60, 80, [segment]))
     path = tmp_path / "masks.parquet"
-    facts = Facts({"source_root": str(tmp_path / "images")}, {"default_score": 0.5})
+    facts = Settings({"source_root": str(tmp_path / "images")}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
         output.commit(records)
     return path

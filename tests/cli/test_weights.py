@@ -6,9 +6,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from segcli import checkpoint, registry
 from segcli.cli import app
 from segcli.errors import SegcliError
+from segcli.models import checkpoint, registry
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 

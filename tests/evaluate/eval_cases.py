@@ -12,8 +12,8 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from segcli import rle
-from segcli.shard import Facts, open_output
+from segcli.masks import rle
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 LIMITS = (1024, 9216, 1024.0001, 9215.9999, 0, 1e5)  # px, where the ranges of area end
@@ -172,7 +172,7 @@ def write_output(path: Path, truth: dict[str, Any], found: list[dict[str, Any]])
         ]
         name = image["file_name"]
         records.append(Record(Sample(name, name), image["height"], image["width"], segments))
-    facts = Facts({"source_root": "/archive"}, {"default_score": 0.5})
+    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=(names, ids)) as output:
         half = (len(records) + 1) // 2
         for chunk in (records[:half], records[half:]):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segcli import rle
 from segcli.evaluate import ENGINES, Choices, evaluate
-from segcli.shard import read_masks
+from segcli.masks import rle
+from segcli.store import read_masks
 
 from ..conftest import ROOT
 from .eval_cases import judge

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcli import rle
 from segcli.errors import GateNotMet, UsageError
 from segcli.evaluate import Evaluation, score_records
-from segcli.evaluate.comparing import compare
+from segcli.evaluate.bootstrap import compare
 from segcli.evaluate.diagnosis import diagnose
-from segcli.evaluate.report import SCHEMA, as_json, gate
+from segcli.evaluate.json_report import SCHEMA, as_json, gate
+from segcli.masks import rle
 
 SIDE = 40
 

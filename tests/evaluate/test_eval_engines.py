@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from segcli.evaluate import ENGINES, Choices, Params, evaluate, score_records
-from segcli.evaluate.case import build_case
 from segcli.evaluate.engines import run
-from segcli.evaluate.found import results_of
+from segcli.evaluate.matched import build_case
+from segcli.evaluate.predictions import results_of
 from segcli.evaluate.truth import truth_of
 
 from .eval_cases import judge, make, only, write_output

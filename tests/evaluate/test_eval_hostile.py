@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segcli.errors import UsageError
 from segcli.evaluate import Choices, Params, evaluate, evaluate_loaded
-from segcli.evaluate.found import results_of
+from segcli.evaluate.predictions import results_of
 from segcli.evaluate.truth import truth_of
 
 TRUTH: dict[str, Any] = {

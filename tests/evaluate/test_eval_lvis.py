@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segcli.evaluate import Choices, Params, evaluate_loaded
-from segcli.evaluate.found import results_of
+from segcli.evaluate.predictions import results_of
 from segcli.evaluate.truth import truth_of
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate.masks import Masks, measure
+from segcli.masks import rle
 
 
 def sizes(*pairs: tuple[int, int]) -> np.ndarray:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate import Choices, Evaluation, Params, evaluate_loaded, read_found
-from segcli.evaluate.account import sentences
+from segcli.evaluate.matching_summary import sentences
 from segcli.evaluate.truth import truth_of
-from segcli.shard import Facts, open_output
+from segcli.masks import rle
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 TALL, WIDE = 8, 10
@@ -37,7 +37,7 @@ def output(
     records = [Record(Sample(key, key), *size, [segment]) for key in keys if key not in failed]
     records += [Record(Sample(key, key), None, None, (), "truncated") for key in failed]
     ids = tuple(range(3, 3 + len(names)))
-    facts = Facts({"source_root": "/a", **compared}, {"default_score": 0.5})
+    facts = Settings({"source_root": "/a", **compared}, {"default_score": 0.5})
     with open_output(path, facts, carried={}, categories=(names, ids)) as opened:
         opened.commit(records)
     return path
@@ -187,7 +187,7 @@ def test_swapped_sides_point_to_exif(tmp_path: Path) -> None:
 def test_a_damaged_mask_of_an_output_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     segment = Segment(0, 0.9, (0.0, 0.0, 1.0, 1.0), 1, b"0o")
-    with open_output(path, Facts({}, {}), carried={}, categories=(("car",), (3,))) as opened:
+    with open_output(path, Settings({}, {}), carried={}, categories=(("car",), (3,))) as opened:
         opened.commit([Record(Sample("a.jpg", "a.jpg"), TALL, WIDE, [segment])])
     with pytest.raises(UsageError, match=r"a mask of 'a\.jpg': "):
         run(truth(["a.jpg"]), path)

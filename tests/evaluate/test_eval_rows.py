@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.evaluate import Choices, Params, evaluate_loaded, read_truth
-from segcli.evaluate.found import Rows, read_rows
 from segcli.evaluate.masks import Masks, measure
-from segcli.shard import Facts, open_output
+from segcli.evaluate.predictions import Rows, read_rows
+from segcli.masks import rle
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 NAMES, IDS = ("car", "bus"), (3, 7)
@@ -32,7 +32,7 @@ def output(tmp_path: Path) -> Path:
         Record(Sample("v.mp4#frame=7", "", frame=7, time_s=0.2), 4, 5, [poor]),
     ]
     path = tmp_path / "masks.parquet"
-    with open_output(path, Facts({}, {}), carried={}, categories=(NAMES, IDS)) as opened:
+    with open_output(path, Settings({}, {}), carried={}, categories=(NAMES, IDS)) as opened:
         opened.commit(records[:3])
         opened.commit(records[3:])
     return path
@@ -62,7 +62,7 @@ def test_what_is_read(output: Path) -> None:
 
 def test_an_output_without_any_mask(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
-    with open_output(path, Facts({}, {}), carried={}, categories=(NAMES, IDS)) as opened:
+    with open_output(path, Settings({}, {}), carried={}, categories=(NAMES, IDS)) as opened:
         opened.commit([Record(Sample("a.jpg", ""), 4, 5)])
     rows = read_rows(path)
     assert (rows.keys, len(rows.scores), rows.boxes.shape) == (("a.jpg",), 0, (0, 4))

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segcli import rle
-from segcli.shard import Facts, open_output
+from segcli.masks import rle
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 NAMES, IDS = ("person", "red car"), (1, 44)
@@ -46,7 +46,7 @@ def output(tmp_path: Path) -> Path:
             segments.append(Segment(label, score, box, int(mask.sum()), text))
         records.append(Record(Sample(key, key), height, width, segments))
     records.append(Record(Sample("cam2/broken.jpg", ""), None, None, (), "truncated"))
-    facts = Facts({"source_root": "/archive"}, {"default_score": 0.5})
+    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
     path = tmp_path / "masks.parquet"
     with open_output(path, facts, carried={}, categories=(NAMES, IDS)) as opened:
         opened.commit(records[:1])

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.export import FORMATS, select
+from segcli.masks import rle
 
 Masks = dict[str, list[tuple[int, float, np.ndarray]]]
 
@@ -149,11 +149,11 @@ def test_label_studio_gets_the_largest_part(output: Path, masks: Masks, tmp_path
 
 
 def test_categories_are_numbered_from_one(tmp_path: Path) -> None:
-    from segcli.shard import Facts, open_output
+    from segcli.store import Settings, open_output
     from segcli.types import Record, Sample, Segment
 
     path = tmp_path / "zero.parquet"
-    with open_output(path, Facts({}, {}), carried={}, categories=(("a", "b"), (0, 1))) as opened:
+    with open_output(path, Settings({}, {}), carried={}, categories=(("a", "b"), (0, 1))) as opened:
         segment = Segment(1, 0.9, (0, 0, 2, 2), 4, b"04")
         opened.commit([Record(Sample("x.jpg", "x.jpg"), 2, 2, [segment])])
     run(path, "coco", tmp_path / "ann.json")
@@ -280,11 +280,11 @@ def test_an_unknown_category_gets_a_near_name(output: Path) -> None:
 
 
 def an_output(path: Path, keys: list[str], masks: int = 1) -> Path:
-    from segcli.shard import Facts, open_output
+    from segcli.store import Settings, open_output
     from segcli.types import Record, Sample, Segment
 
     own = [Segment(0, 0.9, (0, 0, 4, 4), 16, rle.encode(np.ones((4, 4), bool)))] * masks
-    with open_output(path, Facts({}, {}), carried={}, categories=(("a",), (1,))) as opened:
+    with open_output(path, Settings({}, {}), carried={}, categories=(("a",), (1,))) as opened:
         for first in range(0, len(keys), 100):
             chunk = keys[first : first + 100]
             opened.commit([Record(Sample(key, key), 4, 4, own) for key in chunk])
@@ -330,7 +330,7 @@ def test_a_folder_is_no_file(output: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
 def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
-    from segcli.export.place import beside
+    from segcli.export.paths import beside
 
     with pytest.raises(UsageError):
         beside(tmp_path, name, ".txt")

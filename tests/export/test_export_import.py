@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segcli import rle
 from segcli.errors import UsageError
 from segcli.export import FORMATS, select
-from segcli.export.intake import bring_in
-from segcli.shard import read_images, read_masks
+from segcli.export.import_annotations import import_annotations
+from segcli.masks import rle
+from segcli.store import read_images, read_masks
 
 Masks = dict[str, list[tuple[int, float, np.ndarray]]]
 
@@ -45,14 +45,14 @@ def same(found: dict[str, list[tuple[str, np.ndarray]]], masks: Masks) -> bool:
 
 def test_coco_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
     write(output, "coco", tmp_path / "ann.json")
-    assert bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet") == (3, 4, {})
+    assert import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet") == (3, 4, {})
     assert same(decoded(tmp_path / "in.parquet"), masks)
     assert [row["score"] for row in rows(tmp_path / "in.parquet")] == [0.9, 0.6, 0.2, 0.75]
 
 
 def test_labelme_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
     write(output, "labelme", tmp_path / "lm")
-    bring_in("labelme", tmp_path / "lm", tmp_path / "in.parquet")
+    import_annotations("labelme", tmp_path / "lm", tmp_path / "in.parquet")
     assert same(decoded(tmp_path / "in.parquet"), masks)
 
 
@@ -64,7 +64,7 @@ def test_yolo_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None
         Image.new("RGB", (width, height)).save(path)
     (tmp_path / "pictures/cam2").mkdir()
     Image.new("RGB", (20, 50)).save(tmp_path / "pictures/cam2/a.jpg")
-    counts = bring_in(
+    counts = import_annotations(
         "yolo", tmp_path / "yolo", tmp_path / "in.parquet", images=tmp_path / "pictures"
     )
     assert counts == (3, 4, {})
@@ -82,7 +82,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "ann.json").write_text(json.dumps(document))
-    counts = bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+    counts = import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
     assert counts == (1, 1, {"crowd": 1})
     (row,) = rows(tmp_path / "in.parquet")
     assert (row["key"], row["category_id"], row["area"], row["score"]) == ("a\\#1.jpg", 3, 16, 1.0)
@@ -114,12 +114,12 @@ def test_a_wrong_annotation_is_named(tmp_path: Path, change: dict[str, Any], mes
     }
     (tmp_path / "ann.json").write_text(json.dumps(document))
     with pytest.raises(UsageError, match=message):
-        bring_in("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+        import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
 
 
 def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
-        bring_in("coco", tmp_path / "ann.json", output)
+        import_annotations("coco", tmp_path / "ann.json", output)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def bring_in_yolo(folder: Path, text: str) -> None:
     (folder / "data.yaml").write_text("names: [a, 'b']\n")
     (folder / "labels/x.txt").write_text(text)
     Image.new("RGB", (6, 4)).save(folder / "pictures/x.png")
-    bring_in("yolo", folder, folder / "in.parquet", images=folder / "pictures")
+    import_annotations("yolo", folder, folder / "in.parquet", images=folder / "pictures")
 
 
 def test_yolo_needs_the_pictures(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--images"):
-        bring_in("yolo", tmp_path, tmp_path / "in.parquet")
+        import_annotations("yolo", tmp_path, tmp_path / "in.parquet")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from segcli import rle
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.plugin import Trainable
-from segcli.postprocess import segments
 from segcli.train.augment import Augmentation
-from segcli.train.data import Annotated, DataSet, categories_of, read_dataset
+from segcli.train.data import AnnotatedImage, DataSet, categories_of, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch
 from segcli.types import Batch, Targets
 
@@ -22,7 +22,7 @@ def two_images(data: Path, side: int) -> tuple[Pair, tuple[str, ...]]:
     of `side` px; and the names of their categories, which the labels index."""
     dataset = DataSet(data / "coco80_val/images", data / "coco80_val/annotations.json")
     names, _ = categories_of([dataset.annotations])
-    found: list[Annotated] = []
+    found: list[AnnotatedImage] = []
     for row in read_dataset(dataset, names):
         if len(row.annotations) == 2 and not any(a.crowd for a in row.annotations):
             _, (target,) = _load([row], side)
@@ -36,7 +36,7 @@ def two_images(data: Path, side: int) -> tuple[Pair, tuple[str, ...]]:
     return (batch, ours), tuple(names[i] for i in used)
 
 
-def _load(rows: list[Annotated], side: int) -> Pair:
+def _load(rows: list[AnnotatedImage], side: int) -> Pair:
     plan = BatchPlan(tuple(range(len(rows))), (side, side))
     (pair,) = load_epoch(
         rows, [plan], augmentation=Augmentation.none(), seed=0, epoch=0, workers=1

@@ -10,8 +10,8 @@ from recordings import recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 from torch import nn
 
-from segcli import rle
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import Instances, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo.convert import renamed

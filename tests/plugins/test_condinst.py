@@ -10,9 +10,9 @@ from published import assert_loads, published_state
 from torch import nn
 from torch.nn import functional as F
 
-from segcli import rle
 from segcli.errors import UsageError
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import Instances, Targets
 from segcli_blocks.fcos_losses import Assigned
 from segcli_blocks.resnet import ResNet

@@ -12,8 +12,8 @@ from condinst_steps import content_fields
 from recordings import close, matched, recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 
-from segcli import rle
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.resnet import ResNet, frozen_norm

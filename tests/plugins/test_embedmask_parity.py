@@ -11,9 +11,9 @@ from embedmask_head import LEVELS, head_of, info, model_with, replayed
 from recordings import close, matched, recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 
-from segcli import batch as batches
-from segcli import rle
-from segcli.postprocess import segments
+from segcli.images import batch as batches
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import Image
 from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7

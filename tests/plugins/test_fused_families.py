@@ -10,7 +10,7 @@ from rectangles import padded_batch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from segcli import registry
+from segcli.models import registry
 from segcli.plugin import Fusible
 from segcli.types import Batch
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torchvision.models.detection import faster_rcnn, image_list, mask_rcnn
 from torchvision.models.detection.rpn import RPNHead
 
-from segcli import rle
 from segcli.errors import UsageError
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import Batch, ModelInfo, Resize
 from segcli_maskrcnn import FAMILY
 from segcli_maskrcnn.backbone import resnet50_fpn

@@ -8,8 +8,8 @@ import torch
 from recordings import unpacked
 from solo_recording import Recording, assert_gradients, assert_losses, close, targets
 
-from segcli import batch as batches
-from segcli.postprocess import segments
+from segcli.images import batch as batches
+from segcli.masks.sampling import segments
 from segcli.types import Image
 from segcli_blocks.suppress import matrix_nms
 from segcli_solo.convert import renamed

@@ -10,7 +10,7 @@ import torch
 from recordings import unpacked
 from yolact_recording import CANDIDATE, Recording, masks_of
 
-from segcli import batch as batches
+from segcli.images import batch as batches
 from segcli.types import Image
 from segcli_yolact.convert import renamed
 from segcli_yolact.masks import cropped, mixtures

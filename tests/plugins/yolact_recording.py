@@ -9,8 +9,8 @@ from recordings import recorded_file, tensors, unpacked
 from safetensors.torch import load_file
 from torch import nn
 
-from segcli import rle
-from segcli.postprocess import segments
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.deform import deform
 from segcli_blocks.resnet import ResNet

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segcli import rle
+from segcli.masks import rle
 from segcli.report import ReportOptions, Written, write_report
-from segcli.shard import Facts, open_output
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 BAD_FILE = "<script>alert(1)</script>.jpg"
@@ -53,7 +53,7 @@ def archive(folder: Path) -> Path:
         records.append(Record(sample, *SIZE, segments))
     failed = Sample(LONG_KEY, "", size_bytes=1, mtime_ns=1)
     records.append(Record(failed, None, None, (), f"<b>truncated</b> {BAD_NAME}"))
-    facts = Facts(
+    facts = Settings(
         {"source_root": str(root), "family": "toy", "variant": "tiny"},
         {
             "default_score": 0.5,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segcli.draw.patch import Patch
 from segcli.report.outline import SCALE, area, path_of, simplified
+from segcli.viz.patch import Patch
 
 
 def points(path: str) -> list[list[np.ndarray]]:

@@ -8,7 +8,7 @@ import pytest
 
 from segcli.errors import UsageError
 from segcli.report import ReportOptions, write_report
-from segcli.shard import Facts, open_output
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 SIZE = (120, 160)
@@ -140,7 +140,7 @@ def test_footage_makes_a_series(tmp_path):
         )
         for n in range(7)
     ]
-    facts = Facts({"source_root": "/footage"}, {"default_score": 0.5})
+    facts = Settings({"source_root": "/footage"}, {"default_score": 0.5})
     path, out = tmp_path / "m.parquet", tmp_path / "r.html"
     with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
         output.commit(frames)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segcli.shard import Facts, open_output
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 CATEGORIES = (("person", "car", "bus"), (1, 3, 6))
@@ -51,7 +51,7 @@ def made(tmp_path: Path) -> Callable[..., Path]:
     def write(name: str = "masks", seed: int = 0, images: int = 60, score: float = 1.0) -> Path:
         import pyarrow as pa
 
-        facts = Facts({"source_root": "/archive"}, {"default_score": 0.4})
+        facts = Settings({"source_root": "/archive"}, {"default_score": 0.4})
         path = tmp_path / f"{name}.parquet"
         with open_output(
             path, facts, carried={"site": pa.string()}, categories=CATEGORIES

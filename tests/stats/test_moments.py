@@ -8,8 +8,8 @@ from PIL import Image
 
 from segcli.errors import UsageError
 from segcli.manifest import make_manifest
-from segcli.shard import Facts, open_output
 from segcli.stats import StatsOptions, statistics
+from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
 FILE_TIME = int(datetime(2026, 11, 18, 9, 30, tzinfo=UTC).timestamp()) * 10**9
@@ -27,7 +27,7 @@ def write(tmp_path):
 
     def made(keys, *, root="/archive", prefix="", columns=None, **more):
         columns = columns or {}
-        facts = Facts({"source_root": str(root)}, {"default_score": 0.5}, prefix)
+        facts = Settings({"source_root": str(root)}, {"default_score": 0.5}, prefix)
         path = tmp_path / "masks.parquet"
         carried = {name: kind for name, (kind, _) in columns.items()}
         records = [

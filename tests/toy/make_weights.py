@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE))
 import segcli_toy  # noqa: E402  after the path that it is found on
 import segcli_troubled  # noqa: E402
 
-from segcli.checkpoint import save  # noqa: E402
+from segcli.models.checkpoint import save  # noqa: E402
 
 for family in (segcli_toy.FAMILY, segcli_troubled.FAMILY):
     folder = HERE / f"segcli_{family.name}" / "weights"

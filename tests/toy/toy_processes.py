@@ -31,7 +31,7 @@ def start(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["pandas", "torchvision", "segcli.run.engine", "segcli.run.predict"]
+        ["pandas", "torchvision", "segcli.pipeline.stages.inference", "segcli.pipeline.run"]
     )
     command = [str(word) for word in words]
     if command[0] == "predict" and "--replicas" not in command:
@@ -81,9 +81,9 @@ def _segcli(
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     if opener is not None:
-        import segcli.run
+        import segcli.pipeline
 
-        segcli.run.predict = functools.partial(segcli.run.predict, opener=opener)
+        segcli.pipeline.run = functools.partial(segcli.pipeline.run, opener=opener)
     if before is not None:
         before()
     from segcli.cli import main

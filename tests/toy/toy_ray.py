@@ -16,8 +16,9 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from segcli.run import PredictOptions, predict, ray_hand, ray_staff
-from segcli.run.events import Committed, Event, Note
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Committed, Event, Note
+from segcli.pipeline.executors import ray_executor, ray_worker
 
 NODES = 3
 TRIES = 4
@@ -65,10 +66,10 @@ def main() -> None:
     actors: list[Any] = []
 
     def hire(*args: Any) -> Any:
-        actors.append(ray_hand.hire(*args))
+        actors.append(ray_worker.hire(*args))
         return actors[-1]
 
-    ray_staff.hire = hire  # to know them
+    ray_executor.hire = hire  # to know them
 
     def report(event: Event) -> None:
         if isinstance(event, Note):

@@ -15,12 +15,12 @@ from typing import Any
 
 import toy_gate
 
-from segcli.run.events import Report
-from segcli.run.job import Chunk, Job, Outcome, commit
-from segcli.run.means import Means
-from segcli.run.stop import Stop
-from segcli.run.tally import Counts
-from segcli.shard import PartWriter
+from segcli.pipeline.counts import Counts
+from segcli.pipeline.events import Report
+from segcli.pipeline.job import Chunk, Job, Outcome, commit
+from segcli.pipeline.resources import Resources
+from segcli.pipeline.signals import Stop
+from segcli.store import PartWriter
 from segcli.types import Record, Sample, Segment
 
 IMAGE_S = 0.01
@@ -35,7 +35,7 @@ class Fake:
         self.image_s = image_s
         self.precision = "float32"
 
-    def equip(self, means: Means) -> None:
+    def equip(self, means: Resources) -> None:
         pass
 
     def do(

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from segcli.errors import UsageError
-from segcli.train.begin import begin, describe
 from segcli.train.data import DataSet, read_dataset
+from segcli.train.initial_model import begin, describe
 from segcli.train.loader import plan_epoch
 from segcli.train.loop import Recipe, train
 
@@ -78,7 +78,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(rows, tmp_path) -> None:
 
 
 def test_initial_weights_are_taken_where_they_fit(tmp_path) -> None:
-    from segcli import checkpoint
+    from segcli.models import checkpoint
 
     info = describe("maskrcnn/mobilenet", ("cat",), (17,), (80, 96))
     checkpoint.save(tmp_path / "w.safetensors", model_of(seed=3).state_dict(), info)

@@ -15,10 +15,10 @@ from torch import nn
 
 from scripts.studies.ablation.inside import inside_figures
 from scripts.studies.ablation.measures import Masks, counted
-from segcli import rle
 from segcli.evaluate import score_records
+from segcli.masks import rle
+from segcli.masks.sampling import segments
 from segcli.plugin import Trainable
-from segcli.postprocess import segments
 from segcli.train.augment import Augmentation
 from segcli.train.data import DataSet, categories_of, read_annotations, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch

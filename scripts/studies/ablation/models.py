@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segcli.models.registry import families
 from segcli.plugin import Trainable
-from segcli.registry import families
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2, from_imagenet

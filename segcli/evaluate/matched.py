@@ -1,0 +1,268 @@
+"""Ground truth and detections brought together: what is compared, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import UsageError
+from segcli.evaluate.columns import places
+from segcli.evaluate.masks import Masks, measure
+from segcli.evaluate.matching import CategoryPairs, pair_categories, pair_images
+from segcli.evaluate.mismatch_errors import (
+    SHOWN,
+    called,
+    never_predicted,
+    nothing_in_common,
+    require_alike,
+)
+from segcli.evaluate.outlines import check_outlines, to_rle
+from segcli.evaluate.predictions import Results, Rows
+from segcli.evaluate.truth import Truth
+from segcli.masks import rle
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user decides: `missing` error, ignore or count (images that were never predicted);
+    `categories` of the ground truth by name (None: those that the run looked for; ("all",): all).
+    """
+
+    iou: str = "segm"
+    missing: str = "error"
+    rescale: bool = False
+    categories: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The account of the matching, for people and for --json."""
+
+    images_by: str
+    categories_by: str
+    compared: int
+    never_predicted: tuple[str, ...] = ()
+    without_truth: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    rescaled: tuple[str, ...] = ()
+    truth_only: tuple[tuple[str, str | None], ...] = ()
+    run_only: tuple[tuple[str, str | None], ...] = ()
+    not_counted: int = 0  # detections of images or categories that are not compared
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is compared: `images` and `categories` of the truth by index, and D detections.
+
+    Of the detections: `image` and `category` index the truth; `boxes` (D, 4) xywh px; `areas` px
+    of the mask, or of the box when boxes are compared; `masks` None when boxes are compared.
+    `keys`: how the images are called in the output that was evaluated, "" where unknown.
+    """
+
+    truth: Truth
+    iou: str
+    images: NDArray[np.int64]
+    categories: NDArray[np.int64]
+    image: NDArray[np.int64]
+    category: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    masks: Masks | None
+    keys: tuple[str, ...] = field(repr=False)
+
+
+def build_case(truth: Truth, found: Rows | Results, choices: Choices) -> tuple[Case, Matching]:
+    """Raises UsageError when what belongs together cannot be told, or differs in size."""
+    if isinstance(found, Results):
+        return _from_results(truth, found, choices)
+    return _from_rows(truth, found, choices)
+
+
+def _from_results(truth: Truth, found: Results, choices: Choices) -> tuple[Case, Matching]:
+    """COCO's ids say what belongs together. No image is missing: such a file cannot tell."""
+    image = places(found.image_ids, truth.image_ids, found.items, "detection", of="image")
+    everything = np.arange(len(truth.category_ids))
+    counted = _asked(truth, choices.categories, everything)
+    at = np.searchsorted(truth.category_ids, found.category_ids)
+    at[at == len(truth.category_ids)] = 0
+    known = truth.category_ids[at] == found.category_ids if len(truth.category_ids) else at > 0
+    keep = np.flatnonzero(known & np.isin(at, counted))
+    sizes = truth.sizes[image]
+    masks = None
+    if choices.iou != "bbox":
+        outlines = check_outlines(found.items, sizes, "detection")
+        masks = Masks.of([to_rle(one, *sizes[i].tolist()) for i, one in enumerate(outlines)])
+        areas = measure(masks, sizes, name=lambda i: f"detection at place {i}").astype(np.float64)
+        boxes = np.zeros((len(image), 4))
+    else:
+        assert found.boxes is not None, "boxes are read when they are compared"
+        boxes = found.boxes
+        areas = boxes[:, 2] * boxes[:, 3]
+    lost = sorted({int(number) for number in found.category_ids[~known]})
+    case = Case(
+        truth=truth,
+        iou=choices.iou,
+        images=np.arange(len(truth.image_ids)),
+        categories=counted,
+        image=image[keep],
+        category=at[keep],
+        scores=found.scores[keep],
+        boxes=boxes[keep],
+        areas=areas[keep],
+        masks=masks.take(keep) if masks is not None else None,
+        keys=truth.names,
+    )
+    return case, Matching(
+        images_by="id",
+        categories_by="id",
+        compared=len(case.images),
+        run_only=tuple((f"id {number}", None) for number in lost),
+        not_counted=len(image) - len(keep),
+    )
+
+
+def _from_rows(truth: Truth, rows: Rows, choices: Choices) -> tuple[Case, Matching]:
+    pairs = pair_images(truth, rows)
+    categories = pair_categories(truth, rows.vocabulary)
+    there = pairs.row >= 0
+    if not there.any():
+        raise UsageError(nothing_in_common(truth, rows))
+    never = tuple(called(truth, i) for i in np.flatnonzero(~there).tolist())
+    if never and choices.missing == "error":
+        raise UsageError(never_predicted(never, pairs.ambiguous, len(truth.image_ids), rows.where))
+    failed = there.copy()
+    failed[there] = [rows.reasons[row] is not None for row in pairs.row[there].tolist()]
+    differing = _differing(truth, rows, pairs.row, there & ~failed)
+    if len(differing):
+        require_alike(truth, rows, pairs.row, differing, rescale=choices.rescale)
+    left_out = ~there | failed if choices.missing == "ignore" else np.zeros(len(there), bool)
+    counted = _counted_categories(truth, categories, choices.categories)
+    case = _gather(truth, rows, (pairs.row, categories.truth), np.flatnonzero(~left_out), counted)
+    return case, Matching(
+        images_by=pairs.rule,
+        categories_by=categories.rule,
+        compared=len(case.images),
+        never_predicted=never,
+        without_truth=pairs.without_truth,
+        failed=tuple(
+            (rows.keys[row], rows.reasons[row] or "") for row in pairs.row[failed].tolist()
+        ),
+        ambiguous=pairs.ambiguous,
+        rescaled=tuple(called(truth, i) for i in differing.tolist()),
+        truth_only=categories.truth_only,
+        run_only=categories.run_only,
+        not_counted=len(rows.scores) - len(case.scores),
+    )
+
+
+def _gather(
+    truth: Truth,
+    rows: Rows,
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+    images: NDArray[np.int64],
+    counted: NDArray[np.int64],
+) -> Case:
+    """The detections that count, in the order of the output, in the truth's numbers."""
+    row, category_of = pairs
+    truth_of_row = np.full(len(rows.keys) + 1, -1)
+    truth_of_row[row[images]] = images  # -1 lands on the spare place at the end
+    truth_of_row[-1] = -1
+    image = truth_of_row[rows.image]
+    category = category_of[rows.category] if len(rows.category) else rows.category
+    keep = np.flatnonzero((image >= 0) & np.isin(category, counted))
+    image, category = image[keep], category[keep]
+    boxes, masks = rows.boxes[keep], None
+    areas = boxes[:, 2] * boxes[:, 3]
+    own_sizes, sizes = rows.sizes[rows.image[keep]], truth.sizes[image]
+    keys = [""] * len(truth.image_ids)
+    for i, at in enumerate(row.tolist()):
+        keys[i] = rows.keys[at] if at >= 0 else ""
+    if rows.masks is not None:
+        masks = rows.masks if len(keep) == len(rows.masks) else rows.masks.take(keep)
+        areas = measure(
+            masks, own_sizes, name=lambda i: f"a mask of {rows.keys[rows.image[keep[i]]]!r}"
+        ).astype(np.float64)
+    other = np.flatnonzero((own_sizes != sizes).any(1))
+    if len(other):
+        boxes = boxes * np.tile(sizes[:, ::-1] / own_sizes[:, ::-1], 2)
+        areas = boxes[:, 2] * boxes[:, 3]
+        if masks is not None:
+            masks = _rescaled(masks, own_sizes, sizes, other)
+            areas = measure(masks, sizes, name=str).astype(np.float64)
+    return Case(
+        truth=truth,
+        iou="bbox" if masks is None else "segm",
+        images=images,
+        categories=counted,
+        image=image,
+        category=category,
+        scores=rows.scores[keep],
+        boxes=boxes,
+        areas=areas,
+        masks=masks,
+        keys=tuple(keys),
+    )
+
+
+def _rescaled(
+    masks: Masks, own: NDArray[np.int64], wanted: NDArray[np.int64], which: NDArray[np.int64]
+) -> Masks:
+    """Each pixel of the wanted size takes the one that lies under its centre."""
+    texts = masks.texts()
+    for i in which.tolist():
+        (tall, wide), (height, width) = own[i].tolist(), wanted[i].tolist()
+        mask = rle.decode(texts[i], tall, wide)
+        down = ((np.arange(height) + 0.5) * tall / height).astype(np.int64)
+        across = ((np.arange(width) + 0.5) * wide / width).astype(np.int64)
+        texts[i] = rle.encode(mask[down][:, across])
+    return Masks.of(texts)
+
+
+def _differing(
+    truth: Truth, rows: Rows, row: NDArray[np.int64], judged: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Images of the truth whose rows have another size."""
+    index = np.flatnonzero(judged)
+    found: NDArray[np.int64] = index[(truth.sizes[index] != rows.sizes[row[index]]).any(1)]
+    return found
+
+
+def _counted_categories(
+    truth: Truth, pairs: CategoryPairs, asked: Sequence[str] | None
+) -> NDArray[np.int64]:
+    paired = np.flatnonzero(np.bincount(pairs.truth[pairs.truth >= 0]))
+    if asked is None and not len(paired):
+        known = ", ".join(name for name, _ in pairs.run_only[:SHOWN])
+        there = ", ".join(truth.category_names[:SHOWN])
+        raise UsageError(
+            f"no category of the run ({known}, ...) is in the ground truth ({there}, ...), neither "
+            "by name nor by id; rename them in the ground truth"
+        )
+    return _asked(truth, asked, paired)
+
+
+def _asked(
+    truth: Truth, asked: Sequence[str] | None, default: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Indices, ascending, of --categories."""
+    if asked is None:
+        return default
+    if tuple(asked) == ("all",):
+        return np.arange(len(truth.category_ids))
+    places = set()
+    for name in asked:
+        if name not in truth.category_names:
+            near = get_close_matches(name, truth.category_names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ";"
+            raise UsageError(
+                f"--categories: the ground truth has no category {name!r}{hint} it has: "
+                f"{', '.join(truth.category_names[:20])}"
+            )
+        places.add(truth.category_names.index(name))
+    return np.array(sorted(places), np.int64)

@@ -1,0 +1,68 @@
+"""The matching in sentences: what was compared by which rule, and all that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcli.evaluate.matched import Matching
+
+SHOWN = 5
+
+
+def sentences(matching: Matching, *, missing: str = "error") -> list[str]:
+    """What was matched first, then everything that had no partner; counts, and the first names."""
+    lines = [
+        f"{matching.compared} images compared, matched by {matching.images_by}; categories by "
+        f"{matching.categories_by}"
+    ]
+    never = len(matching.never_predicted)
+    if never:
+        fate = "left out" if missing == "ignore" else "counted as if nothing had been found"
+        lines.append(
+            f"{never} images of the ground truth were never predicted, {fate}: "
+            f"{_some(matching.never_predicted)}"
+        )
+    if matching.failed:
+        fate = "left out" if missing == "ignore" else "all their objects count as missed"
+        first = [f"{key} ({reason})" for key, reason in matching.failed]
+        lines.append(f"{len(first)} images failed in the run, {fate}: {_some(first)}")
+    if matching.without_truth:
+        lines.append(
+            f"{len(matching.without_truth)} predicted images are not in the ground truth and were "
+            f"left out: {_some(matching.without_truth)}"
+        )
+    if matching.ambiguous:
+        lines.append(
+            f"{len(matching.ambiguous)} names could not be told apart, several images bear them: "
+            f"{_some(matching.ambiguous)}"
+        )
+    if matching.rescaled:
+        lines.append(
+            f"{len(matching.rescaled)} images differ in size, their masks were stretched: "
+            f"{_some(matching.rescaled)}"
+        )
+    return lines + _about_categories(matching)
+
+
+def _about_categories(matching: Matching) -> list[str]:
+    lines = []
+    if matching.truth_only:
+        lines.append(
+            f"{len(matching.truth_only)} categories of the ground truth are unknown to the run and "
+            f"do not count (--categories all counts them): {_some(_near(matching.truth_only))}"
+        )
+    if matching.run_only:
+        lines.append(
+            f"{len(matching.run_only)} categories of the run are not in the ground truth and were "
+            f"left out: {_some(_near(matching.run_only))}"
+        )
+    return lines
+
+
+def _near(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
+    return [f"{name} (like {near}?)" if near else name for name, near in pairs]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,255 @@
+"""What a model found: the rows of an output, or COCO results, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from segcli.errors import UsageError
+from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
+from segcli.evaluate.columns import Items, boxes, checked_objects, integers, load_json, numbers
+from segcli.evaluate.masks import Masks
+from segcli.sources.keys import path_from_key
+from segcli.store import read_rows as read_batches
+from segcli.store import read_settings, schema
+
+_IMAGE = ["key", "error", "status", "height", "width", "frame"]
+_MASK = ["mask", "category", "score", "bbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """I images and D detections of an output, in its order.
+
+    `names` are relative paths; `sizes` (I, 2) px, 0 of failed ones; `reasons` says why an image
+    failed (None: it did not). `vocabulary`: names and ids of the categories that were looked for.
+    Of the detections: `image`, `category` are indices, `boxes` (D, 4) xywh px, `masks` None when
+    only boxes are compared.
+    """
+
+    where: str
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    reasons: tuple[str | None, ...]
+    vocabulary: tuple[tuple[str, int], ...]
+    image: NDArray[np.int64]
+    category: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    masks: Masks | None
+    default_score: float | None
+    source_root: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """D detections in COCO's results format: they name images and categories by their ids.
+
+    `boxes` (D, 4) xywh px and `outlines` as they came: which of them is there is for `--iou` to
+    ask; `items` are the objects themselves, for messages.
+    """
+
+    where: str
+    image_ids: NDArray[np.int64]
+    category_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    boxes: NDArray[np.float64] | None
+    items: list[dict[str, Any]]
+
+
+def read_found(path: Path, *, iou: str = "segm") -> Rows | Results:
+    """An output of a run (a directory), or a file of COCO results. Raises UsageError."""
+    if path.suffix.lower() == ".json" and not path.is_dir():
+        return results_of(load_json(path), str(path), iou=iou)
+    return read_rows(path, iou=iou)
+
+
+def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
+    """Raises UsageError with one sentence that names the detection at fault."""
+    if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+        document = document["annotations"]
+    if not isinstance(document, list):
+        raise UsageError(f"{where} is no COCO results: expected a list of detections")
+    items = checked_objects(document, where)
+    scores = numbers(items, "score", "detection")
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        raise UsageError(
+            f"detection at place {at} of {where}: its score {scores[at]} is outside [0, 1]"
+        )
+    # A box is checked also where masks are compared: what made a broken one made the mask.
+    found = boxes(items, "bbox", "detection") if _boxed(items, iou) else None
+    return Results(
+        where,
+        integers(items, "image_id", "detection"),
+        integers(items, "category_id", "detection"),
+        scores,
+        found if iou == "bbox" else None,
+        items,
+    )
+
+
+def _boxed(items: Items, iou: str) -> bool:
+    return iou == "bbox" or (len(items) > 0 and all(item.get("bbox") for item in items))
+
+
+def read_rows(path: Path, *, iou: str = "segm") -> Rows:
+    """All rows, down to the lowest score that was kept. Raises UsageError."""
+    columns = _IMAGE + _MASK + (["rle"] if iou != "bbox" else [])
+    coded = ["key", "status", "category"]
+    try:
+        batches = list(read_batches(path, columns=columns, dictionaries=coded))
+        for batch in batches:
+            _require_types(batch, path)
+        return _rows(path, batches, iou)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} holds a text that is no UTF-8; a part must be damaged") from None
+    except KeyError as error:  # Arrow's, of a column that shall be a dictionary
+        raise UsageError(f"{path} has a part without the column {error}; it is damaged") from None
+
+
+def _require_types(batch: pa.RecordBatch, path: Path) -> None:
+    """The buffers are read as what they should hold, so they must hold it."""
+    expected = schema({})
+    for field in batch.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if kind != expected.field(field.name).type:
+            raise UsageError(
+                f"{path}: the column {field.name} is of the type {kind}, expected "
+                f"{expected.field(field.name).type}: another program must have written it anew"
+            )
+
+
+def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
+    facts = read_settings(path)
+    first = [~valid(b["mask"]) | (plain(b["mask"], np.int32) == 0) for b in batches]
+    found = [valid(b["score"]) for b in batches]
+    keys = [key for b, rows in zip(batches, first, strict=True) for key in texts(b["key"], rows)]
+    vocabulary = _vocabulary(facts)
+    image = _indices("key", keys, zip(batches, found, strict=True), path)
+    numbers, scores = (
+        joined([plain(b[name], kind)[rows] for b, rows in zip(batches, found, strict=True)])
+        for name, kind in (("mask", np.int32), ("score", np.float64))
+    )
+    around = joined([box(b["bbox"])[rows] for b, rows in zip(batches, found, strict=True)], wide=4)
+    _require_sane(scores, around, [keys[i] for i in image.tolist()], numbers)
+    still = [~valid(b["frame"])[rows] for b, rows in zip(batches, first, strict=True)]
+    names = [name for name, _ in vocabulary]
+    return Rows(
+        where=str(path),
+        keys=tuple(keys),
+        names=tuple(
+            _path(key) if alone else key
+            for key, alone in zip(keys, joined(still).tolist(), strict=True)
+        ),
+        sizes=np.stack([_whole(side, batches, first) for side in ("height", "width")], 1),
+        reasons=tuple(_reasons(batches, first)),
+        vocabulary=vocabulary,
+        image=image,
+        category=_indices("category", names, zip(batches, found, strict=True), path),
+        scores=scores,
+        boxes=around,
+        masks=_masks(batches, found) if iou != "bbox" else None,
+        default_score=facts.get("default_score"),
+        source_root=facts.get("source_root"),
+    )
+
+
+def _vocabulary(facts: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """What the model knows, or what --categories left of it."""
+    pairs = tuple(zip(facts["category_names"], facts["category_ids"], strict=True))
+    asked = facts.get("categories")
+    return pairs if not asked else tuple(pair for pair in pairs if pair[0] in set(asked))
+
+
+def _path(key: str) -> str:
+    if "\\" not in key and "#" not in key:  # nothing in it is escaped
+        return key
+    try:
+        return path_from_key(key)
+    except ValueError:
+        return key
+
+
+def _indices(
+    column: str,
+    among: Sequence[str],
+    parts: Iterable[tuple[pa.RecordBatch, NDArray[np.bool_]]],
+    path: Path,
+) -> NDArray[np.int64]:
+    """Where the text of each row that counts stands in `among`. Raises UsageError for another."""
+    place = {text: i for i, text in enumerate(among)}
+    found = []
+    for batch, rows in parts:
+        coded = batch[column]
+        known = [place.get(text, -1) for text in coded.dictionary.to_pylist()]
+        index = np.array([*known, -1], np.int64)[codes(coded)[rows]]
+        if (index < 0).any():
+            value = texts(coded, np.flatnonzero(rows)[index < 0][:1])[0]
+            raise UsageError(
+                f"{path}: a mask of the {column} {value!r}, which the output does not list"
+            )
+        found.append(index)
+    return joined(found).astype(np.int64)
+
+
+def _require_sane(
+    scores: NDArray[np.float64],
+    around: NDArray[np.float64],
+    keys: Sequence[str],
+    numbers: NDArray[np.int32],
+) -> None:
+    bad = ~((scores >= 0) & (scores <= 1)) | ~np.isfinite(around).all(1)
+    bad |= (around[:, 2:] < 0).any(1)
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise UsageError(
+            f"mask {numbers[at]} of {keys[at]!r} has the score {scores[at]} and the box "
+            f"{around[at].tolist()}; expected a score in [0, 1] and finite px"
+        )
+
+
+def _whole(
+    side: str, batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.int64]:
+    """0 where there is none."""
+    found = [
+        np.where(valid(b[side]), plain(b[side], np.int32), 0)[own]
+        for b, own in zip(batches, rows, strict=True)
+    ]
+    return joined(found).astype(np.int64)
+
+
+def _reasons(
+    batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]
+) -> Iterator[str | None]:
+    """Why an image failed; None where it did not."""
+    for batch, own in zip(batches, rows, strict=True):
+        for row, status in zip(
+            np.flatnonzero(own).tolist(), texts(batch["status"], own), strict=True
+        ):
+            yield None if status == "ok" else batch["error"][row].as_py() or "failed"
+
+
+def _masks(batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]) -> Masks:
+    """The texts straight from Arrow's buffers; rows without a mask have none."""
+    data, lengths = [np.zeros(0, np.uint8)], [np.zeros(1, np.int64)]
+    for batch, own in zip(batches, rows, strict=True):
+        chunk = batch["rle"]
+        _, cuts, text = chunk.buffers()
+        offsets = np.frombuffer(cuts, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        length = np.diff(offsets).astype(np.int64)
+        if text is not None:
+            part = np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]]
+            foreign = length[~own].any()  # an RLE in a row that is no mask
+            data.append(part[np.repeat(own, length)] if foreign else part)
+        lengths.append(length[own])
+    return Masks(np.concatenate(data), np.cumsum(np.concatenate(lengths)))

@@ -1,0 +1,38 @@
+"""What an export wrote, and what its format could not hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from segcli.export.stream import Picture
+
+
+@dataclass(slots=True)
+class Losses:
+    """`losses`: sentences with {} for the count."""
+
+    images: int = 0
+    masks: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
+
+    def counted(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        for picture in pictures:
+            self.images += 1
+            self.masks += len(picture.masks)
+            yield picture
+
+    def lost(self, sentence: str) -> None:
+        self.losses[sentence] += 1
+
+    def text(self, name: str) -> str:
+        """A name as a format of text can hold it: bytes that are no UTF-8 are lost, and counted."""
+        raw = name.encode("utf-8", "surrogateescape")
+        shown = raw.decode("utf-8", "replace")
+        if shown.encode() != raw:
+            self.lost("{} names of images hold bytes that are no text, written as U+FFFD")
+        return shown
+
+    def sentences(self) -> list[str]:
+        return [sentence.format(count) for sentence, count in self.losses.items()]

@@ -1,0 +1,103 @@
+"""Instances of one image to its segments: masks as RLE, best first."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segcli.masks import rle
+from segcli.masks.sampling.flips import flips, limits_of
+from segcli.masks.sampling.grid import Rule
+from segcli.types import Instances, Segment, Size
+
+
+@torch.no_grad()
+def segments(instances: Instances, *, content_size: Size, image_size: Size) -> list[Segment]:
+    """The segments of an image of `image_size` original px, best first; empty masks are dropped.
+
+    Canvas px become original px by the exact ratio of the two sizes, each axis by its own. Boxes
+    are the model's, clipped to the image, or the tight ones of the masks where it has none. A
+    mask does not depend on the other ones, the number of threads or the device.
+    """
+    ratio = _ratio(content_size, image_size, instances.fields.device)
+    runs, lengths, kept = mask_runs(instances, instances.extents.double() * ratio, image_size)
+    if not len(kept):
+        return []
+    texts = rle.compress_many(runs, lengths)
+    inside = runs.copy()
+    starts = np.cumsum(lengths) - lengths
+    odd = (np.arange(len(runs)) - np.repeat(starts, lengths)) % 2 == 1
+    inside[~odd] = 0
+    areas = np.add.reduceat(inside, starts).tolist()
+    scores = instances.scores if instances.mask_scores is None else instances.mask_scores
+    score = scores.double().cpu().numpy()[kept]
+    label = instances.labels.cpu().numpy()[kept].tolist()
+    if instances.boxes is None:
+        boxes = rle.runs_to_boxes(runs, lengths, image_size[0])
+    else:
+        boxes = _clipped((instances.boxes.double() * ratio).cpu().numpy()[kept], image_size)
+    order, box, best = np.argsort(-score, kind="stable").tolist(), boxes.tolist(), score.tolist()
+    return [Segment(label[i], best[i], tuple(box[i]), areas[i], texts[i]) for i in order]
+
+
+def _ratio(content_size: Size, image_size: Size, device: torch.device) -> Tensor:
+    """Original px for one canvas px, float64 (4,), for x, y, x, y."""
+    (h, w), (height, width) = content_size, image_size
+    return torch.tensor([width / w, height / h] * 2, dtype=torch.float64, device=device)
+
+
+def mask_runs(
+    instances: Instances, extents: Tensor, image_size: Size
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(runs, lengths, kept): the run lengths of all masks that are not empty, one after another,
+    how many each has, and which instances they are.
+
+    `extents` are those of the instances in original px, float64; a rectangle without a positive
+    area, or with a side that is no number, gives an empty mask. Only flips leave the device.
+    """
+    usable = torch.isfinite(extents).all(1)
+    usable &= (extents[:, 2] > extents[:, 0]) & (extents[:, 3] > extents[:, 1])
+    index = torch.nonzero(usable).view(-1)
+    fields = instances.fields.float()
+    if len(index) < len(usable):
+        fields, extents = fields[index], extents[index]
+    rule = Rule.of(instances.threshold, instances.strict, instances.outside)
+    found = flips(fields, extents, image_size, rule, limits_of(fields.device)).cpu().numpy()
+    runs, lengths, which = _runs(found, len(index), image_size[0] * image_size[1])
+    return runs, lengths, index.cpu().numpy()[which]
+
+
+def _runs(
+    flips: NDArray[np.int64], masks: int, pixels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Run lengths from ascending flips, see `flips.flips`; (runs, lengths, masks not empty)."""
+    origins = np.arange(masks + 1) * (pixels + 1)
+    bounds = np.searchsorted(flips, origins)
+    counts = np.diff(bounds)
+    kept = np.flatnonzero(counts)
+    counts, origins = counts[kept], origins[kept]
+    # A flip after the last pixel only says that the mask reaches it: the end is written anyway.
+    at_end = flips[bounds[kept + 1] - 1] == origins + pixels
+    flips = np.delete(flips, bounds[kept + 1][at_end] - 1)
+    counts = counts - at_end
+    stops = np.cumsum(counts)
+    # origin, flips, end of each mask: their differences are its runs.
+    edges = np.insert(flips, stops, origins + pixels)
+    lengths = counts + 1
+    ends = np.cumsum(lengths)
+    runs = np.empty_like(edges)
+    runs[1:] = np.diff(edges)
+    starts = ends - lengths
+    runs[starts] = edges[starts] - origins
+    return runs, lengths, kept
+
+
+def _clipped(boxes: NDArray[np.float64], image_size: Size) -> NDArray[np.float64]:
+    """xyxy to xywh px within the image; not a number becomes 0."""
+    height, width = image_size
+    limits = np.array([width, height, width, height], np.float64)
+    clipped = np.clip(np.nan_to_num(boxes), 0.0, limits)
+    clipped[:, 2:] = np.maximum(clipped[:, 2:] - clipped[:, :2], 0.0)
+    return clipped

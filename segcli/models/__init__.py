@@ -1,0 +1,1 @@
+"""The models at hand: families and their weights, checkpoints as files, devices."""

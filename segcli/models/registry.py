@@ -1,0 +1,261 @@
+"""Families of models, found through entry points, and the weights that go with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segcli.errors import UsageError
+from segcli.models import checkpoint
+from segcli.plugin import Family, Segmenter
+from segcli.types import ModelInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GROUP = "segcli.families"
+DEFAULT_GROUP = "segcli.default"  # names the family that a command without --model takes
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One entry point: its family, or `error`, the reason why there is none."""
+
+    name: str
+    package: str
+    family: Family | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Which file fills which model: `name` is what people call it, the path or FAMILY/VARIANT.
+
+    `native`: written by segcli; else a published checkpoint that `Family.convert` understands.
+    """
+
+    family: Family
+    info: ModelInfo
+    path: Path
+    name: str
+    native: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with its weights, on the CPU, in eval mode; `sha256` is that of the weights' file."""
+
+    model: Segmenter
+    info: ModelInfo
+    weights: str
+    sha256: str
+
+
+def plugins() -> list[Plugin]:
+    """Every installed family and every one that could not be loaded, by name; imports no torch."""
+    found = [_load(entry) for entry in metadata.entry_points(group=GROUP)]
+    return sorted(found, key=lambda plugin: plugin.name)
+
+
+def families() -> dict[str, Family]:
+    """The families that could be loaded, by name."""
+    return {plugin.name: plugin.family for plugin in plugins() if plugin.family}
+
+
+def find(model: str | None) -> tuple[Family, ModelInfo]:
+    """The family and variant called "FAMILY[/VARIANT]"; None is the default family.
+
+    A family's default variant is its first. Raises UsageError with the installed names.
+    """
+    installed = plugins()
+    known = {plugin.name: plugin.family for plugin in installed if plugin.family}
+    if not known:
+        raise UsageError("no model family is installed; `segcli doctor` says what it found")
+    name, _, variant = (model or _default_name(installed)).partition("/")
+    family = known.get(name)
+    if family is None:
+        broken = next((p.error for p in installed if p.name == name), None)
+        if broken:
+            raise UsageError(f"the model family {name!r} cannot be loaded: {broken}")
+        raise UsageError(f"no model family named {name!r}; installed: {_choices(name, known)}")
+    if not variant:
+        return family, next(iter(family.variants.values()))
+    if variant not in family.variants:
+        choices = _choices(variant, family.variants)
+        raise UsageError(f"{name} has no variant {variant!r}; it has: {choices}")
+    return family, family.variants[variant]
+
+
+def shipped(name: str) -> dict[str, Path]:
+    """Variant -> the weights inside the package of the family `name`."""
+    plugin = next((p for p in plugins() if p.name == name and p.family), None)
+    return _shipped(plugin) if plugin else {}
+
+
+def kept(info: ModelInfo) -> Path:
+    """Where weights of a variant that ships none are looked for, and where `convert` puts them."""
+    default = (
+        Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "segcli/weights"
+    )
+    folder = Path(os.environ.get("SEGCLI_WEIGHTS") or default)
+    return folder / info.family / f"{info.variant}.safetensors"
+
+
+def locate(model: str | None, weights: str | None) -> Weights:
+    """The file for `model` ("FAMILY[/VARIANT]") and `weights` (a path or the name of what ships).
+
+    Without `model`, the header of the weights says which one they are for. Without `weights`, what
+    ships for the model, else what is `kept`. Reads headers only. Raises UsageError.
+    """
+    if weights is None:
+        family, info = find(model)
+        name = f"{info.family}/{info.variant}"
+        path = shipped(family.name).get(info.variant, kept(info))
+        if not path.is_file():
+            raise UsageError(_how_to_get(family, info))
+    else:
+        path, name = _path_of(weights)
+    described = checkpoint.read_info(path)
+    if described is None:
+        family, info = find(model)
+        return Weights(family, info, path, name, native=False)
+    family, info = find(model or f"{described.family}/{described.variant}")
+    asked_for = f"{info.family}/{info.variant}" if model and "/" in model else info.family
+    if not f"{described.family}/{described.variant}/".startswith(f"{asked_for}/"):
+        raise UsageError(
+            f"{name} holds weights of {described.family}/{described.variant}, not of {asked_for}; "
+            f"use --model {described.family}/{described.variant} or other --weights"
+        )
+    return Weights(family, described, path, name, native=True)
+
+
+def weights_facts(model: str | None, weights: str | None) -> tuple[ModelInfo, Path, str]:
+    """What `load_model` would load: the info, the file and its sha256; imports no torch."""
+    found = locate(model, weights)
+    return found.info, found.path, checkpoint.digest(found.path)
+
+
+def load_model(model: str | None, weights: str | None) -> Loaded:
+    """Build the model and fill it; see `locate` for the arguments. Raises UsageError."""
+    found = locate(model, weights)
+    network = found.family.build(found.info)
+    if found.native:
+        _, state = checkpoint.load(found.path)
+    else:
+        state = convert_published(found)
+    checkpoint.check_match(
+        state,
+        network.state_dict(),
+        source=found.name,
+        model=f"{found.info.family}/{found.info.variant}",
+    )
+    network.load_state_dict(state)
+    network.eval()
+    return Loaded(network, found.info, found.name, checkpoint.digest(found.path))
+
+
+def convert_published(found: Weights) -> dict[str, Tensor]:
+    """The weights of a published checkpoint by the family's own names.
+
+    Raises UsageError with the first differences, and with the installed model that they do fit.
+    """
+    state = checkpoint.read_published(found.path)
+    try:
+        return found.family.convert(state, found.info)
+    except UsageError as error:
+        fitting = _fitting(state)
+        hint = f"; it looks like {', '.join(fitting)}: try --model {fitting[0]}" if fitting else ""
+        raise UsageError(f"{error}{hint}") from error
+
+
+def _fitting(state: dict[str, Tensor]) -> list[str]:
+    """The installed models that take a published state dict for their own, as a whole."""
+    import torch
+
+    fitting = []
+    for family in families().values():
+        for info in family.variants.values():
+            try:
+                with torch.device("meta"):  # shapes alone: no time goes into random weights
+                    whole = family.build(info).state_dict().keys()
+                    if family.convert(state, info).keys() == whole:
+                        fitting.append(f"{info.family}/{info.variant}")
+            # Of another model; or `convert` computed with a tensor that has no values here.
+            except (UsageError, RuntimeError):
+                continue
+    return fitting
+
+
+def _load(entry: metadata.EntryPoint) -> Plugin:
+    package = entry.module.partition(".")[0]
+    try:
+        family = entry.load()
+    # A plugin is anybody's code and may fail in any way; the others must go on working.
+    except Exception as error:
+        return Plugin(entry.name, package, None, f"{type(error).__name__}: {error}")
+    if not isinstance(family, Family):
+        reason = f"{entry.value} is a {type(family).__name__}, not a segcli.plugin.Family"
+    elif family.name != entry.name:
+        reason = f"{entry.value} calls itself {family.name!r}"
+    elif not family.variants:
+        reason = f"{entry.value} has no variants"
+    else:
+        return Plugin(entry.name, package, family)
+    return Plugin(entry.name, package, None, reason)
+
+
+def _default_name(installed: Iterable[Plugin]) -> str:
+    """The family that the installation calls its default, else the first that ships weights."""
+    names = [plugin.name for plugin in installed if plugin.family]
+    chosen = [entry.name for entry in metadata.entry_points(group=DEFAULT_GROUP)]
+    with_weights = [plugin.name for plugin in installed if _shipped(plugin)]
+    return next(name for name in [*chosen, *with_weights, *names] if name in names)
+
+
+def _shipped(plugin: Plugin) -> dict[str, Path]:
+    if plugin.family is None:
+        return {}
+    folder = Path(str(resources.files(plugin.package))) / "weights"
+    files = {variant: folder / f"{variant}.safetensors" for variant in plugin.family.variants}
+    return {variant: path for variant, path in files.items() if path.is_file()}
+
+
+def _path_of(weights: str) -> tuple[Path, str]:
+    """The file that --weights means, and its name: a path, or FAMILY/VARIANT of what ships."""
+    path = Path(weights)
+    if path.is_file():
+        return path, weights
+    by_name = {
+        f"{plugin.name}/{variant}": file
+        for plugin in plugins()
+        for variant, file in _shipped(plugin).items()
+    }
+    if weights in by_name:
+        return by_name[weights], weights
+    what = "is a folder" if path.is_dir() else "does not exist"
+    raise UsageError(
+        f"no weights {weights!r}: as a path it {what}, and what ships is "
+        f"{', '.join(by_name) or 'nothing'}; expected a file or one of these names"
+    )
+
+
+def _how_to_get(family: Family, info: ModelInfo) -> str:
+    model = f"{info.family}/{info.variant}"
+    ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
+    source = family.published.get(info.variant, "a checkpoint that its authors published")
+    return (
+        f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): fetch {source}, "
+        f"then run `segcli weights convert CHECKPOINT --model {model}`, which puts them at "
+        f"{kept(info)}; or name a file with --weights"
+    )
+
+
+def _choices(given: str, known: Iterable[str]) -> str:
+    """The known names, with the one that was probably meant."""
+    near = get_close_matches(given, known, n=1)
+    return ", ".join(sorted(known)) + (f" (did you mean {near[0]}?)" if near else "")

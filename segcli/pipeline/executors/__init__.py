@@ -1,0 +1,1 @@
+"""Where chunks are processed: this process, worker processes, or a Ray cluster."""

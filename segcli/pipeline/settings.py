@@ -1,0 +1,107 @@
+"""What a run states about itself in every part, so that the next run knows whether it may go on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import UsageError
+from segcli.models.registry import weights_facts
+from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.stages.prefetch import DECODE
+from segcli.sources import Source
+from segcli.store import Settings
+from segcli.types import ModelInfo
+
+RESULTS_VERSION = 2
+"""Raised whenever the same image, weights and options give other rows than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A model as its weights' header tells, before it is built; `labels` None: all of them."""
+
+    info: ModelInfo
+    weights: Path
+    sha256: str
+    labels: frozenset[int] | None
+
+    @property
+    def model(self) -> str:
+        return f"{self.info.family}/{self.info.variant}"
+
+
+def describe(options: PredictOptions) -> Described:
+    """What the run will compute with; imports no torch. Raises UsageError."""
+    info, path, sha256 = weights_facts(options.model, options.weights)
+    return Described(info, path, sha256, _labels(options.categories, info))
+
+
+def _labels(names: Sequence[str] | None, info: ModelInfo) -> frozenset[int] | None:
+    if names is None:
+        return None
+    if not names:
+        raise UsageError("--categories is empty; expected names with commas between them")
+    for name in names:
+        if name not in info.categories:
+            near = get_close_matches(name, info.categories, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(
+                f"--categories: {info.family}/{info.variant} knows no {name!r}{hint}; "
+                f"it knows: {', '.join(info.categories)}"
+            )
+    return frozenset(info.categories.index(name) for name in names)
+
+
+def run_facts(
+    options: PredictOptions, described: Described, source: Source, *, precision: str, device: str
+) -> Settings:
+    """The facts of a run; `precision` as resolved. What is compared decides the rows."""
+    info, labels = described.info, described.labels
+    compared: dict[str, Any] = {
+        "family": info.family,
+        "variant": info.variant,
+        "weights_sha256": described.sha256,
+        "min_score": options.min_score,
+        "max_masks": options.max_masks,
+        "categories": None if labels is None else [info.categories[i] for i in sorted(labels)],
+        "precision": precision,
+        "decode": DECODE,
+        "resize": asdict(info.resize),
+        "source_root": source.root,
+        "results_version": RESULTS_VERSION,
+    }
+    recorded = {
+        "command": ["segcli", *options.command_line] if options.command_line else None,
+        "default_score": info.default_score,
+        "category_names": info.categories,
+        "category_ids": info.category_ids,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "folder": os.getcwd(),
+        "device": device,
+        "max_pixels": options.max_pixels,
+        "weights": described.weights.name,
+        "versions": _versions(),
+    }
+    return Settings(compared, recorded, key_prefix=options.key_prefix, shard=options.shard)
+
+
+def _versions() -> dict[str, str | None]:
+    """Without importing anything; "pillow" or "pillow-simd", whichever is installed."""
+    names = ("segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow")
+    found = {name: _version(name) for name in names}
+    return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

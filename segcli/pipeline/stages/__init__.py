@@ -1,0 +1,1 @@
+"""What one worker does with a chunk: read ahead, batch, infer, postprocess."""

@@ -1,0 +1,201 @@
+"""The model on its device: images of one canvas in, their segments out, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from segcli.errors import NothingDone, WorkersLost
+from segcli.images.batch import collate
+from segcli.masks.sampling import segments
+from segcli.models.device import autocast, one_thread, resolve_device, resolve_precision
+from segcli.models.registry import load_model
+from segcli.pipeline.events import Note, Report
+from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.stages.prefetch import Loaded
+from segcli.plugin import Fusible, Segmenter
+from segcli.types import Image, Record, Segment, Size
+
+if TYPE_CHECKING:
+    import torch
+
+GIVE_UP_AFTER = 8  # images that the model refused before it did a single one
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+BATCH_SIZE = {"cpu": 4, "cuda": 16}  # "auto"; more only takes memory
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMemory:
+    """What came instead of segments: the batch did not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What came instead of segments: the model raised something, for one of the images or all."""
+
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+@dataclass(slots=True)
+class Inference:
+    """A model in eval mode on `device`; `labels` are the only ones wanted (None: all)."""
+
+    model: Segmenter
+    device: torch.device
+    precision: str
+    min_score: float
+    max_masks: int
+    labels: frozenset[int] | None
+    batch_size: int
+    report: Report
+    _smaller: dict[Size, int] = field(default_factory=dict)
+    proven: bool = False  # the model has done an image
+    _refused: int = 0
+
+    def size_of(self, canvas: Size) -> int:
+        """How many images of this canvas go into a batch: what was asked for, or what fitted."""
+        return self._smaller.get(canvas, self.batch_size)
+
+    def records(self, canvas: Size, group: Sequence[Loaded]) -> list[Record]:
+        """One record per image, in order.
+
+        A batch that does not fit in memory is halved (and so are the later ones of its canvas); a
+        batch that the model refuses is tried image by image, and the bad one becomes a failed row.
+        Raises NothingDone when the model refuses everything, which is no image's fault, and
+        WorkersLost when the device fails.
+        """
+        images = [item.image for item in group if item.image is not None]
+        found = self._attempt(images)
+        # Handled here, not in an except clause: there the traceback would keep the tensors alive.
+        if isinstance(found, (_NoMemory, _Refused)) and len(group) > 1:
+            half = 1
+            if isinstance(found, _NoMemory):
+                half = self._halve(canvas, len(group))
+            parts = [group[start : start + half] for start in range(0, len(group), half)]
+            return [record for part in parts for record in self.records(canvas, part)]
+        if isinstance(found, _NoMemory):
+            _free_memory(self.device)
+            advice = "" if self.device.type == "cpu" else "; --retry-failed --device cpu may do it"
+            return [_failed(group[0], f"not enough memory for this image alone{advice}")]
+        if isinstance(found, _Refused):
+            self._refuse(found)
+            return [_failed(group[0], f"the model failed: {found}")]
+        self.proven = True
+        return [
+            Record(item.sample, *image.original_size, segments=one)
+            for item, image, one in zip(group, images, found, strict=True)
+        ]
+
+    def _attempt(self, images: Sequence[Image]) -> list[list[Segment]] | _NoMemory | _Refused:
+        try:
+            return self._segments(images)
+        except Exception as error:  # a family is anybody's code; what it raises fails one image
+            if _is_out_of_memory(error):
+                return _NoMemory()
+            if _is_lost(error):
+                raise WorkersLost(
+                    f"the device {self.device} has failed ({error}), and this process can give it "
+                    f"no more; what is committed is whole: run the same command again"
+                ) from error
+            return _Refused(error)
+
+    def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
+        import torch
+
+        # Only page-locked memory is copied beside the computing; from other memory CUDA waits.
+        batch = collate(images, self.model.info, locked=self.device.type == "cuda")
+        batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            instances = self.model.predict(
+                batch, min_score=self.min_score, max_masks=self.max_masks, categories=self.labels
+            )
+        # Its tensors are small: a team of threads costs more than it does (one core is faster).
+        with torch.inference_mode(), one_thread(self.device):
+            sizes = zip(instances, batch.content_sizes, batch.image_sizes, strict=True)
+            return [segments(i, content_size=c, image_size=s) for i, c, s in sizes]
+
+    def _halve(self, canvas: Size, size: int) -> int:
+        _free_memory(self.device)
+        half = max(1, size // 2)
+        if half < self.size_of(canvas):
+            self._smaller[canvas] = half
+            height, width = canvas
+            self.report(Note(f"out of memory: batches of {width}x{height} px now hold {half}"))
+        return half
+
+    def _refuse(self, refused: _Refused) -> None:
+        self._refused += 1
+        if not self.proven and self._refused >= GIVE_UP_AFTER:
+            raise NothingDone(
+                f"the model failed on each of the first {self._refused} images ({refused}): "
+                "that is no fault of the images, so no rows were written for them; SEGCLI_DEBUG=1 "
+                "shows where it failed, --device cpu and --precision float32 may avoid it"
+            ) from refused.error
+
+
+def load_engine(
+    options: PredictOptions, labels: frozenset[int] | None, *, precision: str, report: Report
+) -> Inference:
+    """Load the model onto its device.
+
+    Raises UsageError (no such device, weights of another model), WorkersLost when it does not fit.
+    """
+    import torch
+
+    device = resolve_device(options.device)
+    try:
+        precision = resolve_precision(precision, device)
+        loaded = load_model(options.model, options.weights)
+        # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
+        model = loaded.model.to(device, memory_format=torch.channels_last)
+        if precision != "float32" and isinstance(model, Fusible):
+            model.fuse(getattr(torch, precision))  # not in float32, which equals the authors' code
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise WorkersLost(
+            f"{device} has not enough memory left for the model: end what else is there, or give "
+            f"fewer --replicas or another --device, then run the same command again"
+        ) from error
+    return Inference(
+        model=model,
+        device=device,
+        precision=precision,
+        min_score=options.min_score,
+        max_masks=options.max_masks,
+        labels=labels,
+        batch_size=options.batch_size or BATCH_SIZE.get(device.type, 4),
+        report=report,
+    )
+
+
+def _failed(item: Loaded, reason: str) -> Record:
+    height, width = item.image.original_size if item.image is not None else (None, None)
+    return Record(item.sample, height, width, error=reason)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether there was no memory: torch has an error of its own for what it allocates on a GPU,
+    and plain RuntimeErrors on a processor and where CUDA's libraries allocate by themselves."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether a GPU has failed for this process: no image's fault, and no later one would do."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def _free_memory(device: torch.device) -> None:
+    """Give cached blocks back, so that the smaller batch finds them in one piece."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -1,0 +1,217 @@
+"""Where images are listed, without reading them, in a stable order and in bounded memory."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from segcli.errors import ImageError, UsageError
+from segcli.sources.file_list import list_lines
+from segcli.sources.folder import SUFFIXES, is_image_name, list_folder, sample_at
+from segcli.sources.keys import key_from_path, path_from_key, prefixed
+from segcli.types import Sample
+
+__all__ = ["SUFFIXES", "Source", "key_from_path", "open_source", "path_from_key", "read"]
+
+LIST_SUFFIXES = (".txt", ".lst", ".list")
+MAX_FILE_BYTES = 2**31
+"""A larger file is refused: an uncompressed image within the pixel limit is smaller."""
+
+_EXPECTED = "a folder of images, one image, a text file of paths (.txt) or a Parquet manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An archive of images. Each iteration lists it anew; a key that occurs twice comes twice.
+
+    `root` is the absolute path, without symbolic links, of the folder, list or manifest (of the
+    folder for a single image): keys mean something only below it. `carried` are a manifest's own
+    columns, name -> Arrow type; their values ride in Sample.carried as Python values, dates and
+    times as the integers of their type. `notes` are sentences on what does not ride along.
+    `sift` lists what is wanted more cheaply than listing all and leaving the rest out.
+    """
+
+    root: str
+    listing: Callable[[], Iterator[Sample]]
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.listing()
+
+    def only(self, wanted: Callable[[str], bool]) -> Source:
+        """The samples whose keys are wanted, for one of several runs that share a source."""
+        if (sift := self.sift) is not None:
+            return replace(self, listing=lambda: sift(wanted))
+        return replace(self, listing=lambda: (s for s in self if wanted(s.key)))
+
+
+def open_source(location: str, *, column: str | None = None, key_prefix: str = "") -> Source:
+    """Finds out what `location` is and that it has an image, without listing all of it.
+
+    `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
+    of every key. Raises UsageError.
+    """
+    try:
+        mode = os.stat(location).st_mode
+    except (OSError, ValueError) as error:
+        raise UsageError(_missing(location, error)) from None
+    if not stat.S_ISDIR(mode) and _is_manifest(location):
+        return _checked(_open_manifest(location, column, key_prefix), f"no row in {location!r}")
+    if column is not None:
+        raise UsageError(
+            f"--column {column!r} was given, but {location!r} is no Parquet manifest: leave it away"
+        )
+    if stat.S_ISDIR(mode):
+        return _open_folder(location, key_prefix)
+    if is_image_name(location):
+        return _open_image(location, key_prefix)
+    if location.lower().endswith(LIST_SUFFIXES):
+        source = Source(os.path.realpath(location), lambda: list_lines(location, key_prefix))
+        return _checked(source, f"no path in the list {location!r}; expected one per line")
+    if _is_binary(location):
+        return _open_image(location, key_prefix)
+    raise UsageError(f"{location!r} is a file of another kind; expected {_EXPECTED}")
+
+
+def read(sample: Sample, *, most: int = -1) -> bytes:
+    """The encoded image; reads the file whole, or its first `most` bytes.
+
+    Raises ImageError with a reason for the row.
+    """
+    if sample.data is not None:
+        return sample.data
+    if not sample.path:
+        raise ImageError("the manifest has no path in this row")
+    try:
+        with open(sample.path, "rb", opener=_open_without_waiting) as file:
+            _require_file(os.fstat(file.fileno()))
+            return file.read(most)
+    except FileNotFoundError:
+        raise ImageError(_not_found(sample)) from None
+    except MemoryError:
+        raise ImageError("not enough memory to read the file") from None
+    except ValueError:
+        raise ImageError("the path holds a NUL byte; no file has such a name") from None
+    except IsADirectoryError:
+        raise ImageError(_directory(sample)) from None
+    except OSError as error:
+        raise ImageError(f"cannot read the file: {error.strerror or error}") from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A named pipe that nobody writes to would block for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _require_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError("not a regular file but a device, a pipe or a socket")
+    if found.st_size > MAX_FILE_BYTES:
+        raise ImageError(
+            f"the file has {found.st_size:,} bytes; larger than {MAX_FILE_BYTES:,} is not read"
+        )
+
+
+def _directory(sample: Sample) -> str:
+    try:
+        os.scandir(sample.path).close()
+    except OSError as error:
+        return f"this directory cannot be listed ({error.strerror}); images in it are not done"
+    return "a directory, not an image file"
+
+
+def _not_found(sample: Sample) -> str:
+    if os.path.islink(sample.path):
+        return "a symbolic link that leads nowhere"
+    if sample.size_bytes is not None:
+        return "the file has vanished since it was listed"
+    return f"no such file: {sample.path}"
+
+
+def _open_folder(location: str, key_prefix: str) -> Source:
+    try:
+        with os.scandir(location) as entries:
+            empty = next(entries, None) is None
+    except OSError as error:
+        raise UsageError(
+            f"the folder {location!r} cannot be listed: {error.strerror}; check its permissions"
+        ) from None
+    if empty:
+        raise UsageError(f"the folder {location!r} is empty; expected images in it")
+    source = Source(
+        os.path.realpath(location),
+        lambda: list_folder(location, key_prefix),
+        sift=lambda wanted: list_folder(location, key_prefix, wanted),
+    )
+    names = " ".join(sorted(SUFFIXES))
+    return _checked(
+        source,
+        f"no image in the folder {location!r}, nor below it; expected files named {names}",
+    )
+
+
+def _open_image(location: str, key_prefix: str) -> Source:
+    folder, name = os.path.split(os.path.abspath(location))
+    key = prefixed(key_from_path(name), key_prefix)
+    return Source(os.path.realpath(folder), lambda: iter([sample_at(location, key=key)]))
+
+
+def _open_manifest(location: str, column: str | None, key_prefix: str) -> Source:
+    from segcli.sources import parquet  # pyarrow takes a third of a second: only where needed
+
+    columns = parquet.layout(location, column)
+    return Source(
+        os.path.realpath(location),
+        lambda: parquet.list_rows(location, columns, key_prefix),
+        columns.carried,
+        columns.left,
+    )
+
+
+def _checked(source: Source, complaint: str) -> Source:
+    """The source itself, after a look at its first sample."""
+    listing = iter(source)
+    if next(listing, None) is None:
+        raise UsageError(complaint)
+    return source
+
+
+def _is_manifest(location: str) -> bool:
+    return location.lower().endswith((".parquet", ".pq")) or _head(location).startswith(b"PAR1")
+
+
+def _is_binary(location: str) -> bool:
+    head = _head(location)
+    return b"\x00" in head or b"\xff" in head
+
+
+def _head(location: str) -> bytes:
+    if not os.path.isfile(location):
+        raise UsageError(f"{location!r} is no regular file; expected {_EXPECTED}")
+    try:
+        with open(location, "rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise UsageError(f"cannot read {location!r}: {error.strerror}") from None
+
+
+def _missing(location: str, error: Exception) -> str:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        reason = getattr(error, "strerror", None) or error
+        return f"cannot open {location!r}: {reason}; expected {_EXPECTED}"
+    return f"no such file or folder: {location!r}; expected {_EXPECTED}{_near(location)}"
+
+
+def _near(location: str) -> str:
+    folder, name = os.path.split(location.rstrip("/"))
+    try:
+        near = difflib.get_close_matches(name, os.listdir(folder or ".")[:1000], n=1, cutoff=0.7)
+    except OSError:
+        return ""
+    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else ""

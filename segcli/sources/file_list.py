@@ -1,0 +1,61 @@
+"""A text file of paths, one a line: UTF-8 or whatever bytes the names have.
+
+Every line is a path, a leading `#` too; empty lines are skipped, a byte order mark and CRLF are
+taken off. A relative path is looked up from the list's own folder, then from the current one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from segcli.errors import UsageError
+from segcli.sources.folder import sample_at
+from segcli.sources.keys import key_from_path, prefixed
+from segcli.types import Sample
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def list_lines(listing: str, key_prefix: str = "") -> Iterator[Sample]:
+    """The samples of a list, in its order; the key is the path as written.
+
+    A path that does not exist is a sample that cannot be read. Raises UsageError.
+    """
+    folder = os.path.dirname(os.path.abspath(listing))
+    try:
+        with open(listing, "rb") as lines:
+            for number, line in enumerate(lines):
+                if number == 0:
+                    _refuse_utf16(line, listing)
+                    line = line.removeprefix(_BOM)
+                written = line.rstrip(b"\r\n")
+                if written:
+                    key = prefixed(key_from_path(written), key_prefix)
+                    yield sample_at(resolve(os.fsdecode(written), folder), key=key)
+    except OSError as error:
+        raise UsageError(f"cannot read the list {listing!r}: {error.strerror}") from None
+
+
+def resolve(written: str, folder: str) -> str:
+    """A path as written in `folder`'s list or manifest -> where the file is, or should be."""
+    beside = os.path.join(folder, written)
+    if not os.path.isabs(written):
+        try:
+            if not os.path.lexists(beside) and os.path.lexists(written):
+                return os.path.abspath(written)
+        except ValueError:  # an embedded NUL: no such file, and reading it says so
+            return beside
+    return beside
+
+
+def _refuse_utf16(line: bytes, listing: str) -> None:
+    if line.startswith(_UTF16):
+        raise UsageError(
+            f"the list {listing!r} is UTF-16 text; expected UTF-8, one path per line: save it again"
+        )
+    if b"\x00" in line:
+        raise UsageError(
+            f"{listing!r} is a binary file; expected a text file with one image path per line"
+        )

@@ -1,0 +1,128 @@
+"""Images in a folder, recursively, lazily, in the order of their paths' bytes.
+
+Memory is the names of one directory (and of what is left of those above it); no tree is built.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from segcli.sources.keys import key_from_path, prefixed
+from segcli.types import Sample
+
+_NAMES = (
+    ".apng .avif .avifs .bmp .bw .gif .heic .heif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf "
+    ".jpg .jpx .jxl .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .ras .rgb .rgba .sgi "
+    ".tga .tif .tiff .webp"
+)
+SUFFIXES = frozenset(_NAMES.split())
+"""What counts as an image by name. `decoder` has the formats; a test holds both lists together."""
+
+_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
+
+Identity = tuple[int, int]  # (device, inode)
+
+
+@dataclass(slots=True)
+class _Directory:
+    """A directory that is being walked: its path below the root, what remains of its names."""
+
+    relative: bytes
+    identity: Identity
+    names: list[bytes]
+
+
+def is_image_name(name: str | bytes) -> bool:
+    """Whether a file of this name is listed in a folder."""
+    return os.fsencode(name).lower().endswith(_BYTES_SUFFIXES)
+
+
+def list_folder(
+    folder: str, key_prefix: str = "", wanted: Callable[[str], bool] | None = None
+) -> Iterator[Sample]:
+    """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
+
+    Symbolic links are followed, unless they lead to a directory that is being walked. A directory
+    that has an image's name, and one that cannot be listed, are samples too, so that they become
+    failed rows instead of silence. Of keys that are not `wanted` only the names are read.
+    """
+    root = os.fsencode(folder)
+    for relative in _walk(root):
+        key = prefixed(key_from_path(relative), key_prefix)
+        if wanted is None or wanted(key):
+            path = os.path.join(root, relative)
+            yield sample_at(os.fsdecode(path), key=key, path_bytes=path)
+
+
+def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample:
+    """The sample of a file on disk; without size and time where it is missing or no file."""
+    try:
+        found = os.stat(path if path_bytes is None else path_bytes)
+    except (OSError, ValueError):
+        return Sample(key, path)
+    if not stat.S_ISREG(found.st_mode):
+        return Sample(key, path)
+    return Sample(key, path, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
+
+
+def _walk(root: bytes) -> Iterator[bytes]:
+    """Paths of the samples below `root`, relative to it, in the order of their bytes."""
+    pending = [_Directory(b"", (0, 0), [b"/"])]  # "/" after "" is the root itself
+    while pending:
+        directory = pending[-1]
+        if not directory.names:
+            pending.pop()
+            continue
+        path = directory.relative + directory.names.pop()
+        if not path.endswith(b"/"):
+            yield path
+            continue
+        if is_image_name(path[:-1]):
+            yield path[:-1]
+        relative = b"" if path == b"/" else path
+        try:
+            entered = _enter(root, relative, [d.identity for d in pending])
+        except OSError:
+            yield path
+            continue
+        if entered is not None:
+            pending.append(entered)
+
+
+def _enter(root: bytes, relative: bytes, above: list[Identity]) -> _Directory | None:
+    """The directory with its names; None for one that is being walked already: a loop."""
+    here = os.path.join(root, relative)
+    found = os.stat(here)
+    identity = (found.st_dev, found.st_ino)
+    if identity in above:
+        return None
+    return _Directory(relative, identity, _sorted_names(here))
+
+
+def _sorted_names(folder: bytes) -> list[bytes]:
+    """Names of images and, with a slash, of directories, last first, to be popped.
+
+    The slash makes the order that of the whole paths: "a/b.jpg" comes after "a.jpg".
+    """
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(b"."):
+                continue
+            if _is_directory(entry):
+                names.append(name + b"/")
+            elif is_image_name(name):
+                names.append(name)
+    names.sort(reverse=True)
+    return names
+
+
+def _is_directory(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

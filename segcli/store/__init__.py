@@ -1,0 +1,47 @@
+"""What is on disk: parts of rows, committed whole by one rename, under one lock."""
+
+from segcli.store.compaction import Compacted, compact
+from segcli.store.compatibility import OtherSettings
+from segcli.store.directory import duckdb_note
+from segcli.store.footer import Settings, fresh_path, new_command
+from segcli.store.inventory import State
+from segcli.store.key_index import KeyIndex
+from segcli.store.output import Output, open_output, peek, preview_output
+from segcli.store.part_reader import (
+    part_paths,
+    read_images,
+    read_masks,
+    read_roots,
+    read_rows,
+    read_settings,
+)
+from segcli.store.part_writer import PartWriter
+from segcli.store.schema import get_ready, schema, table
+from segcli.store.shard_spec import ShardSpec
+
+__all__ = [
+    "Compacted",
+    "KeyIndex",
+    "Settings",
+    "OtherSettings",
+    "Output",
+    "PartWriter",
+    "ShardSpec",
+    "State",
+    "compact",
+    "duckdb_note",
+    "fresh_path",
+    "get_ready",
+    "new_command",
+    "open_output",
+    "part_paths",
+    "peek",
+    "preview_output",
+    "read_settings",
+    "read_images",
+    "read_masks",
+    "read_roots",
+    "read_rows",
+    "schema",
+    "table",
+]

@@ -1,0 +1,64 @@
+"""Whether the rows of a run may stand beside those that are there; refusals say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from segcli.errors import UsageError
+from segcli.store.footer import ROOT, Footer, differences, new_command
+from segcli.store.schema import column_differences
+
+
+class OtherSettings(UsageError):
+    """What is there was made with other settings than this run has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A run that states `footer` and writes `columns` joins the output at `path`.
+
+    `same_source`: another source root is another name of the same archive.
+    """
+
+    path: Path
+    columns: pa.Schema
+    footer: Footer
+    same_source: bool = False
+
+    def check_part(self, name: str, columns: pa.Schema, there: Footer) -> None:
+        """Raises OtherSettings when part `name` was made with others."""
+        found = differences(there, self.footer)
+        found += column_differences(columns, self.columns)
+        if found:
+            raise OtherSettings(
+                f"{self.path} was made with other settings, so new rows cannot join it ({name}): "
+                f"{'; '.join(found)}. Use the old settings, or write to a new output: "
+                f"{self.new_command()}"
+            )
+
+    def check_roots(self, roots: Set[str]) -> None:
+        """`roots`: of the parts with our key prefix. Several were declared to be the same.
+
+        Raises OtherSettings when ours is another.
+        """
+        now = str(self.footer.facts.compared.get(ROOT))
+        if roots and now not in roots and not self.same_source:
+            raise OtherSettings(
+                f"{self.path} was made from {' and '.join(sorted(roots))}, now given {now}. Is it "
+                f"the same archive, only moved? --same-source. Is it another one, to be added? "
+                f"--key-prefix NAME/ keeps the names apart. Else write to a new output: "
+                f"{self.new_command()}"
+            )
+
+    def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
+        """Both, for one part that another shard has made since this one started."""
+        self.check_part(name, columns, there)
+        if there.facts.key_prefix == self.footer.facts.key_prefix:
+            self.check_roots({str(there.facts.compared.get(ROOT))})
+
+    def new_command(self) -> str:
+        return new_command(self.path, self.footer.facts)

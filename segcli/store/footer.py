@@ -1,0 +1,147 @@
+"""What a run states about itself in every footer, and how two runs differ."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOOTER_KEY = b"segcli"
+ROOT = "source_root"
+"""The compared fact that is judged per key prefix, and may differ for an archive that moved."""
+
+_OPTIONS = frozenset({"min_score", "max_masks", "categories", "precision", "max_pixels", "model"})
+_WORDS = {
+    "weights_sha256": "weights (sha256)",
+    "results_version": "version of the results (this segcli computes differently)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """JSON values. `compared` must be equal for rows to stand in one output; `recorded` is told.
+
+    `compared["source_root"]` identifies the archive. `key_prefix` is what keeps the keys of
+    several archives apart. `recorded["command"]`, a list of words, is used to print the command
+    for a new output. `shard` is "I/N" when the run is one shard (`ShardSpec`) of several.
+    """
+
+    compared: Mapping[str, Any]
+    recorded: Mapping[str, Any]
+    key_prefix: str = ""
+    shard: str | None = None
+
+    def __post_init__(self) -> None:
+        # The values of another run come back from JSON, where a tuple is a list: compare as such.
+        for name in ("compared", "recorded"):
+            object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """Everything segcli says in a part's footer; the counts are of that part.
+
+    `redone` is `recorded` of the run that last rewrote some images of the part, if any did.
+    """
+
+    facts: Settings
+    category_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    schema_version: int
+    images: int = 0
+    failed: int = 0
+    masks: int = 0
+    redone: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "facts"}
+        values |= {name: getattr(self.facts, name) for name in self.facts.__slots__}
+        return json.dumps(values).encode()
+
+    @staticmethod
+    def from_json(text: bytes) -> Footer:
+        """Raises ValueError, KeyError or TypeError when the text is not one of ours."""
+        values = json.loads(text)
+        facts = Settings(
+            values["compared"], values["recorded"], values["key_prefix"], values.get("shard")
+        )
+        return Footer(
+            facts=facts,
+            category_names=tuple(values["category_names"]),
+            category_ids=tuple(values["category_ids"]),
+            schema_version=values["schema_version"],
+            images=values["images"],
+            failed=values["failed"],
+            masks=values["masks"],
+            redone=values["redone"],
+        )
+
+
+def differences(there: Footer, now: Footer) -> list[str]:
+    """What keeps the rows of two runs from standing in one output, but for the source root."""
+    pairs = {
+        name: (there.facts.compared.get(name), now.facts.compared.get(name))
+        for name in sorted({*there.facts.compared, *now.facts.compared} - {ROOT})
+    }
+    pairs["schema"] = (there.schema_version, now.schema_version)
+    pairs["the model's categories"] = (
+        _numbered(there),
+        _numbered(now),
+    )
+    return [f"{_label(n)}: {_compared(old, new)}" for n, (old, new) in pairs.items() if old != new]
+
+
+def _compared(old: Any, new: Any) -> str:
+    if isinstance(old, list) and isinstance(new, list):
+        # Long lists differ in few places, and only these are worth reading.
+        old, new = [x for x in old if x not in new] or old, [x for x in new if x not in old] or new
+    return f"{_shown(old)} there, {_shown(new)} now"
+
+
+def _numbered(footer: Footer) -> list[str]:
+    pairs = zip(footer.category_names, footer.category_ids, strict=True)
+    return [f"{name} ({number})" for name, number in pairs]
+
+
+def _label(name: str) -> str:
+    if name in _OPTIONS:
+        return "--" + name.replace("_", "-")
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def fresh_path(path: Path) -> Path:
+    """The first free name for a new output beside `path`: masks-2.parquet."""
+    number = 2
+    while (fresh := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return fresh
+
+
+def new_command(path: Path, facts: Settings) -> str:
+    """The command that was given, with a new output in it; else the option alone."""
+    fresh = str(fresh_path(path))
+    words = facts.recorded.get("command") or []
+    words = shlex.split(words) if isinstance(words, str) else list(words)
+    return shlex.join(_with_output(words, fresh)) if words else f"--out {shlex.quote(fresh)}"
+
+
+def _with_output(words: Sequence[str], fresh: str) -> list[str]:
+    new = list(words)
+    for i, word in enumerate(words):
+        if word == "--out" and i + 1 < len(words):
+            new[i + 1] = fresh
+            return new
+        if word.startswith("--out="):
+            new[i] = f"--out={fresh}"
+            return new
+    return [*new, "--out", fresh]

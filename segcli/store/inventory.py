@@ -1,0 +1,141 @@
+"""What an output holds: its parts, their keys, and whether this run's rows may join them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import UsageError
+from segcli.store.directory import list_parts
+from segcli.store.footer import ROOT, Footer, Settings
+from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
+from segcli.store.part_writer import PartWriter, read_marks
+from segcli.store.shard_spec import ShardSpec
+from segcli.types import Record, Sample
+
+State = Literal["new", "done", "changed", "failed"]
+
+_LOAD_KEYS = 1_000_000  # 16 MB of keys are gathered before they are sorted in
+
+
+class _Origin(IntEnum):
+    """Where the images of a part came from, seen from this run."""
+
+    SAME = 0
+    MOVED = 1  # the same archive under another root: times of files may have changed on the way
+    OTHER = 2  # another archive, kept apart by its key prefix
+
+
+class Inventory:
+    """`images`, `failed` and `masks` count what the output holds; `done` knows the keys."""
+
+    def __init__(self, path: Path, writer: PartWriter) -> None:
+        self.done = KeyIndex()
+        self.parts: list[str] = []
+        self.images = self.failed = self.masks = 0
+        self._path = path
+        self._writer = writer
+        self._numbers: dict[str, int] = {}
+        self._origins = bytearray()
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._numbers
+
+    def load(self) -> None:
+        """Read the footers and the keys (of a shard: its own) of the parts that are there.
+
+        Raises UsageError when this run's rows must not join them.
+        """
+        joining, shard = self._writer.joining, self._writer.footer.facts.shard
+        split = None if shard is None else ShardSpec.parse(shard)
+        pending: list[NDArray[np.uint64]] = []
+        waiting = repeats = 0
+        roots: set[str] = set()
+        for name in list_parts(self._writer.directory):
+            marks, columns, footer = read_marks(self._writer.directory / name, split)
+            joining.check_part(name, columns, footer)
+            origin = self._origin(footer.facts)
+            if origin != _Origin.OTHER:
+                roots.add(str(footer.facts.compared.get(ROOT)))
+            self.count(None, footer)
+            pending.append(pack(marks, self._number(name, origin), fresh=False))
+            waiting += len(marks)
+            if waiting >= _LOAD_KEYS:
+                repeats += self.done.insert(np.concatenate(pending, axis=1))
+                pending, waiting = [], 0
+        if pending:
+            repeats += self.done.insert(np.concatenate(pending, axis=1))
+        joining.check_roots(roots)
+        if repeats:
+            raise UsageError(
+                f"{self._path} holds {repeats} images twice, so parts of another output must have "
+                f"been copied into it; take them out, or write to a new output: "
+                f"{self._new_command()}"
+            )
+
+    def state(self, sample: Sample) -> State:
+        """What is known of a sample; raises UsageError when its key is another archive's."""
+        entry = self.done.find(sample.key)
+        if entry is None:
+            return "new"
+        origin = self._origins[entry.part]
+        if origin == _Origin.OTHER:
+            raise UsageError(
+                f"{self._path} already holds {sample.key!r} from another source; keep them apart "
+                f"by another --key-prefix, or write to a new output: {self._new_command()}"
+            )
+        if entry.fresh:
+            return "done"
+        # A file that has vanished cannot be done again: its rows stay.
+        if sample.size_bytes is not None:
+            same_time = origin == _Origin.MOVED or entry.same_mtime(sample.mtime_ns)
+            if not (same_time and entry.same_size(sample.size_bytes)):
+                return "changed"
+        return "failed" if entry.failed else "done"
+
+    def part_of(self, key: str) -> str | None:
+        entry = self.done.find(key)
+        return None if entry is None else self.parts[entry.part]
+
+    def remember(self, name: str, records: Sequence[Record]) -> None:
+        """`records` have been committed to part `name`."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._number(name, _Origin.SAME)
+        marks = (
+            Mark(r.sample.key, r.sample.size_bytes, r.sample.mtime_ns, r.error is not None)
+            for r in records
+        )
+        self.done.add(marks, number, fresh=True)
+
+    def count(self, before: Footer | None, after: Footer) -> None:
+        """A part that said `before` (None: it was not there) now says `after`."""
+        self.images += after.images - (before.images if before else 0)
+        self.failed += after.failed - (before.failed if before else 0)
+        self.masks += after.masks - (before.masks if before else 0)
+
+    def _number(self, name: str, origin: _Origin) -> int:
+        if len(self.parts) == MAX_PARTS:
+            raise UsageError(
+                f"{self._path} has {MAX_PARTS} parts, the most an output can have; write to a new "
+                f"one: {self._new_command()}"
+            )
+        self._numbers[name] = len(self.parts)
+        self.parts.append(name)
+        self._origins.append(origin)
+        return self._numbers[name]
+
+    def _origin(self, there: Settings) -> _Origin:
+        now = self._writer.footer.facts
+        if there.key_prefix != now.key_prefix:
+            return _Origin.OTHER
+        same = there.compared.get(ROOT) == now.compared.get(ROOT)
+        return _Origin.SAME if same else _Origin.MOVED
+
+    def _new_command(self) -> str:
+        return self._writer.joining.new_command()

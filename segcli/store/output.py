@@ -1,0 +1,247 @@
+"""An output that is being written, under its lock: commit and replace."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from segcli.errors import OutputError, UsageError
+from segcli.store.claim import claim
+from segcli.store.compatibility import Joining
+from segcli.store.directory import check_place, list_parts, resolve, shards_path, staging_path
+from segcli.store.footer import Footer, Settings
+from segcli.store.inventory import Inventory, State
+from segcli.store.key_index import KeyIndex
+from segcli.store.lock import Lock
+from segcli.store.part_writer import PartWriter, part_name, read_footer
+from segcli.store.schema import SCHEMA_VERSION, Categories, schema
+from segcli.store.shard_spec import ShardSpec
+from segcli.types import Record, Sample
+
+
+def open_output(
+    path: Path,
+    facts: Settings,
+    *,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    wait: bool = False,
+    same_source: bool = False,
+) -> Output:
+    """Lock `path` and read what it holds; to be used as a context manager.
+
+    With `facts.shard` it is locked against all but the other shards. Nothing but the locks beside
+    it is written before the first commit. Raises Locked when
+    another process holds it (unless `wait`), UsageError when no output can be made there or when
+    what is there was made otherwise, OutputError when it cannot be written.
+    """
+    real = resolve(path)
+    check_place(real)
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"--out {path}: {real.parent} is not a directory") from None
+    except OSError as e:
+        raise OutputError(f"cannot create {real.parent}: {e.strerror}") from e
+    split = None if facts.shard is None else ShardSpec.parse(facts.shard)
+    locks = claim(real, output=path, split=split, wait=wait)
+    try:
+        for stale in staging_paths(real, split):
+            remove_stale(stale)
+        joining = _joining(path, facts, carried, categories, same_source=same_source)
+        output = Output(joining, locks)
+        output.inventory.load()
+    except BaseException:
+        for lock in reversed(locks):
+            lock.close()
+        raise
+    return output
+
+
+def preview_output(
+    path: Path,
+    facts: Settings,
+    *,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    same_source: bool = False,
+) -> Output:
+    """The same without the lock, for looking only (--dry-run); nothing is written at all."""
+    check_place(resolve(path))
+    output = Output(_joining(path, facts, carried, categories, same_source=same_source), locks=())
+    output.inventory.load()
+    return output
+
+
+def _joining(
+    path: Path,
+    facts: Settings,
+    carried: Mapping[str, pa.DataType],
+    categories: Categories,
+    *,
+    same_source: bool,
+) -> Joining:
+    names, ids = categories
+    footer = Footer(facts, tuple(names), tuple(ids), SCHEMA_VERSION)
+    return Joining(path, schema(carried), footer, same_source)
+
+
+def staging_paths(real: Path, split: ShardSpec | None) -> tuple[Path, ...]:
+    """What is ours to write in, the first, and to remove: nobody else is there under our locks."""
+    home = shards_path(real)
+    if split is None:
+        return staging_path(real), home
+    return (home / f"{split.index}-of-{split.count}.staging",)
+
+
+def peek(path: Path) -> Settings | None:
+    """The facts of an output before it is opened, None when there is none yet.
+
+    For what a resumed run takes over (`--precision auto`).
+    """
+    real = resolve(path)
+    names = list_parts(real)
+    if not names:
+        return None
+    return read_footer(real / names[0]).facts
+
+
+def remove_stale(staging: Path) -> None:
+    """What a killed run left."""
+    try:
+        shutil.rmtree(staging)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise OutputError(f"cannot remove {staging}, left by an earlier run: {e.strerror}") from e
+
+
+class Output:
+    """A directory of parts under our lock."""
+
+    def __init__(self, joining: Joining, locks: Sequence[Lock]) -> None:
+        real = resolve(joining.path)
+        shard = joining.footer.facts.shard
+        split = None if shard is None else ShardSpec.parse(shard)
+        turn = None if split is None else shards_path(real) / "turn.lock"
+        self.path = joining.path
+        self.writer = PartWriter(real, staging_paths(real, split)[0], joining, turn)
+        self.inventory = Inventory(joining.path, self.writer)
+        self._locks = tuple(locks)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the empty staging directory and lets go of the lock."""
+        if self._locks:
+            with contextlib.suppress(OSError):
+                self.writer.staging.rmdir()
+        for lock in reversed(self._locks):
+            lock.close()
+
+    @property
+    def lock_fds(self) -> tuple[int, ...]:
+        """For the workers that commit: whoever inherits them keeps the locks until it dies."""
+        assert self._locks, "a preview has no lock"
+        return tuple(lock.fd for lock in self._locks)
+
+    @property
+    def done(self) -> KeyIndex:
+        return self.inventory.done
+
+    @property
+    def images(self) -> int:
+        """Images that have rows, the failed ones included."""
+        return self.inventory.images
+
+    @property
+    def failed(self) -> int:
+        return self.inventory.failed
+
+    @property
+    def masks(self) -> int:
+        return self.inventory.masks
+
+    def state(self, sample: Sample) -> State:
+        """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.
+
+        "failed" (before this run) may be replaced when the user wants it, "done" needs nothing.
+        Raises UsageError when its key belongs to an image of another archive.
+        """
+        return self.inventory.state(sample)
+
+    def repeated(self, sample: Sample) -> bool:
+        """True when the key was committed by this run: the source lists it again."""
+        entry = self.done.find(sample.key)
+        return entry is not None and entry.fresh
+
+    def part_of(self, sample: Sample) -> str | None:
+        """The part that holds the key: images to be replaced are best replaced part by part."""
+        return self.inventory.part_of(sample.key)
+
+    def commit(self, records: Sequence[Record]) -> Path:
+        """Make one part of a chunk of new images, all or nothing; the same chunk again overwrites.
+
+        Raises OutputError (disk full, read-only, ...); then no part of it is there.
+        """
+        self._assert_writable()
+        keys = [r.sample.key for r in records]
+        if not keys or len({*keys}) < len(keys):
+            raise ValueError("a chunk needs images, each of them once")
+        name = part_name(keys)
+        for key in keys:
+            if self.inventory.part_of(key) not in (None, name):
+                raise ValueError(f"{key!r} is in another part already: replace it")
+        before = read_footer(self.writer.directory / name) if name in self.inventory else None
+        self.writer.write(records, create=not self.inventory.parts)
+        self._remember(name, records, before)
+        return self.writer.directory / name
+
+    def replace(self, records: Sequence[Record]) -> list[Path]:
+        """Put new rows in place of the old ones of images that are in the output already.
+
+        Each part concerned is rewritten as a whole and swapped by one rename. Raises OutputError;
+        then the parts that were not swapped yet are as they were.
+        """
+        self._assert_writable()
+        by_part: dict[str, list[Record]] = {}
+        for record in records:
+            name = self.part_of(record.sample)
+            if name is None:
+                raise ValueError(f"{record.sample.key!r} is not in the output: commit it")
+            by_part.setdefault(name, []).append(record)
+        for name, redone in by_part.items():
+            before = read_footer(self.writer.directory / name)
+            self.writer.rewrite(name, redone)
+            self._remember(name, redone, before)
+        return [self.writer.directory / name for name in by_part]
+
+    def adopt(self, name: str, samples: Sequence[Sample]) -> None:
+        """A worker that holds our lock has put the rows of `samples` into part `name`.
+
+        Counts the images of a new part; only those who write count `failed` and `masks`.
+        """
+        if name not in self.inventory:
+            self.inventory.images += len(samples)
+        self.inventory.remember(name, [Record(sample, None, None) for sample in samples])
+
+    def _remember(self, name: str, records: Sequence[Record], before: Footer | None) -> None:
+        self.inventory.count(before, read_footer(self.writer.directory / name))
+        self.inventory.remember(name, records)
+
+    def _assert_writable(self) -> None:
+        assert self._locks, "a preview is for looking only"

@@ -1,0 +1,129 @@
+"""What readers (eval, viz, stats, export) get of an output: streams of rows, and its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from segcli.errors import UsageError
+from segcli.store.directory import list_parts, resolve
+from segcli.store.footer import ROOT
+from segcli.store.part_writer import first_rows, open_part, read_footer
+from segcli.store.schema import MASK_COLUMNS
+
+_BATCH_ROWS = 16_384
+
+
+def read_masks(
+    path: Path, *, columns: Sequence[str] | None = None, min_score: float | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of masks only, with `columns` in that order (all by default); never an empty batch.
+
+    The masks of one image follow one another, best first, but may be spread over two batches.
+    Raises UsageError as `part_paths` does, at once, and when a part turns out to be damaged.
+    """
+    return _stream(part_paths(path), columns, "score", min_score)
+
+
+def read_images(path: Path, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """One row per image, done or failed: the image columns (all by default, with `src_*`).
+
+    Raises UsageError as `read_masks` does.
+    """
+    return _stream(part_paths(path), columns, "mask", None)
+
+
+def read_rows(
+    path: Path, *, columns: Sequence[str], dictionaries: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """All rows as they lie, of masks and of images without any; never an empty batch.
+
+    `dictionaries`: those of the `columns` that come as Arrow dictionaries. Raises UsageError as
+    `read_masks` does.
+    """
+    for part in part_paths(path):
+        with open_part(part, dictionaries=dictionaries) as (file, _):
+            wanted = _known(columns, file.schema_arrow.names, part)
+            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+
+
+def _stream(
+    paths: Sequence[Path], columns: Sequence[str] | None, judged: str, min_score: float | None
+) -> Iterator[pa.RecordBatch]:
+    """`judged` is the column that tells which rows are wanted."""
+    for path in paths:
+        with open_part(path) as (file, _):
+            present = file.schema_arrow.names
+            if columns is None:
+                wanted = [n for n in present if judged == "score" or n not in MASK_COLUMNS]
+            else:
+                wanted = _known(columns, present, path)
+            needed = list(dict.fromkeys([*wanted, judged]))
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=needed):
+                rows = batch.filter(_wanted_rows(batch.column(judged), judged, min_score))
+                if rows.num_rows:
+                    yield rows.select(wanted)
+
+
+def _wanted_rows(column: pa.Array, judged: str, min_score: float | None) -> pa.Array:
+    import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
+
+    if judged == "mask":
+        return first_rows(column)
+    if min_score is None:
+        return pc.is_valid(column)
+    return pc.fill_null(pc.greater_equal(column, min_score), False)
+
+
+def _known(columns: Sequence[str], present: Sequence[str], path: Path) -> list[str]:
+    unknown = [name for name in columns if name not in present]
+    if unknown:
+        raise UsageError(
+            f"{path.parent} has no column {unknown[0]!r}; its columns are: {', '.join(present)}"
+        )
+    return list(columns)
+
+
+def part_paths(path: Path) -> list[Path]:
+    """The parts of an output in a stable order.
+
+    Raises UsageError when `path` is missing, empty, not a directory of parts alone.
+    """
+    real = resolve(path)
+    names = list_parts(real)
+    if not names:
+        what = "is empty" if real.exists() else "does not exist"
+        raise UsageError(
+            f"{path} {what}; expected the output of a run: segcli predict SOURCE --out {path}"
+        )
+    return [real / name for name in names]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The facts of the run that made an output, of any of its parts, in one flat dictionary.
+
+    What the run recorded and compared, and `category_names`, `category_ids`, `key_prefix`.
+    """
+    footer = read_footer(part_paths(path)[0])
+    return {
+        **footer.facts.recorded,
+        **footer.facts.compared,
+        "key_prefix": footer.facts.key_prefix,
+        "category_names": footer.category_names,
+        "category_ids": footer.category_ids,
+    }
+
+
+def read_roots(path: Path) -> dict[str, list[str]]:
+    """Where the images of an output came from: key prefix -> the source roots, sorted.
+
+    One root each, unless an archive has moved (--same-source).
+    """
+    roots: dict[str, set[str]] = {}
+    for part in part_paths(path):
+        footer = read_footer(part)
+        roots.setdefault(footer.facts.key_prefix, set()).add(str(footer.facts.compared.get(ROOT)))
+    return {prefix: sorted(found) for prefix, found in roots.items()}

@@ -1,0 +1,297 @@
+"""One part: written beside the output, read back, and put in place by one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segcli.errors import OutputError, UsageError
+from segcli.store.claim import in_turn
+from segcli.store.compatibility import Joining
+from segcli.store.directory import list_parts, sync_directory
+from segcli.store.footer import FOOTER_KEY, Footer
+from segcli.store.key_index import Mark, key_hash
+from segcli.store.schema import Categories, table
+from segcli.store.shard_spec import ShardSpec
+from segcli.types import Record
+
+_PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
+_ROW_GROUP = 100_000  # rows; a usual part is one group
+
+
+def part_name(keys: Iterable[str]) -> str:
+    """Named by its keys, in whatever order, so that a retried chunk overwrites itself."""
+    name = hashlib.blake2b(digest_size=16)
+    for digest in sorted(key_hash(key) for key in keys):
+        name.update(digest)
+    return f"part-{name.hexdigest()}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class PartWriter:
+    """What a process needs to commit parts to `directory`, while the lock is held for it.
+
+    `turn` is the file by which the shards of a run take turns at what two must not do at once.
+    """
+
+    directory: Path
+    staging: Path
+    joining: Joining
+    turn: Path | None = None
+
+    def write(self, records: Sequence[Record], *, create: bool) -> str:
+        """Put all of `records` in place as one part; returns its name. Raises OutputError.
+
+        `create`: the directory may not exist yet; else its absence means that it was removed.
+        """
+        name = part_name(r.sample.key for r in records)
+        self._publish(name, table(records, self.columns, self._categories), self.footer, create)
+        return name
+
+    def find(self, keys: Iterable[str]) -> tuple[str, Footer] | None:
+        """The part of exactly these images, if it is in place."""
+        name = part_name(keys)
+        if not (self.directory / name).exists():
+            return None
+        return name, read_footer(self.directory / name)
+
+    def rewrite(self, name: str, records: Sequence[Record]) -> None:
+        """Replace the images of `records` in part `name`; the others stay as they are.
+
+        The keys of the part stay the same, hence its name, and one rename swaps the two states.
+        """
+        new = table(records, self.columns, self._categories)
+        import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
+
+        # An undivided run may have made the part: then it holds images of several shards.
+        with in_turn(self.turn):
+            old, footer = read_part(self.directory / name)
+            keys = pa.array([r.sample.key for r in records], pa.string())
+            is_redone = pc.is_in(old["key"], value_set=keys)
+            if pc.count_distinct(old["key"].filter(is_redone)).as_py() != len(records):
+                raise ValueError(f"{name} does not hold all of the images to be replaced")
+            kept = old.filter(pc.invert(is_redone))
+            footer = replace(footer, redone=self.footer.facts.recorded)
+            self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+
+    @property
+    def columns(self) -> pa.Schema:
+        return self.joining.columns
+
+    @property
+    def footer(self) -> Footer:
+        return self.joining.footer
+
+    @property
+    def _categories(self) -> Categories:
+        return self.footer.category_names, self.footer.category_ids
+
+    def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
+        # A directory of its own, so that it can become the output when this is the first part.
+        home = self.staging / name.removesuffix(".parquet")
+        staged = home / name
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            try:
+                write_part(staged, rows, footer)
+                self._put_in_place(staged, create)
+            finally:
+                with contextlib.suppress(OSError):
+                    staged.unlink(missing_ok=True)
+                    home.rmdir()
+        except OSError as e:
+            raise OutputError(
+                f"cannot write to {self.directory}: {_reason(e)}; what is committed is whole: make "
+                f"room or mend the place, then run the same command again"
+            ) from e
+
+    def _put_in_place(self, staged: Path, create: bool) -> None:
+        if create:
+            with in_turn(self.turn):
+                if self._create(staged.parent):
+                    return
+                if self.turn is not None:
+                    self._check_neighbour()
+        os.replace(staged, self.directory / staged.name)
+        sync_directory(self.directory)
+
+    def _create(self, home: Path) -> bool:
+        """The directory appears together with its first part: nobody sees it empty.
+
+        False when it is there already; somebody may have been faster.
+        """
+        if self.directory.exists():
+            return False
+        sync_directory(home)
+        try:
+            os.rename(home, self.directory)
+        except OSError as e:
+            if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        sync_directory(self.directory.parent)
+        return True
+
+    def _check_neighbour(self) -> None:
+        """Shards that began with an empty output meet here; all parts there agree: see one."""
+        for name in list_parts(self.directory)[:1]:
+            with open_part(self.directory / name) as (file, footer):
+                self.joining.check_neighbour(name, file.schema_arrow, footer)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EXDEV:
+        return "it is on another file system than the folder it lies in (a mount?)"
+    return error.strerror or str(error)
+
+
+def _counted(footer: Footer, rows: pa.Table) -> Footer:
+    import pyarrow.compute as pc
+
+    images = rows.filter(first_rows(rows["mask"]))
+    return replace(
+        footer,
+        images=images.num_rows,
+        failed=pc.sum(pc.equal(images["status"], "failed")).as_py() or 0,
+        masks=rows.num_rows - rows["mask"].null_count,
+    )
+
+
+def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
+    """True on exactly one row of each image."""
+    import pyarrow.compute as pc
+
+    # A Python number here would make pyarrow import pandas where there is one: half a second.
+    zero = pc.subtract(mask, mask)
+    return pc.or_kleene(pc.is_null(mask), pc.equal(mask, zero))
+
+
+def images_of(rows: pa.Table) -> list[str]:
+    """The key of each image, once."""
+    keys: list[str] = rows.filter(first_rows(rows["mask"]))["key"].to_pylist()
+    return keys
+
+
+def write_part(path: Path, rows: pa.Table, footer: Footer) -> None:
+    """A whole file, durable and read back; the counts in the footer are made. Raises OSError."""
+    footer = _counted(footer, rows)
+    _write_file(path, _serialise(rows, footer))
+    _check(path, rows.num_rows, footer)
+
+
+def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
+    """A whole Parquet file in memory, so that only plain writes touch the disk."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        rows.schema,
+        compression="zstd",
+        use_dictionary=[n for n in rows.column_names if n not in _PLAIN_COLUMNS],
+        # Smallest and largest RLE tell nothing and would only swell the footer.
+        write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox")],
+    ) as writer:
+        writer.write_table(rows, row_group_size=_ROW_GROUP)
+        writer.add_key_value_metadata({FOOTER_KEY: footer.to_json()})
+    return memoryview(sink.getvalue())
+
+
+def _write_file(path: Path, data: memoryview) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check(path: Path, rows: int, footer: Footer) -> None:
+    """Read back what was staged; an OSError when it is not what was written."""
+    try:
+        with open(path, "rb") as raw:
+            found = pq.ParquetFile(raw).metadata
+        whole = found.num_rows == rows and found.metadata[FOOTER_KEY] == footer.to_json()
+    except pa.ArrowException as e:
+        raise OSError(f"the part that was just written cannot be read back ({e})") from e
+    if not whole:
+        raise OSError("the part that was just written reads back differently")
+
+
+@contextlib.contextmanager
+def open_part(
+    path: Path, *, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's.
+
+    `dictionaries`: columns of text that are read as Arrow dictionaries.
+    """
+    try:
+        # Opened here because Arrow takes no path that is not valid text.
+        with open(path, "rb") as raw:
+            file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
+            yield file, _footer(file, path)
+    except FileNotFoundError:
+        raise UsageError(f"{path} has been removed while it was to be read") from None
+    except MemoryError:
+        raise  # pyarrow's is one of its exceptions too, and says nothing about the part
+    except (pa.ArrowException, OSError) as e:
+        if isinstance(e, OSError) and e.errno:
+            raise UsageError(f"cannot read the part {path}: {e.strerror}") from e
+        reason = str(e).splitlines()[0]
+        raise UsageError(
+            f"the part {path} cannot be read ({reason}): it is damaged or half copied; copy it "
+            f"again, or remove it and its images will be done again"
+        ) from e
+
+
+def _footer(file: pq.ParquetFile, path: Path) -> Footer:
+    text: Mapping[bytes, Any] = file.metadata.metadata or {}
+    try:
+        return Footer.from_json(text[FOOTER_KEY])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{path} is a Parquet file, but not one of this version of segcli predict; give an "
+            f"output of segcli predict"
+        ) from None
+
+
+def read_footer(path: Path) -> Footer:
+    with open_part(path) as (_, footer):
+        return footer
+
+
+def read_part(path: Path) -> tuple[pa.Table, Footer]:
+    """All of a part, with its footer."""
+    with open_part(path) as (file, footer):
+        return file.read(), footer
+
+
+def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], pa.Schema, Footer]:
+    """What resuming needs of a part: of the images of `split`, or of all."""
+    with open_part(path) as (file, footer):
+        columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
+        found = file.schema_arrow
+        shard = footer.facts.shard
+        foreign = split is not None and split.is_foreign(shard)
+        # Where columns are missing the caller tells how the schemas differ.
+        rows = None if foreign or not {*columns} <= {*found.names} else file.read(columns)
+    if rows is None:
+        return [], found, footer
+    rows = rows.filter(first_rows(rows["mask"]))
+    values = (rows[name].to_pylist() for name in columns[:4])
+    is_own = split is None or shard == str(split)
+    marks = [
+        Mark(key, size, mtime, status == "failed")
+        for key, status, size, mtime in zip(*values, strict=True)
+        if is_own or (split is not None and key in split)
+    ]
+    return marks, found, footer

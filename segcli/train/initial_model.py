@@ -1,0 +1,89 @@
+"""How a training begins: the model, filled with initial weights where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from segcli.errors import UsageError
+from segcli.models import checkpoint, registry
+from segcli.plugin import Trainable
+from segcli.train.augment import Augmentation
+from segcli.train.data import AnnotatedImage
+from segcli.train.loader import load_epoch, plan_epoch
+from segcli.types import ModelInfo
+
+_CALIBRATION = 8  # images
+
+
+@dataclass(frozen=True, slots=True)
+class InitialModel:
+    """A model to be trained; `learned` names the parameters that hold initial weights, and
+    `fresh` is true where these are at most the body of a classifier."""
+
+    model: Trainable
+    learned: frozenset[str]
+    fresh: bool
+
+
+def describe(
+    model: str | None, categories: Sequence[str], ids: Sequence[int], side: tuple[int, int]
+) -> ModelInfo:
+    """The info of a new model: the variant's own, for these categories and this test size.
+
+    `side` is (short, long) px of the content at prediction.
+    """
+    _, info = registry.find(model)
+    resize = replace(info.resize, short=side[0], long=side[1])
+    return replace(info, categories=tuple(categories), category_ids=tuple(ids), resize=resize)
+
+
+def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
+    """Build the model from random numbers, then take over what fits of the initial weights.
+
+    A model that offers `freeze_stem` keeps the first layers of a body from classification.
+
+    `initial` is segcli's safetensors or a published checkpoint; tensors of another shape (a head
+    for other categories) stay random. Raises UsageError when nothing fits, or when the family
+    cannot be trained.
+    """
+    family, _ = registry.find(f"{info.family}/{info.variant}")
+    torch.manual_seed(seed)
+    model = family.build(info)
+    if not isinstance(model, Trainable):
+        raise UsageError(f"{info.family}/{info.variant} cannot be trained: it has no losses")
+    if initial is None:
+        return InitialModel(model, frozenset(), fresh=True)
+    if checkpoint.read_info(initial) is not None:
+        _, state = checkpoint.load(initial)
+    else:
+        state = family.convert(checkpoint.read_published(initial), info)
+    ours = model.state_dict()
+    fitting = {k: v for k, v in state.items() if k in ours and v.shape == ours[k].shape}
+    if not fitting:
+        raise UsageError(
+            f"nothing in {initial} fits {info.family}/{info.variant}; it begins with "
+            f"{', '.join(sorted(state)[:3])}, the model with {', '.join(sorted(ours)[:3])}"
+        )
+    model.load_state_dict(fitting, strict=False)
+    fresh = len(fitting) < 0.9 * len(ours)  # more than a last layer is missing
+    if fresh and hasattr(model, "freeze_stem"):
+        model.freeze_stem()
+    return InitialModel(model, frozenset(fitting), fresh)
+
+
+def calibrate(beginning: InitialModel, rows: Sequence[AnnotatedImage], *, seed: int) -> None:
+    """Let a model that offers `calibrate` fit its fresh layers to a few images."""
+    fit = getattr(beginning.model, "calibrate", None)
+    if fit is None or not beginning.fresh:
+        return
+    stride = beginning.model.info.stride
+    plans = plan_epoch(
+        rows, batch_size=_CALIBRATION, short=(320, 320), stride=stride, seed=seed, epoch=0
+    )
+    plain = Augmentation.none()
+    for batch, _ in load_epoch(rows, plans[:1], augmentation=plain, seed=seed, epoch=0, workers=1):
+        fit(batch)

@@ -1,0 +1,139 @@
+"""The picture that belongs to a row: found by its key below the source, checked for its size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+
+from segcli.errors import ImageError, UsageError
+from segcli.images import decode
+from segcli.sources import key_from_path, open_source, path_from_key, read
+from segcli.types import Image, Sample, Size
+
+_MOST_NAMES = 200_000
+
+
+class Images:
+    """`root` is the folder, list or manifest; `prefixes` are those the keys of the run may have."""
+
+    def __init__(self, location: str, prefixes: Sequence[str]) -> None:
+        self._prefixes = sorted((p.strip("/") + "/" for p in prefixes if p.strip("/")), key=len)
+        self._folder = Path(location) if os.path.isdir(location) else None
+        # A folder is looked into key by key: it may be huge, or hold videos alone.
+        self._source = None if self._folder is not None else open_source(location)
+        self.root = os.path.realpath(location) if self._source is None else self._source.root
+        self._listed: dict[str, Sample] | None = None
+        self._by_name: dict[str, str] | None = None
+        self._lock = Lock()  # many threads ask, one looks
+
+    def path(self, key: str) -> Path:
+        """Where the file of a key (a video's too) lies. Raises ImageError when it is not there."""
+        sample = self._sample(key)
+        path = Path(sample.path)
+        if sample.data is None and not path.exists():
+            raise ImageError(self._missing(key, path))
+        return path
+
+    def load(self, key: str, expected: Size, *, at_least: Size | None = None) -> Image:
+        """The decoded image; JPEGs at a fraction that is still `at_least` (h, w).
+
+        Raises ImageError when it is missing, damaged, or not `expected` (H, W) px large.
+        """
+        sample = self._sample(key)
+        if sample.data is None and not os.path.exists(sample.path):
+            raise ImageError(self._missing(key, Path(sample.path)))
+        smallest = None if at_least is None else lambda size: at_least
+        image = decode(read(sample), key=key, at_least=smallest)
+        if image.original_size != expected:
+            raise ImageError(
+                f"the image is {_shown(image.original_size)} px, its row says {_shown(expected)}: "
+                f"another image, or a resized copy of the one that was segmented"
+            )
+        return image
+
+    def keys_of(self, path: Path) -> list[str]:
+        """The keys that a file has if it is one of the images; empty when it cannot be one."""
+        real = os.path.realpath(path)
+        if self._folder is None:
+            listed = self._all_samples().items()
+            return [key for key, sample in listed if os.path.realpath(sample.path) == real]
+        below = os.path.relpath(real, self.root)
+        if below == os.pardir or below.startswith(os.pardir + os.sep):
+            return []
+        key = key_from_path(below)
+        return [key, *(prefix + key for prefix in self._prefixes)]
+
+    def _sample(self, key: str) -> Sample:
+        candidates = self._without_prefix(key)
+        if self._folder is not None:
+            paths = [self._folder / path_from_key(candidate) for candidate in candidates]
+            path = next((path for path in paths if path.exists()), paths[0])
+            return Sample(key, str(path))
+        listed = self._all_samples()
+        for candidate in candidates:
+            if candidate in listed:
+                return listed[candidate]
+        raise ImageError(f"{self.root} does not list it")
+
+    def _without_prefix(self, key: str) -> list[str]:
+        """The key as it may be below the source: without a prefix of the run, or as it is."""
+        bare = [key.removeprefix(p) for p in self._prefixes if key.startswith(p)]
+        return [*reversed(bare), key]
+
+    def _all_samples(self) -> Mapping[str, Sample]:
+        with self._lock:
+            if self._listed is None:
+                self._listed = {sample.key: sample for sample in self._source or ()}
+            return self._listed
+
+    def _missing(self, key: str, path: Path) -> str:
+        """Says where a file of that name lies now, if there is one."""
+        with self._lock:
+            if self._by_name is None:
+                self._by_name = {} if self._folder is None else _names_below(self._folder)
+        elsewhere = self._by_name.get(os.path.basename(path))
+        if elsewhere is not None:
+            there = os.path.relpath(elsewhere, self._folder)
+            return (
+                f"it is not at its place below {self.root}, but {there} has its name: was it "
+                f"moved, or is this another folder than the run's?"
+            )
+        return f"no such file: {path}"
+
+
+def _names_below(folder: Path) -> dict[str, str]:
+    """Name -> path of the files below, at most _MOST_NAMES: a hint is not worth a long search."""
+    found: dict[str, str] = {}
+    pending = [str(folder)]
+    while pending and len(found) < _MOST_NAMES:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    found.setdefault(entry.name, entry.path)
+    return found
+
+
+def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
+    """Where the images are: as given, or where the run found them.
+
+    `roots` are the source roots by key prefix. Raises UsageError when that does not tell.
+    """
+    if given is not None:
+        return given
+    known = sorted({root for found in roots.values() for root in found})
+    if len(known) == 1 and os.path.exists(known[0]):
+        return known[0]
+    told = "; ".join(known) if known else "unknown"
+    raise UsageError(
+        f"--images is needed: the images came from {told}"
+        + ("" if len(known) > 1 else ", which is not there")
+    )
+
+
+def _shown(size: Size) -> str:
+    return f"{size[1]} x {size[0]}"

@@ -1,0 +1,142 @@
+"""From one image of an output to its files; what goes wrong with it is told, never raised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
+
+from segcli.errors import ImageError, UsageError
+from segcli.types import Size
+from segcli.viz.images import Images
+from segcli.viz.label import font, text_size
+from segcli.viz.picture import Item, Style, cutout, draw, line_width, picture_size
+from segcli.viz.save import place, refuse_original, save
+from segcli.viz.select import Found
+from segcli.viz.sheet import CELL, Thumbnail, thumbnail
+from segcli.viz.truth import Truth, judged
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What came of an image: perhaps a thumbnail, or the reason why there is no picture."""
+
+    thumbnail: Thumbnail | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One image (`pixels` perhaps smaller than its `size`, (H, W) px) and what is to be drawn."""
+
+    pixels: NDArray[np.uint8]
+    size: Size
+    items: Sequence[Item]
+    truth: Sequence[Item] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Painter:
+    """How images are drawn and where the pictures go; `out` None: nowhere, only thumbnails."""
+
+    images: Images
+    style: Style
+    truth: Truth | None = None
+    beside: bool = False
+    out: Path | None = None
+    kind: str = "jpg"
+
+    def paint(self, image: Found, small: bool) -> Job:
+        """Load, draw and save a still; `small`: with a thumbnail."""
+        size = (image.height, image.width)
+        least = picture_size(size, self.style.max_side)
+        try:
+            loaded = self.images.load(
+                image.key, size, at_least=None if self.style.mode == "cutout" else least
+            )
+            return self.paint_pixels(image, loaded.pixels, small)[1]
+        except (ImageError, UsageError) as error:
+            return Job(error=str(error))
+
+    def paint_pixels(
+        self, image: Found, pixels: NDArray[np.uint8], small: bool
+    ) -> tuple[NDArray[np.uint8], Job]:
+        """The picture of an image, saved when there is a place. Raises UsageError."""
+        if self.style.mode == "cutout":
+            self._save_cutouts(image, pixels)
+            scene = Scene(pixels, (image.height, image.width), list(image.items))
+            return pixels, Job(self._thumbnail(image, scene) if small else None)
+        scene = self._scene(image, pixels)
+        shown = self._drawn(scene, self.style)
+        if self.out is not None:
+            target = place(self.out, image.key, self.kind)
+            refuse_original(target, self.images.path(image.key))
+            save(shown, target, self.kind)
+        return shown, Job(self._thumbnail(image, scene) if small else None)
+
+    def _scene(self, image: Found, pixels: NDArray[np.uint8]) -> Scene:
+        """With the ground truth, when there is one."""
+        size = (image.height, image.width)
+        if self.truth is None:
+            return Scene(pixels, size, list(image.items))
+        found = self.truth.objects(image.key, size)
+        if found is None:
+            raise UsageError("--gt has no image of that path or name")
+        true_items, crowds = found
+        return Scene(pixels, size, judged(image.items, true_items, crowds, size), true_items)
+
+    def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
+        left = draw(scene.pixels, scene.items, style, image_size=scene.size)
+        if not self.beside:
+            return left
+        right = draw(scene.pixels, scene.truth, style, image_size=scene.size)
+        return side_by_side(left, right, headings=style.labels)
+
+    def _thumbnail(self, image: Found, scene: Scene) -> Thumbnail:
+        """Drawn anew at its size, without labels, which nobody could read: the caption has them."""
+        mode = "overlay" if self.style.mode == "cutout" else self.style.mode
+        across = CELL[0] // 2 - 2 if self.beside else CELL[0]
+        share = min(1.0, across / scene.size[1], CELL[1] / scene.size[0])
+        style = replace(
+            self.style,
+            mode=mode,
+            boxes=False,
+            labels=False,
+            max_side=max(1, int(max(scene.size) * share)),
+        )
+        return thumbnail(self._drawn(scene, style), image.key, scene.items)
+
+    def _save_cutouts(self, image: Found, pixels: NDArray[np.uint8]) -> None:
+        """One file per object in a folder named like the image: 003-car-0.87.png."""
+        assert self.out is not None, "VizOptions asks for --out with cutouts"
+        folder = place(self.out, image.key, self.kind).with_suffix("")
+        for number, item in enumerate(image.items):
+            name = "".join(c if c.isalnum() else "-" for c in item.category)[:60]
+            alone = cutout(pixels, item, image_size=(image.height, image.width))
+            if alone.size:
+                path = folder / f"{number:03d}-{name}-{item.score:.2f}.{self.kind}"
+                save(alone, path, self.kind)
+
+
+def side_by_side(
+    left: NDArray[np.uint8], right: NDArray[np.uint8], *, headings: bool
+) -> NDArray[np.uint8]:
+    """Two pictures of one size with a white line between them, and a line above that says which
+    is which."""
+    h, w = left.shape[:2]
+    gap = 2 * line_width((h, w)) + 2
+    size = text_size(w, h)
+    top = round(1.6 * size) if headings else 0
+    page = PilImage.new("RGB", (2 * w + gap, h + top), (255, 255, 255))
+    if headings:
+        canvas = ImageDraw.Draw(page)
+        for x, text in ((0, "found"), (w + gap, "ground truth")):
+            canvas.text((x + size // 3, top // 2), text, (28, 28, 30), font(size), anchor="lm")
+    page.paste(PilImage.fromarray(left), (0, top))
+    page.paste(PilImage.fromarray(right), (w + gap, top))
+    return np.asarray(page)

@@ -1,0 +1,187 @@
+"""One image with what was found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
+
+from segcli.types import Size
+from segcli.viz.label import Labels, printable
+from segcli.viz.palette import FALSE, MISSED, TRUE, Colour, colour_of
+from segcli.viz.patch import Patch, grown, patch_of, rims
+
+Mode = Literal["overlay", "outline", "blur", "cutout"]
+Verdict = Literal["true", "false", "missed"]
+
+_HALO = np.uint8(190)  # of 255: how white the light line around a mask is
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object to be drawn: `box` (x, y, w, h) and `rle` in px of the image, not the picture.
+
+    `score` is None for ground truth; `verdict` tells how the two agree.
+    """
+
+    category_id: int
+    category: str
+    score: float | None
+    box: tuple[float, float, float, float]
+    rle: bytes
+    verdict: Verdict | None = None
+
+    @property
+    def colour(self) -> Colour:
+        if self.verdict is None:
+            return colour_of(self.category_id)
+        return {"true": TRUE, "false": FALSE, "missed": MISSED}[self.verdict]
+
+    @property
+    def text(self) -> str:
+        said = {"false": "wrong ", "missed": "missed "}.get(self.verdict or "", "")
+        score = "" if self.score is None else f" {self.score:.2f}"
+        return printable(f"{said}{self.category}{score}")
+
+    @property
+    def short(self) -> str:
+        """What is left of the text where there is no room."""
+        return "" if self.score is None else f"{self.score:.2f}".lstrip("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """`alpha` of the filling, 0..1. Lines and text scale with the picture."""
+
+    mode: Mode = "overlay"
+    alpha: float = 0.45
+    boxes: bool = True
+    labels: bool = True
+    max_side: int | None = None
+
+
+def line_width(picture: Size) -> int:
+    """px, for a picture (h, w)."""
+    return max(1, round(min(picture) / 360))
+
+
+def picture_size(image: Size, max_side: int | None) -> Size:
+    """(h, w) of the picture of an image (H, W): its long side is at most `max_side` px."""
+    longest = max(image)
+    if max_side is None or longest <= max_side:
+        return image
+    scale = max_side / longest
+    return max(1, round(image[0] * scale)), max(1, round(image[1] * scale))
+
+
+def draw(
+    pixels: NDArray[np.uint8], items: Sequence[Item], style: Style, *, image_size: Size
+) -> NDArray[np.uint8]:
+    """The picture, uint8 (h, w, 3) RGB, of an image of `image_size` (H, W) px.
+
+    `pixels` may be smaller than that (decoded at a fraction); the picture has the size that
+    `style` says. The large objects are painted first, so that none hides a smaller one.
+    Raises UsageError for a damaged RLE.
+    """
+    size = picture_size(image_size, style.max_side)
+    picture = PilImage.fromarray(pixels)
+    if picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], PilImage.Resampling.BOX, reducing_gap=2)
+    patches = [(item, patch_of(item.rle, image_size, size)) for item in items]
+    patches = [(item, patch) for item, patch in patches if patch.cover.size]
+    patches.sort(key=lambda pair: -pair[1].cover.size)
+    if style.mode == "blur":
+        for _, patch in patches:
+            _pixelate(picture, patch)
+    else:
+        _paint(picture, patches, style)
+        _annotate(picture, patches, style, size[1] / image_size[1])
+    return np.asarray(picture)
+
+
+def cutout(pixels: NDArray[np.uint8], item: Item, *, image_size: Size) -> NDArray[np.uint8]:
+    """The object alone on nothing: uint8 (h, w, 4) RGBA, its tight box; (0, 0, 4) when empty."""
+    patch = patch_of(item.rle, image_size, image_size)
+    h, w = patch.cover.shape
+    out = np.empty((h, w, 4), np.uint8)
+    out[..., :3] = pixels[patch.y : patch.y + h, patch.x : patch.x + w]
+    out[..., 3] = patch.cover
+    return out
+
+
+def _paint(picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style) -> None:
+    width = line_width((picture.height, picture.width))
+    for item, patch in patches:
+        # A light line around the coloured one parts objects of one colour that touch. What is
+        # smaller than that goes without.
+        hair = max(1, width // 2) if min(patch.cover.shape) >= 10 * width else 0
+        light, solid = rims(patch.inside, hair, width)
+        # What is missing is shown by its outline alone, so that the object itself can be seen.
+        if style.mode == "overlay" and item.verdict != "missed":
+            alpha = (patch.cover * np.float32(style.alpha)).astype(np.uint8)
+            alpha[solid | light] = 255
+        else:
+            alpha = (solid | light).astype(np.uint8) * np.uint8(255)
+        place = (patch.x, patch.y)
+        picture.paste(item.colour, place, PilImage.fromarray(alpha))
+        if hair:
+            halo = light.astype(np.uint8) * _HALO
+            picture.paste((255, 255, 255), place, PilImage.fromarray(halo))
+
+
+def _annotate(
+    picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style, scale: float
+) -> None:
+    width = max(1, line_width((picture.height, picture.width)) // 2)
+    canvas, boxes = ImageDraw.Draw(picture), []
+    for item, _ in patches:
+        x, y, w, h = (side * scale for side in item.box)
+        boxes.append((x, y, min(x + w, picture.width - 1), min(y + h, picture.height - 1)))
+        if style.boxes and boxes[-1][2] >= x and boxes[-1][3] >= y:
+            canvas.rectangle(boxes[-1], outline=item.colour, width=width)
+    if style.labels:
+        labels = Labels(picture, boxes)
+        # The best first: they have the choice of places.
+        for i in sorted(range(len(boxes)), key=lambda i: -(patches[i][0].score or 0)):
+            item = patches[i][0]
+            labels.add((item.text, item.short), boxes[i], item.colour)
+
+
+def _pixelate(picture: PilImage.Image, patch: Patch) -> None:
+    """Squares of one colour each, an eighth of the object, over the mask and a margin around it.
+
+    Nothing finer than a square stays; the margin is there because masks miss hair and edges.
+    """
+    square = max(6, round(max(patch.cover.shape) / 8), round(min(picture.size) / 80))
+    margin = max(2, square // 3)
+    mask = grown(patch.inside, margin)
+    x, y = patch.x - margin, patch.y - margin
+    wide, tall = mask.shape[1], mask.shape[0]
+    across, along = -(-wide // square), -(-tall // square)
+    region = picture.crop((x, y, x + across * square, y + along * square))
+    _fill_beyond(region, picture, x, y)
+    coarse = region.resize((across, along), PilImage.Resampling.BOX)
+    squares = coarse.resize(region.size, PilImage.Resampling.NEAREST)
+    picture.paste(
+        squares.crop((0, 0, wide, tall)),
+        (x, y),
+        PilImage.fromarray(mask.astype(np.uint8) * np.uint8(255)),
+    )
+
+
+def _fill_beyond(region: PilImage.Image, picture: PilImage.Image, x: int, y: int) -> None:
+    """Beyond the picture's border the region repeats the border, or the squares would darken."""
+    columns = np.clip(np.arange(x, x + region.width), 0, picture.width - 1)
+    rows = np.clip(np.arange(y, y + region.height), 0, picture.height - 1)
+    ends = (x, x + region.width - 1, y, y + region.height - 1)
+    if (columns[0], columns[-1], rows[0], rows[-1]) == ends:
+        return
+    left, top, right, bottom = (int(at) for at in (columns[0], rows[0], columns[-1], rows[-1]))
+    inner = picture.crop((left, top, right + 1, bottom + 1))
+    pixels = np.asarray(inner)[rows - rows[0]][:, columns - columns[0]]
+    region.paste(PilImage.fromarray(pixels))

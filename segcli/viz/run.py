@@ -1,0 +1,260 @@
+"""`segcli viz`: the images of an output, drawn one after another by a few threads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segcli import store
+from segcli.errors import OutputError, UsageError
+from segcli.store.directory import refuse_among_parts
+from segcli.store.query import Rows
+from segcli.viz.images import Images, source_of
+from segcli.viz.painter import Job, Painter
+from segcli.viz.picture import Style
+from segcli.viz.save import encode, in_order, split_frame
+from segcli.viz.select import Found, Wanted, find
+from segcli.viz.sheet import LIMIT, Thumbnail, sheet
+from segcli.viz.truth import read_truth
+from segcli.viz.videos import draw_video
+
+Report = Callable[[str], None]
+_SHEETS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
+_NAMED = 20
+"""Skipped images that are told one by one; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VizOptions:
+    """The arguments of `viz`; None means: the default of the run or of the mode.
+
+    `min_score` None is the model's default_score. `video` is a file for one video, a folder for
+    several. `worst` is an evaluation (eval --json) whose worst images are drawn.
+    """
+
+    masks: Path
+    images: str | None = None
+    out: Path | None = None
+    where: str | None = None
+    key: str | None = None
+    categories: tuple[str, ...] = ()
+    min_score: float | None = None
+    sample: int | None = None
+    seed: int = 0
+    worst: Path | None = None
+    gt: Path | None = None
+    beside: bool = False
+    style: Style = field(default_factory=Style)
+    format: str | None = None
+    sheet: Path | None = None
+    video: Path | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.sheet is None and self.video is None:
+            raise UsageError("nothing to write: give --out FOLDER, --sheet FILE or --video FILE")
+        if self.style.mode == "cutout" and (self.format == "jpg" or self.out is None):
+            raise UsageError("--mode cutout needs --out and transparency: --format png or webp")
+        if self.style.mode == "cutout" and (self.gt is not None or self.video is not None):
+            raise UsageError("--mode cutout makes files of objects: not with --gt or --video")
+        numbers = {"sample": self.sample, "workers": self.workers, "max-side": self.style.max_side}
+        for name, value in numbers.items():
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
+        if self.sheet is not None and self.sheet.suffix.lower() not in _SHEETS:
+            raise UsageError(f"--sheet {self.sheet}: name it {', '.join(_SHEETS)}")
+        if self.beside and self.gt is None:
+            raise UsageError("--beside puts the ground truth beside the picture: give --gt FILE")
+
+    @property
+    def kind(self) -> str:
+        return self.format or ("png" if self.style.mode == "cutout" else "jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was done; `skipped` are (key, reason)."""
+
+    pictures: int
+    masks: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+def visualise(options: VizOptions, *, report: Report) -> Drawn:
+    """Draw what is asked for; `report` hears each sentence worth telling.
+
+    Raises UsageError, also when nothing fits what was asked for, and OutputError.
+    """
+    roots = store.read_roots(options.masks)
+    min_score = options.min_score
+    if min_score is None:
+        min_score = float(store.read_settings(options.masks).get("default_score") or 0.5)
+        report(f"masks with a score of {min_score:g} or more, the model's default")
+    images = Images(source_of(options.images, roots), list(roots))
+    _check_places(options, images)
+    if options.out is not None and os.path.isdir(images.root) and images.keys_of(options.out):
+        report(f"{options.out} lies among the images: a later run would take its pictures for some")
+    keys = None if options.worst is None else worst_keys(options.worst)
+    wanted = Wanted(
+        min_score=min_score,
+        where=options.where,
+        key=options.key,
+        keys=keys,
+        categories=options.categories,
+        sample=options.sample,
+        seed=options.seed,
+    )
+    with Rows(store.part_paths(options.masks)) as rows:
+        _refuse_image(rows, images, options.sheet)
+        drawing = _Drawing(options, images, report)
+        drawing.all(find(rows, wanted))
+    drawing.finish(keys)
+    return Drawn(drawing.pictures, drawing.masks, tuple(drawing.skipped))
+
+
+class _Drawing:
+    """The state of one call of `visualise`."""
+
+    def __init__(self, options: VizOptions, images: Images, report: Report) -> None:
+        truth = None if options.gt is None else read_truth(options.gt, options.categories)
+        self.pictures = self.masks = 0
+        self.skipped: list[tuple[str, str]] = []
+        self._options, self._report, self._images = options, report, images
+        self._thumbnails: dict[str, Thumbnail] = {}
+        self._videos: dict[str, list[Found]] = {}
+        self._painter = Painter(
+            images=images,
+            style=options.style,
+            truth=truth,
+            beside=options.beside,
+            out=options.out,
+            kind=options.kind,
+        )
+
+    def all(self, found: Iterator[Found]) -> None:
+        """Stills at once, in order, a few ahead of the slowest; videos when all are known."""
+        workers = self._options.workers or len(os.sched_getaffinity(0))
+        ahead: deque[tuple[Found, Future[Job]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            for image in found:
+                if image.frame is not None:
+                    self._videos.setdefault(split_frame(image.key)[0], []).append(image)
+                    continue
+                ahead.append((image, pool.submit(self._painter.paint, image, self._small)))
+                if len(ahead) > 2 * workers:
+                    self._collect(*ahead.popleft())
+            while ahead:
+                self._collect(*ahead.popleft())
+
+    @property
+    def _small(self) -> bool:
+        return self._options.sheet is not None and len(self._thumbnails) < LIMIT
+
+    def _collect(self, image: Found, future: Future[Job]) -> None:
+        self.take(image, future.result())
+
+    def take(self, image: Found, job: Job) -> None:
+        """Count a picture, or name why there is none."""
+        if job.error is not None:
+            self.skipped.append((image.key, job.error))
+            if len(self.skipped) <= _NAMED:
+                self._report(f"skipped {image.key}: {job.error}")
+            return
+        self.pictures += 1
+        self.masks += len(image.items)
+        if job.thumbnail is not None and self._small:
+            self._thumbnails[image.key] = job.thumbnail
+
+    def finish(self, order: tuple[str, ...] | None) -> None:
+        if self._options.video is not None and not self._videos:
+            raise UsageError(
+                "--video: no row that was asked for is a frame of a video; stills go to --out"
+            )
+        for path, frames in sorted(self._videos.items()):
+            target = self._video_path(path)
+            ordered = sorted(frames, key=lambda f: f.frame or 0)
+            for image, job in draw_video(
+                ordered, self._painter, target=target, small=self._small, tell=self._report
+            ):
+                self.take(image, job)
+        if not self.pictures and not self.skipped:
+            raise UsageError(
+                "no image fits what was asked for; loosen --where, --key, --categories, --min-score"
+            )
+        if self._options.sheet is not None and self._thumbnails:
+            self._write_sheet(self._options.sheet, order)
+
+    def _video_path(self, path: str) -> Path | None:
+        target = self._options.video
+        if target is None or not target.suffix:
+            return None if target is None else (target / path.lstrip("/")).with_suffix(".mp4")
+        if len(self._videos) > 1:
+            names = ", ".join(sorted(self._videos)[:3])
+            raise UsageError(
+                f"--video {target} is one file, but the frames are of {len(self._videos)} videos "
+                f"({names}); choose one with --key, or give a folder"
+            )
+        return target
+
+    def _write_sheet(self, path: Path, order: tuple[str, ...] | None) -> None:
+        shown = self._thumbnails
+        keys = (
+            [key for key in order if key in shown]
+            if order is not None
+            else sorted(shown, key=in_order)
+        )
+        kind = _SHEETS[path.suffix.lower()]
+        if self.pictures > LIMIT:
+            self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(sheet([shown[key] for key in keys]), kind))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def worst_keys(path: Path) -> tuple[str, ...]:
+    """The keys that an evaluation lists as its worst images, worst first. Raises UsageError."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+        entries = content["worst"] if isinstance(content, dict) else None
+        if entries == []:
+            raise UsageError(f"--worst {path} lists no image: nothing was missed, nothing false")
+        if isinstance(entries, dict):
+            entries = entries.get("images")
+        keys = tuple(str(e["key"] if isinstance(e, dict) else e) for e in entries or ())
+    except OSError as error:
+        raise UsageError(f"--worst {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        keys = ()
+    if not keys:
+        raise UsageError(
+            f"--worst {path} lists no worst images; expected what segcli eval --json FILE writes"
+        )
+    return keys
+
+
+def _refuse_image(rows: Rows, images: Images, sheet: Path | None) -> None:
+    """Raises UsageError when the sheet would overwrite an image of the output."""
+    if sheet is None or not sheet.exists():
+        return
+    keys = images.keys_of(sheet)
+    if keys and rows.tuples("SELECT 1 FROM rows WHERE key IN $keys LIMIT 1", {"keys": keys}):
+        raise UsageError(f"--sheet {sheet} is one of the images; choose another name")
+
+
+def _check_places(options: VizOptions, images: Images) -> None:
+    """Pictures must not overwrite the images, nor lie among the parts."""
+    targets = {"--out": options.out, "--sheet": options.sheet, "--video": options.video}
+    for option, target in targets.items():
+        if target is None:
+            continue
+        if os.path.realpath(target) == images.root:
+            raise UsageError(f"{target} holds the images themselves; write to another folder")
+        refuse_among_parts(target, option)

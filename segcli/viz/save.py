@@ -1,0 +1,106 @@
+"""Pictures into files: names that cannot leave the folder, and no metadata of the original."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import features
+
+from segcli.errors import OutputError, UsageError
+from segcli.sources import path_from_key
+from segcli.types import Size
+
+Format = Literal["jpg", "png", "webp"]
+
+_SAVE: dict[str, dict[str, Any]] = {
+    "jpg": {"format": "JPEG", "quality": 90, "subsampling": 0},
+    "png": {"format": "PNG", "compress_level": 4},
+    "webp": {"format": "WEBP", "quality": 85, "method": 3},
+}
+_LONGEST = 200  # bytes of a name: file systems take 255
+
+
+def encode(pixels: NDArray[np.uint8], kind: str) -> bytes:
+    """uint8 (h, w, 3) RGB, or (h, w, 4) RGBA for png and webp, as a file of that kind."""
+    out = io.BytesIO()
+    PilImage.fromarray(pixels).save(out, **_SAVE[kind])
+    return out.getvalue()
+
+
+def save(pixels: NDArray[np.uint8], path: Path, kind: str) -> None:
+    """Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(pixels, kind))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def refuse_original(path: Path, original: Path) -> None:
+    """Raises UsageError when a picture at `path` would overwrite the image that it shows."""
+    with contextlib.suppress(OSError):
+        if path.samefile(original):
+            raise UsageError(f"{path} is the image itself; write to another folder")
+
+
+def place(folder: Path, key: str, kind: str) -> Path:
+    """Where the picture of a key goes: its path below `folder`, with the suffix of its kind.
+
+    A suffix that is already right stays alone (a.jpg), another one stays before it (a.png.jpg):
+    two images that differ in it are two pictures. A frame is a file in its video's folder.
+    """
+    path, frame = split_frame(key)
+    names = [_name(part) for part in path.split("/") if part not in ("", ".")] or ["_"]
+    if frame is not None:
+        return folder.joinpath(*names, f"{frame:06d}.{kind}")
+    if not names[-1].lower().endswith((f".{kind}", ".jpeg" if kind == "jpg" else f".{kind}")):
+        names[-1] += f".{kind}"
+    return folder.joinpath(*names)
+
+
+def split_frame(key: str) -> tuple[str, int | None]:
+    """The path and the frame number, None for a still."""
+    _, mark, number = key.rpartition("#frame=")
+    return path_from_key(key), int(number) if mark and number.isdecimal() else None
+
+
+def in_order(key: str) -> tuple[str, int]:
+    """What keys are sorted by: frames by their number."""
+    path, frame = split_frame(key)
+    return path, -1 if frame is None else frame
+
+
+def _name(part: str) -> str:
+    if part == "..":
+        return "__"
+    raw = os.fsencode(part)
+    if len(raw) <= _LONGEST:
+        return part.replace("\0", "_")
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return f"{os.fsdecode(raw[: _LONGEST - 40])}~{digest}{os.path.splitext(part)[1][:12]}"
+
+
+def small_copy(pixels: NDArray[np.uint8], size: Size, budget: int) -> tuple[str, bytes, Size]:
+    """(kind, file, its (h, w)) of an image shrunk to `size` (h, w) or less, WebP where it can be.
+
+    Quality falls first, then the size, until the file has at most `budget` bytes, as far as a
+    picture can still be recognised.
+    """
+    kind = "webp" if features.check("webp") else "jpeg"
+    picture = PilImage.fromarray(pixels)
+    for shrink, quality in ((1.0, 74), (1.0, 60), (0.8, 55), (0.6, 50), (0.45, 40)):
+        h, w = (max(1, round(side * shrink)) for side in size)
+        smaller = picture.resize((w, h), PilImage.Resampling.BICUBIC, reducing_gap=3)
+        out = io.BytesIO()
+        smaller.save(out, format=kind.upper(), quality=quality)
+        if out.tell() <= budget:
+            break
+    return kind, out.getvalue(), (h, w)

@@ -1,0 +1,152 @@
+"""Which images are to be drawn and which of their masks: the rows of an output, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segcli.errors import UsageError
+from segcli.store.query import Rows, literal
+from segcli.viz.picture import Item
+
+_COLUMNS = "key, height, width, frame, time_s, mask, category_id, category, score, bbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for; None and empty mean: everything.
+
+    `where` is an SQL condition over the rows, `key` a pattern (* ? [...]), `keys` a fixed list.
+    `sample` images are chosen by the hash of their key and `seed`: the same ones every time.
+    """
+
+    min_score: float
+    where: str | None = None
+    key: str | None = None
+    keys: tuple[str, ...] | None = None
+    categories: tuple[str, ...] = ()
+    sample: int | None = None
+    seed: int = 0
+
+    @property
+    def restricts(self) -> bool:
+        """Images without any chosen mask are left away."""
+        return self.where is not None or bool(self.categories)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One image of an output with its chosen masks, best first; (height, width) px."""
+
+    key: str
+    height: int
+    width: int
+    frame: int | None
+    time_s: float | None
+    items: tuple[Item, ...]
+
+
+def find(rows: Rows, wanted: Wanted) -> Iterator[Found]:
+    """The images in the order of the parts. Raises UsageError for a wrong `where`."""
+    if wanted.where is not None:
+        rows.check(wanted.where, "--where")
+    _check_categories(rows, wanted.categories)
+    parts: Sequence[int] = range(rows.parts)
+    condition, values = _of_image(wanted)
+    if wanted.sample is not None or wanted.keys is not None:
+        _choose_keys(rows, wanted)
+        condition += " AND key IN (SELECT key FROM chosen_keys)"
+        found = rows.tuples("SELECT DISTINCT part FROM rows SEMI JOIN chosen_keys USING (key)")
+        parts = sorted(number for (number,) in found)
+    sql = (
+        f"SELECT {_COLUMNS}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "
+        f"(SELECT *, {_chosen(wanted)} AS chosen FROM {{}}) "
+        f"WHERE {condition} AND (chosen OR mask IS NULL OR mask = 0)"
+    )
+    for part in parts:
+        yield from _grouped(rows.stream(sql.format(rows.part(part)), values), wanted.restricts)
+
+
+def _chosen(wanted: Wanted) -> str:
+    """True for a row whose mask is wanted."""
+    terms = [f"mask IS NOT NULL AND score >= {wanted.min_score!r}"]
+    if wanted.where is not None:
+        terms.append(f"coalesce((\n{wanted.where}\n)::BOOLEAN, false)")
+    if wanted.categories:
+        terms.append(f"category IN ({', '.join(literal(name) for name in wanted.categories)})")
+    return f"({' AND '.join(terms)})"
+
+
+def _of_image(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """The condition on an image, with the values of its parameters."""
+    if wanted.key is None:
+        return "status = 'ok'", {}
+    return "status = 'ok' AND key GLOB $pattern", {"pattern": wanted.key}
+
+
+def _choose_keys(rows: Rows, wanted: Wanted) -> None:
+    """Makes the table `chosen_keys`."""
+    condition, values = _of_image(wanted)
+    if wanted.restricts:
+        condition += f" AND {_chosen(wanted)}"
+    if wanted.keys is not None:
+        condition += " AND list_contains($keys, key)"
+        values["keys"] = list(wanted.keys)
+    order = ""
+    if wanted.sample is not None:
+        # md5 is the same in every version of DuckDB; its own hash() is not promised to be.
+        order = "ORDER BY md5(concat($seed, ' ', key)), key LIMIT $sample"
+        values |= {"seed": str(wanted.seed), "sample": wanted.sample}
+    rows.execute(
+        f"CREATE OR REPLACE TABLE chosen_keys AS "
+        f"SELECT key FROM (SELECT DISTINCT key FROM rows WHERE {condition}) {order}",
+        values,
+    )
+
+
+def _grouped(found: Iterator[Mapping[str, Any]], restricts: bool) -> Iterator[Found]:
+    """Rows of one image follow one another."""
+    first: Mapping[str, Any] | None = None
+    items: list[Item] = []
+    for row in found:
+        if first is not None and row["key"] != first["key"]:
+            yield from _image(first, items, restricts)
+            items = []
+        first = row if first is None or row["key"] != first["key"] else first
+        if row["chosen"]:
+            box = row["bbox"]
+            items.append(
+                Item(
+                    category_id=row["category_id"],
+                    category=row["category"],
+                    score=row["score"],
+                    box=(box["x"], box["y"], box["w"], box["h"]),
+                    rle=bytes(row["rle"]),
+                )
+            )
+    if first is not None:
+        yield from _image(first, items, restricts)
+
+
+def _image(row: Mapping[str, Any], items: Sequence[Item], restricts: bool) -> Iterator[Found]:
+    if items or not restricts:
+        names = ("key", "height", "width", "frame", "time_s")
+        yield Found(**{name: row[name] for name in names}, items=tuple(items))
+
+
+def _check_categories(rows: Rows, names: Sequence[str]) -> None:
+    if not names:
+        return
+    known = [
+        name
+        for (name,) in rows.tuples(
+            "SELECT DISTINCT category FROM rows WHERE category IS NOT NULL ORDER BY 1"
+        )
+    ]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--categories: no mask is a {unknown[0]!r}; there are masks of: "
+            f"{', '.join(known) or 'nothing'}"
+        )

@@ -1,0 +1,67 @@
+"""The frames of one video, drawn, as a video again and as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+from segcli.errors import ImageError, UsageError
+from segcli.viz.painter import Job, Painter
+from segcli.viz.save import refuse_original
+from segcli.viz.select import Found
+from segcli.viz.video import Writer, read_frames
+
+_USUAL = Fraction(25)  # frames a second where one frame alone tells nothing
+
+
+def draw_video(
+    frames: Sequence[Found],
+    painter: Painter,
+    *,
+    target: Path | None,
+    small: bool,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[Found, Job]]:
+    """Draw `frames`, ascending, all of one video; into the file `target` unless it is None.
+
+    Each frame is shown at the time its row tells, or the video where the row tells none. `tell`
+    hears what the new video lacks.
+    """
+    wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
+    left = dict(wanted)
+    try:
+        path = painter.images.path(frames[0].key)
+        with ExitStack() as stack:
+            if target is not None:
+                refuse_original(target, path)
+            writer = None if target is None else stack.enter_context(Writer(target, path))
+            for index, time_s, pixels in read_frames(path, wanted.keys()):
+                image = left.pop(index)
+                if pixels.shape[:2] != (image.height, image.width):
+                    raise ImageError(
+                        f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
+                        f"{image.width} x {image.height}: another video?"
+                    )
+                shown, job = painter.paint_pixels(image, pixels, small)
+                moment = image.time_s if image.time_s is not None else time_s
+                if writer is not None and moment is not None:
+                    writer.add(shown, moment, _rate(frames))
+                yield image, job
+            if writer is not None and writer.note is not None:
+                tell(f"{target}: {writer.note}")
+    except (ImageError, UsageError) as error:
+        reason = str(error)
+    else:
+        reason = "the video ends before this frame"
+    for image in left.values():
+        yield image, Job(error=reason)
+
+
+def _rate(frames: Sequence[Found]) -> Fraction:
+    """Frames per second, about; players take the true times from the frames themselves."""
+    first, last = frames[0].time_s, frames[-1].time_s
+    if first is None or last is None or last <= first:
+        return _USUAL
+    return Fraction((len(frames) - 1) / (last - first)).limit_denominator(1000) or _USUAL

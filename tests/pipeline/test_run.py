@@ -1,0 +1,252 @@
+"""A run from its source to its parts: the same rows however it is cut, and none done twice."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from toy_data import Row, keys, picture, rows
+
+from segcli.errors import UsageError
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Committed, Event, Progress, Started, Summary
+from segcli.store import read_settings
+
+SIZES = ((48, 64), (64, 48), (100, 20))
+
+
+def run(source: Path, out: Path, told: list[Event] | None = None, **options: Any) -> Summary:
+    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, **options}
+    wanted = PredictOptions(source=str(source), out=out, **given)
+    return predict(wanted, report=(told if told is not None else []).append)
+
+
+def without(row: Row, *positions: int) -> Row:
+    return tuple(value for i, value in enumerate(row) if i not in positions)
+
+
+def test_run_tells_what_it_does(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    told: list[Event] = []
+    out = tmp_path / "m.parquet"
+    summary = run(pictures(5), out, told, chunk_size=3, batch_size=2)
+    assert (summary.images, summary.failed, summary.masks) == (5, 0, len(rows(out)))
+    assert isinstance(told[0], Started)
+    assert [e.images for e in told if isinstance(e, Progress)] == [2, 3, 5]
+    assert [e.images for e in told if isinstance(e, Committed)] == [3, 2]
+    assert told[-1] == summary
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 7}, {"chunk_size": 4}, {"workers": 1}, {"batch_size": 1}]
+)
+def test_rows_do_not_depend_on_how_a_run_is_cut(
+    pictures: Callable[..., Path], tmp_path: Path, options: dict[str, int]
+) -> None:
+    folder = pictures(14, SIZES)
+    run(folder, tmp_path / "a.parquet", batch_size=3, chunk_size=50, workers=4)
+    run(folder, tmp_path / "b.parquet", **{"batch_size": 3, "chunk_size": 50, **options})
+    # The toy computes exactly; a network may differ by 1e-4 in the scores (see its own test).
+    assert rows(tmp_path / "a.parquet") == rows(tmp_path / "b.parquet")
+
+
+def test_rows_do_not_depend_on_the_order_of_the_files(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = pictures(9, SIZES)
+    names = sorted(str(path) for path in folder.iterdir())
+    for name, order in (("a", names), ("b", names[::-1])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(order))
+        run(tmp_path / f"{name}.txt", tmp_path / f"{name}.parquet", batch_size=2)
+    assert rows(tmp_path / "a.parquet") == rows(tmp_path / "b.parquet")
+
+
+def test_interrupted_in_pieces_equals_one_run(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = pictures(12)
+    run(folder, tmp_path / "whole.parquet", chunk_size=4)
+    for limit in (4, 4, None):
+        run(folder, tmp_path / "pieces.parquet", chunk_size=4, limit=limit)
+    assert rows(tmp_path / "pieces.parquet") == rows(tmp_path / "whole.parquet")
+    names = [sorted(os.listdir(tmp_path / f"{n}.parquet")) for n in ("pieces", "whole")]
+    assert names[0] == names[1]
+
+
+def test_rerun_does_nothing_and_new_files_are_done(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, out = pictures(3), tmp_path / "m.parquet"
+    run(folder, out)
+    before = rows(out)
+    again = run(folder, out)
+    assert (again.images, again.earlier) == (0, 3)
+    assert rows(out) == before
+    pictures(5)
+    assert run(folder, out).images == 2
+    assert keys(out) == [f"{i:04d}.png" for i in range(5)]
+
+
+def test_changed_file_is_redone(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(3), tmp_path / "m.parquet"
+    run(folder, out)
+    Image.fromarray(picture(99, (30, 30))).save(folder / "0001.png")
+    assert run(folder, out).images == 1
+    assert keys(out) == ["0000.png", "0001.png", "0002.png"]
+    assert {row[3:5] for row in rows(out) if row[0] == "0001.png"} == {(30, 30)}
+
+
+def test_failed_images_are_redone_when_asked(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(4, ((48, 64), (20, 30))), tmp_path / "m.parquet"
+    first = run(folder, out, max_pixels=1000)
+    assert (first.failed, first.first_failures[0][0]) == (2, "0000.png")
+    again = run(folder, out)
+    assert (again.images, again.earlier, again.earlier_failed) == (0, 4, 2)
+    retried = run(folder, out, retry_failed=True)
+    assert (retried.images, retried.failed, retried.earlier) == (2, 0, 2)
+    assert len(os.listdir(out)) == 1
+    assert keys(out) == [f"{i:04d}.png" for i in range(4)]
+
+
+def test_repeated_key_is_done_once_and_counted(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    names = [str(path) for path in sorted(pictures(3).iterdir())]
+    (tmp_path / "list.txt").write_text("\n".join([*names, names[0], names[2]]))
+    summary = run(tmp_path / "list.txt", tmp_path / "m.parquet", chunk_size=3)
+    assert (summary.images, summary.repeated) == (3, 2)
+    assert len(keys(tmp_path / "m.parquet")) == 3
+
+
+def test_limit_counts_the_images_of_this_run(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(5), tmp_path / "m.parquet"
+    assert run(folder, out, limit=2).images == 2
+    assert run(folder, out, limit=2).images == 2
+    assert run(folder, out, limit=2).images == 1
+    assert run(folder, out, limit=2).images == 0
+
+
+def test_dry_run_counts_and_writes_nothing(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(5), tmp_path / "deep" / "m.parquet"
+    planned = run(folder, out, dry_run=True)
+    assert (planned.planned, planned.earlier) == (5, 0)
+    assert not (tmp_path / "deep").exists()
+    run(folder, out, limit=2)
+    before = sorted(os.listdir(out.parent))
+    planned = run(folder, out, dry_run=True)
+    assert (planned.planned, planned.earlier) == (3, 2)
+    assert sorted(os.listdir(out.parent)) == before
+
+
+def test_categories_limit_what_is_found(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(3), tmp_path / "m.parquet"
+    run(folder, out, categories=("blue",))
+    names = [row for row in rows(out) if "blue" in row]
+    assert len(names) == len(rows(out)) == 3
+    with pytest.raises(UsageError, match="did you mean green"):
+        run(folder, tmp_path / "n.parquet", categories=("greeen",))
+
+
+def test_facts_tell_how_the_rows_were_made(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(1), tmp_path / "m.parquet"
+    run(folder, out, command_line=("predict", "x"))
+    facts = json.loads(json.dumps(read_settings(out)))
+    told = json.dumps(facts)
+    for expected in ("weights_sha256", "results_version", "float32", "torch", "default_score"):
+        assert expected in told
+    assert str(folder) in told
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"min_score": 0.2}, "--min-score"),
+        ({"max_masks": 2}, "--max-masks"),
+        ({"precision": "bfloat16"}, "--precision"),
+        ({"categories": ("red",)}, "--categories"),
+        ({"model": "troubled/slow"}, "family"),
+    ],
+)
+def test_other_facts_are_refused_with_the_difference(
+    pictures: Callable[..., Path], tmp_path: Path, changed: dict[str, Any], named: str
+) -> None:
+    folder, out = pictures(1), tmp_path / "m.parquet"
+    run(folder, out)
+    with pytest.raises(UsageError) as error:
+        run(folder, out, **changed)
+    assert named in str(error.value)
+    assert "m-2.parquet" in str(error.value)
+
+
+def test_auto_precision_takes_what_the_parts_have(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, out = pictures(2), tmp_path / "m.parquet"
+    run(folder, out, precision="bfloat16", limit=1)
+    told: list[Event] = []
+    run(folder, out, told, precision="auto")
+    assert [e.precision for e in told if isinstance(e, Started)] == ["bfloat16"]
+
+
+def test_nothing_new_loads_no_torch(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, out = pictures(2), tmp_path / "m.parquet"
+    run(folder, out)
+    code = (
+        "import sys; from segcli.cli import app\n"
+        "try: app()\nexcept SystemExit as end: code = end.code\n"
+        "print(code or 0, 'torch' in sys.modules)"
+    )
+    command = [
+        "predict",
+        str(folder),
+        "--out",
+        str(out),
+        "--model",
+        "toy",
+        "--precision",
+        "float32",
+    ]
+    toy = str(Path(__file__).resolve().parent.parent / "toy")
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        env={**os.environ, "PYTHONPATH": toy},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = ended.stdout.splitlines()
+    assert told == [f"nothing new to do in {out}: 2 images done before", "0 False"]
+    assert ended.stderr == ""
+
+
+def test_moved_archive_and_second_archive(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    first, out = pictures(2, name="cam1"), tmp_path / "m.parquet"
+    second = pictures(3, name="cam2")
+    run(first, out)
+    with pytest.raises(UsageError, match="--key-prefix"):
+        run(second, out)
+    assert run(second, out, key_prefix="cam2").images == 3
+    assert keys(out) == ["0000.png", "0001.png", "cam2/0000.png", "cam2/0001.png", "cam2/0002.png"]
+    shutil.move(first, tmp_path / "elsewhere")
+    assert run(tmp_path / "elsewhere", out, same_source=True).images == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"min_score": 1.5}, "--min-score 1.5"),
+        ({"workers": 0}, "--workers 0"),
+        ({"batch_size": -1}, "--batch-size -1"),
+        ({"precision": "float8"}, "--precision float8"),
+    ],
+)
+def test_impossible_options_are_refused(given: dict[str, Any], named: str) -> None:
+    options = PredictOptions(source="x", out=Path("y"))
+    with pytest.raises(UsageError, match=named):
+        replace(options, **given)

@@ -1,0 +1,66 @@
+"""Tasks hold so many samples and bytes, and no key is in two of them."""
+
+from typing import Any
+
+from segcli.pipeline.chunk import FIRST, ChunkSize
+from segcli.pipeline.counts import Counts
+from segcli.pipeline.job import Outcome
+from segcli.pipeline.task_list import TaskList
+from segcli.types import Sample
+
+
+class Empty:
+    """An output without any rows yet."""
+
+    def __init__(self) -> None:
+        self.adopted: list[tuple[str, list[str]]] = []
+
+    def state(self, sample: Sample) -> str:
+        return "new"
+
+    def adopt(self, part: str, samples: list[Sample]) -> None:
+        self.adopted.append((part, [sample.key for sample in samples]))
+
+
+def work(*keys: str, data: bytes | None = None, **options: Any) -> TaskList:
+    samples = [Sample(key, key, data=data) for key in keys]
+    return TaskList(samples, Empty(), **options)
+
+
+def cut(found: TaskList, size: int) -> list[str]:
+    return ["".join(s.key for s in task.samples) for task in found.tasks(ChunkSize(size))]
+
+
+def test_a_key_that_is_in_hand_is_not_taken_again() -> None:
+    found = work(*"abcab")
+    assert cut(found, 2) == ["ab", "c"]
+    assert (found.repeated, found.taken) == (2, 3)
+
+
+def test_encoded_images_in_the_manifest_make_chunks_smaller() -> None:
+    assert cut(work(*"abcde", data=b"12345", most_bytes=10), 4) == ["ab", "cd", "e"]
+    assert cut(work(*"abcde", data=b"1"), 4) == ["abcd", "e"]
+
+
+def test_the_output_hears_of_what_was_done() -> None:
+    found = work(*"abc")
+    (task,) = found.tasks(ChunkSize(3))
+    found.settle(task, Outcome("part", Counts(2), undone=frozenset("b")))
+    assert found.output.adopted == [("part", ["a", "c"])]
+    found.settle(task, Outcome(None, Counts(), undone=frozenset("abc")))
+    assert len(found.output.adopted) == 1
+
+
+def test_chunks_become_smaller_towards_the_end_for_several_workers() -> None:
+    size = ChunkSize()
+    size.measure(FIRST, 1.0)
+    assert size.now == 1024
+    size.share_out(None, workers=4)
+    assert size.now == 1024
+    size.share_out(2000, workers=4)
+    assert size.now == 250
+    size.share_out(10, workers=4)
+    assert size.now == FIRST
+    fixed = ChunkSize(7)
+    fixed.share_out(10, workers=4)
+    assert fixed.now == 7

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from segcli.store import schema, table
+
+CATEGORIES = (("person", "car"), (1, 3))
+
+
+def test_one_row_per_mask_and_one_per_image_without(record):
+    rows = table(
+        [record("a", 2), record("b", 0), record("c", error="truncated"), record("d", 1)],
+        schema({}),
+        CATEGORIES,
+    ).to_pydict()
+    assert rows["key"] == ["a", "a", "b", "c", "d"]
+    assert rows["status"] == ["ok", "ok", "ok", "failed", "ok"]
+    assert rows["error"] == [None, None, None, "truncated", None]
+    assert rows["height"] == [48, 48, 48, None, 48]
+    assert rows["width"] == [64, 64, 64, None, 64]
+    assert rows["masks"] == [2, 2, 0, None, 1]
+    assert rows["mask"] == [0, 1, None, None, 0]
+    assert rows["category"] == ["person", "car", None, None, "person"]
+    assert rows["category_id"] == [1, 3, None, None, 1]
+    assert rows["score"] == [0.9, 0.8, None, None, 0.9]
+    assert rows["bbox"][1] == {"x": 1.0, "y": 2.0, "w": 4.0, "h": 4.0}
+    assert rows["bbox"][2] is None
+    assert rows["area"] == [5, 6, None, None, 5]
+    assert rows["rle"] == [b"rle0", b"rle1", None, None, b"rle0"]
+    assert rows["size_bytes"] == [100] * 5
+    assert rows["mtime_ns"] == [1] * 5
+
+
+def test_the_schema_is_the_same_whatever_the_records(record):
+    columns = schema({"camera": pa.string()})
+    for records in ([record("a", 3, camera="x")], [record("b", 0)], [record("c", error="bad")], []):
+        assert table(records, columns, CATEGORIES).schema == columns
+
+
+def test_columns_and_types():
+    assert {f.name: str(f.type) for f in schema({"camera": pa.int16()})} == {
+        "key": "string",
+        "status": "string",
+        "error": "string",
+        "height": "int32",
+        "width": "int32",
+        "masks": "int32",
+        "size_bytes": "int64",
+        "mtime_ns": "int64",
+        "frame": "int64",
+        "time_s": "double",
+        "src_camera": "int16",
+        "mask": "int32",
+        "category_id": "int32",
+        "category": "string",
+        "score": "double",
+        "bbox": "struct<x: double, y: double, w: double, h: double>",
+        "area": "int64",
+        "rle": "binary",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (pa.dictionary(pa.int8(), pa.string()), pa.string()),
+        (pa.null(), pa.string()),
+        (pa.list_(pa.int64()), pa.list_(pa.int64())),
+        (pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC")),
+    ],
+)
+def test_carried_types_are_stored_plainly(given, stored):
+    assert schema({"x": given}).field("src_x").type == stored
+
+
+def test_carried_values_ride_along_and_may_be_absent(record):
+    rows = table(
+        [record("a", 2, camera="north"), record("b")], schema({"camera": pa.string()}), CATEGORIES
+    )
+    assert rows["src_camera"].to_pylist() == ["north", "north", None]
+
+
+def test_a_reason_that_quotes_bytes_is_text(record):
+    rows = table([record("a", error="no file caf\udce9.jpg")], schema({}), CATEGORIES)
+    assert rows["error"].to_pylist() == ["no file caf\\udce9.jpg"]
+
+
+def test_a_process_of_ours_makes_arrays_without_pandas():
+    code = (
+        "import sys; from segcli.store import get_ready; get_ready(); import pyarrow as pa;"
+        "print(pa.array([1, 2]).to_pylist(), 'pandas' in sys.modules); import pandas"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[1, 2] False\n"

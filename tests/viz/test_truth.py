@@ -1,0 +1,119 @@
+"""Right, wrong and missed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from segcli.errors import UsageError
+from segcli.viz.patch import patch_of
+from segcli.viz.truth import judged, overlap, read_truth
+
+SIZE = (120, 160)
+
+
+def verdicts(items):
+    return [(item.category, item.verdict) for item in items]
+
+
+def test_overlap_is_intersection_over_union(painted):
+    # 40 x 50 px each, moved by 10: 30 x 50 shared, 50 x 50 together.
+    one, other = (
+        patch_of(painted.item(painted.block(y, 20, 40, 50)).rle, SIZE, SIZE) for y in (10, 20)
+    )
+    assert overlap(one, other) == pytest.approx(30 / 50)
+    far = patch_of(painted.item(painted.block(100, 100, 10, 10)).rle, SIZE, SIZE)
+    assert overlap(one, far) == 0
+
+
+def test_the_better_of_two_takes_the_object(painted):
+    truth = [painted.item(painted.block(10, 20, 40, 50), score=None)]
+    found = [
+        painted.item(painted.block(10, 20, 40, 48), score=0.6),
+        painted.item(painted.block(14, 20, 36, 50), score=0.9),
+    ]
+    assert [(i.score, i.verdict) for i in judged(found, truth, [], SIZE)] == [
+        (0.9, "true"),
+        (0.6, "false"),
+    ]
+
+
+def test_another_category_is_wrong_and_the_object_missed(painted):
+    shape = painted.block(10, 20, 40, 50)
+    found, truth = [painted.item(shape, 6, "bus")], [painted.item(shape, score=None)]
+    assert verdicts(judged(found, truth, [], SIZE)) == [("bus", "false"), ("car", "missed")]
+
+
+def test_what_lies_in_a_crowd_is_neither(painted):
+    crowd = [painted.item(painted.block(0, 0, 100, 100), score=None)]
+    found = [painted.item(painted.block(10, 20, 40, 50))]
+    assert judged(found, [], crowd, SIZE) == []
+    outside = [painted.item(painted.block(90, 90, 20, 40))]
+    assert verdicts(judged(outside, [], crowd, SIZE)) == [("car", "false")]
+
+
+@pytest.fixture
+def annotations(tmp_path):
+    path = tmp_path / "ann.json"
+    content = {
+        "images": [{"id": 1, "file_name": "sub/one.png", "height": 120, "width": 160}],
+        "categories": [{"id": 3, "name": "car"}, {"id": 1, "name": "person"}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 3, "segmentation": [[0, 0, 9, 0, 9, 9, 0, 9]]},
+            {
+                "id": 6,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 1,
+                "segmentation": {"size": [120, 160], "counts": [0, 120, 120 * 159]},
+            },
+        ],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_annotations_are_found_by_path_or_unique_name(annotations):
+    truth = read_truth(annotations)
+    for key in ("sub/one.png", "elsewhere/one.png"):
+        objects, crowds = truth.objects(key, SIZE)
+        assert [o.category for o in objects] == ["car"]
+        assert [c.category for c in crowds] == ["person"]
+    assert truth.objects("two.png", SIZE) is None
+
+
+def test_only_some_categories(annotations):
+    objects, crowds = read_truth(annotations, ("person",)).objects("one.png", SIZE)
+    assert (len(objects), len(crowds)) == (0, 1)
+
+
+def test_a_mask_of_another_size_names_its_annotation(annotations):
+    with pytest.raises(UsageError, match="annotation 6: an RLE of size"):
+        read_truth(annotations).objects("one.png", (60, 80))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"images": 3}', '{"images": [{}]}', "\x00"])
+def test_what_is_no_coco_json_is_an_error(tmp_path, content):
+    path = tmp_path / "ann.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="not COCO's instances json"):
+        read_truth(path)
+
+
+def test_drawn_over_and_beside(archive, annotations, tmp_path):
+    from PIL import Image
+
+    from segcli.viz import VizOptions, visualise
+
+    masks, _ = archive()
+    drawn = visualise(
+        VizOptions(masks=masks, out=tmp_path / "out", gt=annotations, beside=True, format="png"),
+        report=lambda _: None,
+    )
+    assert drawn.pictures == 1
+    assert {reason for _, reason in drawn.skipped} == {"--gt has no image of that path or name"}
+    with Image.open(tmp_path / "out/sub/one.png") as picture:
+        assert picture.width > 320
+        left = np.asarray(picture)[:, :160]
+    assert (left == (0xFF, 0x66, 0x00)).all(axis=-1).any()  # the found car is wrong
+    assert (left == (0xFF, 0xE0, 0x33)).all(axis=-1).any()  # the true one missed
