@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from segcli_blocks.depthwise import Depthwise
+
 _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
-_CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Depthwise)
 
 
 def fuse(network: nn.Module, dtype: torch.dtype) -> None:

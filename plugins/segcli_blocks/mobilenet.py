@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segcli_blocks.depthwise import Depthwise
+
 # Expansion, channels, blocks and first stride of every stage (MobileNetV2, Sandler et al. 2018,
 # table 2), and after which of the 17 blocks a map leaves for the pyramid.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
@@ -17,8 +19,9 @@ _TAPS = (3, 6, 13)
 class ConvBias(nn.Module):
     """A convolution with a bias in place of normalisation, padded as TensorFlow's "SAME" is.
 
-    On even sizes "SAME" pads a stride-2 convolution on the right and below only; the ImageNet
-    weights were trained so. ReLU6 follows unless `linear`.
+    On even sizes "SAME" pads a stride-2 convolution more on the right and below than on the left
+    and above (a 3x3 one only there); the ImageNet weights were trained so. ReLU6 follows unless
+    `linear`.
     """
 
     def __init__(
@@ -27,12 +30,17 @@ class ConvBias(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         pad = 0 if stride == 2 else kernel // 2
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups)
+        before = (kernel - 2) // 2
+        self.margin = (before, kernel - 2 - before) * 2  # left, right, top, bottom
+        if groups == inputs == outputs:
+            self.conv: nn.Conv2d = Depthwise(inputs, kernel, stride=stride, padding=pad)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv.stride == (2, 2):
-            x = F.pad(x, (0, 1, 0, 1))
+            x = F.pad(x, self.margin)
         x = self.conv(x)
         return x if self.linear else F.relu6(x, inplace=True)
 
@@ -40,13 +48,15 @@ class ConvBias(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand, filter depthwise, project; the input is added where the shapes agree."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, expansion: int, kernel: int = 3
+    ) -> None:
         super().__init__()
         hidden = inputs * expansion
         expand = [ConvBias(inputs, hidden, 1)] if expansion > 1 else []
         self.layers = nn.Sequential(
             *expand,
-            ConvBias(hidden, hidden, 3, stride=stride, groups=hidden),
+            ConvBias(hidden, hidden, kernel, stride=stride, groups=hidden),
             ConvBias(hidden, outputs, 1, linear=True),
         )
         self.residual = stride == 1 and inputs == outputs

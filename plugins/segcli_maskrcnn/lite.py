@@ -1,0 +1,162 @@
+"""The light variants: an EfficientNet-Lite body, and depthwise-separable pyramid and heads.
+
+A 3x3 convolution of 128 channels costs 147,000 multiplications a cell, a depthwise one with a
+pointwise one after it 17,500 (Howard et al. 2017, MobileNets, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+
+from segcli.types import ModelInfo
+from segcli_blocks.depthwise import Depthwise
+from segcli_blocks.efficientnet_lite import PIXELS, EfficientNetLite
+from segcli_maskrcnn.model import MaskRCNN, RoIHeads, agnostic_box_predictor, mask_predictor
+from segcli_maskrcnn.proposals import Conventions
+
+_WIDTH = 128  # channels of pyramid and mask head
+_HIDDEN = 480  # of the box head
+_RATIOS = 3  # anchors of a cell
+
+
+class Separable(nn.Sequential):
+    """A depthwise convolution, then a pointwise one; both with bias, and no norm."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        depthwise = Depthwise(channels, kernel, padding=kernel // 2)
+        super().__init__(depthwise, nn.Conv2d(channels, channels, 1))
+        _nearly_identity(depthwise)
+        nn.init.kaiming_uniform_(self.pointwise.weight, a=1)
+        nn.init.zeros_(self.pointwise.bias)
+
+    @property
+    def pointwise(self) -> nn.Conv2d:
+        found = self[1]
+        assert isinstance(found, nn.Conv2d)
+        return found
+
+
+class SeparablePyramid(nn.Module):
+    """FPN (Lin et al. 2017) with separable output convolutions and a fifth map by subsampling."""
+
+    def __init__(self, body: EfficientNetLite, width: int) -> None:
+        super().__init__()
+        self.body = body
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in body.channels)
+        self.outputs = nn.ModuleList(Separable(width, 3) for _ in body.channels)
+        for lateral in self.laterals:
+            assert isinstance(lateral, nn.Conv2d)
+            nn.init.kaiming_uniform_(lateral.weight, a=1)
+            nn.init.zeros_(lateral.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W), sides a multiple of 32 -> maps of strides 4 to 64, finest first."""
+        sides = [lateral(m) for lateral, m in zip(self.laterals, self.body(x), strict=True)]
+        for index in range(len(sides) - 2, -1, -1):
+            above = F.interpolate(sides[index + 1], size=sides[index].shape[-2:], mode="nearest")
+            sides[index] = sides[index] + above
+        maps = [output(side) for output, side in zip(self.outputs, sides, strict=True)]
+        maps.append(F.max_pool2d(maps[-1], 1, 2, 0))
+        return {str(level): m for level, m in enumerate(maps)}
+
+    def freeze_stem(self) -> None:
+        """Keep what the body's first layers learned from image classification."""
+        self.body.freeze_stem()
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Rescale the laterals so that each gives maps of mean 0 and deviation 1 for the batch x.
+
+        A body with its norms folded in gives maps that differ tenfold in spread.
+        """
+        for lateral, features in zip(self.laterals, self.body(x), strict=True):
+            assert isinstance(lateral, nn.Conv2d)
+            found = F.conv2d(features, lateral.weight)
+            mean, deviation = found.mean((0, 2, 3)), found.std((0, 2, 3)).clamp(min=1e-2)
+            lateral.weight /= deviation[:, None, None, None]
+            lateral.bias.copy_(-mean / deviation)
+
+
+class SeparableRPNHead(nn.Module):
+    """Objectness (B, 3, h, w) and deltas (B, 12, h, w) of every map, with shared weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = Separable(width, 5)
+        self.cls_logits = nn.Conv2d(width, _RATIOS, 1)
+        self.bbox_pred = nn.Conv2d(width, _RATIOS * 4, 1)
+        for layer in (self.cls_logits, self.bbox_pred):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        features = [F.relu(self.conv(m)) for m in maps]
+        return [self.cls_logits(x) for x in features], [self.bbox_pred(x) for x in features]
+
+
+def lite1(info: ModelInfo) -> MaskRCNN:
+    """EfficientNet-Lite1 under separable pyramid and heads."""
+    return build(info, EfficientNetLite(1))
+
+
+def lite2(info: ModelInfo) -> MaskRCNN:
+    """EfficientNet-Lite2 under separable pyramid and heads."""
+    return build(info, EfficientNetLite(2))
+
+
+def build(info: ModelInfo, body: EfficientNetLite, *, width: int = _WIDTH) -> MaskRCNN:
+    """One box and one mask for all classes, as in the variant `mobilenet`."""
+    from segcli_maskrcnn.variants import LIGHT
+
+    mean, std = PIXELS
+    hidden, positions = _HIDDEN * width // _WIDTH, len(info.categories) + 1
+    conventions: Conventions = replace(LIGHT, mean=mean, std=std)
+    return MaskRCNN(
+        info,
+        backbone=SeparablePyramid(body, width),
+        rpn_head=SeparableRPNHead(width),
+        roi_heads=RoIHeads(
+            TwoMLPHead(width * 7 * 7, hidden),
+            agnostic_box_predictor(hidden, positions),
+            _mask_head(width),
+            _mask_predictor(width),
+        ),
+        conventions=conventions,
+        classes=range(1, positions),
+        agnostic=True,
+    )
+
+
+def _mask_head(width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for kernel in (5, 3, 3, 3):
+        layer = Separable(width, kernel)
+        nn.init.kaiming_normal_(layer.pointwise.weight, nonlinearity="relu")
+        layers += [layer, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _mask_predictor(width: int) -> nn.Sequential:
+    """As Mask R-CNN has it; the logits begin near 0, because without norms they would be hot."""
+    predictor = mask_predictor(width, 1)
+    last = predictor.get_submodule("mask_fcn_logits")
+    assert isinstance(last, nn.Conv2d)
+    nn.init.normal_(last.weight, std=0.001)
+    nn.init.zeros_(last.bias)
+    return predictor
+
+
+def _nearly_identity(depthwise: nn.Conv2d) -> None:
+    """So that a layer begins by passing on what the maps below it say."""
+    nn.init.normal_(depthwise.weight, std=0.1 / depthwise.kernel_size[0])
+    middle = depthwise.kernel_size[0] // 2
+    with torch.no_grad():
+        depthwise.weight[:, :, middle, middle] += 1
+    assert depthwise.bias is not None
+    nn.init.zeros_(depthwise.bias)
