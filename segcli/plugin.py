@@ -49,7 +49,11 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class Trainable(Segmenter, Protocol):
-    """A segmenter that can learn."""
+    """A segmenter that can learn.
+
+    With a class attribute `learns_from_boxes = True` it also gets targets without an outline (see
+    `Targets.outlined`); for other models these are regions to ignore.
+    """
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Named scalar losses to be summed; finite, of the same names, also without any target."""

@@ -128,6 +128,8 @@ class Targets:
 
     `exhaustive` bool (C,) tells for which categories every object of the image is annotated; a
     detection of any other category is neither right nor wrong. None: all of them.
+    `outlined` bool (N,) tells whose mask is an outline; that of the others is their box, filled.
+    None: all have one.
     """
 
     labels: Tensor
@@ -135,6 +137,7 @@ class Targets:
     masks: Tensor
     crowd: Tensor
     exhaustive: Tensor | None = None
+    outlined: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class MaskRCNN(nn.Module):
     background comes first. With `agnostic` boxes and masks one prediction serves every class.
     """
 
+    learns_from_boxes = True
+
     def __init__(
         self,
         info: ModelInfo,
@@ -220,8 +222,8 @@ class MaskRCNN(nn.Module):
             class_logits, box_deltas, sampled, positions=self.classes, agnostic=self.agnostic,
             beta=beta,
         )  # fmt: skip
-        positive = [s.boxes[s.labels >= 0] for s in sampled]
-        labels = torch.cat([s.labels[s.labels >= 0] for s in sampled])
+        positive = [s.boxes[s.drawn] for s in sampled]
+        labels = torch.cat([s.labels[s.drawn] for s in sampled])
         predicted = self.mask_logits(maps, positive, self.classes[labels])
         aligned = self.conventions.aligned
         mask = mask_loss(predicted, positive, sampled, targets, aligned=aligned)

@@ -23,12 +23,14 @@ REGION_POSITIVE = 0.25
 @dataclass(frozen=True, slots=True)
 class Regions:
     """Sampled regions of one image: `boxes` (n, 4); `labels` (n,), -1 is background; `match` (n,)
-    the target of each (meaningless for background); `exhaustive` (C,) or None, see Targets."""
+    the target of each (meaningless for background); `drawn` (n,): objects whose target has an
+    outline; `exhaustive` (C,) or None, see Targets."""
 
     boxes: Tensor
     labels: Tensor
     match: Tensor
     truth: Tensor  # (n, 4) the boxes of the matched targets
+    drawn: Tensor
     exhaustive: Tensor | None
 
 
@@ -114,7 +116,10 @@ def region_targets(proposals: Tensor, target: Targets, samples: int) -> Regions:
     pos, neg = _sample(labels >= 0, background, samples, REGION_POSITIVE)
     chosen = torch.cat((pos, neg))
     matched = truth[match[chosen]] if len(truth) else boxes[chosen]
-    return Regions(boxes[chosen], labels[chosen], match[chosen], matched, target.exhaustive)
+    drawn = labels[chosen] >= 0
+    if target.outlined is not None and len(truth):
+        drawn &= target.outlined[~target.crowd][match[chosen]]
+    return Regions(boxes[chosen], labels[chosen], match[chosen], matched, drawn, target.exhaustive)
 
 
 def box_losses(
@@ -143,13 +148,17 @@ def box_losses(
 
 
 def _known(sampled: Sequence[Regions], positions: Tensor, count: int) -> Tensor:
-    """(N, K) which class positions take part in each region's softmax."""
+    """(N, K) which class positions take part in each region's softmax: background, what the image's
+    data set annotates everywhere, and what the region shows."""
     rows = []
     for regions in sampled:
         row = torch.ones(count, dtype=torch.bool, device=positions.device)
         if regions.exhaustive is not None:
             row[positions] = regions.exhaustive
-        rows.append(row.expand(len(regions.labels), count))
+        row = row.repeat(len(regions.labels), 1)
+        objects = (regions.labels >= 0).nonzero()[:, 0]
+        row[objects, positions[regions.labels[objects]]] = True
+        rows.append(row)
     return torch.cat(rows)
 
 
@@ -169,7 +178,7 @@ def mask_loss(
         return logits.sum() * 0
     goals = []
     for box, regions, target in zip(boxes, sampled, targets, strict=True):
-        index = regions.match[regions.labels >= 0].to(box)[:, None]
+        index = regions.match[regions.drawn].to(box)[:, None]
         masks = target.masks[~target.crowd][:, None].float()
         if len(box):
             rois = torch.cat((index, box), 1)

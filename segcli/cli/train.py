@@ -12,10 +12,24 @@ from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from segcli.train.data import DataSet
     from segcli.train.loop import Recipe
+    from segcli.train.sources import Sources, Validation
 
-Images = Annotated[list[Path], typer.Option(help="Folder of images; repeat with --ann for more.")]
-Ann = Annotated[list[Path], typer.Option(help="COCO json of the --images of the same place.")]
+Images = Annotated[
+    list[Path] | None, typer.Option(help="Folder of images; repeat with --ann for more.")
+]
+Ann = Annotated[
+    list[Path] | None, typer.Option(help="COCO json of the --images of the same place.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="Names all data sets, in place of --images, --ann, --only-categories, --categories, "
+        "--val-images and --val-ann.",
+    ),
+]
 Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
 Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the model.")]
 Weights = Annotated[
@@ -44,7 +58,22 @@ Epochs = Annotated[int, typer.Option(min=1)]
 BatchSize = Annotated[int, typer.Option(min=1)]
 Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
 Optimizer = Annotated[Literal["adamw", "sgd"], typer.Option()]
-Schedule = Annotated[Literal["cosine", "step"], typer.Option()]
+Schedule = Annotated[
+    Literal["cosine", "step", "flat"],
+    typer.Option(
+        help="Of the rate. flat: it falls in the last fifth only; until then --resume takes "
+        "another --epochs."
+    ),
+]
+Repeat = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="Show images of categories that fewer than this share of the images show more often "
+        "(repeat-factor sampling); 0: no.",
+    ),
+]
+SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")]
 Warmup = Annotated[int, typer.Option(min=1, help="Steps of rising learning rate.")]
 Augment = Annotated[bool, typer.Option(help="Flip, scale, colour, copy-paste.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -53,15 +82,16 @@ Precision = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that make samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all random numbers.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last checkpoint.")]
 ValImages = Annotated[Path | None, typer.Option(help="Images for the AP at the end.")]
 ValAnn = Annotated[Path | None, typer.Option(help="COCO json of --val-images.")]
 
 
 def train(
-    images: Images,
-    ann: Ann,
     out: Out,
+    images: Images = None,
+    ann: Ann = None,
+    data: Data = None,
     model: Model = None,
     weights: Weights = None,
     val_images: ValImages = None,
@@ -73,6 +103,8 @@ def train(
     lr: Rate = 3e-4,
     optimizer: Optimizer = "adamw",
     schedule: Schedule = "cosine",
+    repeat_threshold: Repeat = 0.0,
+    save_every: SaveEvery = 200,
     warmup: Warmup = 200,
     image_size: Size = "288-416",
     test_size: TestSize = None,
@@ -83,23 +115,22 @@ def train(
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Train a model on images with COCO annotations; --resume goes on after the last whole epoch.
+    """Train a model on images with COCO annotations; --resume goes on after the last checkpoint.
 
-    OUT gets last.pt (after every epoch), log.jsonl and, at the end, model.safetensors, which
+    OUT gets last.pt (the checkpoint), log.jsonl and, at the end, model.safetensors, which
     `segcli predict --weights` takes.
     """
     options = dict(locals())
-    from segcli.cli.training import Schedule, run
+    from segcli.cli.training import TrainingOptions, run
 
     _check(out, lr, resume=resume)
-    plan = Schedule(
-        pairs=_pairs(images, ann, only_categories or []),
+    plan = TrainingOptions(
+        sources=_sources(options),
         out=out,
         model=model,
         weights=weights,
-        categories=categories,
         test_size=None if test_size is None else _range(test_size, "--test-size"),
-        validation=_both(val_images, val_ann),
+        repeat_threshold=repeat_threshold,
         device=device,
         precision=precision,
         resume=resume,
@@ -112,7 +143,8 @@ def _recipe(options: dict[str, Any]) -> Recipe:
     from segcli.train.augment import Augmentation
     from segcli.train.loop import Recipe
 
-    same = ("epochs", "batch_size", "optimizer", "schedule", "warmup", "seed", "workers")
+    same = ("epochs", "batch_size", "optimizer", "schedule", "warmup", "seed", "workers",
+            "save_every")  # fmt: skip
     return Recipe(
         **{name: options[name] for name in same},
         rate=options["lr"],
@@ -133,18 +165,39 @@ def _check(out: Path, rate: float, *, resume: bool) -> None:
         raise UsageError(f"--lr {rate:g}: expected a number above 0, such as 3e-4")
 
 
-def _both(images: Path | None, ann: Path | None) -> tuple[Path, Path] | None:
+def _sources(options: dict[str, Any]) -> Sources:
+    """The data sets, from --data or from the options that it stands for."""
+    from segcli.train.sources import Sources, read_sources
+
+    same = ("images", "ann", "only_categories", "categories", "val_images", "val_ann")
+    if options["data"] is not None:
+        if given := [name for name in same if options[name]]:
+            raise UsageError(
+                f"--{given[0].replace('_', '-')} beside --data; put it into {options['data']}"
+            )
+        return read_sources(options["data"])
+    if not options["images"] and not options["ann"]:
+        raise UsageError("nothing to train on; give --images and --ann, or --data FILE.toml")
+    train = _pairs(options["images"] or [], options["ann"] or [], options["only_categories"] or [])
+    names = options["categories"]
+    wanted = None if names is None else tuple(name.strip() for name in names.split(","))
+    return Sources(train, _validation(options["val_images"], options["val_ann"]), wanted)
+
+
+def _validation(images: Path | None, ann: Path | None) -> tuple[Validation, ...]:
+    from segcli.train.sources import Validation
+
     if images is None and ann is None:
-        return None
+        return ()
     if images is None or ann is None:
         raise UsageError("--val-images and --val-ann go together; give both or neither")
-    return images, ann
+    return (Validation(ann.stem, images, ann),)
 
 
-def _pairs(
-    images: list[Path], ann: list[Path], only: list[str]
-) -> tuple[tuple[Path, Path, frozenset[str] | None], ...]:
+def _pairs(images: list[Path], ann: list[Path], only: list[str]) -> tuple[DataSet, ...]:
     """--images, --ann and --only-categories of the same place belong together."""
+    from segcli.train.data import DataSet
+
     if len(images) != len(ann):
         raise UsageError(f"{len(images)} --images and {len(ann)} --ann; each needs its partner")
     if only and len(only) != len(ann):
@@ -153,7 +206,8 @@ def _pairs(
             "'all' where everything is annotated"
         )
     known = [None if text == "all" else frozenset(text.split(",")) for text in only]
-    return tuple(zip(images, ann, known or [None] * len(ann), strict=True))
+    triples = zip(images, ann, known or [None] * len(ann), strict=True)
+    return tuple(DataSet(*triple) for triple in triples)
 
 
 def _range(text: str, option: str) -> tuple[int, int]:

@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from segcli.train.data import AnnotatedImage
     from segcli.train.initial_model import InitialModel
     from segcli.train.loop import Recipe, State
+    from segcli.train.sources import Sources, Validation
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class TrainingOptions:
     """The options of a training that are not part of its recipe."""
 
-    pairs: tuple[tuple[Path, Path, frozenset[str] | None], ...]
+    sources: Sources
     out: Path
     model: str | None
     weights: Path | None
-    categories: str | None
     test_size: tuple[int, int] | None
-    validation: tuple[Path, Path] | None
+    repeat_threshold: float
     device: str
     precision: str
     resume: bool
 
 
-def run(plan: Schedule, recipe: Recipe) -> None:
+def run(plan: TrainingOptions, recipe: Recipe) -> None:
     """Train, save the averaged weights, and print the AP where there is validation data."""
     from segcli.train.initial_model import calibrate
 
@@ -53,35 +53,37 @@ def run(plan: Schedule, recipe: Recipe) -> None:
     _finish(plan, recipe, state, beginning, device)
 
 
-def _prepare(plan: Schedule, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
+def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
     from segcli.models.registry import find
-    from segcli.train.data import DataSet, categories_of, read_dataset
+    from segcli.train.data import categories_of, ignore_boxes, read_dataset, repeat_rare
     from segcli.train.initial_model import begin, describe
 
-    names, ids = categories_of(ann for _, ann, _ in plan.pairs)
-    if plan.categories is not None:
-        wanted = [name.strip() for name in plan.categories.split(",")]
+    sources = plan.sources
+    names, ids = categories_of(dataset.annotations for dataset in sources.train)
+    if sources.categories is not None:
+        wanted = sources.categories
         missing = sorted(set(wanted) - set(names))
         if missing:
             raise UsageError(
                 f"no annotations of {', '.join(missing)}; the files have {', '.join(names)}"
             )
         ids = tuple(ids[names.index(name)] for name in wanted)
-        names = tuple(wanted)
+        names = wanted
     resize = find(plan.model)[1].resize
     info = describe(plan.model, names, ids, plan.test_size or (resize.short, resize.long))
-    rows = [
-        row
-        for images, ann, only in plan.pairs
-        for row in read_dataset(DataSet(images, ann, only), names)
-    ]
+    rows = [row for dataset in sources.train for row in read_dataset(dataset, names)]
     if not rows:
         raise UsageError("the annotations name no image")
-    return begin(info, plan.weights, seed=seed), rows
+    beginning = begin(info, plan.weights, seed=seed)
+    if not getattr(beginning.model, "learns_from_boxes", False):
+        rows = ignore_boxes(rows)
+    if plan.repeat_threshold:
+        rows = repeat_rare(rows, plan.repeat_threshold)
+    return beginning, rows
 
 
 def _train(
-    plan: Schedule,
+    plan: TrainingOptions,
     recipe: Recipe,
     beginning: InitialModel,
     rows: list[AnnotatedImage],
@@ -127,7 +129,11 @@ def _train(
 
 
 def _finish(
-    plan: Schedule, recipe: Recipe, state: State, beginning: InitialModel, device: torch.device
+    plan: TrainingOptions,
+    recipe: Recipe,
+    state: State,
+    beginning: InitialModel,
+    device: torch.device,
 ) -> None:
     """The averaged weights become the model; its AP is told where there is validation data."""
     from segcli.models import checkpoint
@@ -135,9 +141,10 @@ def _finish(
     model = beginning.model
     model.load_state_dict(state.average.state)
     info = model.info
-    if plan.validation is not None:
-        score = _validate(plan.validation, recipe, beginning, device)
-        info = info if score is None else replace(info, default_score=score)
+    for index, validation in enumerate(plan.sources.val):
+        score = _validate(validation, recipe, beginning, device)
+        if index == 0 and score is not None:
+            info = replace(info, default_score=score)
     path = plan.out / "model.safetensors"
     notes = {"epochs": str(state.epoch), "seed": str(recipe.seed)}
     checkpoint.save(path, state.average.state, info, notes=notes, half=True)
@@ -148,16 +155,18 @@ def _finish(
 
 
 def _validate(
-    validation: tuple[Path, Path], recipe: Recipe, beginning: InitialModel, device: torch.device
+    validation: Validation, recipe: Recipe, beginning: InitialModel, device: torch.device
 ) -> float | None:
     """Print the AP; returns the F1-best score of the category with the most objects."""
     from segcli.evaluate import read_truth, score_records
     from segcli.evaluate.diagnosis import diagnose
     from segcli.train.results import coco_results
 
-    images, ann = validation
+    images, ann = validation.images, validation.annotations
     info = beginning.model.info
     known = set(read_truth(ann).category_names)
+    if validation.categories is not None:
+        known &= validation.categories
     common = tuple(name for name in info.categories if name in known)
     if not common:
         raise UsageError(f"{ann} has none of the categories {', '.join(info.categories)}")
@@ -165,7 +174,9 @@ def _validate(
     found = coco_results(beginning.model, images, ann, device=device, precision=recipe.precision)
     compared = (result for result in found if result["category_id"] in ids)
     scored = score_records(compared, ann, categories=common)
-    typer.echo("mask " + "  ".join(f"{k} {v:.3f}" for k, v in scored.metrics.items()))
+    typer.echo(
+        f"{validation.name}: mask " + "  ".join(f"{k} {v:.3f}" for k, v in scored.metrics.items())
+    )
     for entry in scored.classes:
         typer.echo(f"  {entry.name}: AP {entry.ap:.3f}, AP50 {entry.ap50:.3f}")
     best = {one.name: one.score for one in diagnose(scored, min_score=0.5).best_scores}

@@ -39,13 +39,14 @@ class Augmentation:
 @dataclass(frozen=True, slots=True)
 class Example:
     """A training sample on its canvas: `pixels` uint8 (H, W, 3), zero beyond `content`;
-    `masks` bool (N, H, W); `labels`, `crowd` (N,); `exhaustive` (C,)."""
+    `masks` bool (N, H, W); `labels`, `crowd`, `outlined` (N,), see Targets; `exhaustive` (C,)."""
 
     pixels: NDArray[np.uint8]
     content: Size
     masks: NDArray[np.bool_]
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
+    outlined: NDArray[np.bool_]
     exhaustive: tuple[bool, ...]
 
 
@@ -92,6 +93,7 @@ def _place(
         masks=np.pad(masks[:, window[0], window[1]], ((0, 0), *padding)),
         labels=np.array([a.label for a in row.annotations], dtype=np.int64),
         crowd=np.array([a.crowd for a in row.annotations], dtype=np.bool_),
+        outlined=np.array([a.box is None for a in row.annotations], dtype=np.bool_),
         exhaustive=row.exhaustive,
     )
 
@@ -105,8 +107,24 @@ def _masks(row: AnnotatedImage, original: Size, size: Size) -> NDArray[np.bool_]
     """Polygons are scaled before they are drawn, RLE after it is decoded (nearest)."""
     masks = np.zeros((len(row.annotations), *size), dtype=np.bool_)
     for mask, annotation in zip(masks, row.annotations, strict=True):
-        mask[:] = _draw(annotation.segmentation, original, size)
+        if annotation.box is None:
+            mask[:] = _draw(annotation.segmentation, original, size)
+        else:
+            mask[_window(annotation.box, original, size)] = True
     return masks
+
+
+def _window(
+    box: tuple[float, float, float, float], original: Size, size: Size
+) -> tuple[slice, slice]:
+    """The rows and columns, at least one, of a box xywh of an image that is scaled to `size`."""
+    x, y, w, h = box
+    slices = []
+    for low, side, side_of in ((y, h, 0), (x, w, 1)):
+        scale = size[side_of] / original[side_of]
+        first = min(max(round(low * scale), 0), size[side_of] - 1)
+        slices.append(slice(first, max(first + 1, round((low + side) * scale))))
+    return slices[0], slices[1]
 
 
 def _draw(segmentation: Any, original: Size, size: Size) -> NDArray[np.bool_]:
@@ -131,7 +149,10 @@ def _paste(example: Example, other: Example, rng: np.random.Generator) -> Exampl
     usable = [
         i
         for i, label in enumerate(other.labels)
-        if not other.crowd[i] and example.exhaustive[label] and rng.random() < 0.5
+        if not other.crowd[i]
+        and other.outlined[i]
+        and example.exhaustive[label]
+        and rng.random() < 0.5
     ]
     if not usable:
         return example
@@ -145,6 +166,7 @@ def _paste(example: Example, other: Example, rng: np.random.Generator) -> Exampl
         masks=np.concatenate((example.masks & ~cover, pasted)),
         labels=np.concatenate((example.labels, other.labels[usable])),
         crowd=np.concatenate((example.crowd, other.crowd[usable])),
+        outlined=np.concatenate((example.outlined, other.outlined[usable])),
     )
 
 
@@ -169,6 +191,7 @@ def _without_crumbs(example: Example) -> Example:
         masks=example.masks[keep],
         labels=example.labels[keep],
         crowd=example.crowd[keep],
+        outlined=example.outlined[keep],
     )
 
 

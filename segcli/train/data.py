@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,38 @@ from segcli.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object: `label` indexes the model's categories (-1 in a crowd region of no category)."""
+    """One object: `label` indexes the model's categories."""
 
     label: int
-    segmentation: Any  # COCO polygons [[x, y, ...], ...] or an RLE dict, original px
+    segmentation: Any  # COCO polygons [[x, y, ...], ...] or an RLE dict, original px; None: a box
     crowd: bool
+    box: tuple[float, float, float, float] | None = None  # (x, y, w, h) where nobody drew it
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
     """One image file with its objects; `aspect` is height / width, as the annotations tell.
 
-    `exhaustive` (C,): which categories are fully annotated.
+    `exhaustive` (C,): which categories are fully annotated. `weight`: how many times an epoch
+    shows the image, on average.
     """
 
     path: Path
     aspect: float
     annotations: tuple[Annotation, ...]
     exhaustive: tuple[bool, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A pair of --images and --ann; `only`: the categories that are annotated at all, None: all."""
+    """Annotated images. `only`: the categories of which every object is annotated, None: all in
+    the file. `weight`: how many times an epoch shows each image."""
 
     images: Path
     annotations: Path
     only: frozenset[str] | None = None
+    weight: float = 1.0
 
 
 def read_annotations(path: Path) -> dict[str, Any]:
@@ -103,13 +109,15 @@ def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[AnnotatedI
             f"{', '.join(sorted(names.values())[:10])}"
         )
     exhaustive = tuple(name in known for name in categories)
-    if not any(exhaustive):
+    if not any(exhaustive) and not objects:
         raise UsageError(
             f"{dataset.annotations} annotates none of {', '.join(categories)}; it has "
-            f"{', '.join(sorted(known)[:10])}"
+            f"{', '.join(sorted({*names.values()})[:10])}"
         )
     found = [
-        AnnotatedImage(dataset.images / name, aspect, tuple(objects[number]), exhaustive)
+        AnnotatedImage(
+            dataset.images / name, aspect, tuple(objects[number]), exhaustive, dataset.weight
+        )
         for number, name, aspect in rows
     ]
     for row in found:
@@ -121,6 +129,38 @@ def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[AnnotatedI
 def _annotation(entry: Mapping[str, Any], label: int) -> Annotation | None:
     crowd = bool(entry.get("iscrowd", 0))
     segmentation = entry.get("segmentation")
-    if label < 0 or not segmentation:
+    if label < 0:
         return None
-    return Annotation(label, segmentation, crowd)
+    if segmentation:
+        return Annotation(label, segmentation, crowd)
+    if entry.get("bbox") is None:
+        return None
+    x, y, w, h = (float(v) for v in entry["bbox"])
+    return Annotation(label, None, crowd, (x, y, w, h))
+
+
+def ignore_boxes(rows: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """The rows with objects that have a box alone made regions to ignore, for models that learn
+    from outlines alone: neither object nor background is to be learned there."""
+    return [
+        replace(row, annotations=tuple(replace(a, crowd=a.crowd or a.box is not None)
+                                       for a in row.annotations))
+        for row in rows
+    ]  # fmt: skip
+
+
+def repeat_rare(rows: Sequence[AnnotatedImage], threshold: float) -> list[AnnotatedImage]:
+    """Repeat-factor sampling (Gupta et al. 2019, LVIS, section 5.1): an image is shown
+    max(1, sqrt(threshold / f)) times as often, f the share of images that show its rarest category.
+    """
+    kinds = [{a.label for a in row.annotations if not a.crowd} for row in rows]
+    total = sum(row.weight for row in rows)
+    share: dict[int, float] = defaultdict(float)
+    for row, labels in zip(rows, kinds, strict=True):
+        for label in labels:
+            share[label] += row.weight / total
+    factor = {label: max(1.0, math.sqrt(threshold / f)) for label, f in share.items()}
+    return [
+        replace(row, weight=row.weight * max((factor[k] for k in labels), default=1.0))
+        for row, labels in zip(rows, kinds, strict=True)
+    ]

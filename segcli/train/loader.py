@@ -19,10 +19,17 @@ _WINDOW = 16  # batches among which images of like shape are brought together
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Which rows make a batch and on what canvas (height, width) px."""
+    """Which rows make a batch and on what canvas (height, width) px; `draws` are the places of the
+    samples in the epoch, from which their random numbers come."""
 
     rows: tuple[int, ...]
+    draws: tuple[int, ...]
     canvas: Size
+
+
+def samples_per_epoch(rows: Sequence[AnnotatedImage]) -> int:
+    """How many samples an epoch has: the sum of the rows' weights."""
+    return max(1, round(sum(row.weight for row in rows)))
 
 
 def plan_epoch(
@@ -37,25 +44,37 @@ def plan_epoch(
     """A random order in which batches hold images of like shape, each with a random short side.
 
     `short` is the range (px) of the canvas's short side; its long side follows the images, up to
-    twice the short one. Every row comes once; the last batch may be smaller.
+    twice the short one. Every row comes as often as its weight says; the last batch may be smaller.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(rows))
-    batches: list[tuple[int, ...]] = []
+    order = _drawn(rows, rng)
+    batches: list[list[int]] = []  # of places in the epoch
     span = batch_size * _WINDOW
     for start in range(0, len(order), span):
-        window = sorted(order[start : start + span], key=lambda i: rows[i].aspect)
-        for first in range(0, len(window), batch_size):
-            batches.append(tuple(int(i) for i in window[first : first + batch_size]))
+        places = range(start, min(start + span, len(order)))
+        window = sorted(places, key=lambda place: rows[order[place]].aspect)
+        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
     plans = []
     for index in rng.permutation(len(batches)):
-        chosen = batches[index]
+        draws = tuple(batches[index])
+        chosen = tuple(order[place] for place in draws)
         side = int(rng.integers(short[0], short[1] + 1))
         aspect = float(np.median([rows[i].aspect for i in chosen]))
         height = side * min(max(aspect, 1.0), 2.0)
         width = side * min(max(1 / aspect, 1.0), 2.0)
-        plans.append(BatchPlan(chosen, (_ceil(height, stride), _ceil(width, stride))))
+        plans.append(BatchPlan(chosen, draws, (_ceil(height, stride), _ceil(width, stride))))
     return plans
+
+
+def _drawn(rows: Sequence[AnnotatedImage], rng: np.random.Generator) -> list[int]:
+    """Rows in random order, each its weight times, rounded up or down at random; always as many
+    as `samples_per_epoch` (systematic sampling)."""
+    total = samples_per_epoch(rows)
+    edges = np.cumsum([0.0, *(row.weight for row in rows)])
+    edges = edges * (total / edges[-1])
+    edges[-1] = total
+    counts = np.diff(np.floor(edges + rng.random())).astype(int)
+    return [int(i) for i in rng.permutation(np.repeat(np.arange(len(rows)), counts))]
 
 
 def _ceil(length: float, stride: int) -> int:
@@ -72,10 +91,12 @@ def load_epoch(
     workers: int,
 ) -> Iterator[tuple[Batch, list[Targets]]]:
     """The batches in order, with up to `workers` + 1 batches made ahead."""
+    edges = np.cumsum([row.weight for row in rows])
 
-    def example(index: int, canvas: Size) -> Example:
-        rng = np.random.default_rng([seed, epoch, index])
-        donor = rows[int(rng.integers(len(rows)))]
+    def example(index: int, draw: int, canvas: Size) -> Example:
+        rng = np.random.default_rng([seed, epoch, draw])
+        at = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
+        donor = rows[min(at, len(rows) - 1)]
         return make_example(rows[index], canvas, rng, augmentation=augmentation, donor=donor)
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="augment") as pool:
@@ -86,7 +107,8 @@ def load_epoch(
                 plan = next(waiting, None)
                 if plan is None:
                     break
-                ahead.append([pool.submit(example, i, plan.canvas) for i in plan.rows])
+                pairs = zip(plan.rows, plan.draws, strict=True)
+                ahead.append([pool.submit(example, i, draw, plan.canvas) for i, draw in pairs])
             if not ahead:
                 return
             yield _collate([future.result() for future in ahead.popleft()])
@@ -112,4 +134,5 @@ def _targets(example: Example) -> Targets:
         masks=torch.from_numpy(np.ascontiguousarray(example.masks)),
         crowd=torch.from_numpy(example.crowd),
         exhaustive=torch.tensor(example.exhaustive),
+        outlined=torch.from_numpy(example.outlined),
     )

@@ -1,4 +1,4 @@
-"""Training: one visible loop, a checkpoint after every epoch, a bit-exact resume."""
+"""Training: one visible loop, a checkpoint every few hundred steps, a bit-exact resume."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from segcli.models.device import autocast
 from segcli.plugin import Trainable
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
-from segcli.train.loader import load_epoch, plan_epoch
-from segcli.train.schedule import Average, make_optimizer, rate_at, set_rate
+from segcli.train.loader import load_epoch, plan_epoch, samples_per_epoch
+from segcli.train.schedule import (
+    FLAT_SHARE,
+    Average,
+    RateSchedule,
+    make_optimizer,
+    rate_at,
+    set_rate,
+)
 
-_FREE = frozenset({"workers", "log_every"})  # options that may change between resumes
+_FREE = frozenset({"workers", "log_every", "save_every"})  # options that may change between resumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Recipe:
     rate: float = 3e-4
     learned_rate: float = 0.3  # of `rate`, for parameters that come from the initial weights
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: RateSchedule = "cosine"
     weight_decay: float = 0.01
     warmup: int = 200  # steps
     clip: float = 5.0  # L2 norm of the gradient
@@ -43,6 +50,7 @@ class Recipe:
     seed: int = 0
     workers: int = 2
     log_every: int = 20  # steps
+    save_every: int = 200  # steps between checkpoints, besides one after each epoch
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -60,7 +68,7 @@ class Progress:
 
 @dataclass(slots=True)
 class State:
-    """All that a resume needs: the model, its average and the optimiser after whole epochs."""
+    """All that a resume needs: the model, its average and the optimiser after `step` steps."""
 
     model: nn.Module
     average: Average
@@ -89,28 +97,34 @@ def train(
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
     state = _fresh(model, recipe, learned)
     checkpoint = out / "last.pt"
+    per_epoch = -(-samples_per_epoch(rows) // recipe.batch_size)
+    steps = per_epoch * recipe.epochs
     if resume:
-        _restore(checkpoint, state, recipe)
-    steps_per_epoch = -(-len(rows) // recipe.batch_size)
-    steps = steps_per_epoch * recipe.epochs
+        _restore(checkpoint, state, recipe, per_epoch)
     with _log(out, resume) as log:
         while state.epoch < recipe.epochs:
-            for losses in _epoch(state, rows, recipe, steps, device):
+            for losses in _epoch(state, rows, recipe, per_epoch, device):
                 if state.step % recipe.log_every == 0 or state.step == steps:
                     progress = Progress(state.epoch, state.step, steps, *losses)
                     log.write(json.dumps(asdict(progress)) + "\n")
                     log.flush()
                     report(progress)
+                if state.step % recipe.save_every == 0:
+                    _save(checkpoint, state, recipe, per_epoch)
             state.epoch += 1
-            _save(checkpoint, state, recipe)
+            _save(checkpoint, state, recipe, per_epoch)
             after_epoch(state)
     return state
 
 
 def _epoch(
-    state: State, rows: Sequence[AnnotatedImage], recipe: Recipe, steps: int, device: torch.device
+    state: State,
+    rows: Sequence[AnnotatedImage],
+    recipe: Recipe,
+    per_epoch: int,
+    device: torch.device,
 ) -> Iterator[tuple[dict[str, float], float, float]]:
-    """One pass over the rows; yields losses, learning rate and images per second of each step."""
+    """What is left of an epoch; yields losses, learning rate and images per second of each step."""
     model = state.model.train()
     assert isinstance(model, Trainable)
     plans = plan_epoch(
@@ -123,14 +137,15 @@ def _epoch(
     )
     batches = load_epoch(
         rows,
-        plans,
+        plans[state.step - state.epoch * per_epoch :],
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         epoch=state.epoch,
         workers=recipe.workers,
     )
+    steps = per_epoch * recipe.epochs
+    start = time.perf_counter()
     for batch, targets in batches:
-        start = time.perf_counter()
         share = rate_at(state.step, steps, warmup=recipe.warmup, schedule=recipe.schedule)
         set_rate(state.optimizer, share)
         torch.manual_seed(recipe.seed * 1_000_003 + state.step)  # the model's own sampling
@@ -151,6 +166,7 @@ def _epoch(
         state.average.update(model.state_dict())
         speed = len(targets) / (time.perf_counter() - start)
         yield {k: float(v.detach()) for k, v in losses.items()}, recipe.rate * share, speed
+        start = time.perf_counter()
 
 
 def _to(targets: Any, device: torch.device) -> Any:
@@ -176,10 +192,11 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
     return dict(json.loads(json.dumps(facts)))
 
 
-def _save(path: Path, state: State, recipe: Recipe) -> None:
+def _save(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     """Write the checkpoint beside its place, then rename: a crash leaves the old or the new."""
     content = {
         "recipe": json.dumps(_facts(recipe)),
+        "steps_per_epoch": per_epoch,
         "model": state.model.state_dict(),
         "average": state.average.state,
         "updates": state.average.updates,
@@ -199,12 +216,19 @@ def _save(path: Path, state: State, recipe: Recipe) -> None:
         raise OutputError(f"{path} could not be written ({error}); free some space") from error
 
 
-def _restore(path: Path, state: State, recipe: Recipe) -> None:
-    """Load a checkpoint of the same recipe into `state`."""
+def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
+    """Load a checkpoint of the same recipe and as much data into `state`."""
     if not path.is_file():
         raise UsageError(f"there is no {path} to resume; leave out --resume to begin")
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    then, now = json.loads(content["recipe"]), _facts(recipe)
+    step = int(content["step"])
+    # What an older segcli did not know of, it did by today's default.
+    then = {**_facts(Recipe()), **json.loads(content["recipe"])}
+    now = _facts(recipe)
+    then["steps per epoch"], now["steps per epoch"] = content["steps_per_epoch"], per_epoch
+    shortest = min(then["epochs"], now["epochs"]) * per_epoch
+    if now["schedule"] == "flat" and step <= FLAT_SHARE * shortest:
+        del then["epochs"], now["epochs"]  # the rate does not depend on them yet
     changed = [f"{k}: {then.get(k)} there, {now[k]} now" for k in now if then.get(k) != now[k]]
     if changed:
         raise UsageError(
@@ -217,7 +241,7 @@ def _restore(path: Path, state: State, recipe: Recipe) -> None:
     for key, value in state.average.state.items():
         value.copy_(average[key])
     state.average.updates = int(content["updates"])
-    state.epoch, state.step = int(content["epoch"]), int(content["step"])
+    state.epoch, state.step = int(content["epoch"]), step
 
 
 def _log(out: Path, resume: bool) -> IO[str]:

@@ -9,14 +9,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+RateSchedule = Literal["cosine", "step", "flat"]
+FLAT_SHARE = 0.8  # of a "flat" schedule's way passes before the rate falls
 
-def rate_at(
-    step: int, steps: int, *, warmup: int, schedule: Literal["cosine", "step"] = "cosine"
-) -> float:
-    """The share of the full learning rate at `step` of `steps`: linear warm-up, then a cosine to
-    1 % or drops to a tenth after 8/12 and 11/12 of the way."""
+
+def rate_at(step: int, steps: int, *, warmup: int, schedule: RateSchedule = "cosine") -> float:
+    """The share of the full learning rate at `step` of `steps`, after a linear warm-up.
+
+    "cosine" falls to 1 %; "step" drops to a tenth after 8/12 and 11/12 of the way; "flat" stays
+    for four fifths of the way, then falls in a straight line to 1 %, so that how long it is need
+    not be known at the beginning.
+    """
     if step < warmup:
         return (step + 1) / warmup
+    if schedule == "flat":
+        progress = (step / steps - FLAT_SHARE) / (1 - FLAT_SHARE)
+        return 1 - 0.99 * min(1.0, max(0.0, progress))
     if schedule == "step":
         return 0.1 ** ((step >= steps * 8 / 12) + (step >= steps * 11 / 12))
     progress = (step - warmup) / max(1, steps - warmup)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,20 @@ def test_flipping_moves_pixels_and_masks_together(rows) -> None:
     plain, flipped = make(0), make(1)
     assert np.array_equal(flipped.pixels, plain.pixels[:, ::-1])
     assert np.array_equal(flipped.masks, plain.masks[:, :, ::-1])
+
+
+def test_an_object_with_a_box_alone_is_its_box_and_is_never_pasted(rows) -> None:
+    boxed = replace(rows[0].annotations[0], segmentation=None, box=(10.0, 5.0, 24.0, 30.0))
+    row = replace(rows[0], annotations=(boxed,))
+    rng = np.random.default_rng(0)
+    example = make_example(row, (160, 192), rng, augmentation=Augmentation.none())
+    assert boxes_of(example.masks).tolist() == [[20, 10, 68, 70]]
+    assert example.outlined.tolist() == [False]
+    always = Augmentation(flip=0, scale=(1, 1), colour=0, paste=1)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        example = make_example(rows[1], (80, 96), rng, augmentation=always, donor=row)
+        assert example.outlined.all()
 
 
 def test_pasted_objects_cover_what_lies_below(rows) -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from segcli.errors import UsageError
-from segcli.train.data import DataSet, categories_of, read_dataset
+from segcli.train.data import (
+    AnnotatedImage,
+    Annotation,
+    DataSet,
+    categories_of,
+    ignore_boxes,
+    read_dataset,
+    repeat_rare,
+)
 
 
 def edit(path: Path, **changes: object) -> Path:
@@ -44,6 +52,31 @@ def test_partly_annotated_data_says_so(dataset) -> None:
 def test_data_without_any_of_the_categories_is_refused(dataset) -> None:
     with pytest.raises(UsageError, match=r"annotates none of cat; it has box, disc"):
         read_dataset(DataSet(*dataset), ("cat",))
+
+
+def without_outline(content: dict, index: int) -> dict:
+    content["annotations"][index].pop("segmentation")
+    return content
+
+
+def test_an_object_without_an_outline_has_its_box(dataset) -> None:
+    path = dataset[1]
+    path.write_text(json.dumps(without_outline(json.loads(path.read_text()), 0)))
+    rows = read_dataset(DataSet(*dataset), ("box", "disc"))
+    boxed, outlined = rows[0].annotations
+    assert boxed.box is not None
+    assert boxed.box[2:] == (24, 30)
+    assert boxed.segmentation is None
+    assert outlined.box is None
+    ignored = ignore_boxes(rows)[0].annotations
+    assert [a.crowd for a in ignored] == [True, False]
+
+
+def test_rare_categories_are_shown_more_often(dataset) -> None:
+    common = AnnotatedImage(Path("a"), 1.0, (Annotation(0, [[0]], False),), (True, True))
+    rare = AnnotatedImage(Path("b"), 1.0, (Annotation(1, [[0]], False),), (True, True), weight=0.5)
+    rows = repeat_rare([common] * 15 + [rare] * 2, 0.25)  # of 16 samples 1 shows the rare one
+    assert [row.weight for row in rows] == [1.0] * 15 + [1.0] * 2
 
 
 def test_an_image_that_is_not_there_is_named(dataset) -> None:

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from segcli.errors import UsageError
 from segcli.train.data import DataSet, read_dataset
 from segcli.train.initial_model import begin, describe
 from segcli.train.loader import plan_epoch
 from segcli.train.loop import Recipe, train
+from segcli.types import ModelInfo, Resize
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=2, short=(64, 96), warmup=2, log_every=1, seed=7)
@@ -21,9 +24,27 @@ def rows(dataset):
     return read_dataset(DataSet(*dataset), ("disc", "box"))
 
 
+class Tiny(nn.Module):
+    """A model of a few numbers whose loss draws random samples, as real ones do."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.info = ModelInfo("tiny", "tiny", ("disc", "box"), (3, 7), Resize(80, 96), 32)
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def predict(self, batch, *, min_score, max_masks, categories=None):
+        raise NotImplementedError
+
+    def losses(self, batch, targets):
+        logits = self.conv(batch.pixels.float() / 255)
+        chosen = torch.rand(logits.shape[-2:]) < 0.5
+        truth = torch.stack([t.masks.any(0).long() for t in targets])
+        return {"class": F.cross_entropy(logits[..., chosen], truth[..., chosen])}
+
+
 def model_of(seed: int = 0):
-    info = describe("maskrcnn/mobilenet", ("disc", "box"), (3, 7), (80, 96))
-    return begin(info, None, seed=seed).model
+    return Tiny(seed)
 
 
 def test_every_row_comes_once_an_epoch(rows) -> None:
@@ -58,6 +79,63 @@ def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
     assert len(losses[0]) == 4
 
 
+def test_a_resume_in_the_middle_of_an_epoch_is_bit_exact(rows, tmp_path) -> None:
+    recipe = replace(RECIPE, batch_size=1, save_every=2)
+    whole = train(model_of(), rows, tmp_path / "a", recipe, device=CPU)
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress) -> None:
+        if progress.step == 7:  # of 4 + 4; the checkpoint is of step 6
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(model_of(), rows, tmp_path / "b", recipe, device=CPU, report=kill)
+    resumed = train(model_of(seed=9), rows, tmp_path / "b", recipe, device=CPU, resume=True)
+    for name, value in whole.average.state.items():
+        assert torch.equal(value, resumed.average.state[name]), name
+
+
+def test_a_flat_schedule_may_become_longer_until_it_falls(rows, tmp_path) -> None:
+    def recipe(epochs: int) -> Recipe:
+        return replace(RECIPE, schedule="flat", batch_size=4, epochs=epochs)
+
+    class Killed(Exception):
+        pass
+
+    def kill(state) -> None:
+        if state.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(model_of(), rows, tmp_path, recipe(3), device=CPU, after_epoch=kill)
+    with pytest.raises(UsageError, match=r"another training \(epochs: 3 there, 2 now\)"):
+        train(model_of(), rows, tmp_path, recipe(2), device=CPU, resume=True)
+    state = train(model_of(), rows, tmp_path, recipe(4), device=CPU, resume=True)
+    assert state.epoch == 4
+    with pytest.raises(UsageError, match=r"another training \(epochs: 4 there, 9 now\)"):
+        train(model_of(), rows, tmp_path, recipe(9), device=CPU, resume=True)
+
+
+def test_a_resume_with_other_data_is_refused(rows, tmp_path) -> None:
+    train(model_of(), rows, tmp_path, replace(RECIPE, epochs=1), device=CPU)
+    with pytest.raises(UsageError, match=r"steps per epoch: 2 there, 4 now"):
+        train(model_of(), rows * 2, tmp_path, RECIPE, device=CPU, resume=True)
+
+
+def test_weights_say_how_often_a_row_comes(rows) -> None:
+    weighted = [replace(row, weight=w) for row, w in zip(rows, (2, 1, 0.5, 0.5), strict=True)]
+    seen = []
+    for epoch in range(20):
+        plans = plan_epoch(weighted, batch_size=3, short=(64, 96), stride=32, seed=1, epoch=epoch)
+        assert sorted(d for plan in plans for d in plan.draws) == list(range(4))
+        seen += [i for plan in plans for i in plan.rows]
+    assert [seen.count(i) for i in (0, 1)] == [40, 20]
+    assert seen.count(2) + seen.count(3) == 20
+    assert 3 < seen.count(2) < 17
+
+
 def test_a_resume_with_another_recipe_is_refused(rows, tmp_path) -> None:
     train(model_of(), rows, tmp_path, replace(RECIPE, epochs=1), device=CPU)
     recipe = replace(RECIPE, epochs=1, rate=1.0)
@@ -80,8 +158,12 @@ def test_a_loss_that_is_not_finite_ends_the_training(rows, tmp_path) -> None:
 def test_initial_weights_are_taken_where_they_fit(tmp_path) -> None:
     from segcli.models import checkpoint
 
-    info = describe("maskrcnn/mobilenet", ("cat",), (17,), (80, 96))
-    checkpoint.save(tmp_path / "w.safetensors", model_of(seed=3).state_dict(), info)
+    def info_of(*names: str) -> ModelInfo:
+        return describe("maskrcnn/mobilenet", names, range(3, 3 + len(names)), (80, 96))
+
+    given = begin(info_of("disc", "box"), None, seed=3).model
+    info = info_of("cat")
+    checkpoint.save(tmp_path / "w.safetensors", given.state_dict(), info)
     started = begin(info, tmp_path / "w.safetensors", seed=0)
     assert "backbone.fpn.inner_blocks.0.0.weight" in started.learned
     assert "roi_heads.box_predictor.cls_score.weight" not in started.learned

@@ -17,6 +17,11 @@ def test_steps_drop_to_a_tenth_twice() -> None:
     assert rates == pytest.approx([1.0, 0.1, 0.01])
 
 
+def test_a_flat_schedule_falls_in_the_last_fifth_only() -> None:
+    rates = [rate_at(step, 100, warmup=10, schedule="flat") for step in (0, 10, 80, 90, 99)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.505, 0.06], abs=1e-3)
+
+
 def test_groups_have_their_own_rate_and_decay() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     optimizer = make_optimizer(
