@@ -1,4 +1,4 @@
-"""Names and ids of the COCO categories, and of the six that the shipped model knows."""
+"""Names and ids of the COCO categories, and of those that small models know."""
 
 _COCO = """\
 1 person|2 bicycle|3 car|4 motorcycle|5 airplane|6 bus|7 train|8 truck|9 boat|10 traffic light|\
@@ -22,3 +22,8 @@ STREET_NAMES: tuple[str, ...] = ("person", "bicycle", "car", "motorcycle", "bus"
 """What the shipped model knows."""
 
 STREET_IDS: tuple[int, ...] = tuple(COCO_IDS[COCO_NAMES.index(name)] for name in STREET_NAMES)
+
+EVERYDAY_NAMES: tuple[str, ...] = (*STREET_NAMES, "cat", "dog", "horse", "sheep", "cow")
+"""People, vehicles and the animals that live with people."""
+
+EVERYDAY_IDS: tuple[int, ...] = tuple(COCO_IDS[COCO_NAMES.index(name)] for name in EVERYDAY_NAMES)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from segcli.categories import COCO_IDS, COCO_NAMES, STREET_IDS, STREET_NAMES
+from segcli.categories import (
+    COCO_IDS,
+    COCO_NAMES,
+    EVERYDAY_IDS,
+    EVERYDAY_NAMES,
+    STREET_IDS,
+    STREET_NAMES,
+)
 from segcli.plugin import Family, Segmenter
 from segcli.types import ModelInfo, Resize
 
@@ -18,6 +25,11 @@ _DETECTRON2 = Resize(short=800, long=1333)
 
 def _coco(variant: str, resize: Resize) -> ModelInfo:
     return ModelInfo("maskrcnn", variant, COCO_NAMES, COCO_IDS, resize, stride=32)
+
+
+def _everyday(variant: str) -> ModelInfo:
+    resize = Resize(short=416, long=704)
+    return ModelInfo("maskrcnn", variant, EVERYDAY_NAMES, EVERYDAY_IDS, resize, stride=32)
 
 
 def build(info: ModelInfo) -> Segmenter:
@@ -41,6 +53,8 @@ FAMILY = Family(
             "maskrcnn", "mobilenet", STREET_NAMES, STREET_IDS,
             Resize(short=416, long=704), stride=32,
         ),
+        "lite1": _everyday("lite1"),
+        "lite2": _everyday("lite2"),
         "r50-fpn": _coco("r50-fpn", _TORCHVISION),
         "r50-fpn-v2": _coco("r50-fpn-v2", _TORCHVISION),
         "r101-fpn": _coco("r101-fpn", _DETECTRON2),

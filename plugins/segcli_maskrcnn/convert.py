@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
+from segcli_blocks import efficientnet_lite
 from segcli_blocks.mobilenet import from_imagenet
 from segcli_blocks.naming import check, rename
 from segcli_maskrcnn.variants import build
@@ -48,11 +49,13 @@ _DETECTRON2 = (
 def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of the variant's model.
 
-    An ImageNet MobileNetV2 gives only the body, as a beginning for training; every other
-    checkpoint must fit completely. Raises a UsageError that names the first differences.
+    An ImageNet MobileNetV2 or EfficientNet-Lite gives only the body, as a beginning for training;
+    every other checkpoint must fit completely. Raises a UsageError with the first differences.
     """
     if info.variant == "mobilenet" and "features.0.0.weight" in state:
         return from_imagenet(state, "backbone.body.")
+    if info.variant in ("lite1", "lite2") and efficientnet_lite.is_imagenet(state):
+        return efficientnet_lite.from_imagenet(state, "backbone.body.")
     published = list(state)
     if any(name.startswith("backbone.bottom_up.") for name in state):
         state = _from_detectron2(state)

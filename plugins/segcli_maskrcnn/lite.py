@@ -33,7 +33,7 @@ class Separable(nn.Sequential):
         super().__init__(depthwise, nn.Conv2d(channels, channels, 1))
         _nearly_identity(depthwise)
         nn.init.kaiming_uniform_(self.pointwise.weight, a=1)
-        nn.init.zeros_(self.pointwise.bias)
+        _clear_bias(self.pointwise)
 
     @property
     def pointwise(self) -> nn.Conv2d:
@@ -53,7 +53,7 @@ class SeparablePyramid(nn.Module):
         for lateral in self.laterals:
             assert isinstance(lateral, nn.Conv2d)
             nn.init.kaiming_uniform_(lateral.weight, a=1)
-            nn.init.zeros_(lateral.bias)
+            _clear_bias(lateral)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W), sides a multiple of 32 -> maps of strides 4 to 64, finest first."""
@@ -77,6 +77,7 @@ class SeparablePyramid(nn.Module):
         """
         for lateral, features in zip(self.laterals, self.body(x), strict=True):
             assert isinstance(lateral, nn.Conv2d)
+            assert lateral.bias is not None
             found = F.conv2d(features, lateral.weight)
             mean, deviation = found.mean((0, 2, 3)), found.std((0, 2, 3)).clamp(min=1e-2)
             lateral.weight /= deviation[:, None, None, None]
@@ -93,7 +94,7 @@ class SeparableRPNHead(nn.Module):
         self.bbox_pred = nn.Conv2d(width, _RATIOS * 4, 1)
         for layer in (self.cls_logits, self.bbox_pred):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            _clear_bias(layer)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         features = [F.relu(self.conv(m)) for m in maps]
@@ -148,7 +149,7 @@ def _mask_predictor(width: int) -> nn.Sequential:
     last = predictor.get_submodule("mask_fcn_logits")
     assert isinstance(last, nn.Conv2d)
     nn.init.normal_(last.weight, std=0.001)
-    nn.init.zeros_(last.bias)
+    _clear_bias(last)
     return predictor
 
 
@@ -158,5 +159,9 @@ def _nearly_identity(depthwise: nn.Conv2d) -> None:
     middle = depthwise.kernel_size[0] // 2
     with torch.no_grad():
         depthwise.weight[:, :, middle, middle] += 1
-    assert depthwise.bias is not None
-    nn.init.zeros_(depthwise.bias)
+    _clear_bias(depthwise)
+
+
+def _clear_bias(layer: nn.Conv2d) -> None:
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)

@@ -16,6 +16,7 @@ from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
 from segcli_blocks.pixels import IMAGENET, SYMMETRIC
 from segcli_maskrcnn import backbone as backbones
+from segcli_maskrcnn import lite
 from segcli_maskrcnn.model import (
     MaskRCNN,
     RoIHeads,
@@ -157,6 +158,8 @@ def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:
 
 _BUILDERS: dict[str, Callable[[ModelInfo], MaskRCNN]] = {
     "mobilenet": mobilenet,
+    "lite1": lite.lite1,
+    "lite2": lite.lite2,
     "r50-fpn": r50_fpn,
     "r50-fpn-v2": r50_fpn_v2,
     "r101-fpn": r101_fpn,
