@@ -20,9 +20,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segcli.errors import ImageError, OutputError, UsageError
+from segcli.errors import ImageError, UsageError
+from segcli.files import reporting
 from segcli.images import decode
 from segcli.images.probe import probe
+from segcli.machine import cores
 from segcli.sources import Source, open_source, read
 from segcli.store.directory import lock_path, resolve
 from segcli.store.lock import acquire
@@ -81,12 +83,10 @@ def make_manifest(
         raise UsageError(f"--workers {workers}: expected a whole number of at least 1")
     archive = open_source(source)
     real = resolve(out)
-    try:
+    with reporting(out):
         real.parent.mkdir(parents=True, exist_ok=True)
         with closing(acquire(lock_path(real), output=out, wait=wait)):
             return _make(archive, real, split, workers=workers, header_only=header_only)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
 
 
 def _make(
@@ -106,7 +106,7 @@ def _make(
     known = _known([out, *sorted(parts.glob("*.parquet"))], header_only)
     parts.mkdir(exist_ok=True)
     with (
-        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(workers or len(cores())) as pool,
         pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
     ):
         samples = iter(archive)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from segcli.cli.output_checks import refuse_places
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
 
 if TYPE_CHECKING:
     from segcli.evaluate import Choices, Evaluation, Params
@@ -262,8 +262,6 @@ def _pictures(
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     import json
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    from segcli.files import write_text
+
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -103,7 +103,7 @@ def stats(
 
 
 def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None) -> None:
-    from segcli.errors import OutputError, UsageError
+    from segcli.errors import UsageError
     from segcli.stats import as_csv, as_json, as_markdown, table_of
     from segcli.store.query import write_parquet
 
@@ -126,10 +126,9 @@ def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None
     if out is None:
         typer.echo(text, nl=not text.endswith("\n"))
         return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}") from None
+    from segcli.files import write_text
+
+    write_text(out, text)
 
 
 def _plot(found: Statistics, folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segcli.errors import OutputError
 from segcli.evaluate.diagnosis import MEANING
 from segcli.evaluate.plots import data_uri
+from segcli.files import write_text
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -76,8 +76,4 @@ def write_page(
             number=lambda value: "–" if value is None else f"{value:.4f}",
         )
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    write_text(path, html)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from segcli.evaluate.outlines import check_outlines, to_rle
 from segcli.evaluate.predictions import Results, Rows
 from segcli.evaluate.truth import Truth
 from segcli.masks import rle
+from segcli.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +258,9 @@ def _asked(
     places = set()
     for name in asked:
         if name not in truth.category_names:
-            near = get_close_matches(name, truth.category_names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ";"
             raise UsageError(
-                f"--categories: the ground truth has no category {name!r}{hint} it has: "
-                f"{', '.join(truth.category_names[:20])}"
+                f"--categories: the ground truth has no category {name!r}; it has "
+                f"{', '.join(truth.category_names[:20])}{did_you_mean(name, truth.category_names)}"
             )
         places.add(truth.category_names.index(name))
     return np.array(sorted(places), np.int64)

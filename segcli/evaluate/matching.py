@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segcli.evaluate.predictions import Rows
 from segcli.evaluate.truth import Truth
+from segcli.suggest import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,4 @@ def _plain(name: str) -> str:
 
 
 def _near(name: str, others: Sequence[str]) -> str | None:
-    plain = {_plain(other): other for other in others}
-    near = get_close_matches(_plain(name), plain, n=1, cutoff=0.7)
-    return plain[near[0]] if near else None
+    return nearest(name, others)

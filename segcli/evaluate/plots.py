@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segcli.errors import OutputError
 from segcli.evaluate.diagnosis import Diagnosis
 from segcli.evaluate.evaluation import Evaluation
+from segcli.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +36,8 @@ def draw(evaluation: Evaluation, diagnosis: Diagnosis) -> dict[str, bytes]:
 def save(pictures: dict[str, bytes], folder: Path) -> list[Path]:
     """Raises OutputError when the folder cannot be written."""
     paths = [folder / f"{name}.png" for name in pictures]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, picture in zip(paths, pictures.values(), strict=True):
-            path.write_bytes(picture)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from None
+    for path, picture in zip(paths, pictures.values(), strict=True):
+        write_bytes(path, picture)
     return paths
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from segcli.errors import UsageError
 from segcli.export import png
 from segcli.export.losses import Losses
-from segcli.export.paths import apart_from_images, beside, stamp, write, written_since
+from segcli.export.paths import apart_from_images, beside, stamp, written_since
 from segcli.export.stream import Mask, Picture, Selection
+from segcli.files import write_bytes
 from segcli.masks import rle
 from segcli.masks.contours import Part, Ring, parts, signed_area
 from segcli.store import read_roots
@@ -33,7 +34,7 @@ def write_each(
     for picture in tally.counted(selection.with_masks()):
         path = beside(out, picture.name, suffix)
         _require_own(path, picture, selection, out=out, start=start)
-        write(path, content(picture, tally))
+        write_bytes(path, content(picture, tally))
     return tally
 
 
@@ -80,7 +81,7 @@ def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losse
     where = "images" if images is None else str(images)
     listed = "".join(f"  {i}: {json.dumps(name)}\n" for i, name in enumerate(names))
     folders = f"path: .\ntrain: {json.dumps(where)}\nval: {json.dumps(where)}\n"
-    write(out / "data.yaml", f"{folders}names:\n{listed}".encode())
+    write_bytes(out / "data.yaml", f"{folders}names:\n{listed}".encode())
     return tally
 
 
@@ -213,5 +214,5 @@ def _write_binary(selection: Selection, out: Path) -> Losses:
         for place, mask in enumerate(picture.masks):
             name = selection.categories[mask.label][0].replace("/", "_")
             inside = rle.decode(mask.rle, picture.height, picture.width)
-            write(folder / f"{place:03d}-{name}.png", png.binary(inside))
+            write_bytes(folder / f"{place:03d}-{name}.png", png.binary(inside))
     return tally

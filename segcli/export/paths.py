@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import replacing, reporting, write_bytes
 
 
 def beside(out: Path, name: str, suffix: str) -> Path:
@@ -44,7 +45,7 @@ def apart_from_images(out: Path, roots: Mapping[str, Sequence[str]]) -> None:
 def stamp(out: Path) -> int:
     """What the clock of the file system that `out` is on says, in ns. Raises OutputError."""
     marker = out / f".{os.getpid()}.part"
-    write(marker, b"")
+    write_bytes(marker, b"")
     try:
         return marker.stat().st_mtime_ns
     finally:
@@ -59,15 +60,6 @@ def written_since(path: Path, start: int) -> bool:
         return False
 
 
-def write(path: Path, data: bytes) -> None:
-    """Raises OutputError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-
-
 @contextmanager
 def one_file(path: Path) -> Iterator[TextIO]:
     """A text file that appears under its name when it is complete.
@@ -76,13 +68,9 @@ def one_file(path: Path) -> Iterator[TextIO]:
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder, and this format is one file; name it with --out")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, "w", encoding="utf-8") as file:
-            yield file
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        reporting(path),
+        replacing(path) as unfinished,
+        open(unfinished, "w", encoding="utf-8") as file,
+    ):
+        yield file

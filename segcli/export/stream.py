@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from segcli.errors import UsageError
 from segcli.sources.keys import path_from_key
 from segcli.store import read_images, read_masks, read_settings
+from segcli.suggest import did_you_mean
 
 _IMAGE = ["key", "status", "height", "width", "frame"]
 _MASK = ["key", "category", "score", "bbox", "area", "rle"]
@@ -106,10 +106,9 @@ def select(
     names = [name for name, _ in known]
     for name in categories or ():
         if name not in names:
-            near = get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
-                f"--categories: {path} knows no {name!r}{hint} It knows: {', '.join(names[:20])}"
+                f"--categories: {path} knows no {name!r}; it knows: {', '.join(names[:20])}"
+                f"{did_you_mean(name, names)}"
             )
     lowest = facts.get("default_score", 0.0) if min_score is None else min_score
     return Selection(path, known, frozenset(categories or names), float(lowest or 0.0), key)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import replacing, reporting
 from segcli.types import ModelInfo, Resize
 
 if TYPE_CHECKING:
@@ -47,18 +48,11 @@ def save(
         halved = copy.half() if half and copy.dtype == torch.float32 else copy
         tensors[name] = halved if halved.is_floating_point() and halved.isfinite().all() else copy
     metadata = {**(notes or {}), _INFO: json.dumps(asdict(info)), "format": "pt"}
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Not save_file, whose file only its owner may read.
-        with staged.open("wb") as file:
-            file.write(serialise(tensors, metadata=metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write weights to {path}: {error}") from error
-    finally:
-        staged.unlink(missing_ok=True)
+    # Not save_file, whose file only its owner may read.
+    with reporting(path), replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.write(serialise(tensors, metadata=metadata))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from segcli.errors import UsageError
 from segcli.models import checkpoint
 from segcli.plugin import Family, Segmenter
+from segcli.suggest import did_you_mean
 from segcli.types import ModelInfo
 
 if TYPE_CHECKING:
@@ -257,5 +257,5 @@ def _how_to_get(family: Family, info: ModelInfo) -> str:
 
 def _choices(given: str, known: Iterable[str]) -> str:
     """The known names, with the one that was probably meant."""
-    near = get_close_matches(given, known, n=1)
-    return ", ".join(sorted(known)) + (f" (did you mean {near[0]}?)" if near else "")
+    names = sorted(known)
+    return ", ".join(names) + did_you_mean(given, names)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segcli.errors import UsageError
-from segcli.pipeline.resources import CpuShare, cores, default_threads
+from segcli.machine import cores
+from segcli.pipeline.resources import CpuShare, default_threads
 
 ALL = "all"
 _DEVICE = re.compile(r"auto|cpu|cuda|cuda:\d+")

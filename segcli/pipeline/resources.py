@@ -7,9 +7,9 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from segcli.errors import UsageError
+from segcli.machine import cores, resident_bytes
 
 MOST_THREADS = 16  # decode threads beyond this only wait for one another
 QUEUE_BYTES = 768 << 20
@@ -57,25 +57,9 @@ def bind(share: CpuShare) -> None:
         torch.set_num_threads(min(share.compute_threads, torch.get_num_threads()))
 
 
-def cores() -> tuple[int, ...]:
-    """The cores that this process may use (taskset, some containers), in order."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))  # macOS tells only those of the machine
-
-
 def default_threads(workers: int = 1) -> int:
     """Decode threads of each of `workers`: the cores divided among them, 16 at most."""
     return max(1, min(MOST_THREADS, len(cores()) // workers))
-
-
-def resident_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def queue_bytes(max_memory: int | None, *, workers: int) -> int:

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.stages.prefetch import DECODE
 from segcli.sources import Source
 from segcli.store import Settings
+from segcli.suggest import did_you_mean
 from segcli.types import ModelInfo
 
 RESULTS_VERSION = 2
@@ -51,11 +51,9 @@ def _labels(names: Sequence[str] | None, info: ModelInfo) -> frozenset[int] | No
         raise UsageError("--categories is empty; expected names with commas between them")
     for name in names:
         if name not in info.categories:
-            near = get_close_matches(name, info.categories, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
             raise UsageError(
-                f"--categories: {info.family}/{info.variant} knows no {name!r}{hint}; "
-                f"it knows: {', '.join(info.categories)}"
+                f"--categories: {info.family}/{info.variant} knows no {name!r}; it knows: "
+                f"{', '.join(info.categories)}{did_you_mean(name, info.categories)}"
             )
     return frozenset(info.categories.index(name) for name in names)
 

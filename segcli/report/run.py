@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from segcli import store
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import write_bytes
+from segcli.machine import cores
 from segcli.report import charts, gallery
 from segcli.report.page import render
 from segcli.stats import Statistics, StatsOptions, statistics
@@ -80,11 +81,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         | {s.category_id for c in cards for s in c.shapes},
     )
     data = page.encode("utf-8", "replace")
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"cannot write {options.out}: {error.strerror or error}") from None
+    write_bytes(options.out, data)
     return Written(len(cards), tuple(skipped), len(data))
 
 
@@ -114,7 +111,7 @@ def _gallery(
     with Rows(store.part_paths(options.masks)) as rows:
         chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
     cards, skipped = [], []
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or len(cores())
     for card, key, reason in gallery.cards(chosen, images, workers=workers):
         if card is not None:
             cards.append(card)

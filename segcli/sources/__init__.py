@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from segcli.errors import ImageError, UsageError
 from segcli.sources.file_list import list_lines
 from segcli.sources.folder import SUFFIXES, is_image_name, list_folder, sample_at
 from segcli.sources.keys import key_from_path, path_from_key, prefixed
+from segcli.suggest import nearest
 from segcli.types import Sample
 
 __all__ = ["SUFFIXES", "Source", "key_from_path", "open_source", "path_from_key", "read"]
@@ -211,7 +211,7 @@ def _missing(location: str, error: Exception) -> str:
 def _near(location: str) -> str:
     folder, name = os.path.split(location.rstrip("/"))
     try:
-        near = difflib.get_close_matches(name, os.listdir(folder or ".")[:1000], n=1, cutoff=0.7)
+        near = nearest(name, os.listdir(folder or ".")[:1000])
     except OSError:
         return ""
-    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+    return f"; did you mean {os.path.join(folder, near)!r}?" if near is not None else ""

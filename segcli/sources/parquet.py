@@ -7,7 +7,6 @@ large images at once with pyarrow's defaults). The other columns ride along.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from segcli.errors import UsageError
 from segcli.sources.file_list import resolve
 from segcli.sources.folder import sample_at
 from segcli.sources.keys import key_from_path, prefixed
+from segcli.suggest import did_you_mean
 from segcli.types import Sample
 
 GUESSED = ("path", "file", "file_name", "filename", "image", "key")
@@ -140,10 +140,9 @@ def _values(batch: pa.RecordBatch, columns: Layout) -> dict[str, list[Any]]:
 
 def _chosen(manifest: str, column: str, types: Mapping[str, pa.DataType]) -> str:
     if column not in types:
-        near = difflib.get_close_matches(column, types, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise UsageError(
-            f"the manifest {manifest!r} has no column {column!r}; it has {_listed(types)}{hint}"
+            f"the manifest {manifest!r} has no column {column!r}; it has {_listed(types)}"
+            f"{did_you_mean(column, types)}"
         )
     if not (_is_text(types[column]) or _is_bytes(types[column])):
         raise UsageError(

@@ -6,11 +6,11 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from segcli.errors import UsageError
 from segcli.stats.statistics import Statistics
+from segcli.suggest import did_you_mean
 
 _RULE = re.compile(
     r"(?P<subject>.+?)\s*:\s*(?P<metric>[a-z/]+)\s*(?P<sign><=|>=|<|>)\s*"
@@ -64,11 +64,9 @@ def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) ->
     known = [name for one in (now, before) if one for name in one.categories]
     for rule in rules:
         if rule.subject != RUN and rule.subject not in known:
-            near = get_close_matches(rule.subject, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
             raise UsageError(
-                f"--alert {rule.text!r}: the run looked for no {rule.subject!r}{hint}; it knows: "
-                f"{', '.join(dict.fromkeys(known))}"
+                f"--alert {rule.text!r}: the run looked for no {rule.subject!r}; it knows: "
+                f"{', '.join(dict.fromkeys(known))}{did_you_mean(rule.subject, known)}"
             )
     return [said for rule in rules if (said := rule.fires(now, before))]
 

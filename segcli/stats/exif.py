@@ -9,6 +9,7 @@ from itertools import islice
 
 from segcli.errors import ImageError
 from segcli.images.probe import probe
+from segcli.machine import cores
 from segcli.sources import key_from_path, open_source, read
 from segcli.sources.keys import prefixed
 from segcli.types import Sample
@@ -31,7 +32,7 @@ def exif_of(location: str, roots: Mapping[str, Sequence[str]]) -> Iterator[Line]
     known = {"taken", "camera"} & set(source.carried)
     samples = iter(source)
     seen: set[str] = set()
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(len(cores())) as pool:
         while chunk := list(islice(samples, _CHUNK)):
             facts = map(_carried, chunk) if known else pool.map(_read, chunk)
             for sample, (taken, camera) in zip(chunk, facts, strict=True):

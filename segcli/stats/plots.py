@@ -13,7 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from segcli.errors import OutputError
+from segcli.files import write_bytes, write_text
 from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
 from segcli.stats.statistics import Statistics
 
@@ -69,17 +69,19 @@ def write_plots(found: Statistics, folder: Path, colours: Colours) -> list[Path]
     if found.groups:
         made["groups"] = lambda: _groups(found, colours)
     written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context(_STYLE):
-            for name, make in made.items() if found.classes else ():
-                figure = make()
-                written += [folder / f"{name}.png", folder / f"{name}.svg"]
-                figure.savefig(written[-2], dpi=144)
-                written[-1].write_text(_svg(figure), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write plots to {folder}: {error.strerror or error}") from None
+    with mpl.rc_context(_STYLE):
+        for name, make in made.items() if found.classes else ():
+            figure = make()
+            written += [folder / f"{name}.png", folder / f"{name}.svg"]
+            write_bytes(written[-2], _png(figure))
+            write_text(written[-1], _svg(figure))
     return written
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=144)
+    return out.getvalue()
 
 
 def _svg(figure: Figure) -> str:

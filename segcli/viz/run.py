@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from segcli import store
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import write_bytes
+from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
 from segcli.store.query import Rows
 from segcli.viz.images import Images, source_of
@@ -139,7 +141,7 @@ class _Drawing:
 
     def all(self, found: Iterator[Found]) -> None:
         """Stills at once, in order, a few ahead of the slowest; videos when all are known."""
-        workers = self._options.workers or len(os.sched_getaffinity(0))
+        workers = self._options.workers or len(cores())
         ahead: deque[tuple[Found, Future[Job]]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for image in found:
@@ -212,11 +214,7 @@ class _Drawing:
         kind = _SHEETS[path.suffix.lower()]
         if self.pictures > LIMIT:
             self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode(sheet([shown[key] for key in keys]), kind))
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        write_bytes(path, encode(sheet([shown[key] for key in keys]), kind))
 
 
 def worst_keys(path: Path) -> tuple[str, ...]:

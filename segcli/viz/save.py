@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import features
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import write_bytes
 from segcli.sources import path_from_key
 from segcli.types import Size
 
@@ -37,11 +38,7 @@ def encode(pixels: NDArray[np.uint8], kind: str) -> bytes:
 
 def save(pixels: NDArray[np.uint8], path: Path, kind: str) -> None:
     """Raises OutputError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(pixels, kind))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    write_bytes(path, encode(pixels, kind))
 
 
 def refuse_original(path: Path, original: Path) -> None:

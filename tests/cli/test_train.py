@@ -67,7 +67,7 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     [
         (["--categories", "cat"], "no annotations of cat; the files have square, round"),
         (["--image-size", "big"], "expected px as N or LOW-HIGH"),
-        (["--model", "maskrcn"], "did you mean maskrcnn"),
+        (["--model", "maskrcn"], "did you mean 'maskrcnn'"),
         (["--ann", "other.json"], "1 --images and 2 --ann"),
         (["--only-categories", "all", "--only-categories", "all"], "2 --only-categories for 1"),
         (["--weights", "nothing.pth"], "nothing.pth"),

@@ -167,8 +167,8 @@ def test_wrong_use_is_refused_and_nothing_is_written(
         (tmp_path / "texts", out, {}, "texts"),
         (tmp_path / "manifest.parquet", out, {"column": "picture"}, "picture"),
         (folder, tmp_path / "file", {}, "is a file"),
-        (folder, out, {"model": "toi"}, "did you mean toy"),
-        (folder, out, {"model": "toy/tinny"}, "did you mean tiny"),
+        (folder, out, {"model": "toi"}, "did you mean 'toy'"),
+        (folder, out, {"model": "toy/tinny"}, "did you mean 'tiny'"),
         (
             folder,
             out,

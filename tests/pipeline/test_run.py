@@ -149,7 +149,7 @@ def test_categories_limit_what_is_found(pictures: Callable[..., Path], tmp_path:
     run(folder, out, categories=("blue",))
     names = [row for row in rows(out) if "blue" in row]
     assert len(names) == len(rows(out)) == 3
-    with pytest.raises(UsageError, match="did you mean green"):
+    with pytest.raises(UsageError, match="did you mean 'green'"):
         run(folder, tmp_path / "n.parquet", categories=("greeen",))
 
 

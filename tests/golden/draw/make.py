@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from segcli.draw import Style, draw
+from segcli.viz import Style, draw
 
 HERE = Path(__file__).resolve().parent
 
