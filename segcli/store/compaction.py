@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import OutputError
 from segcli.store.claim import claim
 from segcli.store.directory import check_place, resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.output import remove_stale, staging_paths
 from segcli.store.part_reader import part_paths
-from segcli.store.part_writer import images_of, part_name, read_footer, read_part, write_part
+from segcli.store.part_writer import images_of, open_part, part_name, read_part, write_part
 from segcli.store.swap import exchange
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the footer of a part says, and its columns."""
+
+    footer: Footer
+    columns: pa.Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +53,41 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
         for stale in staging_paths(real, None):
             remove_stale(stale)
         before = part_paths(real)
-        footers = {part: read_footer(part) for part in before}
-        groups = list(_groups(footers, images))
-        total = sum(footer.images for footer in footers.values())
+        parts = {part: _read(part) for part in before}
+        groups = list(_groups(parts, images))
+        total = sum(part.footer.images for part in parts.values())
         if len(groups) < len(before):
-            _rebuild(real, groups, footers)
+            _rebuild(real, groups, parts)
         return Compacted(len(before), len(groups), total)
     finally:
         lock.close()
 
 
-def _groups(footers: dict[Path, Footer], images: int) -> Iterator[list[Path]]:
-    """Parts that become one: of the same settings and source, in the order in which they came."""
-    pending: dict[bytes, list[Path]] = {}
-    for part in sorted(footers, key=lambda p: (p.stat().st_mtime_ns, p.name)):
-        footer = footers[part]
+def _read(path: Path) -> _Part:
+    with open_part(path) as (file, footer):
+        # The schema's metadata is the footer itself, which differs from part to part.
+        return _Part(footer, file.schema_arrow.remove_metadata())
+
+
+def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
+    """Parts that become one, in the order in which they were written.
+
+    They have the same settings, source and columns; versions of segcli may differ.
+    """
+    pending: dict[tuple[bytes, pa.Schema], list[Path]] = {}
+    for path in sorted(parts, key=lambda p: (p.stat().st_mtime_ns, p.name)):
+        footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.facts, recorded={}, shard=None)
         alike = replace(footer, facts=bare, images=0, failed=0, masks=0, redone={}).to_json()
-        group = pending.setdefault(alike, [])
-        if group and sum(footers[p].images for p in group) + footer.images > images:
+        group = pending.setdefault((alike, columns), [])
+        if group and sum(parts[p].footer.images for p in group) + footer.images > images:
             yield group
-            group = pending[alike] = []
-        group.append(part)
+            group = pending[alike, columns] = []
+        group.append(path)
     yield from pending.values()
 
 
-def _rebuild(real: Path, groups: Sequence[Sequence[Path]], footers: dict[Path, Footer]) -> None:
+def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Part]) -> None:
     """A directory of the new parts, and of links to those that stay, takes the old one's place."""
     home = staging_path(real)
     fresh = home / real.name
@@ -81,7 +98,7 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], footers: dict[Path, F
             if len(group) == 1:
                 os.link(group[0], fresh / group[0].name)
             else:
-                _merge(group, footers, fresh)
+                _merge(group, parts, fresh)
         sync_directory(fresh)
         exchange(fresh, real)
         sync_directory(real.parent)
@@ -91,13 +108,10 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], footers: dict[Path, F
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _merge(group: Sequence[Path], footers: dict[Path, Footer], fresh: Path) -> None:
-    tables = [read_part(part)[0] for part in group]
-    if len({str(table.schema) for table in tables}) > 1:
-        raise UsageError(f"{group[0].parent} holds parts of different columns: leave it as it is")
-    rows = pa.concat_tables(tables)
-    newest = footers[group[-1]]
-    shards = {footers[part].facts.shard for part in group}
+def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None:
+    rows = pa.concat_tables([read_part(path)[0] for path in group])
+    newest = parts[group[-1]].footer
+    shards = {parts[path].footer.facts.shard for path in group}
     shard = newest.facts.shard if len(shards) == 1 else None
     footer = replace(newest, facts=replace(newest.facts, shard=shard))
     write_part(fresh / part_name(images_of(rows)), rows, footer)

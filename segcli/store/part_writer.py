@@ -270,9 +270,9 @@ def read_footer(path: Path) -> Footer:
 
 
 def read_part(path: Path) -> tuple[pa.Table, Footer]:
-    """All of a part, with its footer."""
+    """All of a part, with its footer, which is not kept in the table's own metadata as well."""
     with open_part(path) as (file, footer):
-        return file.read(), footer
+        return file.read().replace_schema_metadata(None), footer
 
 
 def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], pa.Schema, Footer]:
