@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
 from segcli.types import Size
-from segcli_blocks.suppress import class_nms
+from segcli_blocks.nms import class_nms
 from segcli_blocks.towers import Scale, init_normal, patches, prior, tower
 
 FARTHEST = 1e8  # px: how far the coarsest level's objects may reach

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from segcli.types import ModelInfo
+from segcli_blocks.checkpoint_names import check
 from segcli_blocks.mobilenet import from_imagenet
-from segcli_blocks.naming import check
 
 
 def body_or_all(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.naming import check, rename
+from segcli_blocks.checkpoint_names import check, rename
 from segcli_condinst.variants import build
 
 _UP = r"backbone\.bottom_up\."

@@ -19,7 +19,7 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.towers import conv_at, init_normal, prior
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst.losses import mask_loss, semantic_loss
@@ -112,12 +112,12 @@ class CondInst(nn.Module):
         backbone: Backbone,
         head: fcos.FCOSHead,
         mask_branch: MaskBranch,
-        normalise: Normalise,
+        normalize: Normalize,
         options: Options,
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = normalise
+        self.normalize = normalize
         self.backbone = backbone
         self.fcos = head
         self.controller = nn.Conv2d(head.bbox_pred.in_channels, PARAMETERS, 3, padding=1)
@@ -127,7 +127,7 @@ class CondInst(nn.Module):
         self.register_buffer("sizes_of_interest", torch.tensor([64, 128, 256, 512, 1024]))
 
     def forward(self, batch: Batch) -> Raw:
-        maps = self.backbone(self.normalise(batch))
+        maps = self.backbone(self.normalize(batch))
         return Raw(self.fcos(maps), self.mask_branch(maps), self.points(maps), maps[0])
 
     def points(self, maps: Sequence[Tensor]) -> fcos.Points:
@@ -231,7 +231,7 @@ class CondInst(nn.Module):
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))
 
 
 def inside(boxes: Tensor, content: Size) -> Tensor:

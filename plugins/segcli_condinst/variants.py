@@ -5,7 +5,7 @@ from __future__ import annotations
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.fcos import FCOSHead
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_condinst.model import STRIDES, CondInst, MaskBranch, Options
 
@@ -38,6 +38,6 @@ def assemble(
         backbone=p3_to_p7(body, width),
         head=FCOSHead(width, classes, width=width, depth=4, levels=len(STRIDES)),
         mask_branch=MaskBranch(width, branch, classes=classes if semantic else None),
-        normalise=Normalise(MEAN, (1.0,) * 3),
+        normalize=Normalize(MEAN, (1.0,) * 3),
         options=Options(),
     )

@@ -17,7 +17,7 @@ from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.semantic import STRIDE, Merged, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
 from segcli_blocks.windows import Windows
@@ -71,19 +71,19 @@ class Discriminative(nn.Module):
         backbone: Backbone,
         merged: Merged,
         heads: Heads,
-        normalise: Normalise,
+        normalize: Normalize,
         options: Options,
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = normalise
+        self.normalize = normalize
         self.backbone = backbone
         self.merged = merged
         self.heads = heads
         self.options = options
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits, embedding = self.heads(self.merged(self.backbone(self.normalise(batch))))
+        logits, embedding = self.heads(self.merged(self.backbone(self.normalize(batch))))
         return logits, embedding
 
     # Inference.
@@ -180,4 +180,4 @@ class Discriminative(nn.Module):
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))

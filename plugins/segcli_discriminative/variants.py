@@ -11,7 +11,7 @@ from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.imagenet import body_or_all
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import IMAGENET, SYMMETRIC, Normalise
+from segcli_blocks.normalize import IMAGENET, SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_blocks.semantic import Merged
 from segcli_discriminative.model import Discriminative, Heads, Options
@@ -22,7 +22,7 @@ DIMENSIONS = 8  # as in the paper's Cityscapes runs
 def build(info: ModelInfo) -> Discriminative:
     """A model with random weights for any variant of the family."""
     if info.variant == "mobilenet":
-        return assemble(info, MobileNetV2(), width=64, normalise=Normalise(*SYMMETRIC))
+        return assemble(info, MobileNetV2(), width=64, normalize=Normalize(*SYMMETRIC))
     body = ResNet(50, frozen_norm())
     body.freeze()
     return assemble(info, body, width=128)
@@ -34,7 +34,7 @@ def assemble(
     *,
     width: int,
     dimensions: int = DIMENSIONS,
-    normalise: Normalise | None = None,
+    normalize: Normalize | None = None,
     options: Options | None = None,
 ) -> Discriminative:
     """The network on any body; pyramid and heads have `width` channels."""
@@ -44,7 +44,7 @@ def assemble(
         backbone=Backbone(body, fpn),
         merged=Merged(width, width),
         heads=Heads(width, len(info.categories), width=width, dimensions=dimensions),
-        normalise=normalise or Normalise(*IMAGENET),
+        normalize=normalize or Normalize(*IMAGENET),
         options=options or Options(),
     )
 

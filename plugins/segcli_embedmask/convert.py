@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
+from segcli_blocks.checkpoint_names import check, rename
 from segcli_blocks.mobilenet import from_imagenet
-from segcli_blocks.naming import check, rename
 from segcli_embedmask.variants import build
 
 RULES = (

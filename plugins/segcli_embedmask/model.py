@@ -21,7 +21,7 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
 from segcli_blocks.windows import Windows
 from segcli_embedmask.losses import mask_loss
@@ -101,19 +101,19 @@ class EmbedMask(nn.Module):
         *,
         backbone: Backbone,
         head: Head,
-        normalise: Normalise,
+        normalize: Normalize,
         options: Options,
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = normalise
+        self.normalize = normalize
         self.backbone = backbone
         self.head = head
         self.options = options
 
     def forward(self, batch: Batch) -> tuple[fcos.Dense, Tensor, fcos.Points]:
         """What every location says, pixel embeddings (B, D, h, w), and the locations."""
-        maps = self.backbone(self.normalise(batch))
+        maps = self.backbone(self.normalize(batch))
         dense, pixels = self.head(maps)
         return dense, pixels, self.points(maps)
 
@@ -221,7 +221,7 @@ class EmbedMask(nn.Module):
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))
 
 
 def _fixed_margin() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import SYMMETRIC, Normalise
+from segcli_blocks.normalize import SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_embedmask.model import EmbedMask, Head, Options
 
@@ -29,7 +29,7 @@ def mobilenet(info: ModelInfo, *, width: int = 128) -> EmbedMask:
         info,
         backbone=p3_to_p7(MobileNetV2(), width),
         head=Head(width, len(info.categories), width=width, depth=2),
-        normalise=Normalise(*SYMMETRIC),
+        normalize=Normalize(*SYMMETRIC),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 
@@ -42,6 +42,6 @@ def published(info: ModelInfo, depth: int) -> EmbedMask:
         info,
         backbone=p3_to_p7(body),
         head=Head(256, len(info.categories), width=256, depth=4),
-        normalise=Normalise(MEAN, (1.0,) * 3),
+        normalize=Normalize(MEAN, (1.0,) * 3),
         options=Options(),
     )

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from segcli.types import ModelInfo
 from segcli_blocks import efficientnet_lite
+from segcli_blocks.checkpoint_names import check, rename
 from segcli_blocks.mobilenet import from_imagenet
-from segcli_blocks.naming import check, rename
 from segcli_maskrcnn.variants import build
 
 # detectron2 name -> torchvision name; specs: detectron2's MODEL_ZOO checkpoints.

@@ -81,7 +81,7 @@ class MaskRCNN(nn.Module):
 
     # The way in: both inference and training begin here.
 
-    def normalise(self, batch: Batch) -> Tensor:
+    def normalize(self, batch: Batch) -> Tensor:
         """uint8 (B, 3, H, W) RGB -> float32, zero beyond the content, channels last in memory."""
         x = batch.pixels.to(self.pixels.device, torch.float32)
         x.sub_(self.pixels[0]).div_(self.pixels[1])  # in place: each copy is as large as a map
@@ -92,7 +92,7 @@ class MaskRCNN(nn.Module):
 
     def first_stage(self, batch: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Pyramid maps; logits (B, n_l, 1) and deltas (B, n_l, 4) a level, flat like anchors."""
-        maps = list(self.backbone(self.normalise(batch)).values())
+        maps = list(self.backbone(self.normalize(batch)).values())
         logits, deltas = self.rpn.head(maps)
         return maps, flatten(logits, 1), flatten(deltas, 4)
 
@@ -245,7 +245,7 @@ class MaskRCNN(nn.Module):
         """Fit the pyramid to a body that comes straight from image classification."""
         calibrate = getattr(self.backbone, "calibrate", None)
         if calibrate is not None:
-            calibrate(self.normalise(batch))
+            calibrate(self.normalize(batch))
 
 
 def agnostic_box_predictor(inputs: int, classes: int) -> FastRCNNPredictor:

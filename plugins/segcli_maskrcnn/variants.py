@@ -14,7 +14,7 @@ from torchvision.models.detection.rpn import RPNHead
 
 from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
-from segcli_blocks.pixels import IMAGENET, SYMMETRIC
+from segcli_blocks.normalize import IMAGENET, SYMMETRIC
 from segcli_maskrcnn import backbone as backbones
 from segcli_maskrcnn import lite
 from segcli_maskrcnn.model import (

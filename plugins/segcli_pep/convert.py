@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
+from segcli_blocks.checkpoint_names import check
 from segcli_blocks.mobilenet import from_imagenet
-from segcli_blocks.naming import check
 from segcli_pep.variants import build
 
 _RESNET = re.compile(r"(conv1|bn1|layer[1-4])\.")

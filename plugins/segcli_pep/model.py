@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
-from segcli_blocks.suppress import matrix_nms
+from segcli_blocks.nms import matrix_nms
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.targets import labels_of
 from segcli_pep import losses as learning
 from segcli_pep.excavate import Excavate
@@ -64,14 +64,14 @@ class PEP(nn.Module):
         info: ModelInfo,
         *,
         backbone: Backbone,
-        normalise: Normalise,
+        normalize: Normalize,
         options: Options,
         excavate: bool = True,
         purify: bool = True,
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = normalise
+        self.normalize = normalize
         self.backbone = backbone
         self.options = options
         width, depth, classes = options.width, options.depth, len(info.categories)
@@ -102,7 +102,7 @@ class PEP(nn.Module):
         categories: frozenset[int] | None = None,
     ) -> list[Instances]:
         """See segcli.plugin.Segmenter. A score is class confidence times maskness."""
-        maps = self.backbone(self.normalise(batch))
+        maps = self.backbone(self.normalize(batch))
         perceived, features = self.perceive(maps), self.general(maps)
         answers = []
         for b, content in enumerate(batch.content_sizes):
@@ -189,7 +189,7 @@ class PEP(nn.Module):
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """See segcli.plugin.Trainable: perceive, mask, and those of the switched-on parts."""
-        maps = self.backbone(self.normalise(batch))
+        maps = self.backbone(self.normalize(batch))
         perceived, features = self.perceive(maps), self.general(maps)
         sizes = [(x.shape[2], x.shape[3]) for x in maps]
         truths = [truth_of(t, sizes, self.options.sampling) for t in targets]
@@ -242,4 +242,4 @@ class PEP(nn.Module):
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))

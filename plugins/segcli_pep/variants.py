@@ -7,7 +7,7 @@ from dataclasses import replace
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import IMAGENET, SYMMETRIC, Normalise
+from segcli_blocks.normalize import IMAGENET, SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_pep.model import PEP, Options
 from segcli_pep.targets import Ranges, Sampling
@@ -25,11 +25,11 @@ def build(info: ModelInfo) -> PEP:
     options = Options(Sampling(ranges_for(info.resize.short)))
     if info.variant == "mobilenet":
         light = replace(options, depth=2, hidden=32)
-        normalise = Normalise(*SYMMETRIC)
-        return assemble(info, MobileNetV2(), normalise=normalise, options=light)
+        normalize = Normalize(*SYMMETRIC)
+        return assemble(info, MobileNetV2(), normalize=normalize, options=light)
     body = ResNet(_DEPTHS[info.variant], fixed_statistics)
     body.freeze()
-    return assemble(info, body, normalise=Normalise(*IMAGENET), options=options)
+    return assemble(info, body, normalize=Normalize(*IMAGENET), options=options)
 
 
 def ranges_for(short: int) -> Ranges:
@@ -42,7 +42,7 @@ def assemble(
     info: ModelInfo,
     body: ResNet | MobileNetV2,
     *,
-    normalise: Normalise,
+    normalize: Normalize,
     options: Options,
     excavate: bool = True,
     purify: bool = True,
@@ -51,7 +51,7 @@ def assemble(
     return PEP(
         info,
         backbone=p3_to_p7(body, options.width),
-        normalise=normalise,
+        normalize=normalize,
         options=options,
         excavate=excavate,
         purify=purify,

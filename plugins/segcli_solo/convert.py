@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.naming import Rules, check, rename
+from segcli_blocks.checkpoint_names import Rules, check, rename
 from segcli_solo.variants import build
 
 

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import IMAGENET, Normalise
-from segcli_blocks.suppress import matrix_nms
+from segcli_blocks.nms import matrix_nms
+from segcli_blocks.normalize import IMAGENET, Normalize
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
 from segcli_solo.losses import losses
 from segcli_solo.masks import windows
@@ -69,13 +69,13 @@ class SOLO(nn.Module):
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = Normalise(*IMAGENET)
+        self.normalize = Normalize(*IMAGENET)
         self.backbone = backbone
         self.head = head
         self.options = options
 
     def forward(self, batch: Batch) -> Dense:
-        dense: Dense = self.head(self.backbone(self.normalise(batch)))
+        dense: Dense = self.head(self.backbone(self.normalize(batch)))
         return dense
 
     # Inference.
@@ -172,4 +172,4 @@ class SOLO(nn.Module):
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
         assert isinstance(self.backbone, Backbone)
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))

@@ -19,7 +19,7 @@ from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks import regions
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
 from segcli_watershed.losses import direction_loss, level_loss, unit
 from segcli_watershed.masks import Cut, Objects, classes_of, decode
@@ -72,12 +72,12 @@ class Watershed(nn.Module):
         *,
         backbone: Backbone,
         width: int,
-        normalise: Normalise,
+        normalize: Normalize,
         options: Options,
     ) -> None:
         super().__init__()
         self.info = info
-        self.normalise = normalise
+        self.normalize = normalize
         self.backbone = backbone
         self.merged = Merged(width, width)
         self.semantic = head(width, width, len(info.categories) + 1)
@@ -86,7 +86,7 @@ class Watershed(nn.Module):
         self.options = options
 
     def forward(self, batch: Batch) -> Dense:
-        features = self.merged(self.backbone(self.normalise(batch)))
+        features = self.merged(self.backbone(self.normalize(batch)))
         directions = F.pixel_shuffle(self.direction(features), STRIDE)
         return Dense(self.semantic(features).float(), directions.float())
 
@@ -176,4 +176,4 @@ class Watershed(nn.Module):
 
     def calibrate(self, batch: Batch) -> None:
         """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalise(batch))
+        self.backbone.calibrate(self.normalize(batch))

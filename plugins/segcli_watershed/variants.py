@@ -11,7 +11,7 @@ from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.imagenet import body_or_all
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.pixels import IMAGENET, SYMMETRIC, Normalise
+from segcli_blocks.normalize import IMAGENET, SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_watershed.model import Options, Watershed
 
@@ -19,7 +19,7 @@ from segcli_watershed.model import Options, Watershed
 def build(info: ModelInfo) -> Watershed:
     """A model with random weights for any variant of the family."""
     if info.variant == "mobilenet":
-        return assemble(info, MobileNetV2(), width=64, normalise=Normalise(*SYMMETRIC))
+        return assemble(info, MobileNetV2(), width=64, normalize=Normalize(*SYMMETRIC))
     body = ResNet(50, frozen_norm())
     body.freeze()
     return assemble(info, body, width=128)
@@ -30,7 +30,7 @@ def assemble(
     body: ResNet | MobileNetV2,
     *,
     width: int,
-    normalise: Normalise | None = None,
+    normalize: Normalize | None = None,
     options: Options | None = None,
 ) -> Watershed:
     """The network on any body; pyramid and heads have `width` channels."""
@@ -39,7 +39,7 @@ def assemble(
         info,
         backbone=Backbone(body, fpn),
         width=width,
-        normalise=normalise or Normalise(*IMAGENET),
+        normalize=normalize or Normalize(*IMAGENET),
         options=options or Options(),
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.naming import check, rename
+from segcli_blocks.checkpoint_names import check, rename
 from segcli_yolact.variants import build
 
 _RESNET = tuple((rf"backbone\.layers\.{i}\.(.+)", rf"body.layer{i + 1}.\1") for i in range(4))

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.fuse import fuse
-from segcli_blocks.pixels import Normalise
-from segcli_blocks.suppress import fast_nms
+from segcli_blocks.nms import fast_nms
+from segcli_blocks.normalize import Normalize
 from segcli_yolact.losses import losses
 from segcli_yolact.masks import cropped, mixtures, windows
 from segcli_yolact.priors import Anchors, decode, priors_of
@@ -165,7 +165,7 @@ class YOLACT(nn.Module):
         self.head = Head(width, classes, prototypes=prototypes, per_cell=options.anchors.per_cell)
         self.semantic = nn.Conv2d(width, classes, 1)
         self.rescore: Rescore | None = None
-        self.normalise = Normalise((123.68, 116.78, 103.94), (58.40, 57.12, 57.38))
+        self.normalize = Normalize((123.68, 116.78, 103.94), (58.40, 57.12, 57.38))
 
     def initialise(self) -> None:
         """All but the body as the authors do."""
@@ -176,7 +176,7 @@ class YOLACT(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, batch: Batch) -> Raw:
-        return self.raw(self.normalise(batch))
+        return self.raw(self.normalize(batch))
 
     def raw(self, x: Tensor) -> Raw:
         """Normalised images (B, 3, H, W) -> what the network says."""

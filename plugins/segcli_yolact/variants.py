@@ -7,7 +7,7 @@ from torch import nn
 from segcli.types import ModelInfo
 from segcli_blocks.darknet import Darknet
 from segcli_blocks.deform import deform
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet
 from segcli_yolact.model import YOLACT, Options, Rescore
 from segcli_yolact.priors import Anchors
@@ -34,7 +34,7 @@ def build(info: ModelInfo) -> YOLACT:
     if plus:
         model.rescore = Rescore(len(info.categories))
     if info.variant == "darknet53":
-        model.normalise = Normalise((0.0,) * 3, (255.0,) * 3)
+        model.normalize = Normalize((0.0,) * 3, (255.0,) * 3)
     model.initialise()
     return model
 

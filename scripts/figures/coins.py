@@ -18,7 +18,7 @@ from torch import nn
 
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks.backbone import p3_to_p7
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet, fixed_statistics
 
 CANVAS = (128, 256)
@@ -111,7 +111,7 @@ def _embedmask() -> nn.Module:
         _info("embedmask"),
         backbone=p3_to_p7(ResNet(18, nn.BatchNorm2d, width=16), WIDTH),
         head=Head(WIDTH, 1, width=WIDTH, depth=2),
-        normalise=Normalise((127.5,) * 3, (64.0,) * 3),
+        normalize=Normalize((127.5,) * 3, (64.0,) * 3),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 
@@ -122,7 +122,7 @@ def _condinst() -> nn.Module:
     body = ResNet(18, nn.BatchNorm2d, width=16)
     model = assemble(_info("condinst"), body, widths=(WIDTH, WIDTH))
     body.requires_grad_(True)
-    model.normalise = Normalise((127.5,) * 3, (64.0,) * 3)
+    model.normalize = Normalize((127.5,) * 3, (64.0,) * 3)
     model.sizes_of_interest = model.sizes_of_interest // 2
     return model
 

@@ -139,7 +139,7 @@ def look(model: Any, shown: Any, target: Targets) -> Seen:
     side = len(shown)
     pixels = torch.from_numpy(shown).permute(2, 0, 1)[None]
     batch = Batch(("picture",), pixels, ((side, side),), ((side, side),))
-    maps = model.backbone(model.normalise(batch))
+    maps = model.backbone(model.normalize(batch))
     one, features = model.perceive(maps).image(0), model.general(maps)[0]
     truth = truth_of(target, [(x.shape[2], x.shape[3]) for x in maps], model.options.sampling)
     content, options = batch.content_sizes[0], model.options

@@ -6,7 +6,7 @@ from torch import nn
 
 from segcli.types import ModelInfo, Resize
 from segcli_blocks import fcos
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_embedmask.convert import renamed
 from segcli_embedmask.model import EmbedMask, Head, Options
 from segcli_embedmask.variants import MEAN
@@ -23,7 +23,7 @@ def info(classes):
 def model_with(head, classes):
     """A model whose maps come from elsewhere."""
     return EmbedMask(
-        info(classes), backbone=nn.Identity(), head=head, normalise=Normalise(MEAN, (1.0,) * 3),
+        info(classes), backbone=nn.Identity(), head=head, normalize=Normalize(MEAN, (1.0,) * 3),
         options=Options(),
     )  # fmt: skip
 

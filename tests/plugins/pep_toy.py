@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from segcli_blocks.pixels import IMAGENET, Normalise
+from segcli_blocks.normalize import IMAGENET, Normalize
 from segcli_blocks.resnet import ResNet
 from segcli_pep import FAMILY
 from segcli_pep.model import PEP, Options
@@ -40,7 +40,7 @@ def toy(classes: int, *, excavate: bool = True, purify: bool = True) -> PEP:
     return assemble(
         info,
         ResNet(18, nn.BatchNorm2d, width=16),
-        normalise=Normalise(*IMAGENET),
+        normalize=Normalize(*IMAGENET),
         options=Options(Sampling(ranges_for(320)), width=64, depth=2, hidden=32, window=9),
         excavate=excavate,
         purify=purify,

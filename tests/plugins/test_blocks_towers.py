@@ -7,8 +7,8 @@ from torchvision.models import mobilenet_v2, resnet50
 
 from segcli_blocks.backbone import p3_to_p7, rescale_laterals
 from segcli_blocks.mobilenet import MobileNetV2, from_imagenet
+from segcli_blocks.nms import class_nms
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_blocks.suppress import class_nms
 from segcli_blocks.towers import conv_at, coordinates, patches, tower
 from segcli_blocks.upsample import aligned_bilinear
 

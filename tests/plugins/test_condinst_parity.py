@@ -62,7 +62,7 @@ def make(config, state=None):
     model.options = replace(model.options, per_level=config["pre_nms_topk_test"])
     # The recordings were made in this memory layout. The other one sums in another order, which
     # GroupNorm over the two pixels of the coarsest map magnifies a thousandfold.
-    model.normalise.register_forward_hook(lambda module, given, x: x.contiguous())
+    model.normalize.register_forward_hook(lambda module, given, x: x.contiguous())
     return model
 
 
@@ -95,7 +95,7 @@ def batch(given, config):
 
 def test_activations(model, given, batch):
     with torch.no_grad():
-        x = model.normalise(batch)
+        x = model.normalize(batch)
         close(x.flip(1), given["input_normalized_padded"])
         body = model.backbone.body(x)
         for found, name in zip(body[1:], ("res3", "res4", "res5"), strict=True):
@@ -176,7 +176,7 @@ def test_predict(model, given, batch):
     expected = given["final_scores"].sort(descending=True).values
     torch.testing.assert_close(found.scores, expected, rtol=0, atol=1e-4)
     with torch.no_grad():
-        maps = model.backbone(model.normalise(batch))
+        maps = model.backbone(model.normalize(batch))
         dense, points = model.fcos(maps), model.points(maps)
         same = (points.xy == given["det_locations"][:, None]).all(2)
         same &= points.level == given["det_fpn_levels"][:, None]
@@ -258,7 +258,7 @@ def test_mask_logits(lessons, folder, config):
     given, batch, _ = lessons
     model = make(config, weights(folder)).train()
     with torch.no_grad():
-        maps = model.backbone(model.normalise(batch))
+        maps = model.backbone(model.normalize(batch))
         dense, points = model.fcos(maps), model.points(maps)
         features = model.mask_branch(maps)
         name = next(k for k in given if k.startswith("train_mask_logits"))

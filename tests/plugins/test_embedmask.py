@@ -16,7 +16,7 @@ from segcli.types import Batch, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.fcos_losses import Assigned
-from segcli_blocks.pixels import Normalise
+from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.windows import Windows
 from segcli_embedmask import FAMILY, losses
@@ -166,7 +166,7 @@ def toy(classes: int) -> EmbedMask:
         replace(info, categories=names, category_ids=tuple(range(classes))),
         backbone=p3_to_p7(ResNet(18, nn.BatchNorm2d, width=16), 32),
         head=Head(32, classes, width=32, depth=2),
-        normalise=Normalise((127.5,) * 3, (64.0,) * 3),
+        normalize=Normalize((127.5,) * 3, (64.0,) * 3),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 

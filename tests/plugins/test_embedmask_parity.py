@@ -57,12 +57,12 @@ def test_input(folder):
     short, long = (max(int(pick(s)) for s in sizes) for pick in (torch.min, torch.max))
     one = info(1)
     one = replace(one, resize=replace(one.resize, short=short, long=long))
-    normalise = model_with(None, 1).normalise
+    normalize = model_with(None, 1).normalize
     for i, raw in enumerate(raws):
         pixels = given[raw].numpy()
         image = batches.fit(Image(raw, pixels, pixels.shape[:2]), one)
         assert list(image.pixels.shape[:2]) == sizes[i].tolist()
-        found = normalise(batches.collate([image], one))[0].flip(0)
+        found = normalize(batches.collate([image], one))[0].flip(0)
         h, w = found.shape[1:]
         expected = given["batch_bgr_meansub"][i, :, :h, :w]
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

@@ -49,7 +49,7 @@ def network(model: nn.Module, batch: Batch) -> object:
     """What the network says, before anything is chosen from it."""
     if model.info.family != "pep":
         return model(batch)
-    maps = model.backbone(model.normalise(batch))
+    maps = model.backbone(model.normalize(batch))
     return model.perceive(maps), model.general(maps)
 
 

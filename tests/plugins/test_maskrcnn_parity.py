@@ -67,7 +67,7 @@ def close(ours: Tensor, recorded: np.ndarray, atol: float) -> None:
 
 
 def test_input_equals_the_recording(narrow, batch, recording) -> None:
-    close(narrow.normalise(batch).flip(1), recording["normalised_padded"], 1e-4)
+    close(narrow.normalize(batch).flip(1), recording["normalised_padded"], 1e-4)
 
 
 def test_anchors_equal_the_recording(narrow, batch, recording) -> None:

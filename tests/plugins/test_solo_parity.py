@@ -11,7 +11,7 @@ from solo_recording import Recording, assert_gradients, assert_losses, close, ta
 from segcli.images import batch as batches
 from segcli.masks.sampling import segments
 from segcli.types import Image
-from segcli_blocks.suppress import matrix_nms
+from segcli_blocks.nms import matrix_nms
 from segcli_solo.convert import renamed
 from segcli_solo.model import peaks
 from segcli_solo.targets import shrunk, targets_of
@@ -39,7 +39,7 @@ def test_input(recording, model):
     pixels = recording.infer["image_bgr_u8"].flip(2).contiguous().numpy()
     image = batches.fit(Image("a", pixels, pixels.shape[:2]), model.info)
     assert image.pixels.shape == pixels.shape  # it is recorded after resizing
-    close(model.normalise(batches.collate([image], model.info)), recording.infer["input"])
+    close(model.normalize(batches.collate([image], model.info)), recording.infer["input"])
 
 
 @torch.no_grad()

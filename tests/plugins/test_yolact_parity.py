@@ -35,7 +35,7 @@ def test_input(recording):
     model = recording.model()
     pixels = recording.infer["image_bgr_u8"].flip(2).contiguous().numpy()
     image = batches.fit(Image("a", pixels, pixels.shape[:2]), model.info)
-    found = model.normalise(batches.collate([image], model.info))
+    found = model.normalize(batches.collate([image], model.info))
     close(found, recording.infer["input_fast"], atol=1.01 / 57.12)
 
 

@@ -50,7 +50,7 @@ def _image(model: Any, batch: Batch, target: Targets) -> dict[str, float]:
     from segcli_pep.targets import truth_of
 
     options = model.options
-    maps = model.backbone(model.normalise(batch))
+    maps = model.backbone(model.normalize(batch))
     one, features = model.perceive(maps).image(0), model.general(maps)[0]
     truth = truth_of(target, [(x.shape[2], x.shape[3]) for x in maps], options.sampling)
     found = originals(

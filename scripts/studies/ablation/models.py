@@ -15,7 +15,7 @@ from segcli.plugin import Trainable
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2, from_imagenet
-from segcli_blocks.pixels import SYMMETRIC, Normalise
+from segcli_blocks.normalize import SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet
 
 DEPTH = 2  # layers of a tower
@@ -117,7 +117,7 @@ def _pep_of(name: str) -> Callable[[ModelInfo, Plan, Body], Trainable]:
         options = Options(sampling, width=plan.width, depth=DEPTH, hidden=24, window=9)
         rest = {k: v for k, v in plan.choices.items() if k not in known}
         return assemble(
-            info, body.new(), normalise=Normalise(*SYMMETRIC), options=replace(options, **rest),
+            info, body.new(), normalize=Normalize(*SYMMETRIC), options=replace(options, **rest),
             excavate=excavate, purify=purify,
         )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _embedmask(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
         info,
         backbone=p3_to_p7(body.new(), plan.width),
         head=head,
-        normalise=Normalise(*SYMMETRIC),
+        normalize=Normalize(*SYMMETRIC),
         options=Options(sizes=(32, 64, 128, 256)),
     )
 
@@ -147,7 +147,7 @@ def _condinst(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
         backbone=p3_to_p7(body.new(), width),
         head=FCOSHead(width, classes, width=width, depth=DEPTH, levels=len(STRIDES)),
         mask_branch=MaskBranch(width, width),
-        normalise=Normalise(*SYMMETRIC),
+        normalize=Normalize(*SYMMETRIC),
         options=Options(),
     )
     model.sizes_of_interest = model.sizes_of_interest // 2
@@ -186,13 +186,13 @@ def _maskrcnn(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
 def _discriminative(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
     from segcli_discriminative.variants import assemble
 
-    return assemble(info, body.new(), width=plan.width, normalise=Normalise(*SYMMETRIC))
+    return assemble(info, body.new(), width=plan.width, normalize=Normalize(*SYMMETRIC))
 
 
 def _watershed(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
     from segcli_watershed.variants import assemble
 
-    return assemble(info, body.new(), width=plan.width, normalise=Normalise(*SYMMETRIC))
+    return assemble(info, body.new(), width=plan.width, normalize=Normalize(*SYMMETRIC))
 
 
 _OTHERS: dict[str, Callable[[ModelInfo, Plan, Body], Trainable]] = {

@@ -5,7 +5,7 @@ import torch
 
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize
-from segcli_blocks.naming import check, looks_like, rename
+from segcli_blocks.checkpoint_names import check, looks_like, rename
 
 INFO = ModelInfo("condinst", "r50-fpn", ("a",), (1,), Resize(800, 1333), 32)
 

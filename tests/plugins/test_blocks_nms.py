@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from segcli_blocks.suppress import fast_nms, matrix_nms
+from segcli_blocks.nms import fast_nms, matrix_nms
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10], [50, 50, 60, 60]])
 

@@ -14,7 +14,7 @@ IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision's w
 SYMMETRIC = (127.5,) * 3, (127.5,) * 3  # TensorFlow's: pixels become -1..1
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """(pixel - mean) / std in 0..255 RGB; zero beyond each image's content, as padding after it."""
 
     statistics: Tensor
