@@ -1,4 +1,4 @@
-"""What a family of models must provide; the whole plugin API on one screen.
+"""What a family of models must provide, and what it may provide; the whole plugin API.
 
 A family is found through the entry-point group "segcli.families"; its module imports no torch.
 tests/test_plugins.py holds every installed family to the promises written here.
@@ -67,6 +67,26 @@ class Fusible(Segmenter, Protocol):
     def fuse(self, dtype: torch.dtype) -> None:
         """Fold norms into convolutions, keep weights in `dtype`; called once, in eval mode, after
         the weights are in. From then on it is called under autocast to `dtype`, never trained."""
+        ...
+
+
+@runtime_checkable
+class Calibratable(Trainable, Protocol):
+    """A trainable segmenter that can fit its fresh layers to a pretrained body."""
+
+    def calibrate(self, batch: Batch) -> None:
+        """Rescale layers with random weights to the maps that the body makes of `batch`; called
+        once, before training, when the initial weights fill the body alone."""
+        ...
+
+
+@runtime_checkable
+class Freezable(Trainable, Protocol):
+    """A trainable segmenter that can keep the first layers of a pretrained body."""
+
+    def freeze_stem(self) -> None:
+        """Take the body's first layers out of training (`requires_grad` False); called once, before
+        training, when the initial weights fill the body alone. Other parameters still learn."""
         ...
 
 

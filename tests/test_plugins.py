@@ -10,7 +10,7 @@ import torch
 
 from segcli.errors import UsageError
 from segcli.models.registry import families
-from segcli.plugin import Family, Segmenter, Trainable
+from segcli.plugin import Calibratable, Family, Freezable, Fusible, Segmenter, Trainable
 from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
 
 README = Path(__file__).resolve().parent.parent / "plugins/README.md"
@@ -241,6 +241,67 @@ def test_losses_without_targets_have_the_same_names(name) -> None:
     assert empty.keys() == names
     assert all(loss.isfinite() for loss in empty.values())
     sum(empty.values()).backward()
+
+
+def network(name: str, hook: type) -> torch.nn.Module:
+    """A model of its own, in eval mode; the test is skipped when the family lacks the hook."""
+    torch.manual_seed(0)
+    model = FAMILIES[name].build(toy_info(name))
+    if not isinstance(model, hook):
+        pytest.skip(f"{name} is not {hook.__name__}")
+    model.eval()
+    return model
+
+
+@every_family
+def test_fused_weights_answer_as_before(name) -> None:
+    batch = batch_of((CANVAS, CANVAS))
+    fused = network(name, Fusible)
+    fused.fuse(torch.float32)  # so that only the folded norms can change an answer
+    (found,) = fused.predict(batch, min_score=0.0, max_masks=7)
+    (expected,) = predict(name, batch)
+    assert_close(found, expected)
+
+
+@every_family
+def test_fused_weights_work_in_bfloat16(name) -> None:
+    fused = network(name, Fusible)
+    fused.fuse(torch.bfloat16)
+    assert any(parameter.dtype == torch.bfloat16 for parameter in fused.parameters())
+    batch = batch_of((CANVAS, CANVAS), (70, CANVAS))
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = fused.predict(batch, min_score=0.0, max_masks=7)
+    for found in answers:
+        assert_well_formed(found, toy_info(name))
+        assert len(found.scores) > 0
+
+
+@every_family
+def test_a_calibrated_model_still_works(name) -> None:
+    model = network(name, Calibratable)
+    batch = batch_of((CANVAS, CANVAS), (CANVAS, 100))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model.calibrate(batch)
+    after = model.state_dict()
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    body = [key for key in before if ".body." in key]
+    assert all(torch.equal(after[key], before[key]) for key in body), "the body is pretrained"
+    for found in model.predict(batch, min_score=0.0, max_masks=7):
+        assert_well_formed(found, toy_info(name))
+    model.train()
+    assert all(loss.isfinite() for loss in model.losses(batch, [targets_of(2)] * 2).values())
+
+
+@every_family
+def test_a_frozen_stem_is_a_small_part(name) -> None:
+    model = network(name, Freezable)
+    before = {key: p.numel() for key, p in model.named_parameters() if p.requires_grad}
+    model.freeze_stem()
+    after = {key: p.numel() for key, p in model.named_parameters() if p.requires_grad}
+    assert set(after) <= set(before)
+    assert sum(after.values()) > 0.8 * sum(before.values())
+    frozen = set(before) - set(after)
+    assert all(".body." in f".{key}" for key in frozen)
 
 
 @every_family

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.resnet import ResNet
+from segcli_blocks.resnet import Norm, ResNet
+
+
+@runtime_checkable
+class Pretrained(Protocol):
+    """A backbone whose body may hold weights from image classification."""
+
+    def calibrate(self, x: Tensor) -> None:
+        """Fit what is above the body to its maps of the images x (B, 3, H, W)."""
+        ...
+
+    def freeze_stem(self) -> None:
+        """Stop training the body's layers up to the map of stride 4."""
+        ...
 
 
 class Backbone(nn.Module):
-    """`body` gives maps, `fpn` takes as many of the last ones as it has lateral convolutions.
+    """`body`, a ResNet or MobileNetV2, gives maps; `fpn` takes as many of the last ones as it has
+    lateral convolutions.
 
     The levels above come from torchvision's extra blocks: `LastLevelP6P7(w, w)` convolves P5 (and
     relu(P6)), `LastLevelP6P7(c5, w)` begins with C5, `LastLevelMaxPool()` subsamples P5.
@@ -37,14 +52,28 @@ class Backbone(nn.Module):
         return list(self.fpn(named).values())
 
     def calibrate(self, x: Tensor) -> None:
-        """Fit the laterals to a body that comes straight from image classification; x as above."""
+        """See Pretrained; fits the lateral convolutions."""
         rescale_laterals(self.fpn, self.body(x))
+
+    def freeze_stem(self) -> None:
+        """See Pretrained."""
+        freeze = self.body.freeze_stem
+        assert callable(freeze)
+        freeze()
 
 
 def p3_to_p7(body: ResNet | MobileNetV2, width: int = 256) -> Backbone:
     """P3 to P5 from C3 to C5; P6 is a 3x3 stride-2 convolution of P5, P7 one of relu(P6)."""
     extra = LastLevelP6P7(width, width)
     return Backbone(body, FeaturePyramidNetwork(list(body.channels[1:]), width, extra))
+
+
+def p2_to_p6(body: nn.Module, width: int = 256, norm: Norm | None = None) -> Backbone:
+    """P2 to P5 from C2 to C5 of a body with `channels`; P6 is every other value of P5."""
+    channels = body.channels
+    assert isinstance(channels, tuple)
+    fpn = FeaturePyramidNetwork(list(channels), width, LastLevelMaxPool(), norm)
+    return Backbone(body, fpn)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from segcli.types import Size
 from segcli_blocks.nms import class_nms
+from segcli_blocks.segmenter import keep_categories
 from segcli_blocks.towers import Scale, init_normal, patches, prior, tower
 
 FARTHEST = 1e8  # px: how far the coarsest level's objects may reach
@@ -153,15 +154,6 @@ def best_per_level(scores: Tensor, allowed: Tensor, points: Points, limit: int) 
     return kept
 
 
-def wanted_only(allowed: Tensor, categories: frozenset[int] | None) -> Tensor:
-    """bool (L, C) with the labels outside `categories` left out."""
-    if categories is None:
-        return allowed
-    wanted = torch.zeros(allowed.shape[1], dtype=torch.bool, device=allowed.device)
-    wanted[sorted(categories)] = True
-    return allowed & wanted
-
-
 def detect(
     dense: Dense,
     points: Points,
@@ -186,7 +178,7 @@ def detect(
     scores = classes * flat(dense.centerness)[0].sigmoid()
     if root:
         scores = scores.sqrt()
-    allowed = wanted_only((classes > candidate) & (scores >= min_score), categories)
+    allowed = keep_categories((classes > candidate) & (scores >= min_score), categories)
     index, label = best_per_level(scores, allowed, points, per_level).nonzero(as_tuple=True)
     score = scores[index, label]
     boxes = decode(points, flat(dense.distances)[0][index], index)

@@ -26,8 +26,8 @@ class Normalize(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """uint8 (B, 3, H, W) -> float32, channels last in memory."""
-        pixels = batch.pixels.to(self.statistics.device, torch.float32)
-        x = (pixels - self.statistics[0]) / self.statistics[1]
+        x = batch.pixels.to(self.statistics.device, torch.float32)
+        x.sub_(self.statistics[0]).div_(self.statistics[1])  # in place: x is as large as a map
         for image, (h, w) in zip(x, batch.content_sizes, strict=True):
             image[:, h:] = 0
             image[:, :, w:] = 0

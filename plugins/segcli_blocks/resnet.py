@@ -25,7 +25,8 @@ class ResNet(nn.Module):
     `caffe`: a stage's stride sits on the first 1x1 of its first block, as in the MSRA and Caffe2
     weights, instead of on the 3x3. `width` is that of the first stage's bottlenecks, `stem` that
     of the first convolution, and `blocks` how many each stage has where not as many as the depth
-    says. `channels` are those of the four maps.
+    says. `groups`: how many of the 3x3 convolutions, and their width (ResNeXt 32x8d: 32, 8).
+    `channels` are those of the four maps.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ResNet(nn.Module):
         width: int = 64,
         stem: int | None = None,
         blocks: Sequence[int] | None = None,
+        groups: tuple[int, int] = (1, 64),
     ) -> None:
         super().__init__()
         block, counts = _STAGES[depth]
@@ -48,7 +50,8 @@ class ResNet(nn.Module):
         stages = []
         for index, count in enumerate(blocks or counts):
             planes = width * 2**index
-            stages.append(_stage(block, count, (inputs, planes), stride=1 + (index > 0), norm=norm))
+            widths, stride = (inputs, planes), 1 + (index > 0)
+            stages.append(_stage(block, count, widths, stride=stride, norm=norm, groups=groups))
             inputs = planes * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = tuple(width * 2**i * block.expansion for i in range(4))
@@ -71,7 +74,7 @@ class ResNet(nn.Module):
             maps.append(x)
         return maps
 
-    def freeze(self) -> None:
+    def freeze_stem(self) -> None:
         """Take the stem and the first stage out of training, as most published recipes do."""
         for module in (self.conv1, self.bn1, self.layer1):
             module.requires_grad_(False)
@@ -102,6 +105,7 @@ def _stage(
     *,
     stride: int,
     norm: Norm,
+    groups: tuple[int, int],
 ) -> nn.Sequential:
     """`count` blocks; `widths`: what goes into the first, and the planes of each."""
     inputs, planes = widths
@@ -109,6 +113,6 @@ def _stage(
     shortcut = None
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(conv1x1(inputs, outputs, stride), norm(outputs))
-    first = block(inputs, planes, stride, shortcut, norm_layer=norm)
-    rest = [block(outputs, planes, norm_layer=norm) for _ in range(count - 1)]
+    first = block(inputs, planes, stride, shortcut, *groups, norm_layer=norm)
+    rest = [block(outputs, planes, 1, None, *groups, norm_layer=norm) for _ in range(count - 1)]
     return nn.Sequential(first, *rest)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter
 from segcli_blocks.towers import conv_at, init_normal, prior
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst.losses import mask_loss, semantic_loss
@@ -96,7 +96,7 @@ def _block(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(conv, _Norm(width), nn.ReLU(inplace=True))
 
 
-class CondInst(nn.Module):
+class CondInst(BaseSegmenter):
     """Backbone, FCOS head, controller and mask branch.
 
     The buffer `sizes_of_interest` (5,) px, which published checkpoints hold, says both how large
@@ -115,9 +115,7 @@ class CondInst(nn.Module):
         normalize: Normalize,
         options: Options,
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = normalize
+        super().__init__(info, normalize)
         self.backbone = backbone
         self.fcos = head
         self.controller = nn.Conv2d(head.bbox_pred.in_channels, PARAMETERS, 3, padding=1)
@@ -150,10 +148,6 @@ class CondInst(nn.Module):
         return mask_logits(features, grid, parameters, xy=points.xy[index], size=size)
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -228,10 +222,6 @@ class CondInst(nn.Module):
             semantic = self.mask_branch.semantic(raw.finest).float()
             losses["semantic"] = semantic_loss(semantic, targets)
         return losses
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalize(batch))
 
 
 def inside(boxes: Tensor, content: Size) -> Tensor:

@@ -30,7 +30,7 @@ def assemble(
 ) -> CondInst:
     """The authors' model on a body whose stem and first stage do not learn; `widths` are those of
     pyramid and heads, and of the mask branch."""
-    body.freeze()
+    body.freeze_stem()
     width, branch = widths
     classes = len(info.categories)
     return CondInst(

@@ -1,43 +1,10 @@
 """Discriminative embeddings: pixels of one object lie close together, and are clustered."""
 
-from __future__ import annotations
+from segcli.types import Resize
+from segcli_blocks.family import STREET, coco_family
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from segcli.categories import COCO_IDS, COCO_NAMES, STREET_IDS, STREET_NAMES
-from segcli.plugin import Family, Segmenter
-from segcli.types import ModelInfo, Resize
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-_LIGHT = Resize(short=384, long=640)
-_LARGE = Resize(short=800, long=1333)
-
-
-def build(info: ModelInfo) -> Segmenter:
-    """A model with random weights."""
-    from segcli_discriminative.variants import build
-
-    return build(info)
-
-
-def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
-    """An ImageNet body as a beginning; the authors have published no weights for this network."""
-    from segcli_discriminative.variants import convert
-
-    return convert(state, info)
-
-
-FAMILY = Family(
-    name="discriminative",
-    variants={
-        "mobilenet": ModelInfo(
-            "discriminative", "mobilenet", STREET_NAMES, STREET_IDS, _LIGHT, stride=32
-        ),
-        "r50-fpn": ModelInfo("discriminative", "r50-fpn", COCO_NAMES, COCO_IDS, _LARGE, stride=32),
-    },
-    build=build,
-    convert=convert,
+FAMILY = coco_family(
+    "discriminative",
+    {"mobilenet": Resize(short=384, long=640), "r50-fpn": Resize(short=800, long=1333)},
+    categories={"mobilenet": STREET},
 )

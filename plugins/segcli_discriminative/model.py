@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.boxes import tight_boxes
-from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_blocks.semantic import STRIDE, Merged, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
 from segcli_blocks.windows import Windows
@@ -61,7 +61,7 @@ class Heads(nn.Module):
         return self.semantic(features), self.embedding(placed)
 
 
-class Discriminative(nn.Module):
+class Discriminative(BaseSegmenter):
     """Backbone P2..P5, merged at stride 4, two heads, and the clustering."""
 
     def __init__(
@@ -74,9 +74,7 @@ class Discriminative(nn.Module):
         normalize: Normalize,
         options: Options,
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = normalize
+        super().__init__(info, normalize)
         self.backbone = backbone
         self.merged = merged
         self.heads = heads
@@ -87,10 +85,6 @@ class Discriminative(nn.Module):
         return logits, embedding
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -131,11 +125,10 @@ class Discriminative(nn.Module):
         probability = logits.softmax(0)
         said = probability.argmax(0)
         parts = [Found(logits.new_zeros(0), said.new_zeros(0), logits[:0])]
-        for label in said.unique().tolist():
-            wanted = label < len(logits) - 1 and (categories is None or label in categories)
-            inside = said == label
-            if wanted and int(inside.sum()) >= self.options.least:
-                parts.append(self._of_class(probability, embedding, inside, label))
+        cells = said.flatten().bincount(minlength=len(logits))[:-1]  # of each category
+        large = keep_categories(cells >= self.options.least, categories)
+        for label in large.nonzero()[:, 0].tolist():
+            parts.append(self._of_class(probability, embedding, said == label, label))
         return Found(*(torch.cat([getattr(p, n) for p in parts]) for n in Found.__slots__))
 
     def _of_class(
@@ -177,7 +170,3 @@ class Discriminative(nn.Module):
             "distance": terms.distance,
             "regularisation": self.options.form.regularisation * terms.regularisation,
         }
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalize(batch))

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter
 from segcli_blocks.towers import Scale, conv_at, init_normal, tower
 from segcli_blocks.windows import Windows
 from segcli_embedmask.losses import mask_loss
@@ -92,7 +92,7 @@ class Head(nn.Module):
         return embedding, margin
 
 
-class EmbedMask(nn.Module):
+class EmbedMask(BaseSegmenter):
     """Backbone, head, and how masks come out of them."""
 
     def __init__(
@@ -104,9 +104,7 @@ class EmbedMask(nn.Module):
         normalize: Normalize,
         options: Options,
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = normalize
+        super().__init__(info, normalize)
         self.backbone = backbone
         self.head = head
         self.options = options
@@ -131,10 +129,6 @@ class EmbedMask(nn.Module):
         return embedding, margin
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -218,10 +212,6 @@ class EmbedMask(nn.Module):
         maps = [log_probability(g, e, m) for g, e, m in own]
         taken = [index >= 0 for index in best]
         return {**losses, "mask": mask_loss(maps, truths, taken, options)}
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalize(batch))
 
 
 def _fixed_margin() -> float:

@@ -37,7 +37,7 @@ def mobilenet(info: ModelInfo, *, width: int = 128) -> EmbedMask:
 def published(info: ModelInfo, depth: int) -> EmbedMask:
     """The authors' model: a Caffe-style ResNet with frozen norms (without eps) and stem."""
     body = ResNet(depth, frozen_norm(0.0), caffe=True)
-    body.freeze()
+    body.freeze_stem()
     return EmbedMask(
         info,
         backbone=p3_to_p7(body),

@@ -55,7 +55,7 @@ class SeparablePyramid(nn.Module):
             nn.init.kaiming_uniform_(lateral.weight, a=1)
             _clear_bias(lateral)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides a multiple of 32 -> maps of strides 4 to 64, finest first."""
         sides = [lateral(m) for lateral, m in zip(self.laterals, self.body(x), strict=True)]
         for index in range(len(sides) - 2, -1, -1):
@@ -63,7 +63,7 @@ class SeparablePyramid(nn.Module):
             sides[index] = sides[index] + above
         maps = [output(side) for output, side in zip(self.outputs, sides, strict=True)]
         maps.append(F.max_pool2d(maps[-1], 1, 2, 0))
-        return {str(level): m for level, m in enumerate(maps)}
+        return maps
 
     def freeze_stem(self) -> None:
         """Keep what the body's first layers learned from image classification."""

@@ -15,6 +15,8 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.fuse import fuse
+from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_maskrcnn.pooler import Pooler
 from segcli_maskrcnn.proposals import Conventions, anchors_of, decode, flatten, propose
 from segcli_maskrcnn.training import box_losses, mask_loss, region_targets, rpn_losses
@@ -44,7 +46,7 @@ class RPN(nn.Module):
         self.head = head
 
 
-class MaskRCNN(nn.Module):
+class MaskRCNN(BaseSegmenter):
     """The two-stage detector with a mask head.
 
     `classes` are the positions of the info's categories among the K class logits, 1-based where
@@ -64,8 +66,7 @@ class MaskRCNN(nn.Module):
         classes: Sequence[int],
         agnostic: bool = False,
     ) -> None:
-        super().__init__()
-        self.info = info
+        super().__init__(info, Normalize(conventions.mean, conventions.std))
         self.backbone = backbone
         self.rpn = RPN(rpn_head)
         self.roi_heads = roi_heads
@@ -75,24 +76,12 @@ class MaskRCNN(nn.Module):
         self.mask_pool = Pooler(14, conventions)
         self.classes: Tensor
         self.register_buffer("classes", torch.tensor(classes), persistent=False)  # (C,)
-        statistics = torch.tensor([conventions.mean, conventions.std])[..., None, None]
-        self.pixels: Tensor
-        self.register_buffer("pixels", statistics, persistent=False)  # (2, 3, 1, 1)
 
     # The way in: both inference and training begin here.
 
-    def normalize(self, batch: Batch) -> Tensor:
-        """uint8 (B, 3, H, W) RGB -> float32, zero beyond the content, channels last in memory."""
-        x = batch.pixels.to(self.pixels.device, torch.float32)
-        x.sub_(self.pixels[0]).div_(self.pixels[1])  # in place: each copy is as large as a map
-        for image, (h, w) in zip(x, batch.content_sizes, strict=True):
-            image[:, h:] = 0
-            image[:, :, w:] = 0
-        return x.contiguous(memory_format=torch.channels_last)
-
     def first_stage(self, batch: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Pyramid maps; logits (B, n_l, 1) and deltas (B, n_l, 4) a level, flat like anchors."""
-        maps = list(self.backbone(self.normalize(batch)).values())
+        maps = self.backbone(self.normalize(batch))
         logits, deltas = self.rpn.head(maps)
         return maps, flatten(logits, 1), flatten(deltas, 4)
 
@@ -187,11 +176,7 @@ class MaskRCNN(nn.Module):
         categories: frozenset[int] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One image: boxes (n, 4) canvas px, scores (n,), labels (n,), best first."""
-        scores = logits.softmax(-1)[:, self.classes]  # (P, C)
-        if categories is not None:
-            wanted = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-            wanted[sorted(categories)] = True
-            scores = scores.masked_fill(~wanted, 0.0)
+        scores = keep_categories(logits.softmax(-1)[:, self.classes], categories)  # (P, C)
         region, label = (scores > min_score).nonzero(as_tuple=True)
         score = scores[region, label]
         # Decode only what survives the score: of P * C boxes a few hundred at most are left.
@@ -234,18 +219,6 @@ class MaskRCNN(nn.Module):
             "box": box,
             "mask": mask,
         }
-
-    def freeze_stem(self) -> None:
-        """Keep the first layers of a body that was taught by image classification."""
-        freeze = getattr(self.backbone, "freeze_stem", None)
-        if freeze is not None:
-            freeze()
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        calibrate = getattr(self.backbone, "calibrate", None)
-        if calibrate is not None:
-            calibrate(self.normalize(batch))
 
 
 def agnostic_box_predictor(inputs: int, classes: int) -> FastRCNNPredictor:

@@ -14,8 +14,10 @@ from torchvision.models.detection.rpn import RPNHead
 
 from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
+from segcli_blocks.backbone import p2_to_p6
+from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import IMAGENET, SYMMETRIC
-from segcli_maskrcnn import backbone as backbones
+from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_maskrcnn import lite
 from segcli_maskrcnn.model import (
     MaskRCNN,
@@ -71,7 +73,7 @@ def mobilenet(
     hidden, positions = 4 * width, len(info.categories) + 1
     return MaskRCNN(
         info,
-        backbone=backbones.MobileNetFPN(width),
+        backbone=p2_to_p6(MobileNetV2(), width),
         rpn_head=RPNHead(width, 3),
         roi_heads=RoIHeads(
             TwoMLPHead(width * 7 * 7, hidden),
@@ -90,7 +92,7 @@ def r50_fpn(info: ModelInfo) -> MaskRCNN:
     positions, classes = _positions(info)
     return MaskRCNN(
         info,
-        backbone=backbones.resnet50_fpn(),
+        backbone=p2_to_p6(ResNet(50, frozen_norm(0.0))),
         rpn_head=RPNHead(256, 3),
         roi_heads=_heads(positions),
         conventions=TORCHVISION,
@@ -104,7 +106,7 @@ def r50_fpn_v2(info: ModelInfo) -> MaskRCNN:
     norm = nn.BatchNorm2d
     return MaskRCNN(
         info,
-        backbone=backbones.resnet50_fpn_v2(),
+        backbone=p2_to_p6(ResNet(50, norm), norm=norm),
         rpn_head=RPNHead(256, 3, conv_depth=2),
         roi_heads=RoIHeads(
             FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm),
@@ -119,20 +121,20 @@ def r50_fpn_v2(info: ModelInfo) -> MaskRCNN:
 
 def r101_fpn(info: ModelInfo) -> MaskRCNN:
     """detectron2's mask_rcnn_R_101_FPN."""
-    return _detectron2(info, backbones.resnet101_fpn(), DETECTRON2)
+    return _detectron2(info, ResNet(101, frozen_norm(), caffe=True), DETECTRON2)
 
 
 def x101_fpn(info: ModelInfo) -> MaskRCNN:
     """detectron2's mask_rcnn_X_101_32x8d_FPN."""
-    conventions = replace(DETECTRON2, std=STD)
-    return _detectron2(info, backbones.resnext101_fpn(), conventions)
+    body = ResNet(101, frozen_norm(), groups=(32, 8))
+    return _detectron2(info, body, replace(DETECTRON2, std=STD))
 
 
-def _detectron2(info: ModelInfo, backbone: nn.Module, conventions: Conventions) -> MaskRCNN:
+def _detectron2(info: ModelInfo, body: ResNet, conventions: Conventions) -> MaskRCNN:
     positions = len(info.categories) + 1
     return MaskRCNN(
         info,
-        backbone=backbone,
+        backbone=p2_to_p6(body),
         rpn_head=RPNHead(256, 3),
         roi_heads=_heads(positions),
         conventions=conventions,

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.fuse import fuse
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_blocks.targets import labels_of
 from segcli_pep import losses as learning
 from segcli_pep.excavate import Excavate
@@ -56,7 +56,7 @@ class Options:
     dice: float = 3.0  # weight of the dice loss beside the cross-entropy of masks
 
 
-class PEP(nn.Module):
+class PEP(BaseSegmenter):
     """The whole network; without `excavate` and `purify`, the paper's baseline."""
 
     def __init__(
@@ -69,9 +69,7 @@ class PEP(nn.Module):
         excavate: bool = True,
         purify: bool = True,
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = normalize
+        super().__init__(info, normalize)
         self.backbone = backbone
         self.options = options
         width, depth, classes = options.width, options.depth, len(info.categories)
@@ -87,10 +85,6 @@ class PEP(nn.Module):
         self.purify = Purify(width) if purify else None
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -138,9 +132,7 @@ class PEP(nn.Module):
             logits, found, content, above=options.key, most=options.most_keys
         )
         vectors, classes = self.excavate.mined(one.vectors, found, keys)
-        probability = classes.softmax(1)[:, 1:]
-        if categories is not None:
-            probability[:, [c for c in range(probability.shape[1]) if c not in categories]] = 0
+        probability = keep_categories(classes.softmax(1)[:, 1:], categories)
         score, label = probability.max(1)
         level = found.level[keys.owner]
         mined = Descriptors(vectors, label, score * keys.scores, level, keys.row, keys.column)
@@ -239,7 +231,3 @@ class PEP(nn.Module):
         if self.excavate is not None:
             masks["mined_mask"] = each[first:]
         return losses, masks
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalize(batch))

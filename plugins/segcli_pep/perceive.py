@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Size
+from segcli_blocks.segmenter import keep_categories
 from segcli_blocks.towers import init_normal, tower
 
 STRIDES = (8, 16, 32, 64, 128)  # px of a pixel of P3 to P7 [D]
@@ -134,11 +135,7 @@ def originals(
     """
     chosen, scores, labels = [], [], []
     for logits in perceived.logits:
-        probability = logits[0].softmax(0)[1:]  # (C, h, w)
-        if categories is not None:
-            probability = probability[sorted(categories)]
-        if not len(probability):
-            probability = torch.zeros_like(logits[0, :1])
+        probability = keep_categories(logits[0].softmax(0)[1:], categories, dim=0)  # (C, h, w)
         score, label = probability.max(0)
         peak = score == F.max_pool2d(score[None], 3, stride=1, padding=1)[0]
         chosen.append((peak & (score > above)).flatten())
@@ -150,7 +147,5 @@ def originals(
     best = score.argsort(descending=True, stable=True)[:most]
     flat, score = flat[best], score[best]
     label = torch.cat(labels)[flat]
-    if categories:
-        label = torch.tensor(sorted(categories), device=label.device)[label]
     found = perceived.at(flat)
     return Descriptors(found.vectors, label, score, found.level, found.row, found.column)

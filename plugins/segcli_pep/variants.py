@@ -28,7 +28,7 @@ def build(info: ModelInfo) -> PEP:
         normalize = Normalize(*SYMMETRIC)
         return assemble(info, MobileNetV2(), normalize=normalize, options=light)
     body = ResNet(_DEPTHS[info.variant], fixed_statistics)
-    body.freeze()
+    body.freeze_stem()
     return assemble(info, body, normalize=Normalize(*IMAGENET), options=options)
 
 

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Targets
-from segcli_blocks.backbone import Backbone
-from segcli_blocks.fuse import fuse
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import IMAGENET, Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
 from segcli_solo.losses import losses
 from segcli_solo.masks import windows
@@ -61,15 +60,13 @@ def peaks(probability: Tensor) -> Tensor:
     return probability * (most == probability)
 
 
-class SOLO(nn.Module):
+class SOLO(BaseSegmenter):
     """Backbone P2..P6, one of the heads, and how masks come out of them."""
 
     def __init__(
         self, info: ModelInfo, *, backbone: nn.Module, head: Head, options: Options
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = Normalize(*IMAGENET)
+        super().__init__(info, Normalize(*IMAGENET))
         self.backbone = backbone
         self.head = head
         self.options = options
@@ -79,10 +76,6 @@ class SOLO(nn.Module):
         return dense
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -122,9 +115,7 @@ class SOLO(nn.Module):
         scores = torch.cat(
             [peaks(level[b : b + 1].sigmoid())[0].flatten(1).T for level in dense.categories]
         )  # (M, C)
-        if categories is not None:
-            unwanted = [c for c in range(scores.shape[1]) if c not in categories]
-            scores[:, unwanted] = 0
+        scores = keep_categories(scores, categories)
         place, label = (scores > above).nonzero(as_tuple=True)
         score = scores[place, label]
         if len(score) > self.options.most_candidates:
@@ -168,8 +159,3 @@ class SOLO(nn.Module):
         options, classes = self.options.learning, dense.categories[0].shape[1]
         learnt = [targets_of(t, self.head.grids, classes, options) for t in targets]
         return losses(dense, targets, learnt, options)
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        assert isinstance(self.backbone, Backbone)
-        self.backbone.calibrate(self.normalize(batch))

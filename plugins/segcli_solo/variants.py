@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
-from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from segcli.types import ModelInfo
-from segcli_blocks.backbone import Backbone
+from segcli_blocks.backbone import Backbone, p2_to_p6
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.model import SOLO, Head, Options
@@ -34,7 +30,7 @@ def build(info: ModelInfo) -> SOLO:
     learning = Learning(_RANGES.get(info.variant, _FULL), last_only=not method.startswith("solov2"))
     return SOLO(
         info,
-        backbone=p2_to_p6(ResNet(int(depth), fixed_statistics)),
+        backbone=pyramid(ResNet(int(depth), fixed_statistics)),
         head=_head(method, len(info.categories)),
         options=Options(learning),
     )
@@ -54,12 +50,11 @@ def _head(method: str, classes: int) -> Head:
     return DecoupledHead(256, classes, grids=GRIDS, width=256, depth=depth, light=light)
 
 
-def p2_to_p6(body: ResNet, width: int = 256) -> Backbone:
-    """P2 to P5 from C2 to C5, P6 every other value of P5; stem and first stage do not learn."""
-    body.freeze()
-    channels: Sequence[int] = body.channels
-    fpn = FeaturePyramidNetwork(list(channels), width, LastLevelMaxPool())
-    for module in fpn.modules():
+def pyramid(body: ResNet, width: int = 256) -> Backbone:
+    """P2 to P6; stem and first stage do not learn."""
+    body.freeze_stem()
+    backbone = p2_to_p6(body, width)
+    for module in backbone.fpn.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.xavier_uniform_(module.weight)
-    return Backbone(body, fpn)
+    return backbone

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks import regions
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
 from segcli_watershed.losses import direction_loss, level_loss, unit
 from segcli_watershed.masks import Cut, Objects, classes_of, decode
@@ -63,7 +63,7 @@ class Transform(nn.Module):
         return F.pixel_shuffle(cells, STRIDE)
 
 
-class Watershed(nn.Module):
+class Watershed(BaseSegmenter):
     """Backbone P2..P5, merged at stride 4, heads for classes and directions, and the transform."""
 
     def __init__(
@@ -75,9 +75,7 @@ class Watershed(nn.Module):
         normalize: Normalize,
         options: Options,
     ) -> None:
-        super().__init__()
-        self.info = info
-        self.normalize = normalize
+        super().__init__(info, normalize)
         self.backbone = backbone
         self.merged = Merged(width, width)
         self.semantic = head(width, width, len(info.categories) + 1)
@@ -97,10 +95,6 @@ class Watershed(nn.Module):
         return found.float() * inside[:, None]
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -134,9 +128,9 @@ class Watershed(nn.Module):
         self, levels: Tensor, classes: Tensor, certain: Tensor, categories: frozenset[int] | None
     ) -> Objects:
         """Objects (H, W) of one image, from levels, classes and their probabilities."""
-        names = range(len(self.info.categories))
-        wanted = [c for c in names if categories is None or c in categories]
-        chosen = torch.full((len(names) + 1,), -1)
+        every = torch.ones(len(self.info.categories), dtype=torch.bool)
+        wanted = keep_categories(every, categories).nonzero()[:, 0]
+        chosen = torch.full((len(every) + 1,), -1)
         chosen[wanted] = torch.arange(len(wanted))
         compared = chosen[classes.cpu()].numpy()
         objects, which = decode(levels.cpu().numpy(), compared, [self.options.cut] * len(wanted))
@@ -147,7 +141,7 @@ class Watershed(nn.Module):
         return Objects(
             ids=ids,
             scores=(total / area.clamp(min=1)).float(),
-            labels=torch.tensor(wanted, dtype=torch.int64)[torch.from_numpy(which)].to(ids.device),
+            labels=wanted[torch.from_numpy(which)].to(ids.device),
             boxes=torch.from_numpy(regions.boxes(objects, count)).to(ids.device),
         )
 
@@ -173,7 +167,3 @@ class Watershed(nn.Module):
             "direction": self.options.direction * direction,
             "level": self.options.level * level,
         }
-
-    def calibrate(self, batch: Batch) -> None:
-        """Fit the pyramid to a body that comes straight from image classification."""
-        self.backbone.calibrate(self.normalize(batch))

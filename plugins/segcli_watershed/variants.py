@@ -1,15 +1,11 @@
-"""The variants of the family: how each is put together, and what a classifier gives it."""
+"""The variants of the family: how each is put together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
 from torchvision.ops import FeaturePyramidNetwork
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import Backbone
-from segcli_blocks.imagenet import body_or_all
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import IMAGENET, SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
@@ -21,7 +17,7 @@ def build(info: ModelInfo) -> Watershed:
     if info.variant == "mobilenet":
         return assemble(info, MobileNetV2(), width=64, normalize=Normalize(*SYMMETRIC))
     body = ResNet(50, frozen_norm())
-    body.freeze()
+    body.freeze_stem()
     return assemble(info, body, width=128)
 
 
@@ -42,11 +38,3 @@ def assemble(
         normalize=normalize or Normalize(*IMAGENET),
         options=options or Options(),
     )
-
-
-def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
-    """torchvision's ImageNet body for the variant, or the whole model under our own names.
-
-    Raises a UsageError that names the first differences.
-    """
-    return body_or_all(state, info, build)

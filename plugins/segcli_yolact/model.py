@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
-from segcli_blocks.fuse import fuse
 from segcli_blocks.nms import fast_nms
 from segcli_blocks.normalize import Normalize
+from segcli_blocks.segmenter import BaseSegmenter, keep_categories
 from segcli_yolact.losses import losses
 from segcli_yolact.masks import cropped, mixtures, windows
 from segcli_yolact.priors import Anchors, decode, priors_of
 from segcli_yolact.targets import Learning, Truth, truth_of
 
+STATISTICS = (123.68, 116.78, 103.94), (58.40, 57.12, 57.38)  # the authors' mean and deviation
 FEW = 6  # images: batches smaller than this use the running statistics of the norms
 
 
@@ -142,7 +143,7 @@ class Rescore(nn.Sequential):
         return super().forward(x).float().amax((2, 3))
 
 
-class YOLACT(nn.Module):
+class YOLACT(BaseSegmenter):
     """Body, pyramid, prototypes and head, and how masks come out of them."""
 
     def __init__(
@@ -154,10 +155,10 @@ class YOLACT(nn.Module):
         width: int,
         prototypes: int,
         options: Options,
+        normalize: Normalize | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(info, normalize or Normalize(*STATISTICS))
         classes = len(info.categories)
-        self.info = info
         self.options = options
         self.body = body
         self.fpn = FPN(inputs, width)
@@ -165,7 +166,6 @@ class YOLACT(nn.Module):
         self.head = Head(width, classes, prototypes=prototypes, per_cell=options.anchors.per_cell)
         self.semantic = nn.Conv2d(width, classes, 1)
         self.rescore: Rescore | None = None
-        self.normalize = Normalize((123.68, 116.78, 103.94), (58.40, 57.12, 57.38))
 
     def initialise(self) -> None:
         """All but the body as the authors do."""
@@ -194,10 +194,6 @@ class YOLACT(nn.Module):
         )
 
     # Inference.
-
-    def fuse(self, dtype: torch.dtype) -> None:
-        """See segcli.plugin.Fusible."""
-        fuse(self, dtype)
 
     @torch.inference_mode()
     def predict(
@@ -230,9 +226,7 @@ class YOLACT(nn.Module):
     ) -> Found:
         """Image b. Only better boxes suppress, so what is below `min_score` can go beforehand."""
         scores = raw.logits[b].softmax(1)[:, 1:].T  # (C, P)
-        if categories is not None:
-            unwanted = [c for c in range(len(scores)) if c not in categories]
-            scores[unwanted] = -1.0
+        scores = keep_categories(scores, categories, dim=0, fill=-1.0)
         prior_labels = scores.argmax(0)
         if self.options.cross_class:
             scores = scores.amax(0, keepdim=True)

@@ -30,11 +30,10 @@ def build(info: ModelInfo) -> YOLACT:
     model = YOLACT(
         info, body, inputs=body.channels[1:], width=256, prototypes=32,
         options=Options(anchors_for(info.resize.long, plus=plus)),
+        normalize=Normalize((0.0,) * 3, (255.0,) * 3) if isinstance(body, Darknet) else None,
     )  # fmt: skip
     if plus:
         model.rescore = Rescore(len(info.categories))
-    if info.variant == "darknet53":
-        model.normalize = Normalize((0.0,) * 3, (255.0,) * 3)
     model.initialise()
     return model
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,14 @@ def shipped(room: Path, images: list[Path]) -> dict[str, Any]:
 
 def resnet(room: Path, images: list[Path]) -> dict[str, Any]:
     """torchvision's own Mask R-CNN R50-FPN at 800 x 1333 px, random weights that find much."""
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.models.detection.mask_rcnn import MaskRCNN
-
-    from segcli_maskrcnn.backbone import resnet50_fpn
+    from torchvision.ops import FrozenBatchNorm2d
 
     family, info = registry.find("maskrcnn/r50-fpn")
-    theirs = MaskRCNN(resnet50_fpn(), num_classes=91).eval()
+    norm = partial(FrozenBatchNorm2d, eps=0.0)
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=norm)
+    theirs = MaskRCNN(backbone, num_classes=91).eval()
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             if name.endswith("conv3.weight"):

@@ -144,14 +144,14 @@ def _solo() -> nn.Module:
     from segcli_solo.heads import DynamicHead, Features
     from segcli_solo.model import SOLO, Options
     from segcli_solo.targets import Learning
-    from segcli_solo.variants import p2_to_p6
+    from segcli_solo.variants import pyramid
 
     ranges = ((1, 24), (12, 48), (24, 96), (48, 192), (96, 512))
     features = Features(WIDTH, WIDTH, WIDTH)
     body = ResNet(18, fixed_statistics, width=16)
     return SOLO(
         replace(_info("solo"), variant="solov2-r50"),
-        backbone=p2_to_p6(body, WIDTH),
+        backbone=pyramid(body, WIDTH),
         head=DynamicHead(
             WIDTH, 1, grids=(20, 16, 12, 8, 6), width=WIDTH, depth=2, features=features
         ),

@@ -10,7 +10,7 @@ import torch
 
 from segcli.errors import UsageError
 from segcli.models import checkpoint, registry
-from segcli.plugin import Trainable
+from segcli.plugin import Calibratable, Freezable, Trainable
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
 from segcli.train.loader import load_epoch, plan_epoch
@@ -44,7 +44,7 @@ def describe(
 def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
     """Build the model from random numbers, then take over what fits of the initial weights.
 
-    A model that offers `freeze_stem` keeps the first layers of a body from classification.
+    A model that is Freezable keeps the first layers of a body from image classification.
 
     `initial` is segcli's safetensors or a published checkpoint; tensors of another shape (a head
     for other categories) stay random. Raises UsageError when nothing fits, or when the family
@@ -70,20 +70,20 @@ def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
         )
     model.load_state_dict(fitting, strict=False)
     fresh = len(fitting) < 0.9 * len(ours)  # more than a last layer is missing
-    if fresh and hasattr(model, "freeze_stem"):
+    if fresh and isinstance(model, Freezable):
         model.freeze_stem()
     return InitialModel(model, frozenset(fitting), fresh)
 
 
 def calibrate(beginning: InitialModel, rows: Sequence[AnnotatedImage], *, seed: int) -> None:
-    """Let a model that offers `calibrate` fit its fresh layers to a few images."""
-    fit = getattr(beginning.model, "calibrate", None)
-    if fit is None or not beginning.fresh:
+    """Let a model that is Calibratable fit its fresh layers to a few images."""
+    model = beginning.model
+    if not (beginning.fresh and isinstance(model, Calibratable)):
         return
-    stride = beginning.model.info.stride
+    stride = model.info.stride
     plans = plan_epoch(
         rows, batch_size=_CALIBRATION, short=(320, 320), stride=stride, seed=seed, epoch=0
     )
     plain = Augmentation.none()
     for batch, _ in load_epoch(rows, plans[:1], augmentation=plain, seed=seed, epoch=0, workers=1):
-        fit(batch)
+        model.calibrate(batch)

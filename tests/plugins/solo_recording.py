@@ -19,7 +19,7 @@ from segcli_solo.heads import DecoupledHead, Dense, DirectHead, DynamicHead, Fea
 from segcli_solo.masks import Dynamic, windows
 from segcli_solo.model import SOLO, Options
 from segcli_solo.targets import Learning
-from segcli_solo.variants import p2_to_p6
+from segcli_solo.variants import pyramid
 
 
 class Recording:
@@ -70,7 +70,7 @@ class Recording:
         )  # fmt: skip
         model = SOLO(
             info,
-            backbone=p2_to_p6(body, network["neck"]["out_channels"]),
+            backbone=pyramid(body, network["neck"]["out_channels"]),
             head=DynamicHead(
                 head["in_channels"], len(info.categories), grids=head["num_grids"],
                 width=head["seg_feat_channels"], depth=head["stacked_convs"],

@@ -105,7 +105,7 @@ def test_maps_stay_of_order_one(depth):
 
 def test_freeze_leaves_later_stages():
     body = ResNet(18, nn.BatchNorm2d, width=8)
-    body.freeze()
+    body.freeze_stem()
     free = {name.split(".")[0] for name, p in body.named_parameters() if p.requires_grad}
     assert free == {"layer2", "layer3", "layer4"}
 

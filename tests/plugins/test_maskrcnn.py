@@ -1,6 +1,5 @@
 """What Mask R-CNN learns from, on boxes and masks small enough to check by hand."""
 
-from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -164,12 +163,12 @@ class ToyPyramid(nn.Module):
             for a, b in pairwise(widths)
         )
 
-    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        maps: OrderedDict[str, Tensor] = OrderedDict()
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
         for index, step in enumerate(self.steps):
             x = step(x)
             if index:
-                maps[str(index)] = x
+                maps.append(x)
         return maps
 
 

@@ -1,6 +1,7 @@
 """Mask R-CNN against torchvision's own model, and against recordings of detectron2."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.detection import faster_rcnn, image_list, mask_rcnn
+from torchvision.models.detection import backbone_utils, faster_rcnn, image_list, mask_rcnn
 from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FrozenBatchNorm2d
 
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.masks.sampling import segments
 from segcli.types import Batch, ModelInfo, Resize
 from segcli_maskrcnn import FAMILY
-from segcli_maskrcnn.backbone import resnet50_fpn
 from segcli_maskrcnn.convert import _from_detectron2
 from segcli_maskrcnn.model import BOX_WEIGHTS, MaskRCNN, RoIHeads, mask_predictor
 from segcli_maskrcnn.proposals import decode, encode, flatten
@@ -71,7 +72,7 @@ def test_input_equals_the_recording(narrow, batch, recording) -> None:
 
 
 def test_anchors_equal_the_recording(narrow, batch, recording) -> None:
-    anchors = narrow.anchors(list(narrow.backbone(batch.pixels).values()), batch)
+    anchors = narrow.anchors(narrow.backbone(batch.pixels), batch)
     close(torch.cat(anchors), recording["anchors"], 1e-4)
 
 
@@ -90,7 +91,7 @@ def test_first_stage_equals_the_recording(narrow, batch, recording) -> None:
 
 @torch.inference_mode()
 def test_box_head_equals_the_recording(narrow, batch, recording) -> None:
-    maps = list(narrow.backbone(batch.pixels).values())
+    maps = narrow.backbone(batch.pixels)
     logits, deltas = narrow.classify(maps, [torch.from_numpy(recording["proposals_xyxy"])])
     background_last = torch.cat((logits[:, 1:], logits[:, :1]), dim=1)
     close(background_last, recording["cls_logits"], 1e-3)
@@ -99,7 +100,7 @@ def test_box_head_equals_the_recording(narrow, batch, recording) -> None:
 
 @torch.inference_mode()
 def test_mask_head_equals_the_recording(narrow, batch, recording) -> None:
-    maps = list(narrow.backbone(batch.pixels).values())
+    maps = narrow.backbone(batch.pixels)
     boxes = torch.from_numpy(recording["det_boxes_xyxy"])
     features = narrow.mask_pool(maps[:4], [boxes])
     close(features, recording["mask_roi_feature"], 1e-4)
@@ -149,12 +150,20 @@ def torchvision_detections(model: nn.Module, batch: Batch) -> list[dict[str, Ten
         return model.roi_heads(features, proposals, images.image_sizes)[0]
 
 
+def torchvisions_backbone() -> nn.Module:
+    """What torchvision builds for its COCO_V1 weights."""
+    norm = partial(FrozenBatchNorm2d, eps=0.0)
+    return backbone_utils.resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=norm
+    )
+
+
 @pytest.mark.parametrize("variant", ["r50-fpn", "r50-fpn-v2"])
 def test_detections_equal_torchvisions(variant: str) -> None:
     info = FAMILY.variants[variant]
     ours = lively(build(info))
     if variant == "r50-fpn":
-        theirs = mask_rcnn.MaskRCNN(resnet50_fpn(), num_classes=91)
+        theirs = mask_rcnn.MaskRCNN(torchvisions_backbone(), num_classes=91)
     else:
         theirs = mask_rcnn.maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
     theirs.eval().load_state_dict(ours.state_dict())
@@ -228,8 +237,8 @@ class Recorded(nn.Module):
         super().__init__()
         self.maps = maps
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {str(level): m for level, m in enumerate(self.maps)}
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.maps
 
 
 @pytest.fixture(scope="module")

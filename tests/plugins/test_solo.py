@@ -18,7 +18,7 @@ from segcli_solo.heads import DecoupledHead, DirectHead, DynamicHead, Features
 from segcli_solo.masks import windows
 from segcli_solo.model import SOLO, Options, peaks
 from segcli_solo.targets import Learning, shrunk, targets_of
-from segcli_solo.variants import p2_to_p6
+from segcli_solo.variants import pyramid
 
 KEYS = Path(__file__).resolve().parent.parent / "golden/keys"
 PUBLISHED = {
@@ -175,7 +175,7 @@ def toy(names, head, side=128):
     )
     body = ResNet(18, fixed_statistics, width=16)
     learning = Learning(ranges, last_only=head != "dynamic")
-    return SOLO(info, backbone=p2_to_p6(body, 32), head=heads[head](), options=Options(learning))
+    return SOLO(info, backbone=pyramid(body, 32), head=heads[head](), options=Options(learning))
 
 
 @pytest.mark.parametrize("head", ["dynamic", "direct", "decoupled", "light"])

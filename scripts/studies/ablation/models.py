@@ -158,7 +158,7 @@ def _solo(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
     from segcli_solo.heads import DynamicHead, Features
     from segcli_solo.model import SOLO, Options
     from segcli_solo.targets import Learning
-    from segcli_solo.variants import GRIDS, p2_to_p6
+    from segcli_solo.variants import GRIDS, pyramid
 
     width = plan.width
     scale = max(plan.side, 320) / 800  # as PEP's levels
@@ -169,7 +169,7 @@ def _solo(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
     head = DynamicHead(
         width, len(plan.categories), grids=grids, width=width, depth=DEPTH, features=features
     )
-    return SOLO(info, backbone=p2_to_p6(body.new(), width), head=head, options=Options(learning))
+    return SOLO(info, backbone=pyramid(body.new(), width), head=head, options=Options(learning))
 
 
 def _maskrcnn(info: ModelInfo, plan: Plan, body: Body) -> Trainable:

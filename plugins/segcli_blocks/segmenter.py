@@ -1,0 +1,53 @@
+"""What the networks of all families do in the same way; it says nothing of their architecture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from segcli.types import Batch, ModelInfo
+from segcli_blocks.backbone import Pretrained
+from segcli_blocks.fuse import fuse
+from segcli_blocks.normalize import Normalize
+
+
+class BaseSegmenter(nn.Module):
+    """The info, the normalisation, and the optional hooks of segcli.plugin.
+
+    A family's network adds `predict` and `losses`. Only a child that is `Pretrained`, as a
+    `Backbone` is, can be calibrated or frozen; a network without one ignores these two hooks.
+    """
+
+    def __init__(self, info: ModelInfo, normalize: Normalize) -> None:
+        super().__init__()
+        self.info = info
+        self.normalize = normalize
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """See segcli.plugin.Fusible."""
+        fuse(self, dtype)
+
+    def calibrate(self, batch: Batch) -> None:
+        """See segcli.plugin.Calibratable: fits the pyramid to its body."""
+        for part in self.children():
+            if isinstance(part, Pretrained):
+                part.calibrate(self.normalize(batch))
+
+    def freeze_stem(self) -> None:
+        """See segcli.plugin.Freezable: the layers up to the map of stride 4."""
+        for part in self.children():
+            if isinstance(part, Pretrained):
+                part.freeze_stem()
+
+
+def keep_categories(
+    scores: Tensor, categories: frozenset[int] | None, *, dim: int = -1, fill: float = 0.0
+) -> Tensor:
+    """`scores`, or flags, with `fill` (False) for all labels along `dim` that are not among
+    `categories`; None keeps all."""
+    if categories is None:
+        return scores
+    dropped = torch.ones(scores.shape[dim], dtype=torch.bool, device=scores.device)
+    dropped[sorted(categories)] = False
+    others = [1] * (scores.dim() - 1 - dim % scores.dim())
+    return scores.masked_fill(dropped.view(-1, *others), fill)
