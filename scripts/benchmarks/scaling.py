@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Committed, Event, Report, Started
 from segcli.pipeline.job import Chunk, Job, Outcome, Performer, commit, open_job
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
 from segcli.store import PartWriter
@@ -88,7 +88,7 @@ def main() -> dict[str, float]:
             for number in range(images + 1):
                 (folder / f"{number:06}.png").touch()
             options = _options(Path(name), model="toy", precision="float32")
-            speed = measure(options, workers, "bench_scaling:open_sleeper")
+            speed = measure(options, workers, "scripts.benchmarks.scaling:open_sleeper")
         figures[f"{workers} workers, efficiency"] = speed.images_per_s * IMAGE_S / workers
         figures[f"{workers} workers, coordinator CPU s per 1,000"] = speed.cpu_s_per_1000
     return {**figures, **real()}
@@ -108,7 +108,7 @@ def real() -> dict[str, float]:
             for workers in (1, 2):
                 options = replace(_options(Path(name)), workers=1, chunk_size=4)
                 options = replace(options, out=Path(name) / f"{workers}.parquet")
-                speed = measure(options, workers, "bench_scaling:open_gated")
+                speed = measure(options, workers, "scripts.benchmarks.scaling:open_gated")
                 figures[f"{workers} real, images/s"] = speed.images_per_s
     finally:
         del os.environ["OMP_NUM_THREADS"]

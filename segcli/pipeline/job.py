@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Report
 from segcli.pipeline.malloc import keep_memory
 from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop

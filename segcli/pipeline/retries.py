@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segcli.errors import NothingDone
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Note
 from segcli.pipeline.job import Chunk, Outcome, commit
-from segcli.pipeline.pending import Pending
-from segcli.pipeline.progress import RunProgress
-from segcli.pipeline.task_list import Task
+from segcli.pipeline.progress import Counts, RunProgress
+from segcli.pipeline.task_list import Pending, Task
 from segcli.types import Record
 
 GIVE_UP_AFTER = 8  # images that killed a worker each before a single one was done

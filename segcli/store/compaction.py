@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.errors import OutputError
-from segcli.store.claim import claim
 from segcli.store.directory import check_place, resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
+from segcli.store.lock import claim
 from segcli.store.output import remove_stale, staging_paths
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import images_of, open_part, part_name, read_part, write_part

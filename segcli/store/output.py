@@ -11,13 +11,12 @@ from types import TracebackType
 import pyarrow as pa
 
 from segcli.errors import OutputError, UsageError
-from segcli.store.claim import claim
 from segcli.store.compatibility import Joining
 from segcli.store.directory import check_place, list_parts, resolve, shards_path, staging_path
 from segcli.store.footer import Footer, Settings
 from segcli.store.inventory import Inventory, State
 from segcli.store.key_index import KeyIndex
-from segcli.store.lock import Lock
+from segcli.store.lock import Lock, claim
 from segcli.store.part_writer import PartWriter, part_name, read_footer
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
 from segcli.store.shard_spec import ShardSpec

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segcli.errors import OutputError, UsageError
-from segcli.store.claim import in_turn
 from segcli.store.compatibility import Joining
 from segcli.store.directory import list_parts, sync_directory
 from segcli.store.footer import FOOTER_KEY, Footer
 from segcli.store.key_index import Mark, key_hash
+from segcli.store.lock import in_turn
 from segcli.store.schema import Categories, table
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record

@@ -15,9 +15,9 @@ from toy_worker import row
 
 from segcli.errors import Interrupted, UsageError, WorkersLost
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Committed, Event, Note
 from segcli.pipeline.executors import ray_executor
+from segcli.pipeline.progress import Counts
 from segcli.types import Record
 
 PATIENCE_S = 60.0  # for what another thread does at once

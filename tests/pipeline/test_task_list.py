@@ -3,8 +3,8 @@
 from typing import Any
 
 from segcli.pipeline.chunk import FIRST, ChunkSize
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.job import Outcome
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.task_list import TaskList
 from segcli.types import Sample
 

@@ -83,7 +83,7 @@ def _segcli(
     if opener is not None:
         import segcli.pipeline
 
-        segcli.pipeline.run = functools.partial(segcli.pipeline.run, opener=opener)
+        segcli.pipeline.predict = functools.partial(segcli.pipeline.predict, opener=opener)
     if before is not None:
         before()
     from segcli.cli import main

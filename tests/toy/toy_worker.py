@@ -15,9 +15,9 @@ from typing import Any
 
 import toy_gate
 
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Report
 from segcli.pipeline.job import Chunk, Job, Outcome, commit
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
 from segcli.store import PartWriter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.job import Job, Outcome
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import CpuShare
 from segcli.store import PartWriter
 

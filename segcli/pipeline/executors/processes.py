@@ -15,11 +15,10 @@ from segcli.pipeline.executors.messages import Begin, Begun, Did, Equip, Failed,
 from segcli.pipeline.executors.worker_process import WorkerProcess
 from segcli.pipeline.hang_detector import HangDetector
 from segcli.pipeline.job import PREDICTING, Chunk, Job
-from segcli.pipeline.pending import Pending
 from segcli.pipeline.placement import ALL, Placement, kinds, parse_devices, plan
 from segcli.pipeline.progress import RunProgress
 from segcli.pipeline.retries import Retries
-from segcli.pipeline.task_list import Task
+from segcli.pipeline.task_list import Pending, Task
 
 GIVE_UP_AFTER = 3  # starts of a worker in a row that came to nothing
 DISMISS_S = 10.0

@@ -16,14 +16,13 @@ from typing import Any
 
 from segcli.errors import SegcliError, UsageError, WorkersLost
 from segcli.pipeline.chunk import ChunkSize
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Note, Report
 from segcli.pipeline.executors.ray_resources import RayResources, check_device, find_slots
 from segcli.pipeline.executors.ray_worker import RayWorker, hire
 from segcli.pipeline.job import Chunk, Job, commit
-from segcli.pipeline.pending import Pending
-from segcli.pipeline.progress import RunProgress
+from segcli.pipeline.progress import Counts, RunProgress
 from segcli.pipeline.retries import Retries
+from segcli.pipeline.task_list import Pending
 
 GIVE_UP_AFTER = 3  # starts in a row that came to nothing
 HUNG_S = 600.0  # without a finished batch, unless --chunk-timeout says otherwise

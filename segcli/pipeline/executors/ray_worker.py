@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Event, Note
 from segcli.pipeline.executors.ray_resources import RayResources
 from segcli.pipeline.job import Chunk, Job, Predictor, open_job
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources, queue_bytes
 from segcli.pipeline.signals import Stop
 from segcli.pipeline.task_list import Task

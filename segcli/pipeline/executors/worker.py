@@ -19,7 +19,6 @@ import traceback
 from dataclasses import dataclass
 
 from segcli.errors import SegcliError
-from segcli.pipeline.counts import Counts
 from segcli.pipeline.events import Event, Note
 from segcli.pipeline.executors.channel import WorkerChannel
 from segcli.pipeline.executors.messages import (
@@ -33,6 +32,7 @@ from segcli.pipeline.executors.messages import (
     Noted,
 )
 from segcli.pipeline.job import Chunk, Opener, Performer
+from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import bind, queue_bytes
 from segcli.pipeline.signals import Stop
 from segcli.store import PartWriter, get_ready

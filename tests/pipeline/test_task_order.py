@@ -5,10 +5,9 @@ import pytest
 from segcli.pipeline import hang_detector
 from segcli.pipeline.executors.worker_process import WorkerProcess
 from segcli.pipeline.hang_detector import HangDetector
-from segcli.pipeline.pending import Pending
 from segcli.pipeline.placement import Placement
 from segcli.pipeline.resources import CpuShare
-from segcli.pipeline.task_list import Task
+from segcli.pipeline.task_list import Pending, Task
 from segcli.types import Sample
 
 
