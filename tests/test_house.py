@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
     "errors",
-    "types categories files suggest machine",
+    "types categories files suggest machine startup",
     "plugin",
     "sources images models masks store",
     "pipeline train evaluate viz stats export report manifest",

@@ -20,6 +20,7 @@ def without_crowds(target: Targets) -> Targets:
         target.masks[kept],
         target.crowd[kept],
         target.exhaustive,
+        None if target.outlined is None else target.outlined[kept],
     )
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as PilImage
 
+from segcli.startup import import_torchvision
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +26,8 @@ def pixels(data: bytes) -> NDArray[np.uint8] | None:
     The GIL is released meanwhile. Loads torch; call it only where torch is loaded anyway.
     """
     import torch
+
+    import_torchvision()
     import torchvision.io  # registers the operator
 
     try:

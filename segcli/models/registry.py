@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from segcli.errors import UsageError
 from segcli.models import checkpoint
 from segcli.plugin import Family, Segmenter
+from segcli.startup import import_torchvision
 from segcli.suggest import did_you_mean
 from segcli.types import ModelInfo
 
@@ -143,6 +144,7 @@ def weights_facts(model: str | None, weights: str | None) -> tuple[ModelInfo, Pa
 def load_model(model: str | None, weights: str | None) -> Loaded:
     """Build the model and fill it; see `locate` for the arguments. Raises UsageError."""
     found = locate(model, weights)
+    import_torchvision()
     network = found.family.build(found.info)
     if found.native:
         _, state = checkpoint.load(found.path)
@@ -164,6 +166,7 @@ def convert_published(found: Weights) -> dict[str, Tensor]:
 
     Raises UsageError with the first differences, and with the installed model that they do fit.
     """
+    import_torchvision()
     state = checkpoint.read_published(found.path)
     try:
         return found.family.convert(state, found.info)

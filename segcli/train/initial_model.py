@@ -11,6 +11,7 @@ import torch
 from segcli.errors import UsageError
 from segcli.models import checkpoint, registry
 from segcli.plugin import Calibratable, Freezable, Trainable
+from segcli.startup import import_torchvision
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
 from segcli.train.loader import load_epoch, plan_epoch
@@ -51,6 +52,7 @@ def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
     cannot be trained.
     """
     family, _ = registry.find(f"{info.family}/{info.variant}")
+    import_torchvision()
     torch.manual_seed(seed)
     model = family.build(info)
     if not isinstance(model, Trainable):

@@ -1,0 +1,62 @@
+"""What makes a process start sooner."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+_PARENT, _MODULE = "torch._dynamo", "torch._dynamo.utils"
+
+
+def import_torchvision() -> None:
+    """Import torchvision without torch's compiler, which nothing here uses.
+
+    torchvision 0.29 takes one function from `torch._dynamo.utils`, and with it come 1,500 modules,
+    sympy among them: 6.0 s of processor time for `import torchvision` after torch instead of 0.7,
+    on the machine where this was measured. While torchvision is imported a stand-in has that
+    module's place; what it is asked for, when it is called or has another name, comes from the
+    real one. A process that has either module already is left as it is. Where torchvision cannot
+    be imported, the error is for those who need it.
+    """
+    if {"torchvision", _PARENT} & sys.modules.keys():
+        return
+    import torch  # noqa: F401, so that only torchvision is imported while the stand-in is there
+
+    parent, module = ModuleType(_PARENT), _StandIn(_MODULE)
+    parent.utils = module  # type: ignore[attr-defined]
+    sys.modules[_PARENT], sys.modules[_MODULE] = parent, module
+    try:
+        with suppress(ImportError):
+            import torchvision  # noqa: F401
+    finally:
+        _remove(parent, module)
+
+
+class _StandIn(ModuleType):
+    """torch._dynamo.utils, imported no earlier than something of it is needed."""
+
+    def is_compile_supported(self, device_type: str) -> Any:
+        return _real("is_compile_supported")(device_type)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system asks for
+            raise AttributeError(name)
+        return _real(name)
+
+
+def _real(name: str) -> Any:
+    for stand_in in (sys.modules.get(_MODULE), sys.modules.get(_PARENT)):
+        if stand_in is not None and stand_in.__spec__ is None:
+            _remove(stand_in)
+    from torch._dynamo import utils
+
+    return getattr(utils, name)
+
+
+def _remove(*modules: ModuleType) -> None:
+    """Take out those of `modules` that are still imported under their names."""
+    for module in modules:
+        if sys.modules.get(module.__name__) is module:
+            del sys.modules[module.__name__]
