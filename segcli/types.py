@@ -45,12 +45,14 @@ class Image:
     """One decoded image: `pixels` uint8 (h, w, 3) RGB; `original_size` (H, W) px.
 
     `original_size` is larger than the pixels when decoding was already scaled (JPEG DCT scaling)
-    or when the image was resized to its content size.
+    or when the image was resized to its content size. `warnings` say what a person should know of
+    the file: each begins with a kind and a colon ("damaged: ...", "several pages: ...").
     """
 
     key: str
     pixels: NDArray[np.uint8]
     original_size: Size
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ ALLOWED = {
 # Third-party library -> the units that may import it: its doors.
 DOORS = {
     "PIL": {"images", "viz"},
+    "imagecodecs": {"images"},
+    "tifffile": {"images"},
+    "simplejpeg": {"images"},
+    "pi_heif": {"images"},
     # evaluate computes on the batches of the store, manifest is a table of its own
     "pyarrow": {"store", "sources", "evaluate", "manifest"},
     "duckdb": {"store"},

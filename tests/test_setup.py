@@ -56,7 +56,7 @@ def test_steps_follow_what_they_depend_on(tmp_path, monkeypatch) -> None:
     after = setup.wanted_state()
     assert {step for step in before if before[step] != after[step]} <= {"project", "pillow"}
     assert before["project"] != after["project"]
-    assert after["pillow"].endswith(" JPEG")
+    assert after["pillow"].endswith(" jpeg=True")
 
 
 def test_a_finished_setup_does_nothing(tmp_path, monkeypatch, capsys) -> None:
@@ -84,10 +84,13 @@ def test_a_new_lock_is_followed_by_what_it_takes_away(tmp_path, monkeypatch) -> 
     assert setup.json.loads(stamp.read_text()) == setup.wanted_state()
 
 
-def test_formats_that_the_build_lacks_are_named(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(setup.subprocess, "check_output", lambda command: b'["jpg", "zlib"]')
-    setup.report_missing_formats()
-    assert "images in WebP, TIFF, JPEG 2000 cannot be read" in capsys.readouterr().out
+def test_pillow_simd_is_built_without_what_imagecodecs_reads(monkeypatch, tmp_path) -> None:
+    commands = []
+    monkeypatch.setattr(setup, "uv", lambda *arguments, **_: commands.append(arguments))
+    setup.install_pillow()
+    assert commands[1][:2] == ("install", "--no-deps")
+    assert {"--config-setting=webp=disable", "--config-setting=tiff=disable"} <= set(commands[1])
+    assert commands[1][-1].startswith("pillow-simd==")
 
 
 def test_without_a_package_manager_system_says_so_and_goes_on(monkeypatch, capsys) -> None:
@@ -109,5 +112,5 @@ def test_system_packages_that_are_here_are_not_asked_for(monkeypatch) -> None:
     monkeypatch.setattr(setup.subprocess, "run", run)
     setup.install_system_packages()
     assert [command[:2] for command in commands] == [["dpkg", "-s"]] * 2
-    assert "libwebp-dev" in commands[0]
+    assert "libjpeg-dev" in commands[0]
     assert commands[1][2] == "chromium"

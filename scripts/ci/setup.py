@@ -20,33 +20,28 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 STAMP = VENV / "segcli-setup.json"  # step -> what it was done for
 
-# What Pillow reads through a library of the system, and the header that its build looks for.
-HEADERS = {
-    "JPEG": "jpeglib.h",
-    "WebP": "webp/decode.h",
-    "TIFF": "tiff.h",
-    "JPEG 2000": "openjpeg.h",
-}
-FEATURES = {"jpg": "JPEG", "webp": "WebP", "libtiff": "TIFF", "jpg_2000": "JPEG 2000"}
+# What the build of Pillow-SIMD looks for. Without it plain Pillow is installed, whose wheel has it.
+JPEG_HEADER = "jpeglib.h"
+
+# WebP, TIFF and JPEG 2000 are read through imagecodecs: on every machine the same decoder.
+WITHOUT = ("webp", "tiff", "jpeg2000")
 
 # Package manager -> how to ask whether packages are here, how to install them, which ones.
 SYSTEM = {
     "apt-get": (
         ["dpkg", "-s"],
         [["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends"]],
-        "gcc libc6-dev python3-dev python3-venv zlib1g-dev libjpeg-dev libwebp-dev libtiff-dev "
-        "libopenjp2-7-dev",
+        "gcc libc6-dev python3-dev python3-venv zlib1g-dev libjpeg-dev",
     ),
     "dnf": (
         ["rpm", "-q"],
         [["dnf", "install", "-qy"]],
-        "gcc python3-devel zlib-devel libjpeg-turbo-devel libwebp-devel libtiff-devel "
-        "openjpeg2-devel",
+        "gcc python3-devel zlib-devel libjpeg-turbo-devel",
     ),
     "apk": (
         ["apk", "info", "-e"],
         [["apk", "add", "-q"]],
-        "gcc musl-dev python3-dev zlib-dev libjpeg-turbo-dev libwebp-dev tiff-dev openjpeg-dev",
+        "gcc musl-dev python3-dev zlib-dev libjpeg-turbo-dev",
     ),
 }
 
@@ -83,18 +78,16 @@ def make_environment() -> int:
         if done.get("project") != wanted["project"]:
             uv("install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
         STAMP.write_text(json.dumps(wanted))
-    report_missing_formats()
     print(f"setup: {VENV.name} is ready")
     return 0
 
 
 def wanted_state() -> dict[str, str]:
     """What each step depends on."""
-    headers = [name for name, file in HEADERS.items() if has_header(file)]
     return {
         "python": f"{platform.python_version()} {UV} {ROOT}",
         "packages": digest(ROOT / "requirements.lock"),
-        "pillow": f"{shutil.which('cc')} avx2={has_avx2()} {' '.join(headers)}",
+        "pillow": f"{shutil.which('cc')} avx2={has_avx2()} jpeg={has_header(JPEG_HEADER)}",
         "project": digest(ROOT / "pyproject.toml"),
     }
 
@@ -132,24 +125,14 @@ def install_pillow() -> None:
     print("setup: building Pillow-SIMD, about a minute", flush=True)
     try:
         uv("uninstall", "pillow", "pillow-simd", log=log)  # both would write the same files
-        uv(*options, simd, log=log, CC=compiler)
+        settings = [f"--config-setting={library}=disable" for library in WITHOUT]
+        uv(*options, *settings, simd, log=log, CC=compiler)
     except subprocess.CalledProcessError:
         plain = simd.replace("-simd", "").partition(".post")[0]
         uv(*options, plain)
         print(
             f"setup: Pillow-SIMD could not be built ({log.relative_to(ROOT)} says why), so plain "
             "Pillow decodes, more slowly; `scripts/setup --system` installs compiler and headers"
-        )
-
-
-def report_missing_formats() -> None:
-    code = "import json; from PIL import features as f; print(json.dumps(f.get_supported()))"
-    there = json.loads(subprocess.check_output([PYTHON, "-c", code]))
-    missing = [name for feature, name in FEATURES.items() if feature not in there]
-    if missing:
-        print(
-            f"setup: images in {', '.join(missing)} cannot be read; `scripts/setup --system` "
-            "installs the headers and builds Pillow-SIMD anew"
         )
 
 

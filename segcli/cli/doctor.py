@@ -100,8 +100,7 @@ def _images() -> Iterator[Finding]:
     missing = [each for each in formats() if not each.readable]
     unreadable = [each.name for each in missing if each.name in NEEDED_FORMATS]
     needs = "; ".join(f"{each.name} needs {each.needs}" for each in missing)
-    built_in = "in a checkout `scripts/setup --system` installs the headers and builds anew"
-    advice = f"not read: {needs}. {built_in}" if missing else None
+    advice = f"not read: {needs}" if missing else None
     yield Finding("formats", ", ".join(names), advice, works=not unreadable)
 
 

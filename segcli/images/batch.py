@@ -50,7 +50,7 @@ def fit(image: Image, info: ModelInfo) -> Image:
     if image.pixels.shape[:2] == (height, width):
         return image
     pixels = _resize(image.pixels, (height, width), antialias=info.resize.antialias)
-    return Image(image.key, pixels, image.original_size)
+    return Image(image.key, pixels, image.original_size, image.warnings)
 
 
 def _resize(pixels: NDArray[np.uint8], size: Size, *, antialias: bool) -> NDArray[np.uint8]:

@@ -9,34 +9,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 from PIL import Image as PilImage
 from PIL import features
 
+_INSTALL = "pip install --no-deps pi-heif"  # its dependency would put Pillow over Pillow-SIMD
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: PIL's `name`, its `suffixes`, what a build `needs` to read it ("" = nothing).
+    """One format: PIL's `name`, its `suffixes`, what an installation `needs` to read it.
 
-    `feature` is PIL's name of the optional library; `readable` tells whether this build has it.
+    `feature` is PIL's name of the optional library. `wheel` names the package that reads the format
+    where Pillow doesn't; imagecodecs is always installed with segcli.
     """
 
     name: str
     suffixes: tuple[str, ...]
     feature: str = ""
     needs: str = ""
+    wheel: str = ""
+
+    @property
+    def in_pillow(self) -> bool:
+        """Whether the PIL that is installed here decodes this format."""
+        return self.name in _pil_formats() and (not self.feature or _has(self.feature))
 
     @property
     def readable(self) -> bool:
-        """Whether the PIL that is installed here decodes this format."""
-        return self.name in _pil_formats() and (not self.feature or _has(self.feature))
+        """Whether this installation decodes this format, by whichever library."""
+        return self.in_pillow or bool(self.wheel and _installed(self.wheel))
 
 
 _ALLOWED = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), "jpg", "a Pillow built with libjpeg-turbo"),
     Format("MPO", (".mpo",), "jpg", "a Pillow built with libjpeg-turbo"),
     Format("PNG", (".png", ".apng"), "zlib", "a Pillow built with zlib"),
-    Format("WEBP", (".webp",), "webp", "a Pillow built with libwebp"),
+    Format("WEBP", (".webp",), "webp", "imagecodecs", wheel="imagecodecs"),
     Format("TIFF", (".tif", ".tiff")),
     Format("GIF", (".gif",)),
     Format("BMP", (".bmp",)),
@@ -45,9 +55,10 @@ _ALLOWED = (
         "JPEG2000",
         (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
         "jpg_2000",
-        "a Pillow built with OpenJPEG",
+        "imagecodecs",
+        wheel="imagecodecs",
     ),
-    Format("AVIF", (".avif", ".avifs"), "avif", "Pillow 11.3 or newer built with libavif"),
+    Format("AVIF", (".avif", ".avifs"), "avif", "imagecodecs", wheel="imagecodecs"),
     Format("TGA", (".tga",)),
     Format("PCX", (".pcx",)),
     Format("QOI", (".qoi",)),
@@ -56,15 +67,12 @@ _ALLOWED = (
     Format("PSD", (".psd",)),
 )
 
-# Pictures that people have and no Pillow reads: listed so that none is silently skipped.
+# Formats that no Pillow reads.
 _FOREIGN = (
-    Format(
-        "HEIC", (".heic", ".heif"), needs="libheif (convert it first: heif-convert, ImageMagick)"
-    ),
-    Format("JPEG XL", (".jxl",), needs="libjxl (convert it first: djxl, ImageMagick)"),
+    Format("HEIC", (".heic", ".heif", ".hif"), needs=f"pi-heif ({_INSTALL})", wheel="pi_heif"),
+    Format("JPEG XL", (".jxl",), needs="imagecodecs", wheel="imagecodecs"),
 )
 
-_TIFF_REDUCED_SIZE, _TIFF_SUB_IFDS, _TIFF_DNG_VERSION = 254, 330, 50706
 _TGA_FOOTER = b"TRUEVISION-XFILE"
 _RAW = "a camera raw file; that needs LibRaw (develop it first: darktable, dcraw)"
 
@@ -118,6 +126,11 @@ def _pil_formats() -> frozenset[str]:
 
 
 @cache
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+@cache
 def _has(feature: str) -> bool:
     # Asking PIL for a feature it has never heard of is a warning: AVIF before Pillow 11.3.
     known = {*features.modules, *features.codecs, *features.features}
@@ -135,7 +148,7 @@ def allowed() -> tuple[str, ...]:
 
     Without MPO, which PIL opens as a JPEG, and TGA, which has no magic number.
     """
-    return tuple(f.name for f in _ALLOWED if f.readable and f.name not in ("MPO", "TGA"))
+    return tuple(f.name for f in _ALLOWED if f.in_pillow and f.name not in ("MPO", "TGA"))
 
 
 def allowed_for(data: bytes, key: str) -> tuple[str, ...]:
@@ -145,18 +158,15 @@ def allowed_for(data: bytes, key: str) -> tuple[str, ...]:
     return allowed()
 
 
-def raw_thumbnail(image: PilImage.Image) -> bool:
-    """Whether PIL sees only the small preview inside a TIFF-based camera raw file (NEF, DNG)."""
-    tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
-    if not tags:
-        return False
-    return _TIFF_DNG_VERSION in tags or (
-        tags.get(_TIFF_REDUCED_SIZE) == 1 and _TIFF_SUB_IFDS in tags
-    )
+def sniff(data: bytes) -> str | None:
+    """The name of the Format that the first bytes are of; None where they are of no known one."""
+    names = {format.name for format in formats()}
+    found = next((text for offset, magic, text in _MAGIC if data.startswith(magic, offset)), None)
+    return found if found in names else None
 
 
 def explain(data: bytes) -> str:
-    """Why PIL cannot identify `data`: the reason of the failed row."""
+    """Why nothing can identify `data`: the reason of the failed row."""
     if not data:
         return "the file is empty (0 bytes)"
     readable = {f.name: f for f in formats()}
@@ -166,8 +176,8 @@ def explain(data: bytes) -> str:
             if known is None:
                 return f"not a raster image that can be read: it is {found}"
             if not known.readable:
-                return f"{found} images are not read by this build: that needs {known.needs}"
-            rare = "or one of a rare kind: its header tells Pillow nothing"
+                return f"{found} images are not read here: that needs {known.needs}"
+            rare = "or one of a rare kind with an unknown header"
             return f"damaged or truncated {found} image, {rare}"
     return _explain_unknown(data)
 
@@ -186,5 +196,5 @@ def _explain_unknown(data: bytes) -> str:
         return f"not an image but text: {text[:40]!r}"
     if not any(data):
         return f"not an image: {len(data)} bytes, all zero"
-    names = ", ".join(allowed())
+    names = ", ".join(f.name for f in formats() if f.readable)
     return f"not an image in a format that is read ({names}): it begins with {data[:8].hex(' ')}"

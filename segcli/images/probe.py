@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 from PIL import Image as PilImage
 
-from segcli.images import _orientation, _silence_pil, _size, _swapped, _translated
-from segcli.images.format import allowed_for
+from segcli.images import open_image
 
 _TAKEN, _EXIF_BLOCK, _CHANGED, _MAKE, _MODEL = 0x9003, 0x8769, 0x0132, 0x010F, 0x0110
 
@@ -27,29 +25,20 @@ class Header:
 
 def probe(data: bytes, *, key: str) -> Header:
     """Raises ImageError when it is no image of a known format."""
-    _silence_pil()
-    with (
-        _translated(data),
-        PilImage.open(io.BytesIO(data), formats=allowed_for(data, key)) as image,
-    ):
-        height, width = _swapped(_size(image), _orientation(image))
-        return Header(height, width, image.format or "", _taken(image), _camera(image))
+    image = open_image(data, key=key)
+    exif = image.exif()
+    return Header(*image.size, image.format, _taken(exif), _camera(exif))
 
 
-def _taken(image: PilImage.Image) -> str | None:
+def _taken(exif: PilImage.Exif) -> str | None:
     try:
-        exif = image.getexif()
         return _text(exif.get_ifd(_EXIF_BLOCK).get(_TAKEN) or exif.get(_CHANGED))
     except Exception:  # damaged EXIF makes PIL raise whatever its parser trips over
         return None
 
 
-def _camera(image: PilImage.Image) -> str | None:
-    try:
-        exif = image.getexif()
-        make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
-    except Exception:  # as above
-        return None
+def _camera(exif: PilImage.Exif) -> str | None:
+    make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
     if make and model and not model.lower().startswith(make.lower()):
         return f"{make} {model}"  # many models begin with their make already
     return model or make

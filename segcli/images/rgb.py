@@ -1,12 +1,12 @@
 """Every colour mode that PIL knows, made the RGB picture that a person would expect.
 
 - Transparency is laid over white, as a page or a viewer shows it.
-- Sixteen bits are scaled by 255/65535, whatever values occur: the depth of the file counts.
+- Sixteen bits are scaled by their range, see `segcli.images.depth`.
 - 32-bit integers from a 16-bit format (PNG, PGM, JPEG 2000) or within 0..65535 count as sixteen
   bits. Other 32-bit integers, and floats not within [0, 1], have no natural white: the smallest
   value of the image becomes black, the largest white; one single value becomes black.
 - Floats within [0, 1] are scaled by 255; NaN is black, infinities are the ends of the scale.
-- Colour profiles are not applied.
+- Colour profiles are applied elsewhere, see `segcli.images.color`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as PilImage
+
+from segcli.images.depth import eight_bits, shallow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +33,20 @@ _XYZ_D50_TO_SRGB = (
 )
 
 
-def to_rgb(image: PilImage.Image) -> PilImage.Image:
-    """A loaded image of any mode -> mode RGB, same size."""
+def to_rgb(
+    image: PilImage.Image, warnings: list[str] | None = None, *, stretched: bool = False
+) -> PilImage.Image:
+    """A loaded image of any mode -> mode RGB, same size.
+
+    `stretched`: sixteen bits have been scaled already by the depth that the file states. A warning
+    is appended where the depth is taken from the values.
+    """
+    found: list[str] = [] if warnings is None else warnings
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image
     if mode in ("I", "F") or mode.startswith("I;16"):
-        return PilImage.fromarray(_scaled(image)).convert("RGB")
+        return PilImage.fromarray(_scaled(image, found, 16 if stretched else None)).convert("RGB")
     if mode == "LAB":
         # Exported, a and b are signed bytes; the offset of 128 makes them plain ones.
         lab = np.array(image)
@@ -59,19 +68,19 @@ def _over_white(image: PilImage.Image) -> PilImage.Image:
     return PilImage.alpha_composite(white, image).convert("RGB")
 
 
-def _scaled(image: PilImage.Image) -> NDArray[np.uint8]:
+def _scaled(image: PilImage.Image, warnings: list[str], white: int | None) -> NDArray[np.uint8]:
     """Grey values of more than eight bits -> uint8 (h, w), by the rules of this module."""
     if image.mode.startswith("I;16"):
         sixteen: NDArray[np.uint16] = np.asarray(image).astype(np.uint16, copy=False)
         tags = getattr(image, "tag_v2", {})
         if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
             sixteen = np.invert(sixteen)
-        return _from_sixteen(sixteen)
+        return _from_sixteen(sixteen, warnings, white)
     values = np.asarray(image)
     low, high = (float(v) for v in (values.min(), values.max()))
     if image.mode == "I":
         if image.format in _SIXTEEN_BIT_FORMATS or (low >= 0 and high <= 65535):
-            return _from_sixteen(values.clip(0, 65535).astype(np.uint16))
+            return _from_sixteen(values.clip(0, 65535).astype(np.uint16), warnings, white)
         return _stretched(values.astype(np.float64), low, high)
     if not np.isfinite([low, high]).all():
         finite = values[np.isfinite(values)]
@@ -81,11 +90,10 @@ def _scaled(image: PilImage.Image) -> NDArray[np.uint8]:
     return _stretched(values.astype(np.float64), low, high)
 
 
-def _from_sixteen(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """round(v * 255 / 65535), by table: two bytes a pixel, no float image."""
-    table = ((np.arange(65536, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    scaled: NDArray[np.uint8] = table[values]
-    return scaled
+def _from_sixteen(
+    values: NDArray[np.uint16], warnings: list[str], depth: int | None
+) -> NDArray[np.uint8]:
+    return shallow(values, warnings) if depth is None else eight_bits(values, depth)
 
 
 def _stretched(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.images import CONVERSIONS
 from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.stages.prefetch import DECODE
@@ -85,6 +86,7 @@ def run_facts(
         "folder": os.getcwd(),
         "device": device,
         "max_pixels": options.max_pixels,
+        "conversions": CONVERSIONS,
         "weights": described.weights.name,
         "versions": _versions(),
     }
@@ -93,7 +95,10 @@ def run_facts(
 
 def _versions() -> dict[str, str | None]:
     """Without importing anything; "pillow" or "pillow-simd", whichever is installed."""
-    names = ("segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow")
+    names = (
+        "segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow",
+        "simplejpeg", "imagecodecs", "tifffile", "pi-heif",
+    )  # fmt: skip
     found = {name: _version(name) for name in names}
     return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
 

@@ -14,12 +14,12 @@ from segcli.sources.keys import key_from_path, prefixed
 from segcli.types import Sample
 
 _NAMES = (
-    ".apng .avif .avifs .bmp .bw .gif .heic .heif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf "
+    ".apng .avif .avifs .bmp .bw .gif .heic .heif .hif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf "
     ".jpg .jpx .jxl .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .ras .rgb .rgba .sgi "
     ".tga .tif .tiff .webp"
 )
 SUFFIXES = frozenset(_NAMES.split())
-"""What counts as an image by name. `decoder` has the formats; a test holds both lists together."""
+"""What counts as an image by name. `images` has the formats; a test compares both lists."""
 
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
 

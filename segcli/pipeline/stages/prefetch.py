@@ -143,7 +143,6 @@ class Prefetch:
             key=sample.key,
             max_pixels=self.max_pixels,
             at_least=at_least if DECODE == "dct" else None,
-            decoder="torchvision",
             opened=opened,
         )
         return fit(image, self.info)
