@@ -10,8 +10,9 @@
     ├── WorkersLost    8  a device has failed, no worker can be started, memory ran out; resumable
     └── Interrupted  130  Ctrl-C (143: SIGTERM); what was done is committed; resumable
 
-The two codes without an error: 0 all done (also: nothing new to do), 1 done, but images failed in
-this run. `ImageError` is no SegcliError: it makes one failed row and never ends a run.
+Three codes have no error here: 0 all done (also: nothing new to do), 1 done, but images failed in
+this run, 70 a mistake of segcli itself. `ImageError` is not a SegcliError: it makes one failed row
+and never ends a run.
 """
 
 from enum import IntEnum
@@ -29,6 +30,7 @@ class ExitCode(IntEnum):
     ALERT_FIRED = 6
     OUTPUT = 7
     WORKERS_LOST = 8
+    INTERNAL = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from segcli.cli.options import Json
 from segcli.errors import ExitCode, UsageError
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 LIBRARIES = ("numpy", "pyarrow", "pycocotools", "safetensors", "av", "duckdb", "typer", "rich")
 NEEDED_FORMATS = ("JPEG", "PNG")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from segcli.cli.options import category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
@@ -19,56 +20,77 @@ if TYPE_CHECKING:
     from segcli.evaluate.bootstrap import Comparison
     from segcli.evaluate.diagnosis import Diagnosis
 
-Gt = Annotated[Path, typer.Option(metavar="ANN.json", help="Ground truth as COCO json.")]
+Gt = Annotated[Path, typer.Option(metavar="ANN.json", help="The ground truth, a COCO JSON file.")]
 Pred = Annotated[
     Path, typer.Option(metavar="DIR|FILE", help="The output of a run, or COCO results (.json).")
 ]
 Iou = Annotated[
-    Literal["segm", "bbox", "boundary"], typer.Option(help="What of two objects is compared.")
+    Literal["segm", "bbox", "boundary"],
+    typer.Option(help="Compare masks, boxes, or the boundaries of masks."),
 ]
 Engine = Annotated[
     Literal["fast", "pycocotools"],
-    typer.Option(help="fast is hotcoco; both give the same numbers to the last bit."),
+    typer.Option(help="The library that counts; both give the same numbers to the last bit."),
 ]
 Protocol = Annotated[
-    Literal["coco", "lvis"], typer.Option(help="lvis: categories annotated in some images only.")
+    Literal["coco", "lvis"],
+    typer.Option(help="The protocol; lvis is for categories that only some images annotate."),
 ]
-PerClass = Annotated[bool, typer.Option("--per-class", help="A line for every category.")]
+PerClass = Annotated[bool, typer.Option("--per-class", help="Show every category.")]
 Categories = Annotated[
     str | None,
-    typer.Option(metavar="NAME,NAME|all", help="Only these; default: those the run knows."),
+    typer.Option(
+        metavar="NAME,NAME|all", help="Evaluate these categories; by default those of the model."
+    ),
 ]
 AreaRanges = Annotated[
     str | None,
-    typer.Option(metavar="LABEL:FROM-TO,...", help="px; default COCO's small, medium, large."),
+    typer.Option(
+        metavar="LABEL:FROM-TO,...",
+        help="Area ranges in px; by default COCO's small, medium and large.",
+    ),
 ]
 MaxDets = Annotated[
-    str, typer.Option(metavar="N,N,N", help="Detections per image and category that count.")
+    str,
+    typer.Option(
+        metavar="N,N,N", help="Count at most this many detections per image and category."
+    ),
 ]
 Missing = Annotated[
     Literal["error", "ignore", "count"],
-    typer.Option(help="Images of the ground truth that were never predicted."),
+    typer.Option(help="What to do about images of the ground truth that the run never saw."),
 ]
 Rescale = Annotated[
-    bool, typer.Option("--rescale", help="Stretch masks of images that differ in size.")
+    bool, typer.Option("--rescale", help="Stretch the masks of images that differ in size.")
 ]
-Errors = Annotated[bool, typer.Option("--errors", help="Where the points are lost.")]
-Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Curves, confusion, ...")]
+Errors = Annotated[bool, typer.Option("--errors", help="Show where the points are lost.")]
+Plots = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write curves and the confusion matrix into this folder."),
+]
 MinScore = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="For --errors; default: the model's default score. AP takes all scores."
+        min=0,
+        max=1,
+        help="The score that --errors starts at; by default the model's default score.",
     ),
 ]
-Json = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it, machine-readable.")]
-Html = Annotated[Path | None, typer.Option(metavar="FILE", help="All of it as one page.")]
+Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all results as JSON.")]
+Html = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write all results as one HTML page.")
+]
 FailUnder = Annotated[
-    list[str] | None, typer.Option(metavar="AP=0.30", help="Exit 5 below this; repeatable.")
+    list[str] | None,
+    typer.Option(
+        metavar="AP=0.30", help="Exit with 5 when a number is below this; can be repeated."
+    ),
 ]
 Compare = Annotated[
-    Path | None, typer.Option(metavar="OTHER", help="Another run on the same ground truth.")
+    Path | None,
+    typer.Option(metavar="OTHER", help="Compare with another run on the same ground truth."),
 ]
-Resamples = Annotated[int, typer.Option(min=10, help="Of the images, for --compare.")]
+Resamples = Annotated[int, typer.Option(min=10, help="How often --compare resamples the images.")]
 
 
 @contextmanager
@@ -115,7 +137,7 @@ def eval_(
 
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
-    choices = Choices(iou, missing, rescale, _names(categories))
+    choices = Choices(iou, missing, rescale, category_names(categories))
     params = _params(max_dets, area_ranges)
     if (errors or plots) and (protocol != "coco" or iou == "boundary"):
         raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
@@ -165,7 +187,7 @@ def _content(
 def _params(max_dets: str, area_ranges: str | None) -> Params:
     from segcli.evaluate import RANGES, Params
 
-    words = [word.strip() for word in max_dets.split(",")]
+    words = comma_list(max_dets, "--max-dets")
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise UsageError(f"--max-dets {max_dets}: expected whole numbers such as 1,10,100")
     ranges = RANGES if area_ranges is None else _ranges(area_ranges)
@@ -175,7 +197,7 @@ def _params(max_dets: str, area_ranges: str | None) -> Params:
 def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:
     """tiny:0-256,rest:256- (px; nothing after the dash: no upper limit)."""
     found = []
-    for part in text.split(","):
+    for part in comma_list(text, "--area-ranges"):
         label, colon, limits = part.strip().partition(":")
         low, dash, high = limits.partition("-")
         try:
@@ -188,15 +210,6 @@ def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:
     if len({label for label, _, _ in found} | {"all"}) <= len(found):
         raise UsageError(f"--area-ranges {text!r}: every label once, and none named all")
     return tuple(found)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise UsageError("--categories is empty; expected names with commas between them, or all")
-    return names
 
 
 def _conditions(texts: list[str]) -> list[tuple[str, float]]:

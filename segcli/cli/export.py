@@ -7,30 +7,27 @@ from typing import Annotated, Literal
 
 import typer
 
+from segcli.cli.options import Categories, Key, Masks, MinScore, category_names
 from segcli.cli.output_checks import refuse_places
 
-Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 To = Annotated[
     Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson"],
-    typer.Option(help="coco, coco-results, cvat: one file; the others: a folder."),
+    typer.Option(help="The format: coco, coco-results and cvat are one file, the others a folder."),
 ]
-Out = Annotated[Path, typer.Option(metavar="FILE|FOLDER", help="Where to.")]
-MinScore = Annotated[
-    float | None,
-    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
-]
-Categories = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Only these.")]
-Key = Annotated[str | None, typer.Option(metavar="PATTERN", help="Only these images: 'cam1/*'.")]
+Out = Annotated[Path, typer.Option(metavar="FILE|FOLDER", help="The file or folder to write.")]
 Images = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Where the pictures lie, for labelme and yolo."),
+    typer.Option(metavar="FOLDER", help="Where the images are, for labelme and yolo."),
 ]
 Polygons = Annotated[
-    bool, typer.Option("--polygons", help="coco: polygons instead of RLE (Label Studio).")
+    bool,
+    typer.Option("--polygons", help="Write polygons instead of RLE, for Label Studio (coco only)."),
 ]
 Png = Annotated[
     Literal["classes", "instances", "binary"],
-    typer.Option(help="png: a map of categories, of numbered masks, or a file per mask."),
+    typer.Option(
+        help="Write a map of categories, a map of numbered masks, or a file for each mask."
+    ),
 ]
 
 
@@ -52,7 +49,7 @@ def export(
     from segcli.export import FORMATS, select
 
     refuse_places({"--out": out})
-    names = [n.strip() for n in categories.split(",") if n.strip()] if categories else None
+    names = category_names(categories)
     selection = select(masks, min_score=min_score, categories=names, key=key)
     tally = FORMATS[to](selection, out, polygons, png, images)
     typer.echo(

@@ -10,11 +10,13 @@ import typer
 Path_ = Annotated[
     Path, typer.Argument(metavar="PATH", help="COCO json, or a folder of YOLO or LabelMe labels.")
 ]
-From = Annotated[Literal["coco", "yolo", "labelme"], typer.Option("--from", help="What PATH is.")]
-Out = Annotated[Path, typer.Option(help="The new folder of parts; name it *.parquet.")]
+From = Annotated[
+    Literal["coco", "yolo", "labelme"], typer.Option("--from", help="The format of PATH.")
+]
+Out = Annotated[Path, typer.Option(help="The new output, a folder of parts; name it *.parquet.")]
 Images = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="The pictures; YOLO needs their sizes."),
+    typer.Option(metavar="FOLDER", help="Where the images are; YOLO needs their sizes."),
 ]
 
 

@@ -7,28 +7,33 @@ from typing import Annotated
 
 import typer
 
+from segcli.cli.options import Threads, Wait, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import ExitCode, UsageError
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A folder, an image or a text file of paths.")
 ]
-Out = Annotated[Path, typer.Option(help="The manifest, a Parquet file.")]
-ShardSpec = Annotated[
-    str | None, typer.Option(metavar="0.8,0.1,0.1", help="Shares of train, val (and test).")
+Out = Annotated[Path, typer.Option(help="The manifest to write, a Parquet file.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="0.8,0.1,0.1", help="Split the images into train, val and test by these shares."
+    ),
 ]
-Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores.")]
 HeaderOnly = Annotated[
-    bool, typer.Option("--header-only", help="Do not decode: faster, but truncated files pass.")
+    bool,
+    typer.Option(
+        "--header-only", help="Read headers only: faster, but truncated files go unnoticed."
+    ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes it.")]
 
 
 def manifest(
     source: Source,
     out: Out = Path("manifest.parquet"),
-    split: ShardSpec = None,
-    workers: Workers = None,
+    split: Split = None,
+    workers: Threads = None,
     header_only: HeaderOnly = False,
     wait: Wait = False,
 ) -> None:
@@ -56,6 +61,6 @@ def _shares(text: str | None) -> tuple[float, ...]:
     if text is None:
         return ()
     try:
-        return tuple(float(word) for word in text.split(","))
+        return tuple(float(word) for word in comma_list(text, "--split"))
     except ValueError:
         raise UsageError(f"--split {text!r}: expected shares as 0.8,0.1,0.1") from None

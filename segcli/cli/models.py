@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from segcli.cli.options import Json
 from segcli.errors import UsageError
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 NAMES_SHOWN = 6
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from segcli.cli.options import Model, Quiet, Wait, category_names
 from segcli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from segcli.pipeline import PredictOptions
 
 Source = Annotated[
     str,
@@ -17,74 +21,100 @@ Source = Annotated[
         metavar="SOURCE", help="A folder, an image, a text file of paths, or a Parquet manifest."
     ),
 ]
-Out = Annotated[Path, typer.Option(help="The folder of parts; name it *.parquet.")]
-Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
+Out = Annotated[Path, typer.Option(help="The output, a folder of parts; name it *.parquet.")]
 Weights = Annotated[
-    str | None, typer.Option(metavar="PATH|NAME", help="Default: what ships for the model.")
+    str | None,
+    typer.Option(
+        metavar="PATH|NAME", help="The weights; by default those that ship for the model."
+    ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME,NAME", help="auto, all, or of cpu, cuda, cuda:N, several.")
+    str,
+    typer.Option(
+        metavar="NAME,NAME", help="auto, all, or a comma-separated list of cpu, cuda, cuda:N."
+    ),
 ]
 Replicas = Annotated[
-    int, typer.Option(min=0, help="Worker processes for each device; 0: this process alone.")
+    int,
+    typer.Option(
+        min=0, help="How many worker processes each device gets; 0 runs everything in one process."
+    ),
 ]
 Engine = Annotated[
     Literal["local", "ray"],
-    typer.Option(help="ray: on the cluster at RAY_ADDRESS; only this process writes to OUT."),
+    typer.Option(
+        help="Where to compute; ray uses the cluster at RAY_ADDRESS, and this process writes."
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(help="Decode threads of each; default: the cores, divided.")
+    int | None,
+    typer.Option(help="How many threads of each worker decode; by default the cores are divided."),
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="Of all workers, such as 8GB: bounds the images that wait."),
+    typer.Option(
+        metavar="SIZE",
+        help="Let waiting images take at most this memory in all workers, such as 8GB.",
+    ),
 ]
 ChunkTimeout = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="A worker without a finished batch for so long is killed; default: by its speed.",
+        help="Kill a worker that finishes no batch for so long; by default its speed decides.",
     ),
 ]
-BatchSize = Annotated[str, typer.Option(metavar="N|auto", help="Images per batch, at most.")]
+BatchSize = Annotated[
+    str, typer.Option(metavar="N|auto", help="Put at most this many images into a batch.")
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
-    typer.Option(help="auto: bfloat16 where the device has it; on resume what the parts have."),
+    typer.Option(
+        help="The precision; auto is bfloat16 where it is fast, and on resume that of the output."
+    ),
 ]
-MinScore = Annotated[float, typer.Option(help="Masks with a lower score are dropped.")]
-MaxMasks = Annotated[int, typer.Option(help="Masks per image, at most; the best are kept.")]
-MaxPixels = Annotated[int, typer.Option(help="Larger images become failed rows, undecoded.")]
+MinScore = Annotated[float, typer.Option(help="Drop masks with a lower score.")]
+MaxMasks = Annotated[
+    int, typer.Option(help="Keep the best masks of each image, at most this many.")
+]
+MaxPixels = Annotated[
+    int, typer.Option(help="Do not decode larger images; they become failed rows.")
+]
 ChunkSize = Annotated[
-    int | None, typer.Option(help="Images per part; default: about a minute of work.")
+    int | None, typer.Option(help="How many images a part gets; by default about a minute of work.")
 ]
 Categories = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Only these; default: all of the model's.")
+    str | None,
+    typer.Option(metavar="NAME,NAME", help="Find only these; by default all that the model knows."),
 ]
 Column = Annotated[
-    str | None, typer.Option(help="The manifest's column with paths or encoded images.")
+    str | None, typer.Option(help="The column of the manifest that holds paths or encoded images.")
 ]
 KeyPrefix = Annotated[
-    str, typer.Option(help="Put before every key: keeps several sources apart in one output.")
+    str,
+    typer.Option(help="Put this before every key, to keep several sources apart in one output."),
 ]
 SameSource = Annotated[
-    bool, typer.Option("--same-source", help="The archive only moved: its keys are the same.")
+    bool, typer.Option("--same-source", help="The source has only moved; its keys are the same.")
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Do the images again that failed before.")
+    bool, typer.Option("--retry-failed", help="Retry images that failed in earlier runs.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Stop after this many images in this run.")]
 Shard = Annotated[
     str | None,
-    typer.Option(metavar="I/N", help="Part I of N, from 0/N, for job arrays; all into one --out."),
+    typer.Option(
+        metavar="I/N",
+        help="Process shard I of N (0/N is the first), for job arrays with one --out.",
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait while another process works on the output.")
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")
 ]
 LogFormat = Annotated[
-    Literal["text", "json"], typer.Option(help="json: one object per line on stdout.")
+    Literal["text", "json"],
+    typer.Option(help="How progress is logged; json is one object per line on stdout."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
 
 
 def predict(
@@ -122,23 +152,29 @@ def predict(
     failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
     be written, 8 a device has failed or no worker can be started, 130 interrupted.
     """
-    _predict(dict(locals()))
+    from segcli.pipeline import PredictOptions
+    from segcli.pipeline.resources import parse_size
+
+    options = PredictOptions(
+        source=source, out=out, model=model, weights=weights, device=device, engine=engine,
+        replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
+        min_score=min_score, max_masks=max_masks, max_pixels=max_pixels, chunk_size=chunk_size,
+        column=column, key_prefix=key_prefix, same_source=same_source, limit=limit, shard=shard,
+        retry_failed=retry_failed, dry_run=dry_run, wait=wait, count_ahead=not quiet,
+        categories=category_names(categories), batch_size=_batch_size(batch_size),
+        max_memory=None if max_memory is None else parse_size(max_memory),
+        command_line=tuple(sys.argv[1:]),
+    )  # fmt: skip
+    _predict(options, log_format, quiet=quiet)
 
 
-def _predict(given: dict[str, Any]) -> None:
-    """`given` are the options by their names, as the user wrote them."""
+def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
     # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
     # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_query, reporter
-    from segcli.pipeline import PredictOptions, predict
-    from segcli.pipeline.resources import parse_size
+    from segcli.pipeline import predict
 
-    log_format, quiet, memory = given.pop("log_format"), given.pop("quiet"), given["max_memory"]
-    given["batch_size"] = _batch_size(given["batch_size"])
-    given["categories"] = _names(given["categories"])
-    given["max_memory"] = None if memory is None else parse_size(memory)
-    options = PredictOptions(**given, count_ahead=not quiet, command_line=tuple(sys.argv[1:]))
     with reporter(log_format, quiet=quiet) as report:
         summary = predict(options, report=report)
     if summary.failed:
@@ -154,7 +190,3 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--batch-size {text}: expected a whole number of at least 1, or auto")
     return int(text)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())

@@ -8,30 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from segcli.cli.options import Masks, MinScore, TimeColumn, TimePattern, Where
 from segcli.cli.output_checks import refuse_places
 
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics
 
-Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
 By = Annotated[
     str,
     typer.Option(
         metavar="WHAT",
-        help="category, folder, camera, hour, hour-of-day, day, weekday or column:NAME.",
+        help="Group by category, folder, camera, hour, hour-of-day, day, weekday or column:NAME.",
     ),
-]
-Where = Annotated[str | None, typer.Option(metavar="SQL", help='Only these masks: "area > 900".')]
-MinScore = Annotated[
-    float | None,
-    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
-]
-TimePattern = Annotated[
-    str | None,
-    typer.Option(help="Time and camera in the key: 'cam%(camera)_%Y%m%d-%H%M%S'."),
-]
-TimeColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="A column with the time of the image.")
 ]
 Images = Annotated[
     str | None,
@@ -40,17 +28,26 @@ Images = Annotated[
     ),
 ]
 Compare = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="An earlier output: what has moved since.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Show what has changed since this earlier output."),
 ]
 Alert = Annotated[
     list[str] | None,
-    typer.Option(metavar="RULE", help="'person: count/hour < 0.2 * previous'; exit 6 if it fires."),
+    typer.Option(
+        metavar="RULE",
+        help="Exit with 6 when this holds, as in 'person: count/hour < 0.2 * previous'.",
+    ),
 ]
 Format = Annotated[
-    Literal["table", "json", "csv", "parquet", "markdown"], typer.Option(help="Of what is printed.")
+    Literal["table", "json", "csv", "parquet", "markdown"],
+    typer.Option(help="The format of what is printed."),
 ]
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there, not to stdout.")]
-Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Plots as PNG and SVG.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
+]
+Plots = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Write plots as PNG and SVG into this folder.")
+]
 
 
 def stats(

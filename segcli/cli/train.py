@@ -4,87 +4,96 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from segcli.cli.options import Model, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
     from segcli.train.data import DataSet
-    from segcli.train.loop import Recipe
     from segcli.train.sources import Sources, Validation
 
 Images = Annotated[
-    list[Path] | None, typer.Option(help="Folder of images; repeat with --ann for more.")
+    list[Path] | None, typer.Option(help="A folder of images; repeat it, with --ann, for more.")
 ]
 Ann = Annotated[
-    list[Path] | None, typer.Option(help="COCO json of the --images of the same place.")
+    list[Path] | None, typer.Option(help="The COCO JSON of the --images in the same position.")
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.toml",
-        help="Names all data sets, in place of --images, --ann, --only-categories, --categories, "
-        "--val-images and --val-ann.",
+        help="A file that names all data sets, instead of --images, --ann, --only-categories, "
+        "--categories, --val-images and --val-ann.",
     ),
 ]
-Model = Annotated[str | None, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
-Out = Annotated[Path, typer.Option(help="Folder for checkpoints, the log and the model.")]
+Out = Annotated[Path, typer.Option(help="The folder for checkpoints, the log and the model.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Begin with these: segcli's or a published checkpoint.")
+    Path | None, typer.Option(help="Start with these weights, segcli's or a published checkpoint.")
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(
         metavar="all|NAME,NAME",
-        help="Categories that the --ann of the same place annotates at all; the others are then "
-        "neither object nor background there. Default: all.",
+        help="The categories that the --ann in the same position annotates, by default all; areas "
+        "of the others count as unknown there.",
     ),
 ]
 Categories = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Learn these; default: all in --ann.")
+    str | None,
+    typer.Option(metavar="NAME,NAME", help="Learn these categories; by default all in --ann."),
 ]
 Size = Annotated[
-    str, typer.Option(metavar="N|LOW-HIGH", help="Short side of the training canvas, px.")
+    str,
+    typer.Option(
+        metavar="N|LOW-HIGH",
+        help="The short side of training images in px, or the range it is drawn from.",
+    ),
 ]
 TestSize = Annotated[
-    str | None, typer.Option(metavar="SHORT-LONG", help="Size at prediction, px; default: variant.")
+    str | None,
+    typer.Option(
+        metavar="SHORT-LONG", help="The image size for prediction in px; by default the variant's."
+    ),
 ]
 
 
-Epochs = Annotated[int, typer.Option(min=1)]
-BatchSize = Annotated[int, typer.Option(min=1)]
-Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
-Optimizer = Annotated[Literal["adamw", "sgd"], typer.Option()]
+Epochs = Annotated[int, typer.Option(min=1, help="How often every image is shown.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="How many images a step takes.")]
+Rate = Annotated[float, typer.Option(help="The peak of the learning rate.")]
+Optimizer = Annotated[Literal["adamw", "sgd"], typer.Option(help="The optimizer.")]
 Schedule = Annotated[
     Literal["cosine", "step", "flat"],
     typer.Option(
-        help="Of the rate. flat: it falls in the last fifth only; until then --resume takes "
-        "another --epochs."
+        help="How the learning rate falls; flat falls in the last fifth only, and until then "
+        "--resume accepts other --epochs."
     ),
 ]
 Repeat = Annotated[
     float,
     typer.Option(
         metavar="SHARE",
-        help="Show images of categories that fewer than this share of the images show more often "
-        "(repeat-factor sampling); 0: no.",
+        help="Repeat images of categories that are in fewer than this share of the images "
+        "(repeat-factor sampling); 0 repeats none.",
     ),
 ]
-SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")]
-Warmup = Annotated[int, typer.Option(min=1, help="Steps of rising learning rate.")]
-Augment = Annotated[bool, typer.Option(help="Flip, scale, colour, copy-paste.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the convolutions.")
+SaveEvery = Annotated[int, typer.Option(min=1, help="How many steps lie between two checkpoints.")]
+Warmup = Annotated[int, typer.Option(min=1, help="How many steps the learning rate rises for.")]
+Augment = Annotated[
+    bool, typer.Option(help="Flip, scale and recolour images, and copy objects between them.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Threads that make samples.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of all random numbers.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last checkpoint.")]
-ValImages = Annotated[Path | None, typer.Option(help="Images for the AP at the end.")]
-ValAnn = Annotated[Path | None, typer.Option(help="COCO json of --val-images.")]
+Device = Annotated[str, typer.Option(help="The device: auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"], typer.Option(help="The precision of the convolutions.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="How many threads make samples.")]
+Seed = Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last checkpoint.")]
+ValImages = Annotated[Path | None, typer.Option(help="The images for the AP at the end.")]
+ValAnn = Annotated[Path | None, typer.Option(help="The COCO JSON of --val-images.")]
 
 
 def train(
@@ -115,42 +124,32 @@ def train(
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Train a model on images with COCO annotations; --resume goes on after the last checkpoint.
+    """Train a model on images with COCO annotations; --resume continues after the last checkpoint.
 
-    OUT gets last.pt (the checkpoint), log.jsonl and, at the end, model.safetensors, which
-    `segcli predict --weights` takes.
+    OUT gets last.pt (the checkpoint), log.jsonl and, at the end, model.safetensors, for predict.
     """
-    options = dict(locals())
     from segcli.cli.training import TrainingOptions, run
-
-    _check(out, lr, resume=resume)
-    plan = TrainingOptions(
-        sources=_sources(options),
-        out=out,
-        model=model,
-        weights=weights,
-        test_size=None if test_size is None else _range(test_size, "--test-size"),
-        repeat_threshold=repeat_threshold,
-        device=device,
-        precision=precision,
-        resume=resume,
-    )
-    run(plan, _recipe(options))
-
-
-def _recipe(options: dict[str, Any]) -> Recipe:
-    """The options of the same names, those that decide the outcome."""
     from segcli.train.augment import Augmentation
     from segcli.train.loop import Recipe
 
-    same = ("epochs", "batch_size", "optimizer", "schedule", "warmup", "seed", "workers",
-            "save_every")  # fmt: skip
-    return Recipe(
-        **{name: options[name] for name in same},
-        rate=options["lr"],
-        short=_range(options["image_size"], "--image-size"),
-        augmentation=Augmentation() if options["augment"] else Augmentation.none(),
-    )
+    _check(out, lr, resume=resume)
+    names = category_names(categories)
+    given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
+    plan = TrainingOptions(
+        sources=_sources(given), out=out, model=model, weights=weights, test_size=_size(test_size),
+        repeat_threshold=repeat_threshold, device=device, precision=precision, resume=resume,
+    )  # fmt: skip
+    recipe = Recipe(
+        epochs=epochs, batch_size=batch_size, optimizer=optimizer, schedule=schedule, rate=lr,
+        warmup=warmup, seed=seed, workers=workers, save_every=save_every,
+        short=_range(image_size, "--image-size"),
+        augmentation=Augmentation() if augment else Augmentation.none(),
+    )  # fmt: skip
+    run(plan, recipe)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    return None if text is None else _range(text, "--test-size")
 
 
 def _check(out: Path, rate: float, *, resume: bool) -> None:
@@ -165,23 +164,32 @@ def _check(out: Path, rate: float, *, resume: bool) -> None:
         raise UsageError(f"--lr {rate:g}: expected a number above 0, such as 3e-4")
 
 
-def _sources(options: dict[str, Any]) -> Sources:
-    """The data sets, from --data or from the options that it stands for."""
+class _Given(NamedTuple):
+    """The options that name data sets."""
+
+    data: Path | None
+    images: list[Path] | None
+    ann: list[Path] | None
+    only_categories: list[str] | None
+    categories: tuple[str, ...] | None
+    val_images: Path | None
+    val_ann: Path | None
+
+
+def _sources(given: _Given) -> Sources:
+    """The data sets, from --data or from the options that it replaces."""
     from segcli.train.sources import Sources, read_sources
 
-    same = ("images", "ann", "only_categories", "categories", "val_images", "val_ann")
-    if options["data"] is not None:
-        if given := [name for name in same if options[name]]:
+    if given.data is not None:
+        if others := [name for name in given._fields[1:] if getattr(given, name)]:
             raise UsageError(
-                f"--{given[0].replace('_', '-')} beside --data; put it into {options['data']}"
+                f"--{others[0].replace('_', '-')} beside --data; put it into {given.data}"
             )
-        return read_sources(options["data"])
-    if not options["images"] and not options["ann"]:
+        return read_sources(given.data)
+    if not given.images and not given.ann:
         raise UsageError("nothing to train on; give --images and --ann, or --data FILE.toml")
-    train = _pairs(options["images"] or [], options["ann"] or [], options["only_categories"] or [])
-    names = options["categories"]
-    wanted = None if names is None else tuple(name.strip() for name in names.split(","))
-    return Sources(train, _validation(options["val_images"], options["val_ann"]), wanted)
+    train = _pairs(given.images or [], given.ann or [], given.only_categories or [])
+    return Sources(train, _validation(given.val_images, given.val_ann), given.categories)
 
 
 def _validation(images: Path | None, ann: Path | None) -> tuple[Validation, ...]:
@@ -205,7 +213,9 @@ def _pairs(images: list[Path], ann: list[Path], only: list[str]) -> tuple[DataSe
             f"{len(only)} --only-categories for {len(ann)} data sets; give one for each, "
             "'all' where everything is annotated"
         )
-    known = [None if text == "all" else frozenset(text.split(",")) for text in only]
+    known = [
+        None if text == "all" else frozenset(comma_list(text, "--only-categories")) for text in only
+    ]
     triples = zip(images, ann, known or [None] * len(ann), strict=True)
     return tuple(DataSet(*triple) for triple in triples)
 

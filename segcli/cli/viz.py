@@ -8,52 +8,58 @@ from typing import Annotated, Literal
 import typer
 
 from segcli.cli.console import counted, end, say, silent
+from segcli.cli.options import (
+    Categories,
+    Images,
+    Key,
+    Masks,
+    MinScore,
+    Quiet,
+    Threads,
+    Where,
+    category_names,
+)
 
-Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
-Images = Annotated[
-    str | None, typer.Option(metavar="SOURCE", help="The images; default: where the run had them.")
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write a picture of every image into this folder."),
 ]
-Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="A picture for every image.")]
-Where = Annotated[
-    str | None,
-    typer.Option(metavar="SQL", help="Only these masks: \"category = 'car' and area > 900\"."),
+Sample = Annotated[
+    int | None, typer.Option(metavar="N", help="Draw only N images, chosen at random.")
 ]
-Key = Annotated[str | None, typer.Option(metavar="PATTERN", help="Only these images: 'cam1/*'.")]
-Categories = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Only these masks.")]
-MinScore = Annotated[
-    float | None,
-    typer.Option(min=0, max=1, help="Only masks this good; default: the model's default score."),
-]
-Sample = Annotated[int | None, typer.Option(metavar="N", help="Only N images, drawn by lot.")]
-Seed = Annotated[int, typer.Option(help="Of the lot: the same seed, the same images.")]
+Seed = Annotated[int, typer.Option(help="Choose the images of --sample by this seed.")]
 Worst = Annotated[
-    Path | None, typer.Option(metavar="eval.json", help="The worst images of an evaluation.")
+    Path | None, typer.Option(metavar="eval.json", help="Draw the worst images of this evaluation.")
 ]
 Gt = Annotated[
     Path | None,
-    typer.Option(metavar="ann.json", help="Ground truth (COCO): right, wrong and missed."),
+    typer.Option(
+        metavar="ann.json",
+        help="Mark what is right, wrong and missed against this COCO ground truth.",
+    ),
 ]
 Beside = Annotated[
-    bool, typer.Option("--beside", help="The ground truth beside the picture as well.")
+    bool, typer.Option("--beside", help="Show the ground truth next to the picture.")
 ]
 Mode = Annotated[
     Literal["overlay", "outline", "cutout", "blur"],
-    typer.Option(help="cutout: objects on transparency; blur: objects made unrecognisable."),
+    typer.Option(help="How masks are drawn; cutout puts objects on transparency, blur hides them."),
 ]
-Sheet = Annotated[Path | None, typer.Option(metavar="FILE", help="A contact sheet.")]
+Sheet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet.")]
 Video = Annotated[
     Path | None,
-    typer.Option(metavar="FILE|FOLDER", help="Frames of videos as video again (.mp4)."),
+    typer.Option(metavar="FILE|FOLDER", help="Write the frames of videos as video (.mp4)."),
 ]
 Format = Annotated[
-    Literal["jpg", "png", "webp"] | None, typer.Option(help="Default: jpg; png for cutouts.")
+    Literal["jpg", "png", "webp"] | None,
+    typer.Option(help="The format of the pictures; by default jpg, and png for cutouts."),
 ]
-MaxSide = Annotated[int | None, typer.Option(help="Pictures are at most this many px long.")]
-Alpha = Annotated[float, typer.Option(min=0, max=1, help="How much a mask covers.")]
+MaxSide = Annotated[
+    int | None, typer.Option(help="Shrink pictures to this many pixels on the long side.")
+]
+Alpha = Annotated[float, typer.Option(min=0, max=1, help="How opaque the masks are.")]
 Boxes = Annotated[bool, typer.Option(help="Draw boxes.")]
-Labels = Annotated[bool, typer.Option(help="Write class and score.")]
-Workers = Annotated[int | None, typer.Option(help="Threads; default: the cores.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+Labels = Annotated[bool, typer.Option(help="Write category and score next to each object.")]
 
 
 def viz(
@@ -77,7 +83,7 @@ def viz(
     alpha: Alpha = 0.45,
     boxes: Boxes = True,
     labels: Labels = True,
-    workers: Workers = None,
+    workers: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw the masks in DIR on their images.
@@ -85,13 +91,16 @@ def viz(
     An image that is missing, damaged or of another size than its row says is named and skipped.
     Exit codes: 0 all drawn, 1 some images were skipped, 2 wrong usage, 7 cannot write.
     """
-    given = dict(locals())
     from segcli.viz import Style, VizOptions, visualise
 
-    style = {name: given.pop(name) for name in ("mode", "alpha", "boxes", "labels", "max_side")}
-    given["categories"] = tuple(n.strip() for n in (categories or "").split(",") if n.strip())
-    report = silent if given.pop("quiet") else say
-    drawn = visualise(VizOptions(**given, style=Style(**style)), report=report)
+    report = silent if quiet else say
+    options = VizOptions(
+        masks=masks, images=images, out=out, where=where, key=key, min_score=min_score,
+        categories=category_names(categories) or (), sample=sample, seed=seed, worst=worst, gt=gt,
+        beside=beside, format=format, sheet=sheet, video=video, workers=workers,
+        style=Style(mode=mode, alpha=alpha, boxes=boxes, labels=labels, max_side=max_side),
+    )  # fmt: skip
+    drawn = visualise(options, report=report)
     report(
         f"{counted(drawn.pictures, 'picture')} with {counted(drawn.masks, 'mask')}"
         + (f", {counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")

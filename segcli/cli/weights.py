@@ -9,19 +9,21 @@ import typer
 
 from segcli.errors import UsageError
 
-app = typer.Typer(help="Weights of models.", no_args_is_help=True)
+app = typer.Typer(help="Convert published checkpoints.", no_args_is_help=True)
 
 Checkpoint = Annotated[Path, typer.Argument(help="A published .pth, .pkl or .safetensors file.")]
-Model = Annotated[str, typer.Option(metavar="FAMILY[/VARIANT]", help="See `segcli models`.")]
-Out = Annotated[
-    Path | None, typer.Option(help="Default: where `--model FAMILY/VARIANT` looks for it.")
+Model = Annotated[
+    str, typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them.")
 ]
-Half = Annotated[bool, typer.Option("--half", help="Store float16: half the size.")]
+Out = Annotated[
+    Path | None, typer.Option(help="The file to write; by default the one that --model looks for.")
+]
+Half = Annotated[bool, typer.Option("--half", help="Store float16, at half the size.")]
 
 
 @app.callback()
 def _weights() -> None:
-    """Weights of models."""
+    """Convert published checkpoints."""
 
 
 @app.command("convert")

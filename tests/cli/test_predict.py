@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import segcli.cli
-from segcli.cli.predict import _batch_size, _names
+from segcli.cli.predict import _batch_size
 from segcli.cli.progress import Lines, Terminal, duration, reporter, summary_text
 from segcli.errors import Locked, UsageError
 from segcli.pipeline.events import Note, Progress, Started, Summary
@@ -246,11 +246,6 @@ def test_batch_size_is_a_number_or_auto() -> None:
     for text in ("0", "-3", "many", "1.5"):
         with pytest.raises(UsageError, match=f"--batch-size {text}"):
             _batch_size(text)
-
-
-def test_categories_are_split_at_commas() -> None:
-    assert _names(None) is None
-    assert _names("person, traffic light,") == ("person", "traffic light")
 
 
 def test_a_line_every_30_seconds(

@@ -1,0 +1,78 @@
+"""The options that several commands share, each declared once, and how lists are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segcli.errors import UsageError
+
+Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli predict.")]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE", help="Where the images are; by default where the run found them."
+    ),
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Take only masks with at least this score; by default the model's default score.",
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL", help='Take only the masks that meet this condition, as in "area > 900".'
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(metavar="PATTERN", help="Take only the images whose key matches, as in 'cam1/*'."),
+]
+Categories = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME", help="Take only masks of these categories.")
+]
+TimePattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="How keys state time and camera, as in 'cam%(camera)_%Y%m%d-%H%M%S'.",
+    ),
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column that holds the time of the image.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them."),
+]
+Threads = Annotated[
+    int | None, typer.Option(help="How many threads work; by default one per core.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait while another process writes to the output.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide they are.")]
+
+
+def comma_list(text: str, option: str) -> tuple[str, ...]:
+    """The entries of "person, car" without the blanks around them.
+
+    Raises UsageError, naming `option`, when there are none.
+    """
+    entries = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not entries:
+        raise UsageError(f"{option} {text!r} is empty; expected entries with commas between them")
+    return entries
+
+
+def category_names(text: str | None) -> tuple[str, ...] | None:
+    """The names in --categories; None where it is not given. Raises UsageError."""
+    return None if text is None else comma_list(text, "--categories")
