@@ -34,6 +34,9 @@ COMMANDS = MappingProxyType(
         ),
         "viz": Command("Look", "Draw the masks on their images.", "viz", "viz"),
         "report": Command("Look", "Write one HTML page about an output.", "report", "report"),
+        "status": Command(
+            "Look", "Show what an output holds and who writes to it.", "status", "status"
+        ),
         "stats": Command("Measure", "Count and measure the masks.", "stats", "stats"),
         "eval": Command("Measure", "Compare masks with ground truth.", "eval_", "eval"),
         "export": Command(

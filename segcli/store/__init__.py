@@ -18,6 +18,7 @@ from segcli.store.part_reader import (
 from segcli.store.part_writer import PartWriter
 from segcli.store.schema import get_ready, schema, table
 from segcli.store.shard_spec import ShardSpec
+from segcli.store.status import Status, status
 
 __all__ = [
     "Compacted",
@@ -28,6 +29,7 @@ __all__ = [
     "PartWriter",
     "ShardSpec",
     "State",
+    "Status",
     "compact",
     "duckdb_note",
     "fresh_path",
@@ -43,5 +45,6 @@ __all__ = [
     "read_roots",
     "read_rows",
     "schema",
+    "status",
     "table",
 ]

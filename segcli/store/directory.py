@@ -38,6 +38,10 @@ def duckdb_note(path: Path) -> str | None:
     return f"DuckDB reads a directory of this name as read_parquet('{path}/*.parquet')"
 
 
+def is_part(name: str) -> bool:
+    return _PART.fullmatch(name) is not None
+
+
 def list_parts(path: Path) -> list[str]:
     """Sorted names of the parts in `path`; none where it does not exist.
 

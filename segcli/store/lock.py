@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.store.directory import lock_path, shards_path
@@ -24,6 +25,7 @@ from segcli.store.shard_spec import ShardSpec
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _POLL_S = 0.1
 _DYING_S = 10.0
+_GLANCE_S = 0.02  # `holder` has a lock for much less than this
 _LOCK = re.compile(r"\d+-of-(\d+)\.lock")
 
 
@@ -92,12 +94,13 @@ def _flock(fd: int, kind: int, *, output: Path | str, wait: bool) -> None:
         except BlockingIOError:
             # The workers of a killed coordinator die with it, but not in the same moment.
             is_dying = _is_holder_dead(fd) and time.monotonic() - begun < _DYING_S
-            if not (wait or is_dying):
+            is_glance = time.monotonic() - begun < _GLANCE_S
+            if not (wait or is_dying or is_glance):
                 raise Locked(
                     f"another process works on {output}{_holder(fd)}; wait for it with --wait, "
                     f"or choose another --out"
                 ) from None
-            time.sleep(_POLL_S)
+            time.sleep(_GLANCE_S if is_glance else _POLL_S)
         except OSError as e:
             if e.errno in _UNSUPPORTED:
                 raise UsageError(
@@ -133,13 +136,42 @@ def _is_holder_dead(fd: int) -> bool:
 
 
 def _holder(fd: int) -> str:
+    who = _signature(fd)
+    if "shards" in who:
+        return " (one of its shards, see --shard)"
+    if "pid" in who and "host" in who:
+        return f" (process {who['pid']} on {who['host']}, or a worker it left behind)"
+    return ""
+
+
+def _signature(fd: int) -> dict[str, Any]:
+    """What the holder has written; {} where it could not."""
     try:
         who = json.loads(os.pread(fd, 4096, 0))
-        if "shards" in who:
-            return " (one of its shards, see --shard)"
-        return f" (process {who['pid']} on {who['host']}, or a worker it left behind)"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    except (OSError, ValueError):
+        return {}
+    return who if isinstance(who, dict) else {}
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock file `path`: {"pid", "host"}, {"shards": True}, or {} when unknown.
+
+    None when nobody does. It is only looked at: a process that wants the lock meanwhile waits for
+    the moment that this takes.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _signature(fd)
+    except OSError:  # without locks, or on NFS, where a lock needs a file that can be written
+        return None
+    finally:
+        os.close(fd)
+    return None
 
 
 def claim(real: Path, *, output: Path, split: ShardSpec | None, wait: bool) -> tuple[Lock, ...]:

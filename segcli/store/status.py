@@ -1,0 +1,94 @@
+"""What an output holds and who writes to it, whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import UsageError
+from segcli.store.directory import is_part, list_parts, lock_path, resolve
+from segcli.store.footer import ROOT, Footer
+from segcli.store.lock import holder
+from segcli.store.part_writer import read_footer
+
+
+@dataclass(slots=True)
+class Status:
+    """`size` in bytes; `newest` is when the last part was committed (ISO 8601, UTC).
+
+    `settings` are those of the run that made a part (all parts of an output agree), `sources` maps
+    each key prefix to where its images came from. `writer` is None when nobody holds the lock,
+    else {"pid", "host"}, {"shards": True}, or {} when it is unknown. `problems` are sentences about
+    parts that cannot be read and about files that are not parts.
+    """
+
+    out: str
+    images: int = 0
+    masks: int = 0
+    failed: int = 0
+    parts: int = 0
+    size: int = 0
+    newest: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
+    writer: dict[str, Any] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def status(path: Path) -> Status:
+    """Read the footers of the parts; takes no lock and writes nothing.
+
+    A folder without parts, one that does not exist yet but is being written, and one with damaged
+    parts all have a status. Raises UsageError when `path` is not the place of an output.
+    """
+    real = resolve(path)
+    found = Status(str(path), writer=holder(lock_path(real)))
+    if not real.is_dir() and (real.exists() or found.writer is None):
+        what = "is a file" if real.exists() else "does not exist"
+        raise UsageError(
+            f"{path} {what}; expected the output of a run: segcli predict SOURCE --out {path}"
+        )
+    newest = 0.0
+    for name in _parts(real, found):
+        part = real / name
+        try:
+            footer, about = read_footer(part), part.stat()
+        except (OSError, UsageError) as error:
+            if part.exists():  # else it has just been replaced by `segcli compact`
+                found.problems.append(str(error))
+            continue
+        _add(found, footer)
+        found.size += about.st_size
+        newest = max(newest, about.st_mtime)
+    if newest:
+        found.newest = datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
+    return found
+
+
+def _parts(real: Path, found: Status) -> list[str]:
+    try:
+        return list_parts(real)
+    except UsageError as error:
+        found.problems.append(str(error))
+        return sorted(name for name in os.listdir(real) if is_part(name))
+
+
+def _add(found: Status, footer: Footer) -> None:
+    found.parts += 1
+    found.images += footer.images
+    found.masks += footer.masks
+    found.failed += footer.failed
+    facts = footer.facts
+    if not found.settings:
+        found.settings = {
+            **{name: value for name, value in facts.recorded.items() if name != "category_names"},
+            **{name: value for name, value in facts.compared.items() if name != ROOT},
+            "category_names": list(footer.category_names),
+        }
+    roots = found.sources.setdefault(facts.key_prefix, [])
+    root = str(facts.compared.get(ROOT))
+    if root not in roots:
+        roots.append(root)
