@@ -17,7 +17,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from segcli.types import Size
 from segcli_blocks.nms import class_nms
-from segcli_blocks.segmenter import keep_categories
+from segcli_blocks.segmenter import Selection, keep_categories
 from segcli_blocks.towers import Scale, init_normal, patches, prior, tower
 
 FARTHEST = 1e8  # px: how far the coarsest level's objects may reach
@@ -157,10 +157,8 @@ def best_per_level(scores: Tensor, allowed: Tensor, points: Points, limit: int) 
 def detect(
     dense: Dense,
     points: Points,
+    selection: Selection,
     *,
-    min_score: float,
-    max_masks: int,
-    categories: frozenset[int] | None = None,
     root: bool = False,
     candidate: float = 0.0,
     whole_px: Size | None = None,
@@ -168,7 +166,7 @@ def detect(
     iou: float = 0.6,
 ) -> Detections:
     """One image (B = 1): the `per_level` best of every level, of which one suppresses others of its
-    class that it overlaps by more than `iou`; the `max_masks` best of these.
+    class that it overlaps by more than `iou`; of these the best that are asked for.
 
     The score is class times centerness, or the `root` of it; the class alone must be above
     `candidate`. `whole_px`: a content of whole px, in which boxes end and to which they are cut
@@ -178,7 +176,9 @@ def detect(
     scores = classes * flat(dense.centerness)[0].sigmoid()
     if root:
         scores = scores.sqrt()
-    allowed = keep_categories((classes > candidate) & (scores >= min_score), categories)
+    allowed = keep_categories(
+        (classes > candidate) & (scores >= selection.min_score), selection.categories
+    )
     index, label = best_per_level(scores, allowed, points, per_level).nonzero(as_tuple=True)
     score = scores[index, label]
     boxes = decode(points, flat(dense.distances)[0][index], index)
@@ -186,5 +186,5 @@ def detect(
     if whole_px is not None:
         boxes = clip_boxes_to_image(boxes, (whole_px[0] - 1, whole_px[1] - 1))
         compared = boxes + boxes.new_tensor([0, 0, 1, 1])
-    best = class_nms(compared, score, label, iou)[:max_masks]
+    best = class_nms(compared, score, label, iou)[: selection.max_masks]
     return Detections(boxes[best], score[best], label[best], index[best])

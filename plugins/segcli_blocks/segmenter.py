@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from segcli.types import Batch, ModelInfo
+from segcli.types import Batch, Instances, ModelInfo
 from segcli_blocks.backbone import Pretrained
 from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects `predict` is asked for: see segcli.plugin.Segmenter."""
+
+    min_score: float
+    max_masks: int
+    categories: frozenset[int] | None = None
+
+    def best(self, scores: Tensor) -> Tensor:
+        """Indices of at most `max_masks` of `scores` (n,) that reach `min_score`, best first."""
+        order = scores.argsort(descending=True, stable=True)
+        return order[scores[order] >= self.min_score][: self.max_masks]
+
+
 class BaseSegmenter(nn.Module):
     """The info, the normalisation, and the optional hooks of segcli.plugin.
 
-    A family's network adds `predict` and `losses`. Only a child that is `Pretrained`, as a
+    A family's network adds `answer` and `losses`. Only a child that is `Pretrained`, as a
     `Backbone` is, can be calibrated or frozen; a network without one ignores these two hooks.
     """
 
@@ -22,6 +38,22 @@ class BaseSegmenter(nn.Module):
         super().__init__()
         self.info = info
         self.normalize = normalize
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        *,
+        min_score: float,
+        max_masks: int,
+        categories: frozenset[int] | None = None,
+    ) -> list[Instances]:
+        """See segcli.plugin.Segmenter."""
+        return self.answer(batch, Selection(min_score, max_masks, categories))
+
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """What `predict` returns; called without gradients."""
+        raise NotImplementedError
 
     def fuse(self, dtype: torch.dtype) -> None:
         """See segcli.plugin.Fusible."""

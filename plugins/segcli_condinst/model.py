@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter
-from segcli_blocks.towers import conv_at, init_normal, prior
-from segcli_blocks.upsample import aligned_bilinear
+from segcli_blocks.segmenter import BaseSegmenter, Selection
+from segcli_blocks.towers import conv_at, init_normal
+from segcli_condinst.heads import MaskBranch
 from segcli_condinst.losses import mask_loss, semantic_loss
-from segcli_condinst.masks import FEATURES, PARAMETERS, mask_logits, windows
+from segcli_condinst.masks import PARAMETERS, mask_logits, windows
 from segcli_condinst.targets import positives, truth_of
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -46,54 +47,6 @@ class Raw:
     features: Tensor
     points: fcos.Points
     finest: Tensor
-
-
-class MaskBranch(nn.Module):
-    """P3 to P5 -> mask features (B, 8, h, w); with `classes` also semantic logits for training."""
-
-    def __init__(self, inputs: int, width: int, *, classes: int | None = None) -> None:
-        super().__init__()
-        self.refine = nn.ModuleList(_block(inputs, width) for _ in range(3))
-        self.tower = nn.Sequential(
-            *(_block(width, width) for _ in range(4)), nn.Conv2d(width, FEATURES, 1)
-        )
-        convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-        if classes is not None:
-            self.seg_head = nn.Sequential(_block(inputs, width), _block(width, width))
-            self.logits = nn.Conv2d(width, classes, 1)
-            convolutions += [m for m in self.seg_head.modules() if isinstance(m, nn.Conv2d)]
-            prior(self.logits)
-        for conv in convolutions:
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Section 3.2: the coarser maps are upsampled onto the finest and added."""
-        x = self.refine[0](maps[0])
-        for level in (1, 2):
-            x = x + aligned_bilinear(self.refine[level](maps[level]), 2**level)
-        features: Tensor = self.tower(x)
-        return features
-
-    def semantic(self, finest: Tensor) -> Tensor:
-        """P3 -> class logits (B, C, h, w)."""
-        logits: Tensor = self.logits(self.seg_head(finest))
-        return logits
-
-
-class _Norm(nn.BatchNorm2d):
-    """BatchNorm that trusts its running statistics where a map has one value a channel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.numel() == x.shape[1]:
-            return nn.functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)
-
-
-def _block(inputs: int, width: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
-    return nn.Sequential(conv, _Norm(width), nn.ReLU(inplace=True))
 
 
 class CondInst(BaseSegmenter):
@@ -149,24 +102,13 @@ class CondInst(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter; suppression is per class at IoU 0.6."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """Suppression is per class at IoU 0.6."""
         raw = self(batch)
         dense, points = raw.dense, raw.points
         answers = []
         for b, content in enumerate(batch.content_sizes):
-            found = self.detect(
-                dense.image(b), points, min_score=min_score, max_masks=max_masks,
-                categories=categories,
-            )  # fmt: skip
+            found = self.detect(dense.image(b), points, selection)
             found = found.at(inside(found.boxes, content))
             image = torch.full_like(found.index, b)
             parameters = self.parameters_at(dense, points, image, found.index)
@@ -175,19 +117,11 @@ class CondInst(BaseSegmenter):
         return answers
 
     def detect(
-        self,
-        dense: fcos.Dense,
-        points: fcos.Points,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
+        self, dense: fcos.Dense, points: fcos.Points, selection: Selection
     ) -> fcos.Detections:
         """One image (B = 1), best first; the score is the root of class times centerness."""
-        return fcos.detect(
-            dense, points, min_score=min_score, max_masks=max_masks, categories=categories,
-            root=True, per_level=self.options.per_level, iou=self.options.iou,
-        )  # fmt: skip
+        per_level, iou = self.options.per_level, self.options.iou
+        return fcos.detect(dense, points, selection, root=True, per_level=per_level, iou=iou)
 
     def instances(self, found: fcos.Detections, probability: Tensor) -> Instances:
         """Fields at stride 4; the core interpolates the original from them in one step."""
@@ -226,8 +160,5 @@ class CondInst(BaseSegmenter):
 
 def inside(boxes: Tensor, content: Size) -> Tensor:
     """bool (n,): which boxes (n, 4) have something left within the content."""
-    h, w = content
-    limit = boxes.new_tensor([w, h])
-    low = torch.minimum(boxes[:, :2].clamp(min=0), limit)
-    high = torch.minimum(boxes[:, 2:].clamp(min=0), limit)
-    return (high > low).all(1)
+    clipped = clip_boxes_to_image(boxes, content)
+    return (clipped[:, 2:] > clipped[:, :2]).all(1)

@@ -7,7 +7,8 @@ from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.fcos import FCOSHead
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_condinst.model import STRIDES, CondInst, MaskBranch, Options
+from segcli_condinst.heads import MaskBranch
+from segcli_condinst.model import STRIDES, CondInst, Options
 
 # The published models see BGR; `convert` turns their first convolution round, so these are RGB.
 MEAN = (123.675, 116.28, 103.53)

@@ -17,7 +17,7 @@ from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter, keep_categories
+from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_blocks.semantic import STRIDE, Merged, head, semantic_loss, truth_of
 from segcli_blocks.towers import coordinates
 from segcli_blocks.windows import Windows
@@ -86,23 +86,14 @@ class Discriminative(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """A score is the certainty of the class times the compactness of the cluster."""
         logits, embedding = (x.float() for x in self(batch))
         answers = []
         for b, (height, width) in enumerate(batch.content_sizes):
             h, w = -(-height // STRIDE), -(-width // STRIDE)
-            found = self.detect(logits[b, :, :h, :w], embedding[b, :, :h, :w], categories)
-            best = found.scores.argsort(descending=True, stable=True)
-            best = best[found.scores[best] >= min_score][:max_masks]
+            found = self.detect(logits[b, :, :h, :w], embedding[b, :, :h, :w], selection.categories)
+            best = selection.best(found.scores)
             fields = found.fields[best]
             windows = Windows.around(tight_boxes(fields > 0), (h, w))
             answers.append(

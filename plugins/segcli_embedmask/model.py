@@ -15,21 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter
-from segcli_blocks.towers import Scale, conv_at, init_normal, tower
+from segcli_blocks.segmenter import BaseSegmenter, Selection
 from segcli_blocks.windows import Windows
+from segcli_embedmask.heads import Head, fixed_margin
 from segcli_embedmask.losses import mask_loss
 from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, upsampled, windows
 from segcli_embedmask.targets import Learning, best_proposals, truth_of
-
-PIXELS = 100.0  # px: one unit of the embeddings' two spatial dimensions
-PRIOR_DISTANCE = 2.0  # at first, the probability is 1/2 at this distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,56 +37,8 @@ class Options:
     per_level: int = 1000  # candidates kept before suppression
     iou: float = 0.6  # above which a detection suppresses another of its class
     mask_score: float = 0.53  # the probability above which a pixel belongs to the mask
-    fixed_margin: bool = False  # every margin is that of PRIOR_DISTANCE
+    fixed_margin: bool = False  # every margin is that of heads.PRIOR_DISTANCE
     learning: Learning = Learning()
-
-
-class Head(nn.Module):
-    """FCOS and the embeddings; `dims` = D, of which the first two are x and y."""
-
-    strides = (8, 16, 32, 64, 128)
-
-    def __init__(
-        self, inputs: int, classes: int, *, width: int, depth: int, dims: int = 16
-    ) -> None:
-        super().__init__()
-        levels = len(self.strides)
-        self.mask_tower = tower(inputs, width, depth)
-        self.pixel_spatial = nn.Conv2d(width, 2, 3, padding=1)
-        self.pixel_other = nn.Conv2d(width, dims - 2, 3, padding=1)
-        self.proposal_spatial = nn.Conv2d(width, 2, 3, padding=1)
-        self.proposal_other = nn.Conv2d(width, dims - 2, 3, padding=1)
-        self.proposal_margin = nn.Conv2d(width, dims, 3, padding=1)
-        self.margin_scales = nn.ModuleList(Scale() for _ in range(levels))
-        self.position_scale = Scale()
-        init_normal(self)
-        assert self.proposal_margin.bias is not None
-        nn.init.constant_(self.proposal_margin.bias, math.log(_fixed_margin()))
-        self.fcos = fcos.FCOSHead(inputs, classes, width=width, depth=depth, levels=levels)
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[fcos.Dense, Tensor]:
-        """P3..P7 -> what every location says, and the pixel embeddings (B, D, h, w)."""
-        return self.fcos(maps), self.pixels(maps[0])
-
-    def pixels(self, finest: Tensor) -> Tensor:
-        """P3 (B, inputs, h, w) -> embeddings (B, D, h, w)."""
-        u = self.mask_tower(finest)
-        xy = fcos.points_of([finest], self.strides[:1], ()).xy.T.reshape(2, *u.shape[-2:])
-        spatial = self.pixel_spatial(u).float() + self.position_scale(xy) / PIXELS
-        return torch.cat((spatial, self.pixel_other(u).float()), 1)
-
-    def proposals(
-        self, dense: fcos.Dense, points: fcos.Points, image: Tensor, index: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Embeddings and margins, each (n, D), of locations `index` (n,) of images `image` (n,)."""
-        t = fcos.patches_at(dense, points, image, index)
-        position = self.position_scale(points.xy[index]) / PIXELS
-        spatial = conv_at(self.proposal_spatial, t).float() + position
-        embedding = torch.cat((spatial, conv_at(self.proposal_other, t).float()), 1)
-        raw = conv_at(self.proposal_margin, t / 32).float()
-        scales = torch.cat(list(self.margin_scales.parameters()))[points.level[index]]
-        margin = torch.cat((raw[:, :2] * scales[:, None], raw[:, 2:]), 1).exp()
-        return embedding, margin
 
 
 class EmbedMask(BaseSegmenter):
@@ -125,54 +74,33 @@ class EmbedMask(BaseSegmenter):
         """See Head.proposals; the margins are constant where the options say so."""
         embedding, margin = self.head.proposals(dense, points, image, index)
         if self.options.fixed_margin:
-            margin = torch.full_like(margin, _fixed_margin())
+            margin = torch.full_like(margin, fixed_margin())
         return embedding, margin
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter; suppression is per class at IoU 0.6."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """Suppression is per class at IoU 0.6."""
         dense, pixels, points = self(batch)
-        found = []
-        for b in range(len(pixels)):
-            detections = self.detect(
-                dense.image(b), points, batch.content_sizes[b], candidate=0.0,
-                min_score=min_score, max_masks=max_masks, categories=categories,
-            )  # fmt: skip
-            image = torch.full_like(detections.index, b)
-            embedding, margin = self.proposals(dense, points, image, detections.index)
-            fields, where = windows(pixels[b], embedding, margin, detections.boxes)
-            found.append(
-                self.instances(
-                    detections, fields, where, batch.content_sizes[b], batch.image_sizes[b]
-                )
-            )
-        return found
+        answers = []
+        sizes = zip(batch.content_sizes, batch.image_sizes, strict=True)
+        for b, (content, image) in enumerate(sizes):
+            found = self.detect(dense.image(b), points, selection, content)
+            of = torch.full_like(found.index, b)
+            embedding, margin = self.proposals(dense, points, of, found.index)
+            fields, where = windows(pixels[b], embedding, margin, found.boxes)
+            answers.append(self.instances(found, fields, where, content, image))
+        return answers
 
     def detect(
-        self,
-        dense: fcos.Dense,
-        points: fcos.Points,
-        content: Size,
-        *,
-        candidate: float,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> fcos.Detections:
+        self, dense: fcos.Dense, points: fcos.Points, selection: Selection, content: Size,
+        *, candidate: float = 0.0,
+    ) -> fcos.Detections:  # fmt: skip
         """One image (B = 1), best first; `candidate`: what the class alone must be above."""
+        per_level, iou = self.options.per_level, self.options.iou
         return fcos.detect(
-            dense, points, min_score=min_score, max_masks=max_masks, categories=categories,
-            candidate=candidate, whole_px=content,
-            per_level=self.options.per_level, iou=self.options.iou,
+            dense, points, selection, candidate=candidate, whole_px=content, per_level=per_level,
+            iou=iou,
         )  # fmt: skip
 
     def instances(
@@ -212,8 +140,3 @@ class EmbedMask(BaseSegmenter):
         maps = [log_probability(g, e, m) for g, e, m in own]
         taken = [index >= 0 for index in best]
         return {**losses, "mask": mask_loss(maps, truths, taken, options)}
-
-
-def _fixed_margin() -> float:
-    """exp(-margin * PRIOR_DISTANCE^2) = 1/2."""
-    return math.log(2) / PRIOR_DISTANCE**2

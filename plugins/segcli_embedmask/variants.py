@@ -7,7 +7,8 @@ from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_embedmask.model import EmbedMask, Head, Options
+from segcli_embedmask.heads import Head
+from segcli_embedmask.model import EmbedMask, Options
 
 # The published models see BGR; `convert` turns their first convolution round, so these are RGB.
 MEAN = (122.7717, 115.9465, 102.9801)

@@ -20,7 +20,7 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter, keep_categories
+from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_blocks.targets import labels_of
 from segcli_pep import losses as learning
 from segcli_pep.excavate import Excavate
@@ -86,34 +86,21 @@ class PEP(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter. A score is class confidence times maskness."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """A score is class confidence times maskness."""
         maps = self.backbone(self.normalize(batch))
         perceived, features = self.perceive(maps), self.general(maps)
         answers = []
         for b, content in enumerate(batch.content_sizes):
             one = perceived.image(b)
-            above = min(self.options.confident, max(min_score, 0.0))
-            found = originals(
-                one, content, above=above, most=self.options.most_originals, categories=categories
-            )
+            above = min(self.options.confident, max(selection.min_score, 0.0))
+            most, categories = self.options.most_originals, selection.categories
+            found = originals(one, content, above=above, most=most, categories=categories)
             if self.excavate is not None:
-                found = found.and_(self.excavated(one, found, content, categories=categories))
+                found = found.and_(self.excavated(one, found, content, categories))
             if self.purify is not None:
                 found = self.purified(found)
-            answers.append(
-                self.instances(
-                    found, features[b], content, min_score=min_score, max_masks=max_masks
-                )
-            )
+            answers.append(self.instances(found, features[b], content, selection))
         return answers
 
     def excavated(
@@ -121,7 +108,6 @@ class PEP(BaseSegmenter):
         one: Perceived,
         found: Descriptors,
         content: Size,
-        *,
         categories: frozenset[int] | None = None,
     ) -> Descriptors:
         """What is mined around the originals of one image."""
@@ -151,21 +137,19 @@ class PEP(BaseSegmenter):
         return merged(refined, group, mean=self.options.merging == "components")
 
     def instances(
-        self, found: Descriptors, features: Tensor, content: Size, *, min_score: float,
-        max_masks: int,
-    ) -> Instances:  # fmt: skip
+        self, found: Descriptors, features: Tensor, content: Size, selection: Selection
+    ) -> Instances:
         """The masks of one image's descriptors on its features (D, H/4, W/4), best first."""
         logits = mask_logits(found.vectors, features)
         mean, area = maskness(logits, content)
-        scores = (found.scores * mean).float()
-        order = scores.argsort(descending=True, stable=True)
-        order = order[(area > 0)[order]]
-        labels, scores, logits = found.labels[order], scores[order], logits[order]
+        seen = (area > 0).nonzero()[:, 0]
+        scores = (found.scores * mean)[seen].float()
+        labels, logits = found.labels[seen], logits[seen]
         if self.purify is None or self.options.suppress_purified:
-            scores = matrix_nms(logits > 0, labels, scores, sigma=self.options.sigma)
             order = scores.argsort(descending=True, stable=True)
-            labels, scores, logits = labels[order], scores[order], logits[order]
-        kept = (scores >= min_score).nonzero()[:max_masks, 0]
+            labels, logits = labels[order], logits[order]
+            scores = matrix_nms(logits > 0, labels, scores[order], sigma=self.options.sigma)
+        kept = selection.best(scores)
         fields, extents = windows(logits[kept])
         return Instances(
             scores=scores[kept],

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import IMAGENET, Normalize
-from segcli_blocks.segmenter import BaseSegmenter, keep_categories
+from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
 from segcli_solo.losses import losses
 from segcli_solo.masks import windows
@@ -77,22 +77,14 @@ class SOLO(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter. The authors end with 0.05 and begin with twice as much."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """The authors end with a score of 0.05 and begin with twice as much."""
         dense = self(batch)
-        above = min(self.options.candidate, 2 * max(min_score, 0.0))
+        above = min(self.options.candidate, 2 * max(selection.min_score, 0.0))
         found = []
         for b, content in enumerate(batch.content_sizes):
-            best = self.suppressed(self.detect(dense, b, above=above, categories=categories))
-            best = best.of((best.scores >= min_score).nonzero()[:max_masks, 0])
+            best = self.suppressed(self.detect(dense, b, selection.categories, above=above))
+            best = best.of(selection.best(best.scores))
             fields, extents = windows(best.soft, content)
             found.append(
                 Instances(
@@ -103,13 +95,12 @@ class SOLO(BaseSegmenter):
                     extents=extents,
                     threshold=self.options.inside,
                     strict=True,
-                    outside=0.0,
                 )
             )
         return found
 
     def detect(
-        self, dense: Dense, b: int, *, above: float, categories: frozenset[int] | None = None
+        self, dense: Dense, b: int, categories: frozenset[int] | None = None, *, above: float
     ) -> Found:
         """Image b before suppression: class score times the mean of the mask's soft values."""
         scores = torch.cat(

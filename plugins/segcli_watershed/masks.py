@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from segcli.types import Instances, Size
 from segcli_blocks import regions
+from segcli_blocks.segmenter import Selection
 from segcli_blocks.windows import Windows
 
 _HOLE = 64  # px: smaller holes are filled
@@ -60,11 +61,10 @@ class Objects:
     labels: Tensor
     boxes: Tensor
 
-    def of(self, content: Size, min_score: float, max_masks: int) -> Instances:
-        """The best `max_masks` of at least `min_score`, each in a window of single px."""
-        order = self.scores.argsort(descending=True, stable=True)
-        seen = (self.boxes[order, 2] > 0) & (self.scores[order] >= min_score)
-        best = order[seen][:max_masks]
+    def of(self, content: Size, selection: Selection) -> Instances:
+        """Those that are asked for, best first, each in a window of single px."""
+        seen = (self.boxes[:, 2] > 0).nonzero()[:, 0]
+        best = seen[selection.best(self.scores[seen])]
         ids = self.ids[: content[0], : content[1]]
         boxes = self.boxes[best].minimum(best.new_tensor([*content[::-1], *content[::-1]]))
         windows = Windows.around(boxes, content)

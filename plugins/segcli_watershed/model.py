@@ -19,7 +19,7 @@ from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks import regions
 from segcli_blocks.backbone import Backbone
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter, keep_categories
+from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_blocks.semantic import STRIDE, Merged, head, owners_of, semantic_loss, truth_of
 from segcli_watershed.losses import direction_loss, level_loss, unit
 from segcli_watershed.masks import Cut, Objects, classes_of, decode
@@ -96,16 +96,8 @@ class Watershed(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """A score is the mean certainty of the class."""
         dense = self(batch)
         canvas = (batch.pixels.shape[-2], batch.pixels.shape[-1])
         said = [classes_of(logits, canvas) for logits in dense.logits]
@@ -116,8 +108,8 @@ class Watershed(BaseSegmenter):
             image[:, width:] = False
         levels = self.levels(dense.directions, inside).argmax(1)
         return [
-            self.detect(level, classes.where(within, background), certain, categories).of(
-                content, min_score, max_masks
+            self.detect(level, classes.where(within, background), certain, selection.categories).of(
+                content, selection
             )
             for level, within, (classes, certain), content in zip(
                 levels, inside, said, batch.content_sizes, strict=True

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segcli.types import Size
+from segcli_yolact.heads import encode
 from segcli_yolact.masks import cropped, mixtures
-from segcli_yolact.priors import encode
 from segcli_yolact.targets import Learning, Truth, match
 
 if TYPE_CHECKING:

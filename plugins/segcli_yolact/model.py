@@ -13,17 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.nms import fast_nms
 from segcli_blocks.normalize import Normalize
-from segcli_blocks.segmenter import BaseSegmenter, keep_categories
+from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
+from segcli_yolact.heads import FPN, Anchors, Head, Rescore, decode, priors_of, prototype_net
 from segcli_yolact.losses import losses
 from segcli_yolact.masks import cropped, mixtures, windows
-from segcli_yolact.priors import Anchors, decode, priors_of
 from segcli_yolact.targets import Learning, Truth, truth_of
 
 STATISTICS = (123.68, 116.78, 103.94), (58.40, 57.12, 57.38)  # the authors' mean and deviation
@@ -64,83 +63,6 @@ class Found:
     scores: Tensor
     labels: Tensor
     coefficients: Tensor
-
-
-class FPN(nn.Module):
-    """C3, C4, C5 -> P3..P7; sums are resized bilinearly, because sizes are odd."""
-
-    def __init__(self, inputs: Sequence[int], width: int) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in inputs)
-        self.output = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in inputs)
-        self.down = nn.ModuleList(nn.Conv2d(width, width, 3, 2, padding=1) for _ in range(2))
-
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Finest first, in and out."""
-        x = self.lateral[-1](maps[-1])
-        sums = [x]
-        for finer, lateral in zip(maps[-2::-1], list(self.lateral)[-2::-1], strict=True):
-            x = F.interpolate(x, finer.shape[-2:], mode="bilinear") + lateral(finer)
-            sums.insert(0, x)
-        levels = [F.relu(conv(x)) for conv, x in zip(self.output, sums, strict=True)]
-        for conv in self.down:
-            levels.append(conv(levels[-1]))
-        return levels
-
-
-def prototype_net(width: int, prototypes: int) -> nn.Sequential:
-    """P3 (B, width, h/2, w/2) -> (B, k, h, w) >= 0."""
-
-    def conv(kernel: int = 3, outputs: int = width) -> nn.Conv2d:
-        return nn.Conv2d(width, outputs, kernel, padding=kernel // 2)
-
-    return nn.Sequential(
-        conv(), nn.ReLU(), conv(), nn.ReLU(), conv(), nn.ReLU(),
-        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Identity(),
-        conv(), nn.ReLU(), conv(1, prototypes), nn.ReLU(),
-    )  # fmt: skip
-
-
-class Head(nn.Module):
-    """Shared by all levels: one convolution, then boxes, classes and coefficients beside it."""
-
-    def __init__(self, width: int, classes: int, *, prototypes: int, per_cell: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.boxes = nn.Conv2d(width, per_cell * 4, 3, padding=1)
-        self.classes = nn.Conv2d(width, per_cell * (classes + 1), 3, padding=1)
-        self.coefficients = nn.Conv2d(width, per_cell * prototypes, 3, padding=1)
-        self.per_cell = per_cell
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (B, width, y, x) -> (B, P, 4), (B, P, C + 1), (B, P, k)."""
-        levels = [F.relu(self.first(x)) for x in maps]
-        boxes = torch.cat([self._flat(self.boxes(x)) for x in levels], 1)
-        classes = torch.cat([self._flat(self.classes(x)) for x in levels], 1)
-        coefficients = torch.cat([self._flat(self.coefficients(x)) for x in levels], 1)
-        return boxes.float(), classes.float(), coefficients.float().tanh()
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """(B, A * m, y, x) -> (B, y * x * A, m)."""
-        b, channels, _, _ = x.shape
-        return x.permute(0, 2, 3, 1).reshape(b, -1, channels // self.per_cell)
-
-
-class Rescore(nn.Sequential):
-    """YOLACT++: how well a soft mask fits its object, per class (the authors' maskiou_net)."""
-
-    def __init__(self, classes: int, widths: Sequence[int] = (8, 16, 32, 64, 128)) -> None:
-        layers: list[nn.Module] = []
-        for inputs, outputs in zip((1, *widths[:-1]), widths, strict=True):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2), nn.ReLU()]
-        super().__init__(*layers, nn.Conv2d(widths[-1], classes, 1), nn.ReLU())
-        self.least = 2 ** (len(widths) + 1) - 1  # cells, of which one is left at the end
-
-    def forward(self, masks: Tensor) -> Tensor:
-        """Soft masks (n, h, w) -> IoU (n, C) >= 0; grids too small for the network are padded."""
-        below, right = (max(0, self.least - length) for length in masks.shape[-2:])
-        x = F.pad(masks, (0, right, 0, below))[:, None]
-        return super().forward(x).float().amax((2, 3))
 
 
 class YOLACT(BaseSegmenter):
@@ -195,49 +117,32 @@ class YOLACT(BaseSegmenter):
 
     # Inference.
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter; Fast NMS per class at IoU 0.5."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """Fast NMS is per class at IoU 0.5."""
         raw = self(batch)
         height, width = batch.pixels.shape[-2:]
         found = []
         for b, content in enumerate(batch.content_sizes):
-            best = self.detect(
-                raw, b, min_score=min_score, max_masks=max_masks, categories=categories
-            )
+            best = self.detect(raw, b, selection)
             found.append(self.instances(best, raw.prototypes[b], content, (height, width)))
         return found
 
-    def detect(
-        self,
-        raw: Raw,
-        b: int,
-        *,
-        min_score: float,
-        max_masks: int | None,
-        categories: frozenset[int] | None = None,
-    ) -> Found:
+    def detect(self, raw: Raw, b: int, selection: Selection) -> Found:
         """Image b. Only better boxes suppress, so what is below `min_score` can go beforehand."""
         scores = raw.logits[b].softmax(1)[:, 1:].T  # (C, P)
-        scores = keep_categories(scores, categories, dim=0, fill=-1.0)
+        scores = keep_categories(scores, selection.categories, dim=0, fill=-1.0)
         prior_labels = scores.argmax(0)
         if self.options.cross_class:
             scores = scores.amax(0, keepdim=True)
-        lists = (scores >= max(min_score, 0.0)).sum(1)  # per class
+        least = max(selection.min_score, 0.0)
+        lists = (scores >= least).sum(1)  # per class
         k = min(int(lists.amax()), self.options.per_class)
         score, prior = scores.topk(k, dim=1)  # (C, k)
         boxes = decode(raw.boxes[b], raw.priors)
-        kept = fast_nms(boxes[prior], self.options.iou) & (score >= max(min_score, 0.0))
+        kept = fast_nms(boxes[prior], self.options.iou) & (score >= least)
         label, place = kept.nonzero(as_tuple=True)
-        order = score[label, place].argsort(descending=True, stable=True)[:max_masks]
-        label, place = label[order], place[order]
+        best = selection.best(score[label, place])
+        label, place = label[best], place[best]
         index = prior[label, place]
         labels = prior_labels[index] if self.options.cross_class else label
         return Found(boxes[index], score[label, place], labels, raw.coefficients[b, index])
@@ -247,8 +152,6 @@ class YOLACT(BaseSegmenter):
         logits = mixtures(prototypes, best.coefficients)
         fields, extents = windows(logits, best.boxes, canvas)
         size = best.boxes.new_tensor([canvas[1], canvas[0]] * 2)
-        h, w = content
-        px = (best.boxes * size).clamp(min=0).minimum(size.new_tensor([w, h, w, h]))
         mask_scores = None
         if self.rescore is not None:
             fit = self.fit(cropped(logits, best.boxes), best.labels)
@@ -256,12 +159,10 @@ class YOLACT(BaseSegmenter):
         return Instances(
             scores=best.scores,
             labels=best.labels,
-            boxes=px,
+            boxes=clip_boxes_to_image(best.boxes * size, content),
             fields=fields,
             extents=extents,
-            threshold=0.5,
             strict=True,
-            outside=0.0,
             mask_scores=mask_scores,
         )
 

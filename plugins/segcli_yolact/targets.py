@@ -13,7 +13,7 @@ from torch import Tensor
 from segcli.types import Size, Targets
 from segcli_blocks.boxes import area, intersection, iou
 from segcli_blocks.targets import annotated, without_crowds
-from segcli_yolact.priors import corners
+from segcli_yolact.heads import corners
 
 NEUTRAL = -1
 

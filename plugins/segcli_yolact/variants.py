@@ -9,8 +9,8 @@ from segcli_blocks.darknet import Darknet
 from segcli_blocks.deform import deform
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet
-from segcli_yolact.model import YOLACT, Options, Rescore
-from segcli_yolact.priors import Anchors
+from segcli_yolact.heads import Anchors, Rescore
+from segcli_yolact.model import YOLACT, Options
 
 BASES = (24, 48, 96, 192, 384)  # px: the levels' anchors on a canvas of 550 px
 _CANVAS = 550

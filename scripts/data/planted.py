@@ -110,7 +110,7 @@ def _nearest(boxes: Tensor, others: Tensor) -> Iterator[Tensor]:
 
 def _embedmask(model: Any, batch: Batch, objects: Objects) -> Replaced:
     """Embeddings are places; margins are as wide as the objects."""
-    from segcli_embedmask.model import PIXELS
+    from segcli_embedmask.heads import PIXELS
 
     dense, pixels, points = model(batch)
     owner = _fcos(dense, points, objects)
@@ -157,7 +157,7 @@ def _condinst(model: Any, batch: Batch, objects: Objects) -> Replaced:
 
 def _yolact(model: Any, batch: Batch, objects: Objects) -> Replaced:
     """A prototype for each object."""
-    from segcli_yolact.priors import corners, encode
+    from segcli_yolact.heads import corners, encode
 
     raw = model(batch)
     h, w = batch.pixels.shape[-2:]

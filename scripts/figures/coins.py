@@ -105,7 +105,8 @@ def _info(family: str) -> ModelInfo:
 
 
 def _embedmask() -> nn.Module:
-    from segcli_embedmask.model import EmbedMask, Head, Options
+    from segcli_embedmask.heads import Head
+    from segcli_embedmask.model import EmbedMask, Options
 
     return EmbedMask(
         _info("embedmask"),

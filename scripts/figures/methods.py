@@ -28,6 +28,7 @@ from segcli.masks.sampling import segments
 from segcli.models import registry
 from segcli.types import Batch, Image, Instances, ModelInfo
 from segcli.viz.palette import BASE
+from segcli_blocks.segmenter import Selection
 
 OUT = Path(__file__).resolve().parents[2] / "docs/methods"
 SCORE = 0.4  # what is drawn of the toys' detections
@@ -102,9 +103,7 @@ def embedmask(model: Any, batch: Batch) -> list[Panel]:
 
     dense, pixels, points = model(batch)
     content = batch.content_sizes[0]
-    chosen = model.detect(
-        dense.image(0), points, content, candidate=0.0, min_score=score(model), max_masks=100
-    )
+    chosen = model.detect(dense.image(0), points, Selection(score(model), 100), content)
     image = torch.zeros_like(chosen.index)
     embedding, margin = model.proposals(dense, points, image, chosen.index)
     grid = cut(upsampled(pixels)[0], content, 4)
@@ -129,7 +128,7 @@ def yolact(model: Any, batch: Batch) -> list[Panel]:
     from segcli_yolact.masks import cropped, mixtures
 
     raw = model(batch)
-    best = model.detect(raw, 0, min_score=score(model), max_masks=100)
+    best = model.detect(raw, 0, Selection(score(model), 100))
     logits = mixtures(raw.prototypes[0], best.coefficients)
     (found,) = model.predict(batch, min_score=score(model), max_masks=100)
     prototypes = [(p / p.amax().clamp(min=1e-6)).numpy() for p in raw.prototypes[0]]
@@ -161,7 +160,7 @@ def solo(model: Any, batch: Batch) -> list[Panel]:
 
 def condinst(model: Any, batch: Batch) -> list[Panel]:
     raw = model(batch)
-    chosen = model.detect(raw.dense, raw.points, min_score=score(model), max_masks=100)
+    chosen = model.detect(raw.dense, raw.points, Selection(score(model), 100))
     image = torch.zeros_like(chosen.index)
     parameters = model.parameters_at(raw.dense, raw.points, image, chosen.index)
     logits = model.masks(raw.features[0], parameters, raw.points, chosen.index)

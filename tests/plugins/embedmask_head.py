@@ -8,7 +8,8 @@ from segcli.types import ModelInfo, Resize
 from segcli_blocks import fcos
 from segcli_blocks.normalize import Normalize
 from segcli_embedmask.convert import renamed
-from segcli_embedmask.model import EmbedMask, Head, Options
+from segcli_embedmask.heads import Head
+from segcli_embedmask.model import EmbedMask, Options
 from segcli_embedmask.variants import MEAN
 
 LEVELS = ("p3", "p4", "p5", "p6", "p7")

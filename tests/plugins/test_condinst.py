@@ -19,9 +19,10 @@ from segcli_blocks.resnet import ResNet
 from segcli_blocks.upsample import aligned_bilinear
 from segcli_condinst import FAMILY
 from segcli_condinst import targets as learning
+from segcli_condinst.heads import MaskBranch
 from segcli_condinst.losses import semantic_loss
 from segcli_condinst.masks import LAYERS, PARAMETERS, layers_of, mask_logits, windows
-from segcli_condinst.model import CondInst, MaskBranch, inside
+from segcli_condinst.model import CondInst, inside
 from segcli_condinst.variants import assemble
 
 

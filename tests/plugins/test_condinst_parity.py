@@ -17,6 +17,7 @@ from segcli.masks.sampling import segments
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.segmenter import Selection
 from segcli_condinst.convert import renamed
 from segcli_condinst.model import STRIDES, inside
 from segcli_condinst.targets import positives, truth_of
@@ -127,7 +128,7 @@ def detected(config, given):
     logits = maps("cls_logits")
     dense, points = fcos.Dense(logits, maps("reg_relu"), maps("ctrness"), []), model.points(logits)
     count = len(given["det_scores"])
-    found = model.detect(dense, points, min_score=CANDIDATES**0.5, max_masks=count)
+    found = model.detect(dense, points, Selection(CANDIDATES**0.5, count))
     found = found.at(matched(found, given["det_pred_boxes"], given["det_pred_classes"]))
     masks = model.masks(given["mask_feats"][0], given["det_top_feat"], points, found.index)
     return model, points, found, masks.sigmoid()

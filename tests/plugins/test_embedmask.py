@@ -20,8 +20,9 @@ from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet
 from segcli_blocks.windows import Windows
 from segcli_embedmask import FAMILY, losses
+from segcli_embedmask.heads import Head
 from segcli_embedmask.masks import OUTSIDE, extents_of, log_probability, windows
-from segcli_embedmask.model import EmbedMask, Head, Options
+from segcli_embedmask.model import EmbedMask, Options
 from segcli_embedmask.targets import best_proposals, quarter
 
 

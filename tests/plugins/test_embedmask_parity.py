@@ -18,6 +18,7 @@ from segcli.types import Image
 from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7
 from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.segmenter import Selection
 from segcli_embedmask.convert import renamed
 from segcli_embedmask.masks import windows
 
@@ -109,10 +110,8 @@ def test_inference(folder, recorded, name, monkeypatch):
         for b in range(len(pixels)):
             content = tuple(recorded["image_sizes_hw"][b].tolist())
             wanted = {k[4:]: v for k, v in expected.items() if k.startswith(f"im{b}_")}
-            found = model.detect(
-                dense.image(b), points, content, candidate=candidate, min_score=0.0,
-                max_masks=len(wanted["boxes"]),
-            )  # fmt: skip
+            most = Selection(0.0, len(wanted["boxes"]))
+            found = model.detect(dense.image(b), points, most, content, candidate=candidate)
             order = matched(found, wanted["boxes"], wanted["labels"] - 1)
             found = type(found)(*(getattr(found, f)[order] for f in found.__slots__))
             close(found.boxes, wanted["boxes"])

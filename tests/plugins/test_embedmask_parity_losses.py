@@ -14,8 +14,8 @@ from segcli_blocks.losses import box_overlap, focal, lovasz_hinge
 from segcli_embedmask import losses as learning
 from segcli_embedmask import targets as assignment
 from segcli_embedmask.convert import renamed
+from segcli_embedmask.heads import Head
 from segcli_embedmask.masks import log_probability, upsampled
-from segcli_embedmask.model import Head
 
 NAMES = ("class", "box", "centerness", "mask")
 RECORDED = ("loss_cls", "loss_reg", "loss_centerness", "mask_loss")

@@ -9,6 +9,7 @@ from torchvision.models import mobilenet_v2, resnet50
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.resnet import ResNet, fixed_statistics
+from segcli_blocks.segmenter import Selection
 from segcli_watershed import FAMILY
 from segcli_watershed.losses import angles, direction_loss, level_loss
 from segcli_watershed.masks import Cut, Objects, classes_of, decode
@@ -138,11 +139,11 @@ def test_objects_that_were_covered_are_left_out():
     ids = torch.tensor([[1, 1, 3, 3]])
     boxes = torch.tensor([[0, 0, 2, 1], [0, 0, 0, 0], [2, 0, 4, 1]])
     objects = Objects(ids, torch.tensor([0.5, 0.0, 0.9]), torch.tensor([4, 5, 6]), boxes)
-    found = objects.of((1, 4), 0.0, 10)
+    found = objects.of((1, 4), Selection(0.0, 10))
     assert found.labels.tolist() == [6, 4]
     assert found.fields[:, 0].tolist() == [[0, 1, 1, 1], [1, 1, 1, 0]]
     assert found.extents.tolist() == [[1, -1, 5, 2], [-1, -1, 3, 2]]
-    assert objects.of((1, 4), 0.6, 10).labels.tolist() == [6]
+    assert objects.of((1, 4), Selection(0.6, 10)).labels.tolist() == [6]
 
 
 def test_classes_are_enlarged_smoothly():

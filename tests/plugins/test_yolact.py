@@ -13,10 +13,10 @@ from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet
 from segcli_yolact import FAMILY
+from segcli_yolact.heads import Anchors, Rescore, decode, encode, priors_of
 from segcli_yolact.losses import class_loss
 from segcli_yolact.masks import cropped, windows
-from segcli_yolact.model import YOLACT, Options, Rescore
-from segcli_yolact.priors import Anchors, decode, encode, priors_of
+from segcli_yolact.model import YOLACT, Options
 from segcli_yolact.targets import NEUTRAL, Learning, Truth, match
 from segcli_yolact.variants import anchors_for
 

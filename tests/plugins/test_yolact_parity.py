@@ -13,8 +13,8 @@ from yolact_recording import CANDIDATE, Recording, masks_of
 from segcli.images import batch as batches
 from segcli.types import Image
 from segcli_yolact.convert import renamed
+from segcli_yolact.heads import decode, encode
 from segcli_yolact.masks import cropped, mixtures
-from segcli_yolact.priors import decode, encode
 from segcli_yolact.targets import Learning, match
 
 

@@ -14,9 +14,10 @@ from segcli.masks.sampling import segments
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.deform import deform
 from segcli_blocks.resnet import ResNet
+from segcli_blocks.segmenter import Selection
 from segcli_yolact.convert import renamed
-from segcli_yolact.model import YOLACT, Options, Raw, Rescore
-from segcli_yolact.priors import Anchors
+from segcli_yolact.heads import Anchors, Rescore
+from segcli_yolact.model import YOLACT, Options, Raw
 from segcli_yolact.targets import Truth
 
 CANDIDATE = 0.05  # the authors' threshold for a prior, see the recordings' README
@@ -98,8 +99,8 @@ class Recording:
             coefficients=raw.coefficients[:, above],
             priors=raw.priors[above],
         )
-        most = None if model.options.cross_class else 100
-        return raw, model.detect(few, 0, min_score=0.0, max_masks=most)
+        most = len(raw.priors) if model.options.cross_class else 100
+        return raw, model.detect(few, 0, Selection(0.0, most))
 
     def truths(self):
         """The recorded targets of a batch."""

@@ -125,7 +125,8 @@ def _pep_of(name: str) -> Callable[[ModelInfo, Plan, Body], Trainable]:
 
 
 def _embedmask(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
-    from segcli_embedmask.model import EmbedMask, Head, Options
+    from segcli_embedmask.heads import Head
+    from segcli_embedmask.model import EmbedMask, Options
 
     head = Head(plan.width, len(plan.categories), width=plan.width, depth=DEPTH)
     return EmbedMask(
@@ -139,7 +140,8 @@ def _embedmask(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
 
 def _condinst(info: ModelInfo, plan: Plan, body: Body) -> Trainable:
     from segcli_blocks.fcos import FCOSHead
-    from segcli_condinst.model import STRIDES, CondInst, MaskBranch, Options
+    from segcli_condinst.heads import MaskBranch
+    from segcli_condinst.model import STRIDES, CondInst, Options
 
     width, classes = plan.width, len(plan.categories)
     model = CondInst(
