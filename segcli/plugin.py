@@ -98,6 +98,7 @@ class Family:
     inside). `convert` maps a published checkpoint's names to the model's own and raises a
     UsageError that names the first differences when it is another model's. `published`: variant ->
     where its authors' checkpoint lies, for messages only; segcli fetches nothing by itself.
+    `bodies`: variant -> the classifier whose body a training may begin with, as its file begins.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Family:
     build: Callable[[ModelInfo], Segmenter]
     convert: Callable[[Mapping[str, Tensor], ModelInfo], dict[str, Tensor]]
     published: Mapping[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, str] = field(default_factory=dict)

@@ -43,6 +43,7 @@ def coco_family(
     stride: int = 32,
     categories: Mapping[str, Categories] | None = None,
     published: Mapping[str, str] | None = None,
+    bodies: Mapping[str, str] | None = None,
 ) -> Family:
     """A family whose variants find the 80 categories of COCO, or what `categories` says of them.
 
@@ -65,4 +66,5 @@ def coco_family(
         build=deferred(f"segcli_{name}.variants:build"),
         convert=deferred(f"segcli_{name}.convert:convert"),
         published=published or {},
+        bodies=bodies or {},
     )

@@ -19,6 +19,11 @@ FAMILY = coco_family(
         "x101-fpn": _DETECTRON2,
     },
     categories={"mobilenet": STREET, "lite1": EVERYDAY, "lite2": EVERYDAY},
+    bodies={
+        "mobilenet": "mobilenet_v2",
+        "lite1": "efficientnet_lite1",
+        "lite2": "efficientnet_lite2",
+    },
     published={
         "r50-fpn": "torchvision's maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth "
         "(MaskRCNN_ResNet50_FPN_Weights.COCO_V1)",

@@ -32,7 +32,32 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="The folder for checkpoints, the log and the model.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Start with these weights, segcli's or a published checkpoint.")
+    str | None,
+    typer.Option(
+        metavar="FILE|FAMILY/VARIANT",
+        help="Start with these weights, segcli's or a published checkpoint; by default those that "
+        "predict takes for the model, or an ImageNet body.",
+    ),
+]
+FromScratch = Annotated[
+    bool, typer.Option("--from-scratch", help="Start with random weights instead.")
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How often an epoch shows each image; by default once, more often when there are "
+        "fewer than 200.",
+    ),
+]
+Rescale = Annotated[
+    bool,
+    typer.Option("--rescale", help="Accept images of another size than their annotations are for."),
+]
+ValEvery = Annotated[int, typer.Option(min=1, help="How many epochs lie between two validations.")]
+Patience = Annotated[
+    int,
+    typer.Option(min=0, help="Stop after this many validations without a better AP; 0 never does."),
 ]
 Only = Annotated[
     list[str] | None,
@@ -81,7 +106,10 @@ Repeat = Annotated[
     ),
 ]
 SaveEvery = Annotated[int, typer.Option(min=1, help="How many steps lie between two checkpoints.")]
-Warmup = Annotated[int, typer.Option(min=1, help="How many steps the learning rate rises for.")]
+Warmup = Annotated[
+    int,
+    typer.Option(min=1, help="How many steps the learning rate rises for, at most a tenth of all."),
+]
 Augment = Annotated[
     bool, typer.Option(help="Flip, scale and recolour images, and copy objects between them.")
 ]
@@ -92,41 +120,28 @@ Precision = Annotated[
 Workers = Annotated[int, typer.Option(min=1, help="How many threads make samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last checkpoint.")]
-ValImages = Annotated[Path | None, typer.Option(help="The images for the AP at the end.")]
+ValImages = Annotated[Path | None, typer.Option(help="The images to measure the AP on.")]
 ValAnn = Annotated[Path | None, typer.Option(help="The COCO JSON of --val-images.")]
 
 
 def train(
     out: Out,
-    images: Images = None,
-    ann: Ann = None,
-    data: Data = None,
-    model: Model = None,
-    weights: Weights = None,
-    val_images: ValImages = None,
-    val_ann: ValAnn = None,
-    only_categories: Only = None,
-    categories: Categories = None,
-    epochs: Epochs = 12,
-    batch_size: BatchSize = 4,
-    lr: Rate = 3e-4,
-    optimizer: Optimizer = "adamw",
-    schedule: Schedule = "cosine",
-    repeat_threshold: Repeat = 0.0,
-    save_every: SaveEvery = 200,
-    warmup: Warmup = 200,
-    image_size: Size = "288-416",
-    test_size: TestSize = None,
-    augment: Augment = True,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    workers: Workers = 2,
-    seed: Seed = 0,
+    images: Images = None, ann: Ann = None, data: Data = None,
+    model: Model = None, weights: Weights = None, from_scratch: FromScratch = False,
+    val_images: ValImages = None, val_ann: ValAnn = None,
+    val_every: ValEvery = 1, patience: Patience = 0,
+    only_categories: Only = None, categories: Categories = None, rescale: Rescale = False,
+    epochs: Epochs = 12, batch_size: BatchSize = 4, lr: Rate = 3e-4,
+    optimizer: Optimizer = "adamw", schedule: Schedule = "cosine", warmup: Warmup = 200,
+    repeats: Repeats = None, repeat_threshold: Repeat = 0.0, save_every: SaveEvery = 200,
+    image_size: Size = "288-416", test_size: TestSize = None, augment: Augment = True,
+    device: Device = "auto", precision: Precision = "auto", workers: Workers = 2, seed: Seed = 0,
     resume: Resume = False,
-) -> None:
+) -> None:  # fmt: skip
     """Train a model on images with COCO annotations; --resume continues after the last checkpoint.
 
-    OUT gets last.pt (the checkpoint), log.jsonl and, at the end, model.safetensors, for predict.
+    OUT gets last.pt (the checkpoint), log.jsonl, curves.png and, at the end, model.safetensors, for
+    predict; with validation images also val.jsonl, the best and last weights, and 20 pictures.
     """
     from segcli.cli.training import TrainingOptions, run
     from segcli.train.augment import Augmentation
@@ -136,8 +151,10 @@ def train(
     names = category_names(categories)
     given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
     plan = TrainingOptions(
-        sources=_sources(given), out=out, model=model, weights=weights, test_size=_size(test_size),
-        repeat_threshold=repeat_threshold, device=device, precision=precision, resume=resume,
+        sources=_sources(given), out=out, model=model, weights=weights, from_scratch=from_scratch,
+        test_size=_size(test_size), repeat_threshold=repeat_threshold, repeats=repeats,
+        rescale=rescale, val_every=val_every, patience=patience, device=device,
+        precision=precision, resume=resume,
     )  # fmt: skip
     recipe = Recipe(
         epochs=epochs, batch_size=batch_size, optimizer=optimizer, schedule=schedule, rate=lr,

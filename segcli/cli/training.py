@@ -1,7 +1,8 @@
-"""What `segcli train` does with its options: data, model, loop, then the AP and the weights."""
+"""What `segcli train` does with its options: data, model, loop, validations, the weights."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,34 +15,49 @@ from segcli.models.device import resolve_device, resolve_precision
 if TYPE_CHECKING:
     import torch
 
+    from segcli.cli.validation import Validator
     from segcli.train.data import AnnotatedImage
     from segcli.train.initial_model import InitialModel
     from segcli.train.loop import Recipe, State
-    from segcli.train.sources import Sources, Validation
+    from segcli.train.sources import Sources
+
+_SMALL = 200  # samples that an epoch has at least, where --repeats does not say otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """The options of a training that are not part of its recipe."""
+    """The options of a training that are not part of its recipe; `repeats` None: by the data."""
 
     sources: Sources
     out: Path
     model: str | None
-    weights: Path | None
+    weights: str | None
+    from_scratch: bool
     test_size: tuple[int, int] | None
     repeat_threshold: float
+    repeats: int | None
+    rescale: bool
+    val_every: int
+    patience: int
     device: str
     precision: str
     resume: bool
 
 
 def run(plan: TrainingOptions, recipe: Recipe) -> None:
-    """Train, save the averaged weights, and print the AP where there is validation data."""
+    """Train, validate now and then, and save the best weights."""
+    from segcli.cli.validation import Validator
     from segcli.train.initial_model import calibrate
+    from segcli.train.loop import steps_per_epoch
 
+    typer.echo("reading the annotations")
     device = resolve_device(plan.device)
     recipe = replace(recipe, precision=resolve_precision(plan.precision, device))
     beginning, rows = _prepare(plan, recipe.seed)
+    steps = steps_per_epoch(rows, recipe) * recipe.epochs
+    if recipe.warmup > steps // 10:
+        recipe = replace(recipe, warmup=max(1, steps // 10))
+        typer.echo(f"{steps} steps in all: the rate rises over {recipe.warmup} of them")
     info = beginning.model.info
     typer.echo(
         f"{info.family}/{info.variant}: {len(info.categories)} categories, {len(rows)} images, "
@@ -49,37 +65,87 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
     )
     if not plan.resume:
         calibrate(beginning, rows, seed=recipe.seed)
-    state = _train(plan, recipe, beginning, rows, device)
-    _finish(plan, recipe, state, beginning, device)
+    validator = Validator(plan, recipe, beginning.model, device)
+    state = _train(plan, recipe, beginning, rows, device, validator)
+    validator.finish(state)
 
 
 def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
+    """The model with its initial weights, and the images with how often they are shown."""
     from segcli.models.registry import find
-    from segcli.train.data import categories_of, ignore_boxes, read_dataset, repeat_rare
+    from segcli.train.balance import ignore_boxes, repeat_rare
+    from segcli.train.checks import check_objects, check_sizes
     from segcli.train.initial_model import begin, describe
 
-    sources = plan.sources
-    names, ids = categories_of(dataset.annotations for dataset in sources.train)
-    if sources.categories is not None:
-        wanted = sources.categories
-        missing = sorted(set(wanted) - set(names))
-        if missing:
-            raise UsageError(
-                f"no annotations of {', '.join(missing)}; the files have {', '.join(names)}"
-            )
-        ids = tuple(ids[names.index(name)] for name in wanted)
-        names = wanted
+    names, ids = _categories(plan.sources)
     resize = find(plan.model)[1].resize
     info = describe(plan.model, names, ids, plan.test_size or (resize.short, resize.long))
-    rows = [row for dataset in sources.train for row in read_dataset(dataset, names)]
-    if not rows:
-        raise UsageError("the annotations name no image")
-    beginning = begin(info, plan.weights, seed=seed)
+    rows = _rows(plan.sources, names)
+    for name in check_objects(rows, names):
+        typer.echo(f"warning: there is no object of {name}, so that nothing can learn it", err=True)
+    typer.echo(f"comparing the sizes of {len(rows)} pictures with their annotations")
+    stretched = check_sizes(rows, rescale=plan.rescale)
+    if stretched:
+        typer.echo(f"the annotations of {stretched} pictures are stretched to the picture's size")
+    beginning = begin(info, _initial(plan), seed=seed)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)
     if plan.repeat_threshold:
         rows = repeat_rare(rows, plan.repeat_threshold)
-    return beginning, rows
+    return beginning, _repeated(rows, plan.repeats)
+
+
+def _categories(sources: Sources) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and ids of what is to be learned."""
+    from segcli.train.data import categories_of
+
+    names, ids = categories_of(dataset.annotations for dataset in sources.train)
+    if sources.categories is None:
+        return names, ids
+    if missing := sorted(set(sources.categories) - set(names)):
+        raise UsageError(
+            f"no annotations of {', '.join(missing)}; the files have {', '.join(names)}"
+        )
+    return sources.categories, tuple(ids[names.index(name)] for name in sources.categories)
+
+
+def _rows(sources: Sources, names: tuple[str, ...]) -> list[AnnotatedImage]:
+    """All annotated images; says what is left out and which objects have a box alone."""
+    from segcli.train.data import read_dataset
+
+    rows: list[AnnotatedImage] = []
+    for dataset in sources.train:
+        left_out: Counter[str] = Counter()
+        found = read_dataset(dataset, names, left_out=left_out)
+        for reason, count in sorted((+left_out).items()):
+            typer.echo(f"{dataset.annotations}: {count} {reason} left out", err=True)
+        boxes = sum(a.box is not None for row in found for a in row.annotations)
+        if boxes:
+            typer.echo(f"{dataset.annotations}: {boxes} objects have a box and no outline")
+        rows += found
+    return rows
+
+
+def _repeated(rows: list[AnnotatedImage], repeats: int | None) -> list[AnnotatedImage]:
+    """Rows shown `repeats` times an epoch; None: small data so often that the rate has its time."""
+    samples = sum(row.weight for row in rows)
+    if repeats is None and samples < _SMALL:
+        repeats = -(-_SMALL // max(1, round(samples)))
+        typer.echo(f"{len(rows)} images are few: an epoch shows each {repeats} times (--repeats)")
+    return rows if repeats is None else [replace(r, weight=r.weight * repeats) for r in rows]
+
+
+def _initial(plan: TrainingOptions) -> Path | None:
+    """The weights to begin with, said; None with --from-scratch."""
+    from segcli.models.registry import initial_weights
+
+    if plan.from_scratch:
+        if plan.weights is not None:
+            raise UsageError("--from-scratch means random numbers; leave out --weights")
+        return None
+    path, what = initial_weights(plan.model, plan.weights)
+    typer.echo(f"beginning with {what}")
+    return path
 
 
 def _train(
@@ -88,34 +154,17 @@ def _train(
     beginning: InitialModel,
     rows: list[AnnotatedImage],
     device: torch.device,
+    validator: Validator,
 ) -> State:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
     from torch import nn
 
-    from segcli.train.loop import Progress as Step
-    from segcli.train.loop import train
+    from segcli.cli.training_console import training_progress
+    from segcli.train.loop import steps_per_epoch, train
 
-    columns = TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn()
-    told = TextColumn("{task.fields[losses]}")
-    with Progress(*columns, TimeRemainingColumn(), told) as bar:
-        task = bar.add_task("", total=None, epoch=0, losses="")
-
-        def report(step: Step) -> None:
-            losses = " ".join(f"{k} {v:.3f}" for k, v in step.losses.items())
-            bar.update(
-                task, total=step.steps, completed=step.step, epoch=step.epoch + 1, losses=losses
-            )
-            if not bar.console.is_terminal:
-                typer.echo(f"epoch {step.epoch + 1} step {step.step}/{step.steps} {losses}")
-
-        model = beginning.model
-        assert isinstance(model, nn.Module), "what a family builds is a module"
+    steps = steps_per_epoch(rows, recipe) * recipe.epochs
+    model = beginning.model
+    assert isinstance(model, nn.Module), "what a family builds is a module"
+    with training_progress(recipe, steps) as report:
         return train(
             model,
             rows,
@@ -125,59 +174,5 @@ def _train(
             learned=beginning.learned,
             resume=plan.resume,
             report=report,
+            after_epoch=validator.after_epoch,
         )
-
-
-def _finish(
-    plan: TrainingOptions,
-    recipe: Recipe,
-    state: State,
-    beginning: InitialModel,
-    device: torch.device,
-) -> None:
-    """The averaged weights become the model; its AP is told where there is validation data."""
-    from segcli.models import checkpoint
-
-    model = beginning.model
-    model.load_state_dict(state.average.state)
-    info = model.info
-    for index, validation in enumerate(plan.sources.val):
-        score = _validate(validation, recipe, beginning, device)
-        if index == 0 and score is not None:
-            info = replace(info, default_score=score)
-    path = plan.out / "model.safetensors"
-    notes = {"epochs": str(state.epoch), "seed": str(recipe.seed)}
-    checkpoint.save(path, state.average.state, info, notes=notes, half=True)
-    typer.echo(
-        f"{path}: use it with segcli predict --weights {path}; readers show masks from a score "
-        f"of {info.default_score:.2f} on"
-    )
-
-
-def _validate(
-    validation: Validation, recipe: Recipe, beginning: InitialModel, device: torch.device
-) -> float | None:
-    """Print the AP; returns the F1-best score of the category with the most objects."""
-    from segcli.evaluate import read_truth, score_records
-    from segcli.evaluate.diagnosis import diagnose
-    from segcli.train.results import coco_results
-
-    images, ann = validation.images, validation.annotations
-    info = beginning.model.info
-    known = set(read_truth(ann).category_names)
-    if validation.categories is not None:
-        known &= validation.categories
-    common = tuple(name for name in info.categories if name in known)
-    if not common:
-        raise UsageError(f"{ann} has none of the categories {', '.join(info.categories)}")
-    ids = {info.category_ids[info.categories.index(name)] for name in common}
-    found = coco_results(beginning.model, images, ann, device=device, precision=recipe.precision)
-    compared = (result for result in found if result["category_id"] in ids)
-    scored = score_records(compared, ann, categories=common)
-    typer.echo(
-        f"{validation.name}: mask " + "  ".join(f"{k} {v:.3f}" for k, v in scored.metrics.items())
-    )
-    for entry in scored.classes:
-        typer.echo(f"  {entry.name}: AP {entry.ap:.3f}, AP50 {entry.ap50:.3f}")
-    best = {one.name: one.score for one in diagnose(scored, min_score=0.5).best_scores}
-    return best[max(scored.classes, key=lambda entry: entry.objects).name]

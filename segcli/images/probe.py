@@ -8,26 +8,29 @@ from PIL import Image as PilImage
 
 from segcli.images import open_image
 
+_ORIENTATION, _SWAPS_AXES = 0x0112, (5, 6, 7, 8)
 _TAKEN, _EXIF_BLOCK, _CHANGED, _MAKE, _MODEL = 0x9003, 0x8769, 0x0132, 0x010F, 0x0110
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """`height`, `width` px upright by EXIF; `format` as PIL names it; `taken` as EXIF has it;
-    `camera` is EXIF's make and model."""
+    `camera` is EXIF's make and model; `turned`: EXIF swaps the stored sides."""
 
     height: int
     width: int
     format: str
     taken: str | None
     camera: str | None = None
+    turned: bool = False
 
 
 def probe(data: bytes, *, key: str) -> Header:
     """Raises ImageError when it is no image of a known format."""
     image = open_image(data, key=key)
     exif = image.exif()
-    return Header(*image.size, image.format, _taken(exif), _camera(exif))
+    turned = exif.get(_ORIENTATION) in _SWAPS_AXES
+    return Header(*image.size, image.format, _taken(exif), _camera(exif), turned=turned)
 
 
 def _taken(exif: PilImage.Exif) -> str | None:

@@ -135,6 +135,32 @@ def locate(model: str | None, weights: str | None) -> Weights:
     return Weights(family, described, path, name, native=True)
 
 
+def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
+    """What a training of `model` begins with: a file and what to call it.
+
+    `weights` is a path or the name of what ships; None: what ships for the model, else what is
+    `kept`, else its classifier's body in the folder `imagenet` beside that. Raises UsageError.
+    """
+    if weights is not None:
+        path, name = _path_of(weights)
+        return path, f"the weights {name}"
+    family, info = find(model)
+    name = f"{info.family}/{info.variant}"
+    path = shipped(family.name).get(info.variant, kept(info))
+    if path.is_file():
+        return path, f"the weights of {name}"
+    body = family.bodies.get(info.variant)
+    folder = kept(info).parent.parent / "imagenet"
+    found = sorted(folder.glob(f"{body}*")) if body else []
+    if found:
+        return found[0], f"the ImageNet body {found[0]}"
+    advice = f", put an ImageNet checkpoint at {folder}/{body}.pth" if body else ""
+    raise UsageError(
+        f"no weights to begin with: none of {name} ship or are kept at {kept(info)}; name a "
+        f"checkpoint with --weights{advice}, or insist on random numbers with --from-scratch"
+    )
+
+
 def weights_facts(model: str | None, weights: str | None) -> tuple[ModelInfo, Path, str]:
     """What `load_model` would load: the info, the file and its sha256; imports no torch."""
     found = locate(model, weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from segcli.files import write_bytes, write_text
 from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
 from segcli.stats.statistics import Statistics
+from segcli.stats.style import FAINT, INK, LINE, STYLE, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,34 +24,6 @@ Colours = Callable[[int], str]
 
 _SHOWN = 12  # classes in one plot; more cannot be told apart
 _LINES = 6  # classes in the plot of groups
-_PAPER, _INK, _FAINT, _LINE = "#ffffff", "#1d1d1f", "#5f6167", "#8a8a8e"
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _FAINT,
-    "axes.edgecolor": _LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titlepad": 5,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _FAINT,
-    "ytick.labelcolor": _FAINT,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.frameon": False,
-    "legend.labelcolor": _INK,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "segcli",
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.w_pad": 0.12,  # inches
-    "figure.constrained_layout.h_pad": 0.1,
-}
-# What the SVG shows where the reader's system is dark; categories keep their colours.
-_DARK = (("fill", _PAPER, "#17181a"), ("fill", _INK, "#ececee"), ("fill", _FAINT, "#a6a8ae"))
-_DARK_STYLE = "".join(f'[style*="{p}: {old}"]{{{p}:{new}!important}}' for p, old, new in _DARK)
 _TIMES = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d"}
 
 
@@ -69,27 +40,10 @@ def write_plots(found: Statistics, folder: Path, colours: Colours) -> list[Path]
     if found.groups:
         made["groups"] = lambda: _groups(found, colours)
     written = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, make in made.items() if found.classes else ():
-            figure = make()
-            written += [folder / f"{name}.png", folder / f"{name}.svg"]
-            write_bytes(written[-2], _png(figure))
-            write_text(written[-1], _svg(figure))
+            written += save(make(), folder / name)
     return written
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=144)
-    return out.getvalue()
-
-
-def _svg(figure: Figure) -> str:
-    """With a dark dress; without a date: the same numbers give the same file."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    style = f"<style>@media(prefers-color-scheme:dark){{{_DARK_STYLE}}}</style>"
-    return out.getvalue().replace("<defs>", f"{style}\n <defs>", 1)
 
 
 def _shown(found: Statistics) -> list[dict[str, Any]]:
@@ -112,10 +66,10 @@ def _bars(found: Statistics, colours: Colours) -> Figure:
     axes = figure.subplots()
     masks = [row["masks"] for row in rows]
     hues = [colours(row["category_id"]) for row in rows]
-    bars = axes.barh(range(len(rows)), masks, color=hues, height=0.68, ec=_LINE, lw=0.4)
-    axes.bar_label(bars, [f"{n:,}" for n in masks], color=_FAINT, padding=4, fontsize=9)
+    bars = axes.barh(range(len(rows)), masks, color=hues, height=0.68, ec=LINE, lw=0.4)
+    axes.bar_label(bars, [f"{n:,}" for n in masks], color=FAINT, padding=4, fontsize=9)
     axes.set_yticks(range(len(rows)), [_plain(row["category"]) for row in rows], fontsize=10)
-    axes.tick_params("y", left=False, labelcolor=_INK)
+    axes.tick_params("y", left=False, labelcolor=INK)
     axes.tick_params("x", bottom=False, labelbottom=False)
     axes.spines["bottom"].set_visible(False)
     axes.margins(x=0.1, y=0.02)
@@ -142,7 +96,7 @@ def _histograms(found: Statistics, colours: Colours, kind: str) -> Figure:
         bins = found.bins[row["category_id"]][kind]
         values = [bins.get(b, 0) for b in range(first, last + 1)]
         hue = colours(row["category_id"])
-        axes.stairs(values, edges, fill=True, fc=hue, ec=_LINE, lw=0.4)
+        axes.stairs(values, edges, fill=True, fc=hue, ec=LINE, lw=0.4)
         axes.set_title(_plain(row["category"]))
         axes.tick_params("x", labelbottom=True)
         axes.set_ylim(0, 1.08 * max(values))
@@ -195,7 +149,7 @@ def _together(found: Statistics) -> Figure:
     names = [_plain(row["category"]) for row in rows]
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=9)
     axes.set_yticks(range(len(names)), names, fontsize=9)
-    axes.tick_params(length=0, labelcolor=_INK)
+    axes.tick_params(length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
     _title(figure, "Images with both classes")
     return figure
@@ -218,7 +172,7 @@ def _groups(found: Statistics, colours: Colours) -> Figure:
         else:
             wide = 0.8 / len(shown)
             places = [x + (number - (len(shown) - 1) / 2) * wide for x in range(len(labels))]
-            axes.bar(places, values, wide, ec=_LINE, lw=0.4, **look)
+            axes.bar(places, values, wide, ec=LINE, lw=0.4, **look)
     axes.set_ylim(0)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     if found.by not in _TIMES or labels == ["unknown"]:

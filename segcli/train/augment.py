@@ -79,7 +79,7 @@ def _place(
     factor = min(canvas[0] / height, canvas[1] / width) * rng.uniform(*augmentation.scale)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = _resized(image, size)
-    masks = _masks(row, image.original_size, size)
+    masks = _masks(row, size)
     if rng.random() < augmentation.flip:
         pixels, masks = pixels[:, ::-1], masks[:, :, ::-1]
     top = int(rng.integers(0, max(0, size[0] - canvas[0]) + 1))
@@ -103,14 +103,17 @@ def _resized(image: Image, size: Size) -> NDArray[np.uint8]:
     return batch.fit(image, ModelInfo("", "", (), (), resize, 1)).pixels
 
 
-def _masks(row: AnnotatedImage, original: Size, size: Size) -> NDArray[np.bool_]:
+def _masks(row: AnnotatedImage, size: Size) -> NDArray[np.bool_]:
     """Polygons are scaled before they are drawn, RLE after it is decoded (nearest)."""
     masks = np.zeros((len(row.annotations), *size), dtype=np.bool_)
     for mask, annotation in zip(masks, row.annotations, strict=True):
-        if annotation.box is None:
-            mask[:] = _draw(annotation.segmentation, original, size)
-        else:
-            mask[_window(annotation.box, original, size)] = True
+        if annotation.box is not None:
+            mask[_window(annotation.box, row.size, size)] = True
+            continue
+        try:
+            mask[:] = _draw(annotation.segmentation, row.size, size)
+        except UsageError as error:
+            raise UsageError(f"{row.path}: an annotation cannot be drawn: {error}") from error
     return masks
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.types import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,22 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One image file with its objects; `aspect` is height / width, as the annotations tell.
+    """One image file with its objects; `size` px is what the objects' numbers refer to.
 
     `exhaustive` (C,): which categories are fully annotated. `weight`: how many times an epoch
     shows the image, on average.
     """
 
     path: Path
-    aspect: float
+    size: Size
     annotations: tuple[Annotation, ...]
     exhaustive: tuple[bool, ...]
     weight: float = 1.0
+
+    @property
+    def aspect(self) -> float:
+        """Height / width."""
+        return self.size[0] / self.size[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,89 +84,127 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
     return names, tuple(ids[name] for name in names)
 
 
-def read_dataset(dataset: DataSet, categories: Sequence[str]) -> list[AnnotatedImage]:
+def read_dataset(
+    dataset: DataSet, categories: Sequence[str], *, left_out: Counter[str] | None = None
+) -> list[AnnotatedImage]:
     """The images of a data set with the objects of `categories`, in the order of the file.
 
-    Objects of other categories are background. Raises UsageError where the file is not COCO json,
-    knows none of the categories, or names an image that is not there.
+    Objects of other categories are background. `left_out` counts what is of no use, by reason.
+    Raises UsageError where the file is not COCO json, knows none of the categories, has an
+    annotation that cannot be drawn, or names an image that is not there.
     """
     content = read_annotations(dataset.annotations)
     label_of = {name: label for label, name in enumerate(categories)}
+    left_out = Counter() if left_out is None else left_out
     try:
         names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        objects: dict[int, list[Annotation]] = defaultdict(list)
-        for a in content["annotations"]:
-            annotation = _annotation(a, label_of.get(names.get(int(a["category_id"]), ""), -1))
-            if annotation is not None:
-                objects[int(a["image_id"])].append(annotation)
-        rows = [
-            (int(i["id"]), str(i["file_name"]), int(i["height"]) / int(i["width"]))
+        rows = {
+            int(i["id"]): (str(i["file_name"]), (_side(i["height"]), _side(i["width"])))
             for i in content["images"]
-        ]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        }
+        objects: dict[int, list[Annotation]] = defaultdict(list)
+        for entry in content["annotations"]:
+            number, label = int(entry["image_id"]), names.get(int(entry["category_id"]), "")
+            if number not in rows:
+                left_out["annotations of images that the file does not list"] += 1
+            elif label in label_of:
+                place = f"{dataset.annotations}: image {rows[number][0]}, annotation"
+                size = rows[number][1]
+                annotation = _annotation(entry, label_of[label], size, place, left_out)
+                objects[number] += [] if annotation is None else [annotation]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"{dataset.annotations}: broken COCO entry ({error!r}); expected images with id, "
             "file_name, height and width, annotations with image_id, category_id and segmentation"
         ) from error
-    known = set(names.values()) if dataset.only is None else dataset.only
-    if unknown := sorted(known - {*names.values(), *categories}):
+    exhaustive = _exhaustive(dataset, list(names.values()), categories, bool(objects))
+    return [
+        AnnotatedImage(
+            _path(dataset, name), size, tuple(objects[number]), exhaustive, dataset.weight
+        )
+        for number, (name, size) in rows.items()
+    ]
+
+
+def _side(given: Any) -> int:
+    side = int(given)
+    if side < 1:
+        raise ValueError(f"a side of {given} px")
+    return side
+
+
+def _exhaustive(
+    dataset: DataSet, names: Sequence[str], categories: Sequence[str], any_object: bool
+) -> tuple[bool, ...]:
+    """Which of the categories the data set annotates everywhere."""
+    known = set(names) if dataset.only is None else dataset.only
+    if unknown := sorted(known - {*names, *categories}):
         raise UsageError(
             f"--only-categories: {dataset.annotations} has no category {unknown[0]!r}; it has "
-            f"{', '.join(sorted(names.values())[:10])}"
+            f"{', '.join(sorted(names)[:10])}"
         )
     exhaustive = tuple(name in known for name in categories)
-    if not any(exhaustive) and not objects:
+    if not any(exhaustive) and not any_object:
         raise UsageError(
             f"{dataset.annotations} annotates none of {', '.join(categories)}; it has "
-            f"{', '.join(sorted({*names.values()})[:10])}"
+            f"{', '.join(sorted(names)[:10])}"
         )
-    found = [
-        AnnotatedImage(
-            dataset.images / name, aspect, tuple(objects[number]), exhaustive, dataset.weight
-        )
-        for number, name, aspect in rows
-    ]
-    for row in found:
-        if not row.path.is_file():
-            raise UsageError(f"{dataset.annotations} names {row.path}, which is not there")
-    return found
+    return exhaustive
 
 
-def _annotation(entry: Mapping[str, Any], label: int) -> Annotation | None:
+def _path(dataset: DataSet, name: str) -> Path:
+    """The image's file; a path that was written on Windows is read too."""
+    path = dataset.images / name
+    if not path.is_file() and "\\" in name:
+        path = dataset.images / name.replace("\\", "/")
+    if not path.is_file():
+        raise UsageError(f"{dataset.annotations} names {path}, which is not there")
+    return path
+
+
+def _annotation(
+    entry: Mapping[str, Any], label: int, size: Size, place: str, left_out: Counter[str]
+) -> Annotation | None:
+    """Raises UsageError that begins with `place` where the outline cannot be drawn."""
     crowd = bool(entry.get("iscrowd", 0))
     segmentation = entry.get("segmentation")
-    if label < 0:
-        return None
+    if isinstance(segmentation, list):
+        problem = _problem_of(segmentation)
+        if problem:
+            raise UsageError(f"{place} {entry.get('id', '?')}: {problem}")
+        whole = [polygon for polygon in segmentation if len(polygon) >= 6]
+        left_out["polygons of fewer than three points"] += len(segmentation) - len(whole)
+        segmentation = whole
+    elif segmentation and not isinstance(segmentation, dict):
+        raise UsageError(
+            f"{place} {entry.get('id', '?')}: the segmentation is {type(segmentation).__name__}; "
+            "expected polygons [[x, y, ...], ...] or an RLE with size and counts"
+        )
+    if isinstance(segmentation, dict) and tuple(segmentation.get("size", ())) != size:
+        raise UsageError(
+            f"{place} {entry.get('id', '?')}: an RLE of size {segmentation.get('size')} in an "
+            f"image of {list(size)} (height, width)"
+        )
     if segmentation:
         return Annotation(label, segmentation, crowd)
-    if entry.get("bbox") is None:
+    box = entry.get("bbox")
+    if box is None or len(box) != 4 or not (float(box[2]) > 0 and float(box[3]) > 0):
+        left_out["objects with neither an outline nor a box"] += 1
         return None
-    x, y, w, h = (float(v) for v in entry["bbox"])
+    x, y, w, h = (float(v) for v in box)
     return Annotation(label, None, crowd, (x, y, w, h))
 
 
-def ignore_boxes(rows: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """The rows with objects that have a box alone made regions to ignore, for models that learn
-    from outlines alone: neither object nor background is to be learned there."""
-    return [
-        replace(row, annotations=tuple(replace(a, crowd=a.crowd or a.box is not None)
-                                       for a in row.annotations))
-        for row in rows
-    ]  # fmt: skip
-
-
-def repeat_rare(rows: Sequence[AnnotatedImage], threshold: float) -> list[AnnotatedImage]:
-    """Repeat-factor sampling (Gupta et al. 2019, LVIS, section 5.1): an image is shown
-    max(1, sqrt(threshold / f)) times as often, f the share of images that show its rarest category.
-    """
-    kinds = [{a.label for a in row.annotations if not a.crowd} for row in rows]
-    total = sum(row.weight for row in rows)
-    share: dict[int, float] = defaultdict(float)
-    for row, labels in zip(rows, kinds, strict=True):
-        for label in labels:
-            share[label] += row.weight / total
-    factor = {label: max(1.0, math.sqrt(threshold / f)) for label, f in share.items()}
-    return [
-        replace(row, weight=row.weight * max((factor[k] for k in labels), default=1.0))
-        for row, labels in zip(rows, kinds, strict=True)
-    ]
+def _problem_of(polygons: Sequence[Any]) -> str | None:
+    """What is wrong with a list of polygons, or None."""
+    for polygon in polygons:
+        if not isinstance(polygon, list):
+            return "a polygon is no list; expected [[x, y, ...], ...]"
+        if len(polygon) % 2:
+            return f"a polygon of {len(polygon)} numbers; expected pairs x, y"
+        for value in polygon:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return f"a polygon with {value!r}; expected numbers"
+            if not math.isfinite(value):
+                return f"a polygon with {value}; expected finite numbers"
+    return None

@@ -87,34 +87,44 @@ def train(
     learned: frozenset[str] = frozenset(),
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
-    after_epoch: Callable[[State], None] = lambda state: None,
+    after_epoch: Callable[[State], bool] = lambda state: False,
 ) -> State:
     """Train until `recipe.epochs` epochs are done; `out` gets last.pt and log.jsonl.
 
-    `learned` names the parameters that came from the initial weights. Raises UsageError when
-    `resume` finds no checkpoint or another recipe, OutputError when `out` cannot be written.
+    `learned` names the parameters that came from the initial weights. `report` hears of each step;
+    `after_epoch` comes once the checkpoint is written, and says whether to stop early. Raises
+    UsageError when `resume` finds no checkpoint or another recipe, OutputError when `out` cannot
+    be written.
     """
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
     state = _fresh(model, recipe, learned)
     checkpoint = out / "last.pt"
-    per_epoch = -(-samples_per_epoch(rows) // recipe.batch_size)
+    per_epoch = steps_per_epoch(rows, recipe)
     steps = per_epoch * recipe.epochs
     if resume:
         _restore(checkpoint, state, recipe, per_epoch)
-    with _log(out, resume) as log:
+    if state.epoch and state.step == state.epoch * per_epoch and after_epoch(state):
+        return state  # the training had ended, or was stopped before this was over
+    with _log(out, state.step if resume else None) as log:
         while state.epoch < recipe.epochs:
             for losses in _epoch(state, rows, recipe, per_epoch, device):
+                progress = Progress(state.epoch, state.step, steps, *losses)
                 if state.step % recipe.log_every == 0 or state.step == steps:
-                    progress = Progress(state.epoch, state.step, steps, *losses)
                     log.write(json.dumps(asdict(progress)) + "\n")
                     log.flush()
-                    report(progress)
+                report(progress)
                 if state.step % recipe.save_every == 0:
                     _save(checkpoint, state, recipe, per_epoch)
             state.epoch += 1
             _save(checkpoint, state, recipe, per_epoch)
-            after_epoch(state)
+            if after_epoch(state):
+                break
     return state
+
+
+def steps_per_epoch(rows: Sequence[AnnotatedImage], recipe: Recipe) -> int:
+    """The last batch of an epoch may be smaller."""
+    return -(-samples_per_epoch(rows) // recipe.batch_size)
 
 
 def _epoch(
@@ -229,6 +239,8 @@ def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     shortest = min(then["epochs"], now["epochs"]) * per_epoch
     if now["schedule"] == "flat" and step <= FLAT_SHARE * shortest:
         del then["epochs"], now["epochs"]  # the rate does not depend on them yet
+    if step >= max(then["warmup"], now["warmup"]):
+        del then["warmup"], now["warmup"]  # a tenth of the steps, which may have become more
     changed = [f"{k}: {then.get(k)} there, {now[k]} now" for k in now if then.get(k) != now[k]]
     if changed:
         raise UsageError(
@@ -244,10 +256,17 @@ def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     state.epoch, state.step = int(content["epoch"]), step
 
 
-def _log(out: Path, resume: bool) -> IO[str]:
-    """The log, one JSON object a line."""
+def _log(out: Path, resumed_at: int | None) -> IO[str]:
+    """The log, one JSON object a line; of an earlier one what came after the checkpoint goes."""
+    path = out / "log.jsonl"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return (out / "log.jsonl").open("a" if resume else "w", encoding="utf-8")
+        if resumed_at is not None and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= resumed_at]
+            path.write_text("".join(kept), encoding="utf-8")
+        return path.open("w" if resumed_at is None else "a", encoding="utf-8")
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged ({error}); remove it to go on") from error
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error}") from error

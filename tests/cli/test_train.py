@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,20 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     run = tmp_path / "run"
     words = ["--images", images, "--ann", ann, "--categories", "square", "--image-size", "64"]
     words += ["--val-images", images, "--val-ann", ann, "--precision", "float32", "--out", run]
-    done = segcli("train", *words, "--test-size", "64-64", "--epochs", 2, "--warmup", 1)
+    words += ["--repeats", 12, "--test-size", "64-64", "--batch-size", 2]
+    done = segcli("train", *words, "--epochs", 2)
     assert done.returncode == 0, done.stderr
-    assert "square: AP" in done.stdout
-    assert (run / "log.jsonl").is_file()
+    assert "beginning with the weights of maskrcnn/mobilenet" in done.stdout
+    assert "12 steps in all: the rate rises over 1 of them" in done.stdout
+    assert "epoch 1 step 1/12" in done.stdout
+    assert "square (1): AP" in done.stdout
+    assert len((run / "val.jsonl").read_text().splitlines()) == 2
+    files = {path.name for path in run.iterdir()}
+    assert files >= {"log.jsonl", "curves.png", "curves.svg", "best.safetensors"}
+    assert files >= {"last.safetensors", "model.safetensors"}
 
     before = (run / "last.pt").read_bytes()
-    done = segcli("train", *words, "--epochs", 1)
+    done = segcli("train", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--resume goes on with it" in done.stderr
     assert (run / "last.pt").read_bytes() == before
@@ -60,6 +68,25 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     done = segcli("predict", images, "--out", out, "--weights", weights, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert list(out.glob("part-*.parquet"))
+
+
+def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> None:
+    from segcli.cli.validation import draw_pictures
+    from segcli.models.registry import shipped
+    from segcli.train.sources import Validation
+
+    content = json.loads((data / "coco80_val/annotations.json").read_text())
+    people = Counter(a["image_id"] for a in content["annotations"] if a["category_id"] == 1)
+    chosen = [number for number, _ in people.most_common(2)]
+    content["images"] = [image for image in content["images"] if image["id"] in chosen]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in chosen]
+    ann = tmp_path / "ann.json"
+    ann.write_text(json.dumps(content))
+    validation = Validation("val", data / "coco80_val/images", ann)
+    weights = shipped("maskrcnn")["mobilenet"]
+    for _ in range(2):  # a second time they are drawn afresh
+        draw_pictures(validation, weights, tmp_path / "out", device="cpu", precision="float32")
+    assert len(list((tmp_path / "out").glob("**/*.jpg"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,6 +102,9 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
         (["--resume"], "leave out --resume"),
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
         (["--lr", "-1"], "--lr -1: expected a number above 0"),
+        (["--weights", "maskrcnn/nothing"], "what ships is"),
+        (["--from-scratch", "--weights", "maskrcnn/mobilenet"], "leave out --weights"),
+        (["--model", "yolact"], "no weights to begin with: none of yolact/r50 ship"),
         (["--only-categories", "sqare"], "has no category 'sqare'; it has round, square"),
     ],
 )

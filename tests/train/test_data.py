@@ -1,18 +1,12 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from segcli.errors import UsageError
-from segcli.train.data import (
-    AnnotatedImage,
-    Annotation,
-    DataSet,
-    categories_of,
-    ignore_boxes,
-    read_dataset,
-    repeat_rare,
-)
+from segcli.train.balance import ignore_boxes, repeat_rare
+from segcli.train.data import AnnotatedImage, Annotation, DataSet, categories_of, read_dataset
 
 
 def edit(path: Path, **changes: object) -> Path:
@@ -73,8 +67,10 @@ def test_an_object_without_an_outline_has_its_box(dataset) -> None:
 
 
 def test_rare_categories_are_shown_more_often(dataset) -> None:
-    common = AnnotatedImage(Path("a"), 1.0, (Annotation(0, [[0]], False),), (True, True))
-    rare = AnnotatedImage(Path("b"), 1.0, (Annotation(1, [[0]], False),), (True, True), weight=0.5)
+    common = AnnotatedImage(Path("a"), (9, 9), (Annotation(0, [[0]], False),), (True, True))
+    rare = AnnotatedImage(
+        Path("b"), (9, 9), (Annotation(1, [[0]], False),), (True, True), weight=0.5
+    )
     rows = repeat_rare([common] * 15 + [rare] * 2, 0.25)  # of 16 samples 1 shows the rare one
     assert [row.weight for row in rows] == [1.0] * 15 + [1.0] * 2
 
@@ -91,6 +87,57 @@ def test_what_is_no_coco_json_is_refused(tmp_path, text) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=r"ann\.json"):
         categories_of([path])
+
+
+def change(path: Path, alter) -> None:
+    content = json.loads(path.read_text())
+    alter(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[1, 1, 9, 9, 5]], "a polygon of 5 numbers; expected pairs"),
+        ([1, 1, 9, 9, 5, 5], "a polygon is no list"),
+        ([[1, 1, 9, None, 5, 5]], "a polygon with None; expected numbers"),
+        ({"size": [9, 9], "counts": "x"}, r"an RLE of size \[9, 9\] in an image of \[80, 96\]"),
+        ("abc", "the segmentation is str"),
+    ],
+)
+def test_an_outline_that_cannot_be_drawn_is_named(dataset, segmentation, reason) -> None:
+    change(dataset[1], lambda c: c["annotations"][2].update(segmentation=segmentation))
+    with pytest.raises(UsageError, match=rf"ann\.json: image 1\.png, annotation 3: {reason}"):
+        read_dataset(DataSet(*dataset), ("box", "disc"))
+
+
+def test_what_is_of_no_use_is_counted(dataset) -> None:
+    def alter(content) -> None:
+        one, two, three, four, *_ = content["annotations"]
+        one["segmentation"].append([1, 1, 2, 2])
+        two["image_id"] = 77
+        three.pop("segmentation")
+        three.pop("bbox")
+        four["segmentation"] = []
+
+    change(dataset[1], alter)
+    left_out: Counter[str] = Counter()
+    rows = read_dataset(DataSet(*dataset), ("box", "disc"), left_out=left_out)
+    assert +left_out == {
+        "polygons of fewer than three points": 1,
+        "annotations of images that the file does not list": 1,
+        "objects with neither an outline nor a box": 1,
+    }
+    assert len(rows[0].annotations[0].segmentation) == 1
+    assert rows[1].annotations[0].box is not None
+
+
+def test_paths_written_on_windows_are_read(dataset) -> None:
+    folder = dataset[0] / "val"
+    folder.mkdir()
+    (dataset[0] / "0.png").rename(folder / "0.png")
+    change(dataset[1], lambda c: c["images"][0].update(file_name="val\\0.png"))
+    assert read_dataset(DataSet(*dataset), ("box",))[0].path == folder / "0.png"
 
 
 def test_a_broken_entry_is_refused(dataset) -> None:

@@ -1,0 +1,170 @@
+"""The validations of `segcli train`: AP now and then, the best weights, early stop, pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from segcli.cli.training import TrainingOptions
+    from segcli.plugin import Trainable
+    from segcli.train.history import History
+    from segcli.train.loop import Recipe, State
+    from segcli.train.measure import Measured
+    from segcli.train.sources import Validation
+
+_PICTURES = 20
+
+
+class Validator:
+    """Measures the averaged weights of a training, and keeps the best and the last of them."""
+
+    def __init__(
+        self, plan: TrainingOptions, recipe: Recipe, model: Trainable, device: torch.device
+    ) -> None:
+        self._plan = plan
+        self._recipe = recipe
+        self._model = model
+        self._device = device
+        self._history: History | None = None
+
+    def after_epoch(self, state: State) -> bool:
+        """Measure where it is time; whether the training is to stop early."""
+        from segcli.train.curves import draw_curves
+
+        plan, last = self._plan, state.epoch == self._recipe.epochs
+        if not plan.sources.val or (state.epoch % plan.val_every and not last):
+            return False
+        history = self._read_history(state.epoch)
+        if not history.has(state.epoch):
+            measured = self._measure(state)
+            history.add(state.epoch, state.step, measured)
+            self._save(state, measured, "last")
+            if history.stale == 0:
+                self._save(state, measured, "best")
+            draw_curves(plan.out, history.entries)
+        if plan.patience and history.stale >= plan.patience:
+            typer.echo(f"no better AP for {history.stale} validations: stopping early")
+            return True
+        return False
+
+    def finish(self, state: State) -> None:
+        """The best weights, or without validation the last averaged ones, become the model."""
+        from segcli.train.curves import draw_curves
+
+        out = self._plan.out
+        path = out / "model.safetensors"
+        if not self._plan.sources.val:
+            self._save(state, (), "model")
+            draw_curves(out, [])
+            typer.echo(f"{path}: use it with segcli predict --weights {path}")
+            return
+        history = self._read_history(state.epoch)
+        assert history.best is not None, "a validation has just been made"
+        entry = history.entries[history.best]
+        path.write_bytes((out / "best.safetensors").read_bytes())
+        typer.echo(
+            f"{path}: AP {entry['AP']:.3f} after epoch {entry['epoch']}, the best; use it with "
+            f"segcli predict --weights {path}"
+        )
+        draw_pictures(
+            self._plan.sources.val[0],
+            path,
+            out / "validation",
+            device=self._plan.device,
+            precision=self._recipe.precision,
+        )
+
+    def _read_history(self, epoch: int) -> History:
+        from segcli.train.history import History
+
+        if self._history is None:
+            epochs = epoch if self._plan.resume else 0
+            self._history = History.read(self._plan.out / "val.jsonl", epochs=epochs)
+        return self._history
+
+    def _measure(self, state: State) -> list[Measured]:
+        """The averaged weights on every set; the model has its own back afterwards."""
+        from segcli.train.measure import measure
+
+        own = {name: value.clone() for name, value in self._model.state_dict().items()}
+        self._model.load_state_dict(state.average.state)
+        found = []
+        for validation in self._plan.sources.val:
+            one = measure(
+                self._model, validation, device=self._device, precision=self._recipe.precision
+            )
+            typer.echo(f"epoch {state.epoch}, {one.name}: AP {one.ap:.3f}, AP50 {one.ap50:.3f}")
+            for entry in one.classes:
+                typer.echo(
+                    f"  {entry.name} ({entry.objects}): AP {entry.ap:.3f}, AP50 {entry.ap50:.3f}"
+                )
+            found.append(one)
+        self._model.load_state_dict(own)
+        return found
+
+    def _save(self, state: State, measured: Sequence[Measured], name: str) -> None:
+        from segcli.models import checkpoint
+        from segcli.train.measure import best_scores
+
+        info = self._model.info
+        scores = best_scores(measured)
+        if scores:
+            entries = [entry for one in measured for entry in one.classes]
+            most = max(entries, key=lambda entry: entry.objects).name
+            info = replace(info, default_score=scores.get(most, info.default_score))
+        notes = {"epochs": str(state.epoch), "seed": str(self._recipe.seed)}
+        path = self._plan.out / f"{name}.safetensors"
+        checkpoint.save(path, state.average.state, info, notes=notes, half=True)
+
+
+def draw_pictures(
+    validation: Validation, weights: Path, out: Path, *, device: str, precision: str
+) -> None:
+    """Up to 20 of the images, found beside true, as `predict` and `viz --gt` draw them."""
+    from segcli.errors import SegcliError
+    from segcli.models.checkpoint import read_info
+    from segcli.pipeline import PredictOptions, predict
+    from segcli.train.data import read_annotations
+    from segcli.viz import VizOptions, visualise
+
+    info = read_info(weights)
+    assert info is not None, "these weights have just been written"
+    content = read_annotations(validation.annotations)
+    categories = [c for c in content["categories"] if str(c["name"]) in info.categories]
+    chosen = content["images"][:: math.ceil(len(content["images"]) / _PICTURES)]
+    learned = {category["id"] for category in categories}
+    objects = [a for a in content["annotations"] if a["category_id"] in learned]
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir()
+        truth = out / "truth.json"  # the objects that the model could find
+        truth.write_text(
+            json.dumps({"images": chosen, "categories": categories, "annotations": objects}),
+            encoding="utf-8",
+        )
+        listing = out / "images.txt"
+        paths = ((validation.images / str(image["file_name"])).absolute() for image in chosen)
+        listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+        options = PredictOptions(
+            source=str(listing), out=out / "masks.parquet", weights=str(weights),
+            device=device, precision=precision, count_ahead=False,
+        )  # fmt: skip
+        predict(options, report=lambda event: None)
+        drawn = visualise(
+            VizOptions(masks=options.out, out=out, gt=truth, beside=True),
+            report=lambda text: None,
+        )  # fmt: skip
+        typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name}, found beside true")
+    except (SegcliError, OSError) as error:
+        typer.echo(f"warning: no pictures of {validation.name}: {error}", err=True)

@@ -1,0 +1,72 @@
+"""What is looked at before a training starts: the pictures' sizes, and if there is any object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segcli.errors import ImageError, UsageError
+from segcli.images.probe import Header, probe
+from segcli.train.data import AnnotatedImage
+
+_HEAD = 1 << 16  # bytes that nearly always hold an image's header
+
+
+def check_sizes(rows: Sequence[AnnotatedImage], *, rescale: bool) -> int:
+    """How many pictures have another size than their annotations say; 0 unless `rescale`.
+
+    Raises UsageError for the first of them, and for one that its EXIF orientation turns while the
+    annotations belong to the picture as it is stored.
+    """
+    count = 0
+    for row in rows:
+        header = _header(row.path)
+        if (header.height, header.width) == row.size:
+            continue
+        _explain(row, header, rescale=rescale)
+        count += 1
+    return count
+
+
+def _explain(row: AnnotatedImage, header: Header, *, rescale: bool) -> None:
+    height, width = row.size
+    given = (
+        f"{row.path} is {header.width} x {header.height} px, but its annotations are for "
+        f"{width} x {height}"
+    )
+    if header.turned and (header.width, header.height) == row.size:
+        raise UsageError(
+            f"{given}: its EXIF orientation turns it, and the annotations are for the picture as "
+            "it is stored; turn them, or remove the orientation from the file"
+        )
+    if not rescale:
+        raise UsageError(
+            f"{given}; with --rescale they are stretched to the picture, which is right where "
+            "a smaller copy of it was annotated"
+        )
+
+
+def _header(path: Path) -> Header:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            try:
+                return probe(head, key=path.name)
+            except ImageError:  # a header longer than that, or no image
+                return probe(head + file.read(), key=path.name)
+    except (ImageError, OSError) as error:
+        raise UsageError(f"{path} cannot be trained on: {error}") from error
+
+
+def check_objects(rows: Sequence[AnnotatedImage], categories: Sequence[str]) -> list[str]:
+    """The categories of which there is no object. Raises UsageError when there is none at all."""
+    if not rows:
+        raise UsageError("the annotations name no image")
+    objects = [a for row in rows for a in row.annotations]
+    known = {a.label for a in objects if not a.crowd}
+    if not known:
+        crowd = f"; {len(objects)} are regions to ignore (iscrowd)" if objects else ""
+        raise UsageError(
+            f"the {len(rows)} images have no object of {', '.join(categories)} to learn from{crowd}"
+        )
+    return [name for label, name in enumerate(categories) if label not in known]
