@@ -19,6 +19,7 @@ LAYERS = (
     "plugin",
     "sources images models masks store",
     "pipeline train evaluate viz stats export report manifest",
+    "api",
     "cli",
 )
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units.split()}

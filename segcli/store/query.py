@@ -10,15 +10,19 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from segcli.errors import OutputError, UsageError
 
-__all__ = ["Rows", "literal", "write_parquet"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Rows", "asked", "literal", "write_parquet"]
 
 _OURS = ("part", "image")
+_NO_QUERY = "{!r} is not a query; expected SELECT ..."
 _AT_ONCE = 10_000  # lines that are handed over in one go
 _CONFIG = {
     "autoinstall_known_extensions": "false",
@@ -33,8 +37,8 @@ class Rows:
 
     `rows` has the columns of the parts, `part`, the number of the part, and `image`, a number that
     the rows of one image share: they follow one another, so it is where the first of them lies.
-    At most `threads`
-    threads and `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`.
+    At most `threads` threads and `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB
+    writes to `spill`.
     """
 
     def __init__(
@@ -140,10 +144,28 @@ class Rows:
         with _translated(sql):
             cursor = self._connection.cursor()
             answer = cursor.execute(sql, dict(values or {}))
+            if answer is None:
+                raise UsageError(_NO_QUERY.format(sql))
             names = [column[0] for column in answer.description or []]
             while found := answer.fetchmany(4096):
                 for row in found:
                     yield dict(zip(names, row, strict=True))
+
+    def names(self, sql: str, values: Mapping[str, Any] | None = None) -> list[str]:
+        """The columns of the answer."""
+        with _translated(sql):
+            return [str(name) for name in self._relation(sql, values).columns]
+
+    def arrow(self, sql: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+        """All rows of the answer."""
+        with _translated(sql):
+            return self._relation(sql, values).to_arrow_table()
+
+    def _relation(self, sql: str, values: Mapping[str, Any] | None) -> duckdb.DuckDBPyRelation:
+        relation = self._connection.sql(sql, params=dict(values or {}))
+        if relation is None:
+            raise UsageError(_NO_QUERY.format(sql))
+        return relation
 
 
 def write_parquet(table: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -175,6 +197,15 @@ def _without_globs(path: Path) -> str:
             f"{str(path)!r} is not valid text, and DuckDB reads no such path; rename the folder"
         ) from None
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+@contextlib.contextmanager
+def asked(query: str) -> Iterator[None]:
+    """Around a query that a user has written as a whole: its errors are UsageErrors."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UsageError(f"the query {query!r} cannot be answered: {_first_line(error)}") from None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,9 @@
+"""What notebooks and other programs use: `segcli.load`, `segcli.predict` and `segcli.read`."""
+
+from segcli.api.model import Model, load
+from segcli.api.result import Masks, Result
+from segcli.api.run import predict
+from segcli.pipeline.events import Summary
+from segcli.store.table import Table, read
+
+__all__ = ["Masks", "Model", "Result", "Summary", "Table", "load", "predict", "read"]

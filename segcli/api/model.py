@@ -1,0 +1,110 @@
+"""A model in this process: one image in, a result out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcli.api.result import Result
+from segcli.errors import ImageError
+from segcli.images import decode
+from segcli.images.batch import canvas_size, fit
+from segcli.images.memory import from_memory
+from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.settings import describe
+from segcli.pipeline.stages.prefetch import Loaded
+from segcli.sources import read
+from segcli.types import Image, ModelInfo, Sample
+
+if TYPE_CHECKING:
+    from segcli.pipeline.events import Event
+    from segcli.pipeline.stages.inference import Inference
+
+
+def load(
+    model: str | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    min_score: float = 0.05,
+    max_masks: int = 100,
+    categories: Sequence[str] | None = None,
+) -> Model:
+    """Load a model; call it with an image.
+
+    The arguments are those of `segcli predict`, with the same defaults: `model` is
+    "FAMILY/VARIANT" (None: the default model), `weights` a file, `device` "auto", "cpu", "cuda" or
+    "cuda:N". Raises UsageError, which names the models or the categories that there are.
+    """
+    from segcli.pipeline.stages.inference import load_engine
+
+    options = PredictOptions(
+        source="",
+        out=Path(),
+        model=model,
+        weights=None if weights is None else os.fspath(weights),
+        device=device,
+        precision=precision,
+        min_score=min_score,
+        max_masks=max_masks,
+        categories=None if categories is None else tuple(categories),
+    )
+    described = describe(options)
+    return Model(load_engine(options, described.labels, precision=precision, report=_ignore))
+
+
+def _ignore(event: Event) -> None:
+    """A notebook wants no notes."""
+
+
+class Model:
+    """A loaded model. Calling it computes what `segcli predict` writes for the same file."""
+
+    def __init__(self, inference: Inference) -> None:
+        self._inference = inference
+
+    def __call__(self, image: Any) -> Result:
+        """The objects in one image, best first.
+
+        `image`: a path, a PIL image, or uint8 (H, W, 3) RGB or (H, W) grey. Raises ImageError when
+        it cannot be read, UsageError when it is something else.
+        """
+        picture = _picture(image)
+        fitted = fit(picture, self.info)
+        size = fitted.pixels.shape[0], fitted.pixels.shape[1]
+        loaded = Loaded(0, Sample(picture.key, picture.key), fitted)
+        (record,) = self._inference.records(canvas_size(size, self.info.stride), [loaded])
+        if record.error is not None:
+            raise ImageError(record.error)
+        return Result(picture, tuple(record.segments), self.info)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._inference.model.info
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The names that `Result.labels` index."""
+        return self.info.categories
+
+    @property
+    def device(self) -> str:
+        return str(self._inference.device)
+
+    @property
+    def precision(self) -> str:
+        return self._inference.precision
+
+    def __repr__(self) -> str:
+        name = f"{self.info.family}/{self.info.variant}"
+        return f"<segcli model {name} on {self.device} in {self.precision}>"
+
+
+def _picture(image: Any) -> Image:
+    if not isinstance(image, str | os.PathLike):
+        return from_memory(image)
+    path = os.fspath(image)
+    return decode(read(Sample(path, path)), key=path)

@@ -1,0 +1,73 @@
+"""`segcli predict` as a function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from segcli.errors import UsageError
+from segcli.pipeline import PredictOptions
+from segcli.pipeline import predict as run
+from segcli.pipeline.events import Event, Report, Summary
+from segcli.suggest import did_you_mean
+
+
+class Options(TypedDict, total=False):
+    """The options of `segcli predict`, with its defaults; see `PredictOptions`."""
+
+    model: str | None
+    weights: str | None
+    device: str
+    precision: str
+    engine: str
+    replicas: int
+    workers: int | None
+    max_memory: int | None
+    chunk_timeout: float | None
+    batch_size: int | None
+    chunk_size: int | None
+    min_score: float
+    max_masks: int
+    max_pixels: int
+    categories: Sequence[str] | None
+    column: str | None
+    key_prefix: str
+    same_source: bool
+    retry_failed: bool
+    limit: int | None
+    shard: str | None
+    dry_run: bool
+    wait: bool
+
+
+def predict(
+    source: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    report: Report | None = None,
+    **options: Unpack[Options],
+) -> Summary:
+    """Find the masks of every image in `source` and write them to `out`, as the command does.
+
+    Run it again to process only new, changed or unfinished images. `report` is called with the
+    events of the run (`segcli.pipeline.events`). Raises the SegcliErrors of the command;
+    that some images failed is not an error: see `Summary.failed`.
+    """
+    given: dict[str, Any] = dict(options)
+    known = [field.name for field in fields(PredictOptions)]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"predict has no option {name!r}{did_you_mean(name, known)}")
+    if given.get("categories") is not None:
+        given["categories"] = tuple(given["categories"])
+    if given.get("weights") is not None:
+        given["weights"] = os.fspath(given["weights"])
+    wanted = PredictOptions(source=os.fspath(source), out=Path(out), **given)
+    return run(wanted, report=report or _ignore)
+
+
+def _ignore(event: Event) -> None:
+    pass

@@ -1,0 +1,119 @@
+"""An output as a table for other programs, read when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcli.errors import UsageError
+from segcli.store.part_reader import part_paths, read_settings
+from segcli.store.query import Rows, asked
+from segcli.store.schema import MASK_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow as pa
+
+_ALL = "SELECT * EXCLUDE (part, image) FROM rows"
+_DEFAULT_SCORE = "$default_score"
+
+
+def read(out: str | os.PathLike[str]) -> Table:
+    """The output of a run as a lazy table. Raises UsageError when there is none."""
+    path = Path(out)
+    part_paths(path)
+    return Table(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of an output, or of a query over them; nothing is read before it is asked for.
+
+    Each `to_...`, and each iteration, reads the parts that are there at that moment.
+    """
+
+    out: Path
+    query: str = _ALL
+
+    def images(self) -> Table:
+        """One row per image, failed ones included, without the columns of masks."""
+        return Table(self.out, "SELECT * FROM images")
+
+    def masks(self, min_score: float | None = None) -> Table:
+        """One row per mask, of all images, with at least this score; None: all that were kept.
+
+        `table.masks(table.default_score)` are those that viz, stats and report show.
+        """
+        if min_score is None:
+            return Table(self.out, "SELECT * FROM masks")
+        return Table(self.out, f"SELECT * FROM masks WHERE score >= {float(min_score)!r}")
+
+    def sql(self, query: str) -> Table:
+        """The answer of DuckDB to `query` over the tables `images`, `masks` and `rows` (all rows).
+
+        `$default_score` in it stands for the model's default score. A wrong query is a UsageError
+        when it is run.
+        """
+        return Table(self.out, query)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the run recorded: model, options, versions."""
+        return read_settings(self.out)
+
+    @property
+    def default_score(self) -> float:
+        """The score from which on people want to see masks: the model's, 0.5 where it has none."""
+        score = self.settings.get("default_score")
+        return 0.5 if score is None else float(score)
+
+    @property
+    def columns(self) -> list[str]:
+        with asked(self.query), self._rows() as rows:
+            return rows.names(self.query, self._values())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows as dictionaries, some thousands in memory at a time."""
+        with asked(self.query), self._rows() as rows:
+            yield from rows.stream(self.query, self._values())
+
+    def to_arrow(self) -> pa.Table:
+        with asked(self.query), self._rows() as rows:
+            return rows.arrow(self.query, self._values())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Raises UsageError where pandas is not installed."""
+        try:
+            frame: pandas.DataFrame = self.to_arrow().to_pandas()
+        except ImportError:
+            raise UsageError("to_pandas needs pandas: pip install pandas") from None
+        return frame
+
+    def _values(self) -> dict[str, Any]:
+        if _DEFAULT_SCORE not in self.query:
+            return {}
+        return {_DEFAULT_SCORE[1:]: self.default_score}
+
+    def _rows(self) -> Rows:
+        rows = Rows(part_paths(self.out))
+        try:
+            masks = _quoted(["part", "image"])
+            images = _quoted(["part", "image", *MASK_COLUMNS])
+            rows.execute(
+                f"CREATE VIEW masks AS SELECT * EXCLUDE ({masks}) FROM rows WHERE mask IS NOT NULL"
+            )
+            rows.execute(
+                f"CREATE VIEW images AS SELECT * EXCLUDE ({images}) FROM rows "
+                f"WHERE mask IS NULL OR mask = 0"
+            )
+        except BaseException:
+            rows.close()
+            raise
+        return rows
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
