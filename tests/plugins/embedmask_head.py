@@ -1,7 +1,6 @@
 """The recorded head of EmbedMask: its weights, or its outputs replayed."""
 
-from recordings import recorded_file
-from safetensors.torch import load_file
+from kit.parity import weights
 from torch import nn
 
 from segcli.types import ModelInfo, Resize
@@ -31,7 +30,7 @@ def model_with(head, classes):
 
 def head_of(folder):
     """The head with the recorded weights, at their sizes."""
-    state = renamed(load_file(recorded_file(folder / "head_state.safetensors")))
+    state = renamed(weights(folder / "head_state.safetensors"))
     state = {k.removeprefix("head."): v for k, v in state.items()}
     classes, width = state["fcos.cls_logits.weight"].shape[:2]
     depth = sum(k.startswith("mask_tower.") and v.dim() == 4 for k, v in state.items())

@@ -1,17 +1,13 @@
 """The recorded SOLO networks: their files, and the models that they describe."""
 
-import json
 from functools import cached_property
 from math import isqrt
 
 import pytest
 import torch
-from recordings import recorded_file, tensors, unpacked
-from safetensors.torch import load_file
+from kit.parity import masks_of, settings, tensors, unpacked, weights
 from torch import nn
 
-from segcli.masks import rle
-from segcli.masks.sampling import segments
 from segcli.types import Instances, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet, fixed_statistics
 from segcli_solo.convert import renamed
@@ -27,7 +23,7 @@ class Recording:
 
     def __init__(self, folder):
         self.folder = folder
-        self.config = json.loads(recorded_file(folder / "config.json").read_text())
+        self.config = settings(folder / "config.json")
 
     @cached_property
     def infer(self):
@@ -43,7 +39,7 @@ class Recording:
 
     @cached_property
     def state(self):
-        return renamed(load_file(recorded_file(self.folder / "weights.safetensors")))
+        return renamed(weights(self.folder / "weights.safetensors"))
 
     def options(self, *, last_only=False):
         head, test = self.config["model"]["bbox_head"], self.config["test_cfg"]
@@ -60,7 +56,7 @@ class Recording:
         resize = Resize(min(h, w), max(h, w), antialias=False)
         return ModelInfo("solo", "solov2-r50", names, tuple(range(len(names))), resize, 32)
 
-    def model(self, *, weights=True):
+    def model(self, *, filled=True):
         """SOLOv2 in evaluation mode; without weights for what only options and sizes matter to."""
         network = self.config["model"]
         info, head, features = self.info(), network["bbox_head"], network["mask_feat_head"]
@@ -80,7 +76,7 @@ class Recording:
             ),
             options=self.options(),
         )  # fmt: skip
-        if weights:
+        if filled:
             model.load_state_dict(self.state)
         return model.eval()
 
@@ -94,14 +90,14 @@ class Recording:
     def first(self, name):
         """One of the first paper's heads, in a model without a backbone."""
         prefix = f"{name}/weights/"
-        weights = {
+        given = {
             f"bbox_head.{k.removeprefix(prefix)}": v
             for k, v in self.heads.items()
             if k.startswith(prefix)
         }
-        if not weights:
+        if not given:
             pytest.skip(f"{name} is only in the full recordings: set SEGCLI_REFERENCE")
-        state = {k.removeprefix("head."): v for k, v in renamed(weights).items()}
+        state = {k.removeprefix("head."): v for k, v in renamed(given).items()}
         classes, width = state["category.weight"].shape[:2]
         depth = sum(k.startswith("category_tower") and v.dim() == 4 for k, v in state.items())
         sizes = {"depth": depth, "width": width}
@@ -130,15 +126,10 @@ class Recording:
         best = best.of(kept)
         content, size = tuple(self.config["img_shape"]), tuple(self.config["ori_shape"])
         fields, extents = windows(best.soft, content)
-        ranks = torch.linspace(1, 0.5, len(best.scores))  # so that the core keeps the order
-        masks = torch.zeros(len(ranks), *size, dtype=torch.bool)
         instances = Instances(
-            ranks, best.labels, None, fields, extents, model.options.inside, True, 0.0
+            best.scores, best.labels, None, fields, extents, model.options.inside, True
         )
-        for segment in segments(instances, content_size=content, image_size=size):
-            index = int((ranks - segment.score).abs().argmin())
-            masks[index] = torch.from_numpy(rle.decode(segment.rle, *size))
-        return best.labels, best.scores, masks
+        return best.labels, best.scores, masks_of(instances, content=content, size=size)
 
 
 def targets(given):
@@ -152,16 +143,6 @@ def targets(given):
     return found
 
 
-def close(found, expected, atol=1e-4):
-    torch.testing.assert_close(found, expected.to(found.dtype), rtol=0, atol=atol)
-
-
 def assert_losses(losses, given, prefix):
     for name, theirs in (("mask", "loss_ins"), ("category", "loss_cate")):
         torch.testing.assert_close(losses[name], given[prefix + theirs], rtol=1e-5, atol=0)
-
-
-def assert_gradients(model, recorded):
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    for name, expected in recorded.items():
-        close(gradients[name], expected, atol=1e-3 * float(expected.abs().max()))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recordings import close, tensors
+from kit.parity import close, tensors
 
 from scripts.studies.authors_clustering import cluster, cluster_with_labels
 from segcli_discriminative.losses import FORMS, discriminative, mean_terms

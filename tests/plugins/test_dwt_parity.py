@@ -7,7 +7,7 @@ formula. Every size comes from the file.
 import numpy as np
 import pytest
 import torch
-from recordings import close, tensors
+from kit.parity import close, tensors
 
 from segcli_watershed.losses import angles, direction_loss, level_loss
 from segcli_watershed.masks import Cut, decode

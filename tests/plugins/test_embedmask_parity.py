@@ -8,12 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 from embedmask_head import LEVELS, head_of, info, model_with, replayed
-from recordings import close, matched, recorded_file, tensors, unpacked
-from safetensors.torch import load_file
+from kit.parity import close, masks_of, matched, tensors, unpacked, weights
 
 from segcli.images import batch as batches
-from segcli.masks import rle
-from segcli.masks.sampling import segments
 from segcli.types import Image
 from segcli_blocks import fcos
 from segcli_blocks.backbone import p3_to_p7
@@ -35,7 +32,7 @@ def recorded(folder):
 
 def test_backbone(folder):
     given = tensors(folder / "backbone_tiny_io.npz")
-    state = renamed(load_file(recorded_file(folder / "backbone_tiny_state.safetensors")))
+    state = renamed(weights(folder / "backbone_tiny_state.safetensors"))
     state = {k.removeprefix("backbone."): v for k, v in state.items()}
     stem, width = (state[f"body.{k}.weight"].shape[0] for k in ("conv1", "layer1.0.conv1"))
     depth = 101 if "body.layer3.6.conv1.weight" in state else 50
@@ -142,12 +139,7 @@ def masks_equal(model, found, wanted, content):
         masks = unpacked(wanted, name)
         size = tuple(masks.shape[1:])
         instances = model.instances(*found, content, size)
-        made = torch.zeros_like(masks)
-        # Scores say which mask is which: empty ones are dropped, the others sorted.
-        ranked = replace(instances, scores=torch.arange(len(masks), 0, -1) / 1000)
-        for segment in segments(ranked, content_size=content, image_size=size):
-            at = len(masks) - round(segment.score * 1000)
-            made[at] = torch.from_numpy(rle.decode(segment.rle, *size))
+        made = masks_of(instances, content=content, size=size)
         different = int((made != masks).sum())
         assert different <= 1e-5 * masks.numel(), f"{different} px of {name} differ"
     scale = torch.tensor([size[1] / content[1], size[0] / content[0]]).repeat(2)

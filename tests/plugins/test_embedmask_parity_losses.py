@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from embedmask_head import LEVELS, head_of, model_with, replayed
-from recordings import close, tensors, unpacked
+from kit.parity import close, tensors, unpacked
 from torch import nn
 
 from segcli.types import Targets

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from recordings import unpacked
-from solo_recording import Recording, assert_gradients, assert_losses, close, targets
+from kit.parity import gradients_close, unpacked
+from kit.parity import within as close
+from solo_recording import Recording, assert_losses, targets
 
 from segcli_solo.convert import renamed
 
@@ -50,4 +51,4 @@ def test_first_heads_learn(recording, name):
     recorded = {
         f"bbox_head.{k.removeprefix(prefix)}": v for k, v in given.items() if k.startswith(prefix)
     }
-    assert_gradients(model, renamed(recorded))
+    gradients_close(model, renamed(recorded))

@@ -5,8 +5,9 @@ Every size, class count and option comes from the files.
 
 import pytest
 import torch
-from recordings import unpacked
-from solo_recording import Recording, assert_gradients, assert_losses, close, targets
+from kit.parity import gradients_close, unpacked
+from kit.parity import within as close
+from solo_recording import Recording, assert_losses, targets
 
 from segcli.images import batch as batches
 from segcli.masks.sampling import segments
@@ -29,7 +30,7 @@ def model(recording):
 
 @pytest.fixture(scope="module")
 def without_weights(recording):
-    return recording.model(weights=False)
+    return recording.model(filled=False)
 
 
 # SOLOv2: the network.
@@ -145,6 +146,6 @@ def test_gradients(recording):
     sum(losses.values()).backward()
     recorded = {k[5:]: v for k, v in recording.train.items() if k.startswith("grad/")}
     assert recorded
-    assert_gradients(model, renamed(recorded))
+    gradients_close(model, renamed(recorded))
     none = [name for name, p in model.named_parameters() if p.grad is None]
     assert len(none) == recording.config["info"]["params_without_grad"]

@@ -7,19 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recordings import unpacked
+from kit.parity import batch_of_bytes, gradients_close, nearest, unpacked
+from kit.parity import within as close
 from yolact_recording import CANDIDATE, Recording, masks_of
 
-from segcli.images import batch as batches
-from segcli.types import Image
 from segcli_yolact.convert import renamed
 from segcli_yolact.heads import decode, encode
 from segcli_yolact.masks import cropped, mixtures
 from segcli_yolact.targets import Learning, match
 
-
-def close(found, expected, atol=1e-4):
-    torch.testing.assert_close(found, expected.to(found.dtype), rtol=0, atol=atol)
+GREY_LEVEL = 1 / 57.12  # after normalising, in the channel with the least deviation
 
 
 @pytest.fixture(scope="module", params=["", "_plus"], ids=["yolact", "plus"])
@@ -33,10 +30,8 @@ def recording(reference, request):
 def test_input(recording):
     """Resizing and normalising; ours rounds to bytes twice, along and across: one grey level."""
     model = recording.model()
-    pixels = recording.infer["image_bgr_u8"].flip(2).contiguous().numpy()
-    image = batches.fit(Image("a", pixels, pixels.shape[:2]), model.info)
-    found = model.normalize(batches.collate([image], model.info))
-    close(found, recording.infer["input_fast"], atol=1.01 / 57.12)
+    found = model.normalize(batch_of_bytes(recording.infer["image_bgr_u8"], model.info))
+    close(found, recording.infer["input_fast"], atol=1.01 * GREY_LEVEL)
 
 
 @torch.no_grad()
@@ -68,7 +63,7 @@ def test_raw_outputs(recording):
 @torch.no_grad()
 def test_fast_nms(recording):
     given = recording.infer
-    _, best = recording.found(recording.model(weights=False))
+    _, best = recording.found(recording.model(filled=False))
     close(best.scores, given["det_score"])
     assert best.labels.equal(given["det_class"])
     close(best.boxes, given["det_box"])
@@ -78,7 +73,7 @@ def test_fast_nms(recording):
 @torch.no_grad()
 def test_suppression_across_classes(recording):
     given = recording.infer
-    _, best = recording.found(recording.model(weights=False, cross_class=True))
+    _, best = recording.found(recording.model(filled=False, cross_class=True))
     close(best.scores, given["ccdet_score"])
     assert best.labels.equal(given["ccdet_class"])
     close(best.boxes, given["ccdet_box"])
@@ -87,14 +82,14 @@ def test_suppression_across_classes(recording):
 @torch.no_grad()
 def test_soft_masks(recording):
     expected = recording.infer["soft_mask_proto_res_first8"]
-    raw, best = recording.found(recording.model(weights=False))
+    raw, best = recording.found(recording.model(filled=False))
     logits = mixtures(raw.prototypes[0], best.coefficients[: len(expected)])
     close(cropped(logits, best.boxes[: len(expected)]), expected)
 
 
 @torch.no_grad()
 def test_boxes_and_masks_in_the_original_image(recording):
-    model, given = recording.model(weights=recording.plus), recording.infer
+    model, given = recording.model(filled=recording.plus), recording.infer
     raw, best = recording.found(model)
     expected = unpacked(given, "final_mask")
     size = tuple(expected.shape[1:])
@@ -115,7 +110,7 @@ def test_boxes_and_masks_in_the_original_image(recording):
 @torch.no_grad()
 def test_masks_that_are_not_cropped(recording):
     """The same path with boxes as large as the canvas."""
-    model, given = recording.model(weights=recording.plus), recording.infer
+    model, given = recording.model(filled=recording.plus), recording.infer
     raw, best = recording.found(model)
     size = tuple(unpacked(given, "final_mask").shape[1:])
     content = recording.content
@@ -127,7 +122,7 @@ def test_masks_that_are_not_cropped(recording):
 @torch.no_grad()
 def test_a_score_threshold(recording):
     given = recording.infer
-    _, best = recording.found(recording.model(weights=False))
+    _, best = recording.found(recording.model(filled=False))
     assert int((best.scores > given["thr_value"]).sum()) == int(given["thr_n_kept"])
 
 
@@ -142,15 +137,27 @@ def test_mask_scores(reference):
 
 @torch.no_grad()
 def test_predict_gives_the_detections(recording):
-    """The whole way that a user goes, from the bytes; see test_input for the tolerance."""
+    """The whole way that a user goes, from the bytes, which rounds pixels (see test_input).
+
+    How much that moves the scores depends on the weights. So the measure is what noise of one grey
+    level does to the recorded input, and one detection in twenty may go another way, where
+    suppression was nearly undecided.
+    """
     model, given = recording.model(), recording.infer
-    pixels = given["image_bgr_u8"].flip(2).contiguous().numpy()
-    image = batches.fit(Image("a", pixels, pixels.shape[:2]), model.info)
-    batch = batches.collate([image], model.info)
+    batch = batch_of_bytes(given["image_bgr_u8"], model.info)
+    probability = model(batch).logits.softmax(-1)
+    noise = (
+        torch.rand(given["input_fast"].shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    )
+    noisy = model.raw(given["input_fast"] + noise * GREY_LEVEL).logits.softmax(-1)
+    bound = 3 * float((noisy - given["eval_conf_softmax"]).abs().max())
+    close(probability, given["eval_conf_softmax"], atol=bound)
     (found,) = model.predict(batch, min_score=CANDIDATE, max_masks=100)
-    n = min(len(found.scores), int((given["det_score"] > CANDIDATE).sum()))
-    assert n > 0
-    close(found.scores[:n], given["det_score"][:n], atol=5e-3)
+    sides = torch.tensor(batch.content_sizes[0]).flip(0).repeat(2)
+    boxes = (given["det_box"].clamp(0, 1) * sides)[given["det_score"] > CANDIDATE]
+    mate, apart = nearest(found, boxes, given["det_class"][: len(boxes)])
+    same = (found.scores[mate] - given["det_score"][: len(boxes)]).abs() <= bound
+    assert (same & (apart < 2)).float().mean() >= 0.95  # 2 px
 
 
 # Training.
@@ -194,7 +201,7 @@ def test_losses(recording):
 
 def test_losses_of_recorded_outputs(recording):
     """The losses alone; those of the rescoring need weights."""
-    model = recording.model(weights=recording.plus)
+    model = recording.model(filled=recording.plus)
     losses = model.losses_of(recording.raw_of_training(), recording.truths())
     assert_losses(losses, recording.train, "loss_")
 
@@ -218,7 +225,4 @@ def test_gradients(recording):
     model, _, losses = trained(recording)
     sum(losses.values()).backward()
     recorded = {k[5:]: v for k, v in recording.train.items() if k.startswith("grad/")}
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    assert recorded
-    for name, expected in renamed(recorded).items():
-        close(gradients[name], expected, atol=1e-3 * float(expected.abs().max()))
+    gradients_close(model, renamed(recorded))

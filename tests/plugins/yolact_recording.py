@@ -1,16 +1,14 @@
 """The recorded YOLACT and YOLACT++: their files, and the models that they describe."""
 
-import json
+import ast
 from dataclasses import replace
 from functools import cached_property
 
 import torch
-from recordings import recorded_file, tensors, unpacked
-from safetensors.torch import load_file
+from kit.parity import masks_of as drawn
+from kit.parity import settings, tensors, unpacked, weights
 from torch import nn
 
-from segcli.masks import rle
-from segcli.masks.sampling import segments
 from segcli.types import ModelInfo, Resize
 from segcli_blocks.deform import deform
 from segcli_blocks.resnet import ResNet
@@ -28,7 +26,7 @@ class Recording:
 
     def __init__(self, folder, suffix):
         self.folder, self.suffix = folder, suffix
-        self.config = json.loads(recorded_file(folder / f"config{suffix}.json").read_text())
+        self.config = settings(folder / f"config{suffix}.json")
         self.plus = bool(self.config["maskiou_net"])
         self.content = (self.config["max_size"],) * 2
 
@@ -42,18 +40,18 @@ class Recording:
 
     @cached_property
     def state(self):
-        path = self.folder / f"weights{self.suffix}.safetensors"
-        return renamed(load_file(recorded_file(path)))
+        return renamed(weights(self.folder / f"weights{self.suffix}.safetensors"))
 
-    def model(self, *, weights=True, **options):
+    def model(self, *, filled=True, **options):
         """In evaluation mode; without weights for what only its options and sizes matter to."""
         config = self.config
         side, classes = config["max_size"], config["num_classes_with_bg"] - 1
         body = ResNet(
             50, nn.BatchNorm2d, width=config["stage_planes"][0], blocks=config["stage_blocks"]
         )
-        if weights and any("conv_offset_mask" in name for name in self.state):
-            deform(body, every=1)
+        if filled and config["dcn_blocks"]:
+            _, every = ast.literal_eval(config["dcn_blocks"])
+            deform(body, every=every)
         anchors = Anchors(
             tuple(tuple(level) for level in config["pred_scales"]),
             tuple(config["pred_aspect_ratios"][0][0]),
@@ -68,7 +66,7 @@ class Recording:
         )  # fmt: skip
         if self.plus:
             model.rescore = Rescore(classes, [int(net[0]) for net in config["maskiou_net"]])
-        if weights:
+        if filled:
             model.load_state_dict(self.state)
         return model.eval()
 
@@ -116,12 +114,6 @@ class Recording:
 
 
 def masks_of(model, raw, best, content, size):
-    """bool (n, H, W) in the order of `best`, through the core; empty where it drops them."""
+    """bool (n, H, W) in the order of `best`, through the core."""
     instances = model.instances(best, raw.prototypes[0], content, content)
-    ranks = torch.linspace(1, 0.5, len(best.scores))  # so that the core keeps the order
-    found = torch.zeros(len(ranks), *size, dtype=torch.bool)
-    instances = replace(instances, scores=ranks, mask_scores=None)
-    for segment in segments(instances, content_size=content, image_size=size):
-        index = int((ranks - segment.score).abs().argmin())
-        found[index] = torch.from_numpy(rle.decode(segment.rle, *size))
-    return found
+    return drawn(instances, content=content, size=size)
