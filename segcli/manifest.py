@@ -42,13 +42,14 @@ COLUMNS = pa.schema(
         ("taken", pa.string()),
         ("camera", pa.string()),
         ("error", pa.string()),
+        ("warning", pa.string()),
     ]
 )
 """`height`, `width` px upright; `taken` as EXIF writes it, `camera` its make and model; `error` why
-an image cannot be used."""
+an image cannot be used, `warning` why it may be wrong or incomplete."""
 
 SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
-_OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error")
+_OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error", "warning")
 _DECODED = b"segcli.decoded"  # in a file's metadata: whether pixels were looked at as well
 _CHUNK = 1000
 
@@ -59,6 +60,7 @@ Row = dict[str, Any]
 class ManifestSummary:
     images: int = 0
     broken: int = 0
+    warned: int = 0
     known: int = 0  # taken over from an earlier run
     splits: dict[str, int] = field(default_factory=dict)
 
@@ -174,7 +176,9 @@ def _content(sample: Sample, header_only: bool) -> Row:
         row |= {"height": header.height, "width": header.width}
         row |= {"format": header.format, "taken": header.taken, "camera": header.camera}
         if not header_only:
-            row["height"], row["width"] = decode(data, key=sample.key).original_size
+            image = decode(data, key=sample.key)
+            row["height"], row["width"] = image.original_size
+            row["warning"] = "; ".join(image.warnings) or None
     except ImageError as error:
         row["error"] = str(error).encode("utf-8", "backslashreplace").decode()
     return row
@@ -201,7 +205,9 @@ def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
         if not file.is_file():
             continue
         try:
-            table = pq.read_table(file, columns=COLUMNS.names)
+            there = pq.read_schema(file).names
+            wanted = [name for name in COLUMNS.names if name != "warning" or name in there]
+            table = pq.read_table(file, columns=wanted)  # a manifest of old has no `warning`
         except (pa.ArrowException, OSError) as error:
             if not file.name.startswith("chunk-"):
                 reason = str(error).splitlines()[0]
@@ -226,6 +232,7 @@ def _count(
     summary.images += len(rows)
     summary.known += len(rows) - fresh
     summary.broken += sum(row["error"] is not None for row in rows)
+    summary.warned += sum(row.get("warning") is not None for row in rows)
     if not split:
         return
     for row in rows:

@@ -113,7 +113,8 @@ class Segment:
 class Record:
     """What becomes of one sample: its segments, best first, or the reason why there are none.
 
-    `height` and `width` are original px; None when the image could not even be opened.
+    `height` and `width` are original px; None when the image could not even be opened. `warnings`
+    are the Image's.
     """
 
     sample: Sample
@@ -121,6 +122,7 @@ class Record:
     width: int | None
     segments: Sequence[Segment] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

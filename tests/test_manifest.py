@@ -156,3 +156,16 @@ def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> 
         make_manifest(str(archive), tmp_path / "m.parquet")
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".m.parquet.lock", "archive", "m.parquet"]
+
+
+def test_warnings_are_counted_and_old_manifests_read(archive: Path, tmp_path: Path) -> None:
+    Image.new("L", (9, 9)).save(
+        archive / "two.tif", save_all=True, append_images=[Image.new("L", (9, 9))]
+    )
+    assert make_manifest(str(archive), tmp_path / "m.parquet").warned == 1
+    found = rows(tmp_path / "m.parquet")
+    assert found["archive/two.tif"]["warning"] == "several pages: the first of 2 is read"
+    table = pq.read_table(tmp_path / "m.parquet")
+    pq.write_table(table.drop_columns("warning"), tmp_path / "m.parquet")
+    summary = make_manifest(str(archive), tmp_path / "m.parquet")
+    assert (summary.images, summary.known, summary.warned) == (4, 4, 0)

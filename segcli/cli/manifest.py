@@ -48,8 +48,10 @@ def manifest(
     summary = make_manifest(
         source, out, split=_shares(split), workers=workers, header_only=header_only, wait=wait
     )
+    warned = f"{summary.warned} with a warning, " if summary.warned else ""
     typer.echo(
-        f"{summary.images} images, {summary.broken} broken, {summary.known} known before -> {out}"
+        f"{summary.images} images, {summary.broken} broken, {warned}{summary.known} known before "
+        f"-> {out}"
     )
     for name, count in summary.splits.items():
         typer.echo(f"{name}: {count} images")

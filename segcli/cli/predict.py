@@ -80,6 +80,10 @@ MaxMasks = Annotated[
 MaxPixels = Annotated[
     int, typer.Option(help="Do not decode larger images; they become failed rows.")
 ]
+StrictImages = Annotated[
+    bool,
+    typer.Option("--strict-images", help="Fail images with corrupt data that would still decode."),
+]
 ChunkSize = Annotated[
     int | None, typer.Option(help="How many images a part gets; by default about a minute of work.")
 ]
@@ -133,6 +137,7 @@ def predict(
     min_score: MinScore = 0.05,
     max_masks: MaxMasks = 100,
     max_pixels: MaxPixels = 200_000_000,
+    strict_images: StrictImages = False,
     chunk_size: ChunkSize = None,
     categories: Categories = None,
     column: Column = None,

@@ -165,6 +165,9 @@ def summary_text(event: Summary) -> str:
         lines.append(before)
     if event.repeated:
         lines.append(f"listed more than once, done once: {images(event.repeated)}")
+    if event.warnings:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(event.warnings.items()))
+        lines.append(f"images with a warning: {kinds} (column `warning`, docs/formats.md)")
     lines += [f"failed: {key}: {reason}" for key, reason in event.first_failures]
     if event.failed:
         lines.append(f"all failed images, by DuckDB: {failed_query(event.out)}")

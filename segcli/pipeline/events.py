@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Summary:
     """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason).
 
     `earlier` images had rows before and were not done again; `earlier_failed` of them are failed
-    rows. `planned` is set by a dry run: how many images it would do.
+    rows. `warnings` counts this run's images by the kind of warning. `planned` is set by a dry run:
+    how many images it would do.
     """
 
     out: str
@@ -63,6 +64,7 @@ class Summary:
     earlier: int = 0
     earlier_failed: int = 0
     repeated: int = 0
+    warnings: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     images_per_s: float = 0.0
     planned: int | None = None

@@ -128,6 +128,7 @@ class Predictor:
             self.job.described.info,
             threads=self.means.decode_threads,
             max_pixels=self.job.options.max_pixels,
+            strict=self.job.options.strict_images,
             limit_bytes=self.means.ahead_bytes,
         )
         return do_chunk(

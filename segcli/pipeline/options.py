@@ -17,6 +17,7 @@ class PredictOptions:
     `workers` are decode threads of each. `max_memory` bytes are shared by all of them.
     `chunk_timeout`: seconds without a finished batch after which a worker counts as hung. `limit`
     counts the images that this run does, not those that an earlier run did. `categories` are names.
+    `strict_images` fails those whose corrupt data would decode.
     `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing in the
     background so that progress can tell when the run will end.
     """
@@ -37,6 +38,7 @@ class PredictOptions:
     min_score: float = 0.05
     max_masks: int = 100
     max_pixels: int = 200_000_000
+    strict_images: bool = False
     categories: tuple[str, ...] | None = None
     column: str | None = None
     key_prefix: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,26 +25,30 @@ FIRST_FAILURES = 10
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What came of some images; `first_failures` are at most ten (key, reason)."""
+    """What came of some images; `first_failures` are at most ten (key, reason), `warnings` counts
+    images by the kind of warning."""
 
     images: int = 0
     masks: int = 0
     failed: int = 0
     first_failures: tuple[tuple[str, str], ...] = ()
+    warnings: Counter[str] = field(default_factory=Counter)
 
     @staticmethod
     def of(records: Iterable[Record]) -> Counts:
         images = masks = 0
         failures: list[tuple[str, str]] = []
         failed = 0
+        warnings: Counter[str] = Counter()
         for record in records:
             images += 1
             masks += len(record.segments)
+            warnings.update({text.partition(":")[0] for text in record.warnings})
             if record.error is not None:
                 failed += 1
                 if len(failures) < FIRST_FAILURES:
                     failures.append((record.sample.key, record.error))
-        return Counts(images, masks, failed, tuple(failures))
+        return Counts(images, masks, failed, tuple(failures), warnings)
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -51,6 +56,7 @@ class Counts:
             self.masks + other.masks,
             self.failed + other.failed,
             (self.first_failures + other.first_failures)[:FIRST_FAILURES],
+            self.warnings + other.warnings,
         )
 
 
@@ -174,6 +180,7 @@ class RunProgress:
             earlier=self.work.earlier,
             earlier_failed=self.work.earlier_failed,
             repeated=self.work.repeated,
+            warnings=dict(done.warnings),
             seconds=seconds,
             images_per_s=done.images / max(seconds, 1e-9),
         )

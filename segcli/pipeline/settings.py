@@ -86,6 +86,7 @@ def run_facts(
         "folder": os.getcwd(),
         "device": device,
         "max_pixels": options.max_pixels,
+        "strict_images": options.strict_images,
         "conversions": CONVERSIONS,
         "weights": described.weights.name,
         "versions": _versions(),

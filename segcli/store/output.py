@@ -86,8 +86,16 @@ def _joining(
     same_source: bool,
 ) -> Joining:
     names, ids = categories
-    footer = Footer(facts, tuple(names), tuple(ids), SCHEMA_VERSION)
-    return Joining(path, schema(carried), footer, same_source)
+    version = _version_of(resolve(path))
+    footer = Footer(facts, tuple(names), tuple(ids), version)
+    return Joining(path, schema(carried, version), footer, same_source)
+
+
+def _version_of(real: Path) -> int:
+    """The schema that new parts need: ours, or the older one of the parts that are there."""
+    parts = list_parts(real)
+    there = read_footer(real / parts[0]).schema_version if parts else SCHEMA_VERSION
+    return min(there, SCHEMA_VERSION)
 
 
 def staging_paths(real: Path, split: ShardSpec | None) -> tuple[Path, ...]:

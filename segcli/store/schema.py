@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from segcli.types import Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 has no column `warning`; an output that begins with it is continued without."""
+
 CARRIED_PREFIX = "src_"
 
 Categories = tuple[Sequence[str], Sequence[int]]
@@ -29,6 +31,7 @@ IMAGE_FIELDS = (
     pa.field("mtime_ns", pa.int64()),
     pa.field("frame", pa.int64()),
     pa.field("time_s", pa.float64()),
+    pa.field("warning", pa.string()),
 )
 MASK_FIELDS = (
     pa.field("mask", pa.int32()),
@@ -64,10 +67,11 @@ def get_ready() -> None:
         sys.meta_path.remove(_NoPandas)
 
 
-def schema(carried: Mapping[str, pa.DataType]) -> pa.Schema:
+def schema(carried: Mapping[str, pa.DataType], version: int = SCHEMA_VERSION) -> pa.Schema:
     """Image columns, the manifest's own as `src_NAME`, then the mask columns."""
+    image = [f for f in IMAGE_FIELDS if version > 1 or f.name != "warning"]
     own = [pa.field(CARRIED_PREFIX + name, _plain(kind)) for name, kind in carried.items()]
-    return pa.schema([*IMAGE_FIELDS, *own, *MASK_FIELDS])
+    return pa.schema([*image, *own, *MASK_FIELDS])
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -122,6 +126,7 @@ def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, p
         "key": [s.key for s in samples],
         "status": ["ok" if r.error is None else "failed" for r in records],
         "error": [None if r.error is None else _text(r.error) for r in records],
+        "warning": [_text("; ".join(r.warnings)) if r.warnings else None for r in records],
         "height": [r.height for r in records],
         "width": [r.width for r in records],
         "masks": [len(r.segments) if r.error is None else None for r in records],
@@ -134,7 +139,11 @@ def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, p
         if name.startswith(CARRIED_PREFIX):
             own = name.removeprefix(CARRIED_PREFIX)
             values[name] = [s.carried.get(own) for s in samples]
-    return {name: pa.array(column, columns.field(name).type) for name, column in values.items()}
+    return {
+        name: pa.array(column, columns.field(name).type)
+        for name, column in values.items()
+        if name in columns.names
+    }
 
 
 def _text(reason: str) -> str:

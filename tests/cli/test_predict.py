@@ -1,5 +1,6 @@
 """What the command takes, shows and returns."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -299,3 +301,36 @@ def test_summaries() -> None:
 
 def test_durations_as_people_say_them() -> None:
     assert [duration(s) for s in (8.13, 725, 12_000)] == ["8.1 s", "12 min 5 s", "3 h 20 min"]
+
+
+def corrupt(picture: Image.Image) -> bytes:
+    """A JPEG with a tenth missing in its middle, which libjpeg decodes with a complaint."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95)
+    data, middle = file.getvalue(), len(file.getvalue()) // 2
+    return data[:middle] + data[middle + len(data) // 10 :]
+
+
+def test_corrupt_data_are_named_and_counted_and_nothing_is_anonymous(
+    images: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (images / "hurt.jpg").write_bytes(corrupt(Image.fromarray(noise)))
+    environment = {**os.environ, "PYTHONPATH": str(TOY)}
+    words = [sys.executable, "-m", "segcli", "predict", images, "--model", "toy"]
+
+    def run(*more: object) -> subprocess.CompletedProcess[str]:
+        command = [str(word) for word in (*words, *more)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    quiet = run("--out", tmp_path / "a.parquet", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    warned = {row["key"]: row["warning"] for row in rows if row["warning"]}
+    assert list(warned) == ["hurt.jpg"]
+    assert warned["hurt.jpg"].startswith("damaged: libjpeg reports 'Corrupt JPEG data")
+    strict = run("--out", tmp_path / "b.parquet", "--strict-images", "--replicas", 0)
+    assert strict.returncode == 1
+    assert "failed: hurt.jpg: damaged: libjpeg reports 'Corrupt JPEG data" in strict.stdout
+    loud = run("--out", tmp_path / "c.parquet", "--replicas", 0)
+    assert "images with a warning: 1 damaged (column `warning`" in loud.stdout

@@ -7,6 +7,7 @@ import pytest
 
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.store import open_output, peek, preview_output
+from segcli.store.part_writer import read_footer, write_part
 
 CATEGORIES = (("person", "car"), (1, 3))
 
@@ -276,3 +277,24 @@ def test_a_part_that_may_not_be_read_is_not_called_damaged(output, record, monke
     monkeypatch.setattr("segcli.store.part_writer.open", refuse, raising=False)
     with pytest.raises(UsageError, match=f"cannot read the part .*{part.name}: Permission denied"):
         output()
+
+
+def test_an_output_of_the_first_schema_is_continued_without_warnings(output, record, tmp_path):
+    warned = replace(record("a"), warnings=("damaged: x", "several pages: y"))
+    with output() as out:
+        out.commit([warned])
+    path = out.path
+    assert pq.read_table(path)["warning"].to_pylist() == ["damaged: x; several pages: y"]
+    (part,) = path.glob("*.parquet")
+    old = pq.read_table(part).drop_columns("warning")
+    footer = replace(read_footer(part), schema_version=1)
+    part.unlink()
+    write_part(part, old, footer)
+    with output() as out:
+        assert out.state(record("a").sample) == "done"
+        out.commit([replace(record("b"), warnings=("damaged: x",))])
+        out.replace([replace(record("a"), warnings=("damaged: x",))])
+    assert {read_footer(part).schema_version for part in path.glob("*.parquet")} == {1}
+    table = pq.read_table(path)
+    assert "warning" not in table.column_names
+    assert sorted(table["key"].to_pylist()) == ["a", "b"]

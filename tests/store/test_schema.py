@@ -51,6 +51,7 @@ def test_columns_and_types():
         "mtime_ns": "int64",
         "frame": "int64",
         "time_s": "double",
+        "warning": "string",
         "src_camera": "int16",
         "mask": "int32",
         "category_id": "int32",

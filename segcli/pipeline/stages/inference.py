@@ -86,7 +86,7 @@ class Inference:
             return [_failed(group[0], f"the model failed: {found}")]
         self.proven = True
         return [
-            Record(item.sample, *image.original_size, segments=one)
+            Record(item.sample, *image.original_size, segments=one, warnings=image.warnings)
             for item, image, one in zip(group, images, found, strict=True)
         ]
 
@@ -174,8 +174,10 @@ def load_engine(
 
 
 def _failed(item: Loaded, reason: str) -> Record:
-    height, width = item.image.original_size if item.image is not None else (None, None)
-    return Record(item.sample, height, width, error=reason)
+    if item.image is None:
+        return Record(item.sample, None, None, error=reason)
+    size, warnings = item.image.original_size, item.image.warnings
+    return Record(item.sample, *size, error=reason, warnings=warnings)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -79,11 +79,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """How images are loaded: `threads` decoders, about `limit_bytes` in work at most."""
+    """How images are loaded: `threads` decoders, about `limit_bytes` in work at most.
+
+    `strict` makes an error of corrupt data that decodes nevertheless.
+    """
 
     info: ModelInfo
     threads: int
     max_pixels: int
+    strict: bool = False
     limit_bytes: int = 512 << 20
 
     def __call__(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
@@ -144,6 +148,7 @@ class Prefetch:
             max_pixels=self.max_pixels,
             at_least=at_least if DECODE == "dct" else None,
             opened=opened,
+            strict=self.strict,
         )
         return fit(image, self.info)
 
