@@ -1,5 +1,6 @@
 """Mask R-CNN against torchvision's own model, and against recordings of detectron2."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kit.parity import masks_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.detection import backbone_utils, faster_rcnn, image_list, mask_rcnn
@@ -14,8 +16,6 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FrozenBatchNorm2d
 
 from segcli.errors import UsageError
-from segcli.masks import rle
-from segcli.masks.sampling import segments
 from segcli.types import Batch, ModelInfo, Resize
 from segcli_maskrcnn import FAMILY
 from segcli_maskrcnn.convert import _from_detectron2
@@ -118,14 +118,12 @@ def test_detections_and_masks_equal_the_recording(narrow, batch, recording) -> N
     close(found.scores, recording["det_scores"], 1e-5)
     close(found.boxes, recording["det_boxes_xyxy"], 1e-3)
 
-    size = batch.image_sizes[0]
-    made = segments(found, content_size=batch.content_sizes[0], image_size=size)
+    made = masks_of(found, content=batch.content_sizes[0], size=batch.image_sizes[0])
     bits = np.unpackbits(recording["post_masks"])[: np.prod(recording["post_masks_shape"])]
-    masks = bits.reshape(recording["post_masks_shape"]).astype(bool)
+    masks = torch.from_numpy(bits.reshape(recording["post_masks_shape"]).astype(bool))
     assert len(made) == len(masks)
-    for segment, mask in zip(made, masks, strict=True):
-        wrong = rle.decode(segment.rle, *size) ^ mask
-        assert wrong.sum() <= 2  # pixels within rounding of the threshold
+    wrong = (made ^ masks).sum((1, 2))
+    assert int(wrong.max()) <= 2  # pixels within rounding of the threshold
 
 
 def test_box_coding_is_inverted_by_decoding() -> None:
@@ -217,7 +215,16 @@ def published_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-PER_LEVEL = 200  # proposals kept of each level before suppression, by the recording's README
+def per_level(folder: Path) -> int:
+    """Proposals kept of each level before suppression, by the recording's README."""
+    said = re.search(r"RPN top-k test (\d+)/level", (folder / "README.md").read_text())
+    assert said
+    return int(said[1])
+
+
+def statistic(recording: dict[str, np.ndarray], name: str) -> tuple[float, ...]:
+    """The recorded BGR constants as RGB."""
+    return tuple(recording[name].ravel()[::-1].tolist())
 
 
 def anchor_sizes(recording: dict[str, np.ndarray]) -> tuple[int, ...]:
@@ -262,8 +269,10 @@ def narrow(reference: Path, recording: dict[str, np.ndarray]) -> MaskRCNN:
     kept = len(recording["proposals_xyxy"])
     conventions = replace(
         DETECTRON2,
+        mean=statistic(recording, "pixel_mean"),
+        std=statistic(recording, "pixel_std"),
         anchor_sizes=anchor_sizes(recording),
-        per_level=(PER_LEVEL, PER_LEVEL),
+        per_level=(per_level(reference / "maskrcnn"),) * 2,
         proposals=(kept, kept),
     )
     model = MaskRCNN(
