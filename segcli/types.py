@@ -165,8 +165,9 @@ class ModelInfo:
     """What the rest of segcli must know of a model; stored in the header of its weights.
 
     `category_ids` are the data set's own ids. The canvas is padded to a multiple of `stride` px
-    (1: no padding). `default_score` is the F1-best score on the validation data, which readers for
-    people use. Mean and deviation of the pixels are the model's business.
+    (1: no padding). `default_score` is the F1-best score on the validation data, from which readers
+    for people show masks; `default_scores` (C,) are those of the categories, where they are known.
+    Mean and deviation of the pixels are the model's business.
     """
 
     family: str
@@ -176,3 +177,4 @@ class ModelInfo:
     resize: Resize
     stride: int
     default_score: float = 0.5
+    default_scores: tuple[float, ...] | None = None

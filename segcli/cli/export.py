@@ -53,7 +53,7 @@ def export(
     selection = select(masks, min_score=min_score, categories=names, key=key)
     tally = FORMATS[to](selection, out, polygons, png, images)
     typer.echo(
-        f"{tally.images} images, {tally.masks} masks with scores from {selection.min_score:g} "
+        f"{tally.images} images, {tally.masks} masks with scores from {selection.min_score} "
         f"-> {out}"
     )
     for sentence in tally.sentences():

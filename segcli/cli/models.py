@@ -60,6 +60,7 @@ def _variant(model: str) -> dict[str, Any]:
         "short_px": info.resize.short,
         "long_px": info.resize.long,
         "default_score": info.default_score,
+        "default_scores": info.default_scores,
     }
 
 

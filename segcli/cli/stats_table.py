@@ -77,7 +77,7 @@ def _run_lines(found: Statistics) -> list[str]:
     run = found.run
     lines = [
         f"{run['done']:,} images done, {run['empty']:,} of them without a mask of score "
-        f"{found.min_score:g} or more; {run['failed']:,} failed"
+        f"{found.min_score} or more; {run['failed']:,} failed"
     ]
     lines += [f"  {f['images']:,} x {f['reason']} ({f['example']})" for f in run["failures"][:5]]
     lines += [

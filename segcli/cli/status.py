@@ -57,6 +57,8 @@ def _lines(found: Status) -> list[tuple[str, str]]:
 
 
 def _settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    from segcli.store import min_scores
+
     lines = []
     if "family" in settings:
         model = f"{settings['family']}/{settings.get('variant')} ({settings.get('weights')})"
@@ -65,7 +67,7 @@ def _settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
         most = settings.get("max_masks")
         lines.append(("kept", f"scores from {settings['min_score']:g}, {most} masks per image"))
     if settings.get("default_score") is not None:
-        text = f"{settings['default_score']:g}; viz, stats, report and export start there"
+        text = f"{min_scores(settings, None)}; viz, stats, report and export start there"
         lines.append(("default score", text))
     names = settings.get("categories") or settings.get("category_names")
     if names:

@@ -121,7 +121,9 @@ class Validator:
         if scores:
             entries = [entry for one in measured for entry in one.classes]
             most = max(entries, key=lambda entry: entry.objects).name
-            info = replace(info, default_score=scores.get(most, info.default_score))
+            default = scores.get(most, info.default_score)
+            own = tuple(scores.get(name, default) for name in info.categories)
+            info = replace(info, default_score=default, default_scores=own)
         notes = {"epochs": str(state.epoch), "seed": str(self._recipe.seed)}
         path = self._plan.out / f"{name}.safetensors"
         checkpoint.save(path, state.average.state, info, notes=notes, half=True)

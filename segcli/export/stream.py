@@ -11,7 +11,7 @@ from typing import Any
 
 from segcli.errors import UsageError
 from segcli.sources.keys import path_from_key
-from segcli.store import read_images, read_masks, read_settings
+from segcli.store import MinScores, min_scores, read_images, read_masks, read_settings
 from segcli.suggest import did_you_mean
 
 _IMAGE = ["key", "status", "height", "width", "frame"]
@@ -52,7 +52,7 @@ class Selection:
     path: Path
     categories: tuple[tuple[str, int], ...]
     wanted: frozenset[str]
-    min_score: float
+    min_score: MinScores
     key: str | None = None
 
     def pictures(self) -> Iterator[Picture]:
@@ -81,9 +81,12 @@ class Selection:
             )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for batch in read_masks(self.path, columns=_MASK, min_score=self.min_score):
+        for batch in read_masks(self.path, columns=_MASK, min_score=self.min_score.lowest):
             for row in batch.to_pylist():
-                if row["category"] in self.wanted and self._matches(row["key"]):
+                category = row["category"]
+                if category not in self.wanted or row["score"] < self.min_score.of(category):
+                    continue
+                if self._matches(row["key"]):
                     yield row
 
     def _matches(self, key: str) -> bool:
@@ -97,7 +100,7 @@ def select(
     categories: Sequence[str] | None = None,
     key: str | None = None,
 ) -> Selection:
-    """`min_score` None: the model's default score. Raises UsageError for unknown categories."""
+    """`min_score` None: the model's default scores. Raises UsageError for unknown categories."""
     facts = read_settings(path)
     ids = facts["category_ids"]
     if min(ids, default=1) < 1:  # several tools take 0 for the background
@@ -110,8 +113,8 @@ def select(
                 f"--categories: {path} knows no {name!r}; it knows: {', '.join(names[:20])}"
                 f"{did_you_mean(name, names)}"
             )
-    lowest = facts.get("default_score", 0.0) if min_score is None else min_score
-    return Selection(path, known, frozenset(categories or names), float(lowest or 0.0), key)
+    lowest = min_scores(facts, min_score)
+    return Selection(path, known, frozenset(categories or names), lowest, key)
 
 
 def _mask(row: dict[str, Any], label: dict[str, int]) -> Mask:

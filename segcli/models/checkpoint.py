@@ -47,7 +47,7 @@ def save(
         copy = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         halved = copy.half() if half and copy.dtype == torch.float32 else copy
         tensors[name] = halved if halved.is_floating_point() and halved.isfinite().all() else copy
-    metadata = {**(notes or {}), _INFO: json.dumps(asdict(info)), "format": "pt"}
+    metadata = {**(notes or {}), _INFO: json.dumps(_described(info)), "format": "pt"}
     # Not save_file, whose file only its owner may read.
     with reporting(path), replacing(path) as unfinished, unfinished.open("wb") as file:
         file.write(serialise(tensors, metadata=metadata))
@@ -90,6 +90,7 @@ def read_info(path: Path) -> ModelInfo | None:
                 "categories": tuple(fields["categories"]),
                 "category_ids": tuple(fields["category_ids"]),
                 "resize": Resize(**fields["resize"]),
+                "default_scores": _tuple_of(fields.get("default_scores")),
             }
         )
     except (ValueError, TypeError, KeyError) as error:
@@ -97,6 +98,15 @@ def read_info(path: Path) -> ModelInfo | None:
             f"the header of {path} does not describe a model this segcli knows ({error}); "
             "it may come from a newer version"
         ) from error
+
+
+def _described(info: ModelInfo) -> dict[str, Any]:
+    """The info as JSON; what is not known is left out, for earlier versions know nothing of it."""
+    return {name: value for name, value in asdict(info).items() if value is not None}
+
+
+def _tuple_of(scores: list[float] | None) -> tuple[float, ...] | None:
+    return None if scores is None else tuple(float(score) for score in scores)
 
 
 def load(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:

@@ -80,6 +80,7 @@ def run_facts(
     recorded = {
         "command": ["segcli", *options.command_line] if options.command_line else None,
         "default_score": info.default_score,
+        "default_scores": _by_category(info),
         "category_names": info.categories,
         "category_ids": info.category_ids,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,6 +93,12 @@ def run_facts(
         "versions": _versions(),
     }
     return Settings(compared, recorded, key_prefix=options.key_prefix, shard=options.shard)
+
+
+def _by_category(info: ModelInfo) -> dict[str, float] | None:
+    if info.default_scores is None:
+        return None
+    return dict(zip(info.categories, info.default_scores, strict=True))
 
 
 def _versions() -> dict[str, str | None]:

@@ -18,6 +18,7 @@ from segcli.report import charts, gallery
 from segcli.report.page import render
 from segcli.stats import Statistics, StatsOptions, statistics
 from segcli.stats.statistics import prepared
+from segcli.store import MinScores
 from segcli.store.query import Rows
 from segcli.viz import Found, Images, Wanted, find, source_of
 from segcli.viz.label import printable
@@ -72,7 +73,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     )
     found = statistics(asked)
     if options.min_score is None:
-        report(f"masks with a score of {found.min_score:g} or more, the model's default")
+        report(f"masks with a score of {found.min_score} or more, the model's default")
     line = _series(asked, found)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
@@ -95,7 +96,7 @@ def _series(asked: StatsOptions, found: Statistics) -> charts.Series | None:
 
 
 def _gallery(
-    options: ReportOptions, min_score: float, report: Report
+    options: ReportOptions, min_score: MinScores, report: Report
 ) -> tuple[list[gallery.Card], list[tuple[str, str]]]:
     if not options.gallery:
         return [], []
@@ -103,7 +104,7 @@ def _gallery(
     images = Images(source_of(options.images, roots), list(roots))
     # Weaker masks come along for the slider, which begins where the statistics do.
     wanted = Wanted(
-        min_score=floor_of(min_score),
+        min_score=MinScores(floor_of(min_score)),
         where=options.where,
         sample=options.gallery,
         seed=options.seed,
@@ -122,9 +123,10 @@ def _gallery(
     return cards, skipped
 
 
-def floor_of(min_score: float) -> float:
+def floor_of(min_score: MinScores) -> float:
     """The smallest score that the slider reaches."""
-    return min(min_score, max(0.05, min_score / 2))
+    lowest = min_score.lowest
+    return min(lowest, max(0.05, lowest / 2))
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segcli.stats.statistics import Statistics, StatsOptions, prepared, score_of, statistics
+from segcli.store import MinScores
 
 PSI_BINS = 10
 PSI_MODERATE, PSI_LARGE = 0.1, 0.25
@@ -33,6 +34,7 @@ def compare(options: StatsOptions, other: StatsOptions) -> Drift:
     """`options` is the output in question, `other` what it is compared with, both at the score of
     the former."""
     min_score = score_of(options)
+    options, other = (replace(o, min_score=min_score) for o in (options, other))
     now, before = statistics(options), statistics(other)
     values = [_values(o, min_score) for o in (options, other)]
     table = []
@@ -66,7 +68,7 @@ Counts = Sequence[tuple[float, int]]
 """(value, how often), ascending values."""
 
 
-def _values(options: StatsOptions, min_score: float) -> dict[str, dict[str, Counts]]:
+def _values(options: StatsOptions, min_score: MinScores) -> dict[str, dict[str, Counts]]:
     """Category -> "score", "area" -> its distribution: scores to four digits, areas to three.
 
     Rounding bounds the memory by the number of different values, not of masks.

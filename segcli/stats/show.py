@@ -42,7 +42,8 @@ def as_json(found: Statistics, drift: Drift | None = None) -> str:
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "masks": str(found.masks),
-        "min_score": found.min_score,
+        "min_score": found.min_score.lowest,
+        "min_scores": dict(found.min_score.own) or None,
         "run": found.run,
         "classes": found.classes,
         "groups": found.groups,

@@ -11,12 +11,13 @@ from typing import Any
 
 from segcli import store
 from segcli.stats import classes, exif, moments, runs
+from segcli.store import MinScores, min_scores
 from segcli.store.query import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsOptions:
-    """`min_score` None: the model's default_score. `by`: see moments.group_sql.
+    """`min_score` None: the model's default scores. `by`: see moments.group_sql.
 
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
     `images` is the source of the images, whose EXIF tells both.
@@ -25,7 +26,7 @@ class StatsOptions:
     """
 
     masks: Path
-    min_score: float | None = None
+    min_score: float | MinScores | None = None
     where: str | None = None
     by: str = "category"
     time_pattern: str | None = None
@@ -44,7 +45,7 @@ class Statistics:
     """
 
     masks: Path
-    min_score: float
+    min_score: MinScores
     run: dict[str, Any]
     classes: list[dict[str, Any]]
     categories: tuple[str, ...] = ()
@@ -74,15 +75,15 @@ def statistics(options: StatsOptions) -> Statistics:
         )
 
 
-def score_of(options: StatsOptions) -> float:
-    """The smallest score that counts."""
-    if options.min_score is not None:
+def score_of(options: StatsOptions) -> MinScores:
+    """The smallest scores that count."""
+    if isinstance(options.min_score, MinScores):
         return options.min_score
-    return float(store.read_settings(options.masks).get("default_score") or 0.5)
+    return min_scores(store.read_settings(options.masks), options.min_score)
 
 
 @contextmanager
-def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
+def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
     """The rows with three views: `images` (one row each, with `moment`, `grp` and where time and
     camera are from), `pictures` (those that were done) and `chosen` (the masks that count, with
     `moment` and `grp`)."""
@@ -117,6 +118,6 @@ def prepared(options: StatsOptions, min_score: float) -> Iterator[Rows]:
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         rows.execute(
             f"CREATE VIEW chosen AS SELECT *, {found.time} AS moment, {group} AS grp FROM {table} "
-            f"WHERE mask IS NOT NULL AND score >= {min_score!r} {condition}"
+            f"WHERE mask IS NOT NULL AND {min_score.condition()} {condition}"
         )
         yield rows

@@ -6,6 +6,7 @@ from segcli.store.directory import duckdb_note
 from segcli.store.footer import Settings, fresh_path, new_command
 from segcli.store.inventory import State
 from segcli.store.key_index import KeyIndex
+from segcli.store.min_scores import MinScores, min_scores
 from segcli.store.output import Output, open_output, peek, preview_output
 from segcli.store.part_reader import (
     part_paths,
@@ -23,6 +24,7 @@ from segcli.store.status import Status, status
 __all__ = [
     "Compacted",
     "KeyIndex",
+    "MinScores",
     "Settings",
     "OtherSettings",
     "Output",
@@ -34,6 +36,7 @@ __all__ = [
     "duckdb_note",
     "fresh_path",
     "get_ready",
+    "min_scores",
     "new_command",
     "open_output",
     "part_paths",

@@ -36,7 +36,7 @@ _NAMED = 20
 class VizOptions:
     """The arguments of `viz`; None means: the default of the run or of the mode.
 
-    `min_score` None is the model's default_score. `video` is a file for one video, a folder for
+    `min_score` None: the model's default scores. `video` is a file for one video, a folder for
     several. `worst` is an evaluation (eval --json) whose worst images are drawn.
     """
 
@@ -94,10 +94,9 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     Raises UsageError, also when nothing fits what was asked for, and OutputError.
     """
     roots = store.read_roots(options.masks)
-    min_score = options.min_score
-    if min_score is None:
-        min_score = float(store.read_settings(options.masks).get("default_score") or 0.5)
-        report(f"masks with a score of {min_score:g} or more, the model's default")
+    min_score = store.min_scores(store.read_settings(options.masks), options.min_score)
+    if options.min_score is None:
+        report(f"masks with a score of {min_score} or more, the model's default")
     images = Images(source_of(options.images, roots), list(roots))
     _check_places(options, images)
     if options.out is not None and os.path.isdir(images.root) and images.keys_of(options.out):

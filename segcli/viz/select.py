@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.store import MinScores
 from segcli.store.query import Rows, literal
 from segcli.viz.picture import Item
 
@@ -21,7 +22,7 @@ class Wanted:
     `sample` images are chosen by the hash of their key and `seed`: the same ones every time.
     """
 
-    min_score: float
+    min_score: MinScores
     where: str | None = None
     key: str | None = None
     keys: tuple[str, ...] | None = None
@@ -70,7 +71,7 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[Found]:
 
 def _chosen(wanted: Wanted) -> str:
     """True for a row whose mask is wanted."""
-    terms = [f"mask IS NOT NULL AND score >= {wanted.min_score!r}"]
+    terms = [f"mask IS NOT NULL AND {wanted.min_score.condition()}"]
     if wanted.where is not None:
         terms.append(f"coalesce((\n{wanted.where}\n)::BOOLEAN, false)")
     if wanted.categories:

@@ -40,7 +40,7 @@ SEGMENTS = {
 }
 
 
-def archive(folder: Path) -> Path:
+def archive(folder: Path, **recorded: Any) -> Path:
     """The output; its images lie beside it."""
     root = folder / "images"
     records = []
@@ -59,6 +59,7 @@ def archive(folder: Path) -> Path:
             "default_score": 0.5,
             "started": datetime.now(UTC).isoformat(),
             "command": ["segcli", "predict", "<i>images</i>"],
+            **recorded,
         },
     )
     path = folder / "masks.parquet"
@@ -70,6 +71,12 @@ def archive(folder: Path) -> Path:
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
     return archive(tmp_path)
+
+
+@pytest.fixture
+def masks_by_class(tmp_path: Path) -> Path:
+    """The same from a model whose person and car have scores of their own."""
+    return archive(tmp_path, default_scores={"person": 0.95, "car": 0.65})
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from segcli.report import ReportOptions, write_report
+
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Playwright's own pipes
 
 
@@ -70,6 +72,20 @@ def test_the_slider_filters_by_score(page):
     slider.fill("0.25")
     assert masks(page) == 5  # the weak ones come along
     assert numbers.all_inner_texts() == ["3", "1", "1"]
+
+
+def test_the_slider_begins_at_the_score_of_each_class(chromium, masks_by_class, tmp_path):
+    options = ReportOptions(masks=masks_by_class, out=tmp_path / "r.html")
+    write_report(options, report=lambda sentence: None)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(options.out.as_uri())
+    assert masks(page) == 2  # a car of 0.7, and the strange class from 0.5 on
+    assert page.locator("#score-out").inner_text() == "its class's"
+    page.locator("#score").fill("0.55")
+    assert masks(page) == 4
+    assert page.locator("#score-out").inner_text() == "0.55"
+    context.close()
 
 
 def test_the_lightbox_by_keyboard(page):

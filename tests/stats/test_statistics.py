@@ -21,7 +21,7 @@ def of(found, name):
 
 def test_counts_per_class(masks, frame, chosen):
     found = statistics(StatsOptions(masks=masks))
-    assert found.min_score == MIN  # the model's default
+    assert found.min_score.lowest == MIN  # the model's default
     done = frame.loc[frame["status"] == "ok", "key"].nunique()
     assert found.run["done"] == done
     assert sum(row["masks"] for row in found.classes) == len(chosen)

@@ -41,12 +41,14 @@
   const filter = () => {
     const chosen = new Set(boxes.filter((b) => b.checked).map((b) => b.dataset.class));
     const least = Number(slider.value);
+    // Where it began, within half a step, each class has its own score, if any.
+    const untouched = Math.abs(least - Number(start)) < 0.0026;
     const narrowed = chosen.size < boxes.length || least > Number(start);
     const counts = new Map();
     let images = 0, masks = 0;
     for (const card of cards) {
       const shapes = paths(card).filter((shape) => {
-        const good = Number(shape.dataset.s) >= least;
+        const good = Number(shape.dataset.s) >= (untouched && shape.dataset.m || least);
         if (good) counts.set(shape.dataset.c, (counts.get(shape.dataset.c) || 0) + 1);
         const on = good && chosen.has(shape.dataset.c);
         shape.classList.toggle("off", !on);
@@ -60,7 +62,8 @@
     for (const number of numbers) {
       number.textContent = counts.get(number.dataset.count) || 0;
     }
-    one("score-out").textContent = least.toFixed(2);
+    const own = untouched && cards.length && document.querySelector("path[data-m]");
+    one("score-out").textContent = own ? "its class's" : least.toFixed(2);
     one("shown").textContent = `${masks} masks in ${images} pictures`;
     one("nothing").hidden = images > 0;
   };

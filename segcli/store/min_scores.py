@@ -1,0 +1,51 @@
+"""From which score on masks are shown: asked for, or the model's own for each category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from segcli.store.query import literal
+
+_UNKNOWN = 0.5  # where nobody has measured the model
+
+
+@dataclass(frozen=True, slots=True)
+class MinScores:
+    """The smallest score of a mask that counts: `default`, but for the categories in `own`."""
+
+    default: float
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, category: str) -> float:
+        return self.own.get(category, self.default)
+
+    @property
+    def lowest(self) -> float:
+        """Below which no mask counts."""
+        return min([self.default, *self.own.values()])
+
+    def condition(self) -> str:
+        """The condition in SQL on the columns `score` and `category`."""
+        if not self.own:
+            return f"score >= {self.default!r}"
+        cases = " ".join(f"WHEN {literal(name)} THEN {s!r}" for name, s in self.own.items())
+        return f"score >= CASE category {cases} ELSE {self.default!r} END"
+
+    def __str__(self) -> str:
+        """As in "0.62", or "0.31 to 0.7 by class" where categories have their own."""
+        scores = [*self.own.values()] or [self.default]
+        low, high = min(scores), max(scores)
+        return f"{low:g}" if low == high else f"{low:g} to {high:g} by class"
+
+
+def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
+    """What a reader of an output with these settings shows; `asked`: --min-score."""
+    if asked is not None:
+        return MinScores(asked)
+    default, own = settings.get("default_score"), settings.get("default_scores") or {}
+    return MinScores(
+        _UNKNOWN if default is None else float(default),
+        {str(name): float(score) for name, score in own.items()},
+    )
