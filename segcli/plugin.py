@@ -98,6 +98,8 @@ class Family:
     inside). `convert` maps a published checkpoint's names to the model's own and raises a
     UsageError that names the first differences when it is another model's. `published`: variant ->
     where its authors' checkpoint lies, for messages only; segcli fetches nothing by itself.
+    `needs_weights` False: `build` makes a model that is ready to use, because it has computed or
+    fixed parameters; weights given by the user are still loaded.
     `bodies`: variant -> the classifier whose body a training may begin with, as its file begins.
     """
 
@@ -107,3 +109,4 @@ class Family:
     convert: Callable[[Mapping[str, Tensor], ModelInfo], dict[str, Tensor]]
     published: Mapping[str, str] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)
+    needs_weights: bool = True

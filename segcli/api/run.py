@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     min_score: float
     max_masks: int
     max_pixels: int
+    strict_images: bool
     categories: Sequence[str] | None
     column: str | None
     key_prefix: str

@@ -51,6 +51,8 @@ def _variant(model: str) -> dict[str, Any]:
         info = found.info
         ships = found.path in registry.shipped(info.family).values()
         weights = "shipped" if ships else str(found.path)
+        if found.path == registry.NO_WEIGHTS:
+            weights = "not needed"
     except UsageError:
         _, info = registry.find(model)
     return {

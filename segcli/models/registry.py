@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
 from segcli.models import checkpoint
+from segcli.models.plugins import Plugin, default_families
+from segcli.models.plugins import families as families
+from segcli.models.plugins import plugins as plugins
 from segcli.plugin import Family, Segmenter
 from segcli.startup import import_torchvision
 from segcli.suggest import did_you_mean
@@ -19,18 +22,8 @@ from segcli.types import ModelInfo
 if TYPE_CHECKING:
     from torch import Tensor
 
-GROUP = "segcli.families"
-DEFAULT_GROUP = "segcli.default"  # names the family that a command without --model takes
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """One entry point: its family, or `error`, the reason why there is none."""
-
-    name: str
-    package: str
-    family: Family | None
-    error: str | None = None
+NO_WEIGHTS = Path("none")
+"""The path of the weights of a family that needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +31,7 @@ class Weights:
     """Which file fills which model: `name` is what people call it, the path or FAMILY/VARIANT.
 
     `native`: written by segcli; else a published checkpoint that `Family.convert` understands.
+    `path` is NO_WEIGHTS where the family needs none and none are here.
     """
 
     family: Family
@@ -49,23 +43,15 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model with its weights, on the CPU, in eval mode; `sha256` is that of the weights' file."""
+    """A model with its weights, on the CPU, in eval mode.
+
+    `sha256` is that of the weights' file, "none" without one.
+    """
 
     model: Segmenter
     info: ModelInfo
     weights: str
     sha256: str
-
-
-def plugins() -> list[Plugin]:
-    """Every installed family and every one that could not be loaded, by name; imports no torch."""
-    found = [_load(entry) for entry in metadata.entry_points(group=GROUP)]
-    return sorted(found, key=lambda plugin: plugin.name)
-
-
-def families() -> dict[str, Family]:
-    """The families that could be loaded, by name."""
-    return {plugin.name: plugin.family for plugin in plugins() if plugin.family}
 
 
 def find(model: str | None) -> tuple[Family, ModelInfo]:
@@ -118,6 +104,8 @@ def locate(model: str | None, weights: str | None) -> Weights:
         name = f"{info.family}/{info.variant}"
         path = shipped(family.name).get(info.variant, kept(info))
         if not path.is_file():
+            if not family.needs_weights:
+                return Weights(family, info, NO_WEIGHTS, name, native=True)
             raise UsageError(_how_to_get(family, info))
     else:
         path, name = _path_of(weights)
@@ -164,7 +152,11 @@ def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
 def weights_facts(model: str | None, weights: str | None) -> tuple[ModelInfo, Path, str]:
     """What `load_model` would load: the info, the file and its sha256; imports no torch."""
     found = locate(model, weights)
-    return found.info, found.path, checkpoint.digest(found.path)
+    return found.info, found.path, _digest(found.path)
+
+
+def _digest(path: Path) -> str:
+    return "none" if path == NO_WEIGHTS else checkpoint.digest(path)
 
 
 def load_model(model: str | None, weights: str | None) -> Loaded:
@@ -172,19 +164,17 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
     found = locate(model, weights)
     import_torchvision()
     network = found.family.build(found.info)
-    if found.native:
-        _, state = checkpoint.load(found.path)
-    else:
-        state = convert_published(found)
-    checkpoint.check_match(
-        state,
-        network.state_dict(),
-        source=found.name,
-        model=f"{found.info.family}/{found.info.variant}",
-    )
-    network.load_state_dict(state)
+    if found.path != NO_WEIGHTS:
+        state = checkpoint.load(found.path)[1] if found.native else convert_published(found)
+        checkpoint.check_match(
+            state,
+            network.state_dict(),
+            source=found.name,
+            model=f"{found.info.family}/{found.info.variant}",
+        )
+        network.load_state_dict(state)
     network.eval()
-    return Loaded(network, found.info, found.name, checkpoint.digest(found.path))
+    return Loaded(network, found.info, found.name, _digest(found.path))
 
 
 def convert_published(found: Weights) -> dict[str, Tensor]:
@@ -220,28 +210,10 @@ def _fitting(state: dict[str, Tensor]) -> list[str]:
     return fitting
 
 
-def _load(entry: metadata.EntryPoint) -> Plugin:
-    package = entry.module.partition(".")[0]
-    try:
-        family = entry.load()
-    # A plugin is anybody's code and may fail in any way; the others must go on working.
-    except Exception as error:
-        return Plugin(entry.name, package, None, f"{type(error).__name__}: {error}")
-    if not isinstance(family, Family):
-        reason = f"{entry.value} is a {type(family).__name__}, not a segcli.plugin.Family"
-    elif family.name != entry.name:
-        reason = f"{entry.value} calls itself {family.name!r}"
-    elif not family.variants:
-        reason = f"{entry.value} has no variants"
-    else:
-        return Plugin(entry.name, package, family)
-    return Plugin(entry.name, package, None, reason)
-
-
 def _default_name(installed: Iterable[Plugin]) -> str:
     """The family that the installation calls its default, else the first that ships weights."""
     names = [plugin.name for plugin in installed if plugin.family]
-    chosen = [entry.name for entry in metadata.entry_points(group=DEFAULT_GROUP)]
+    chosen = default_families()
     with_weights = [plugin.name for plugin in installed if _shipped(plugin)]
     return next(name for name in [*chosen, *with_weights, *names] if name in names)
 
@@ -249,7 +221,10 @@ def _default_name(installed: Iterable[Plugin]) -> str:
 def _shipped(plugin: Plugin) -> dict[str, Path]:
     if plugin.family is None:
         return {}
-    folder = Path(str(resources.files(plugin.package))) / "weights"
+    try:
+        folder = Path(str(resources.files(plugin.package))) / "weights"
+    except TypeError:  # a single module, not a package: there is no place for weights
+        return {}
     files = {variant: folder / f"{variant}.safetensors" for variant in plugin.family.variants}
     return {variant: path for variant, path in files.items() if path.is_file()}
 
