@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segcli.errors import UsageError
-from segcli.models import checkpoint, registry
+from segcli.models import checkpoint, plugins, registry
 
 PLUGIN = """
     from segcli.errors import UsageError
@@ -57,6 +57,12 @@ def ship(package: Path, model: str) -> Path:
     state = {name: t.clone().fill_(0.5) for name, t in family.build(info).state_dict().items()}
     checkpoint.save(path, state, info, half=True)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _fresh_scan() -> None:
+    """Each test installs families of its own."""
+    plugins._entries.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +134,7 @@ def test_a_broken_plugin_hides_no_other(code, reason, site) -> None:
 
 
 def test_no_family_at_all(monkeypatch) -> None:
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: ())
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: ())
     assert registry.families() == {}
     with pytest.raises(UsageError, match="no model family is installed; `segcli doctor`"):
         registry.find(None)
@@ -137,9 +143,9 @@ def test_no_family_at_all(monkeypatch) -> None:
 def test_default_is_what_the_installation_says(site, monkeypatch) -> None:
     install(site, "zebra", lines="[segcli.default]\nzebra = segcli_zebra:FAMILY\n")
     install(site, "aardvark")
-    ours = registry.metadata.entry_points
+    ours = plugins.metadata.entry_points
     monkeypatch.setattr(
-        registry.metadata,
+        plugins.metadata,
         "entry_points",
         lambda group: [e for e in ours(group=group) if e.name in ("zebra", "aardvark")],
     )
@@ -149,10 +155,10 @@ def test_default_is_what_the_installation_says(site, monkeypatch) -> None:
 def test_default_without_a_choice_is_what_ships_weights(site, monkeypatch) -> None:
     install(site, "aardvark")
     install(site, "zebra")
-    ours = registry.metadata.entry_points
+    ours = plugins.metadata.entry_points
     names = ("zebra", "aardvark")
     monkeypatch.setattr(
-        registry.metadata,
+        plugins.metadata,
         "entry_points",
         lambda group: [e for e in ours(group=group) if e.name in names],
     )
