@@ -37,6 +37,8 @@ import toy_faults  # noqa: E402
 import toy_processes  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from scripts.ci.soak_images import soak_images  # noqa: E402
+
 IMAGES, CHUNK, WORKERS = 40, 4, 3
 KILLED, FULL = -9, 7
 STOPPED_S, TIMEOUT_S = 60.0, 15  # how long somebody stands still, and how long a worker may
@@ -196,6 +198,8 @@ class Round:
 
 def main() -> int:
     options = parsed()
+    if options.images is not None:
+        return soak_images(options.images, options.seed)
     home = Path(tempfile.mkdtemp(prefix="soak-"))
     images = home / "images"
     images.mkdir()
@@ -274,6 +278,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, help="nor after so many kills; default: any number")
     parser.add_argument("--seed", type=int, default=0, help="which kills; their moments vary")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time")
+    parser.add_argument("--images", type=int, metavar="N", help="instead, N damaged image files")
     options = parser.parse_args()
     if options.minutes is None:
         options.minutes = 5.0 if options.kills is None else math.inf

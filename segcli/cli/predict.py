@@ -163,13 +163,12 @@ def predict(
     options = PredictOptions(
         source=source, out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
-        min_score=min_score, max_masks=max_masks, max_pixels=max_pixels,
-        strict_images=strict_images, chunk_size=chunk_size,
-        column=column, key_prefix=key_prefix, same_source=same_source, limit=limit, shard=shard,
-        retry_failed=retry_failed, dry_run=dry_run, wait=wait, count_ahead=not quiet,
-        categories=category_names(categories), batch_size=_batch_size(batch_size),
+        min_score=min_score, max_masks=max_masks, max_pixels=max_pixels, limit=limit, shard=shard,
+        strict_images=strict_images, chunk_size=chunk_size, column=column, key_prefix=key_prefix,
+        same_source=same_source, retry_failed=retry_failed, dry_run=dry_run, wait=wait,
+        count_ahead=not quiet, categories=category_names(categories),
         max_memory=None if max_memory is None else parse_size(max_memory),
-        command_line=tuple(sys.argv[1:]),
+        batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
     )  # fmt: skip
     _predict(options, log_format, quiet=quiet)
 

@@ -7,6 +7,7 @@ file has further pages) is a warning of the Image.
 
 from __future__ import annotations
 
+import logging
 import warnings as python_warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,9 @@ _WHEELS: dict[str, Callable[[bytes], Opened]] = {
 # PIL warns of damaged metadata on the user's terminal. Once and here, because all threads share the
 # filters; PIL's warning of large pictures, which is no UserWarning, is left to other users of it.
 python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# What they log would be printed without a name where the program has set up no logging.
+for _library in ("PIL", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 def rule(at_least: AtLeast | None) -> str:

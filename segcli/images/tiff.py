@@ -8,7 +8,6 @@ eight. These come here.
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
@@ -78,10 +77,6 @@ def is_deep_colour(image: PilImage.Image) -> bool:
 def _first_page(data: bytes) -> TiffPage:
     import tifffile
 
-    # Its messages on damaged tags would reach the terminal; what matters is raised.
-    logger = logging.getLogger("tifffile")
-    if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-        logger.addHandler(logging.NullHandler())
     file = tifffile.TiffFile(io.BytesIO(data), _multifile=False)
     if not len(file.pages):
         raise ImageError("damaged or truncated TIFF image: no page")
