@@ -63,6 +63,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_cells_are_done_once_and_told_in_a_table(tmp_path, capsys) -> None:
     out = ["--out", str(tmp_path / "out"), *TINY]
     assert main([*out, "--only", "baseline", "both"]) == 0
@@ -90,12 +91,14 @@ def test_cells_are_done_once_and_told_in_a_table(tmp_path, capsys) -> None:
         main([*out, "--choice", "core=0.3"])
 
 
+@pytest.mark.slow
 def test_all_families_have_a_cell(tmp_path) -> None:
     main(["--out", str(tmp_path), *TINY, "--only", *FAMILIES])
     table = (tmp_path / "table.md").read_text()
     assert all(f"| {TITLES[name]} | 1 |" in table for name in FAMILIES)
 
 
+@pytest.mark.slow
 def test_a_cell_that_another_run_does_is_left_to_it(tmp_path) -> None:
     cells = tmp_path / "cells"
     cells.mkdir()
@@ -106,6 +109,7 @@ def test_a_cell_that_another_run_does_is_left_to_it(tmp_path) -> None:
     assert (cells / "crowd-baseline-0.claim").exists()
 
 
+@pytest.mark.slow
 def test_trained_models_are_measured_again_with_other_choices(tmp_path) -> None:
     first = ["--out", str(tmp_path / "one"), *TINY, "--only", "both"]
     main(first)
@@ -119,6 +123,7 @@ def test_trained_models_are_measured_again_with_other_choices(tmp_path) -> None:
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_choices_on_scenes_of_its_own(tmp_path) -> None:
     main(["--out", str(tmp_path), *TINY, "--only", "both"])
     assert sweep(["--ablation", str(tmp_path), "--scenes", "2", "--models", "both"]) == 0

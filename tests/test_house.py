@@ -262,6 +262,7 @@ def commands() -> list[tuple[str, ...]]:
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_help_is_light(words) -> None:
     code = (

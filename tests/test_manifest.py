@@ -33,6 +33,7 @@ def rows(path: Path) -> dict[str, dict]:
     return {row["path"]: row for row in pq.read_table(path).to_pylist()}
 
 
+@pytest.mark.slow
 def test_the_facts_of_every_image(archive: Path, tmp_path: Path) -> None:
     summary = make_manifest(str(archive), tmp_path / "m.parquet")
     found = rows(tmp_path / "m.parquet")

@@ -93,6 +93,7 @@ def test_family_describes_its_variants(name) -> None:
     assert set(family.published) <= set(family.variants)
 
 
+@pytest.mark.slow
 @every_family
 def test_every_variant_can_be_built(name) -> None:
     for info in FAMILIES[name].variants.values():
@@ -104,6 +105,7 @@ def test_every_variant_can_be_built(name) -> None:
         assert model.state_dict()
 
 
+@pytest.mark.slow
 @every_family
 @pytest.mark.parametrize(
     "contents", [((CANVAS, CANVAS),), ((CANVAS, 90), (70, CANVAS), (1, 1))], ids=["one", "three"]
@@ -115,6 +117,7 @@ def test_as_many_answers_as_images(name, contents) -> None:
         assert_well_formed(found, toy_info(name))
 
 
+@pytest.mark.slow
 @every_family
 def test_an_image_of_zeros_and_the_smallest_canvas(name) -> None:
     stride = toy_info(name).stride if toy_info(name).stride > 1 else CANVAS
@@ -125,6 +128,7 @@ def test_an_image_of_zeros_and_the_smallest_canvas(name) -> None:
             assert_well_formed(found, toy_info(name))
 
 
+@pytest.mark.slow
 @every_family
 def test_nothing_found_is_an_answer(name) -> None:
     for options in ({"min_score": 1.1}, {"max_masks": 0}):
@@ -133,6 +137,7 @@ def test_nothing_found_is_an_answer(name) -> None:
         assert len(found.scores) == 0
 
 
+@pytest.mark.slow
 @every_family
 def test_min_score_and_max_masks_are_kept(name) -> None:
     batch = batch_of((CANVAS, CANVAS))
@@ -147,6 +152,7 @@ def test_min_score_and_max_masks_are_kept(name) -> None:
     assert (upper.scores >= middle).all()
 
 
+@pytest.mark.slow
 @every_family
 def test_categories_are_filtered(name) -> None:
     batch = batch_of((CANVAS, CANVAS))
@@ -159,6 +165,7 @@ def test_categories_are_filtered(name) -> None:
     assert len(none.scores) == 0
 
 
+@pytest.mark.slow
 @every_family
 def test_an_answer_does_not_depend_on_its_batch_mates(name) -> None:
     batch = batch_of((CANVAS, 90), (70, CANVAS), (CANVAS, CANVAS))
@@ -174,6 +181,7 @@ def test_an_answer_does_not_depend_on_its_batch_mates(name) -> None:
         assert_close(single, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(families()))  # the README's leaves that out, and says so
 def test_what_lies_beyond_the_content_does_not_matter(name) -> None:
     batch = batch_of((90, 70))
@@ -219,6 +227,7 @@ def trainable(name: str) -> Trainable:
     return model
 
 
+@pytest.mark.slow
 @every_family
 def test_losses_are_finite_and_reach_every_parameter(name) -> None:
     model = trainable(name)
@@ -232,6 +241,7 @@ def test_losses_are_finite_and_reach_every_parameter(name) -> None:
     assert all(parameter.grad.isfinite().all() for parameter in learned.values())
 
 
+@pytest.mark.slow
 @every_family
 def test_losses_without_targets_have_the_same_names(name) -> None:
     model = trainable(name)
@@ -304,6 +314,7 @@ def test_a_frozen_stem_is_a_small_part(name) -> None:
     assert all(".body." in f".{key}" for key in frozen)
 
 
+@pytest.mark.slow
 @every_family
 def test_state_dict_makes_an_equal_model(name) -> None:
     torch.manual_seed(5)

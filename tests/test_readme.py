@@ -46,6 +46,7 @@ def block_with(word: str) -> str:
     return next(block for block in BLOCKS if word in block)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("output")
 def test_pandas_lists_what_failed() -> None:
     text, _ = printed(block_with("read_parquet"))

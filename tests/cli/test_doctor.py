@@ -16,6 +16,7 @@ def findings() -> dict[str, dict]:
     }
 
 
+@pytest.mark.slow
 def test_everything_here_is_reported() -> None:
     found = findings()
     assert set(found) == {

@@ -30,6 +30,7 @@ def test_the_table() -> None:
     assert "20 images compared, matched by id; categories by id" in told
 
 
+@pytest.mark.slow
 def test_everything_at_once(tmp_path: Path) -> None:
     told = run(
         *("--per-class", "--errors", "--compare", FOUND, "--resamples", "10"),
@@ -108,6 +109,7 @@ def test_lvis_on_its_ground_truth(data: Path, tmp_path: Path) -> None:
     assert {"APr", "APc", "APf", "AR@300"} <= set(metrics)
 
 
+@pytest.mark.slow
 def test_a_real_process_loads_no_torch_and_exits_5() -> None:
     code = (
         "import sys; sys.argv = ['segcli', 'eval', '--gt', sys.argv[1], '--pred', sys.argv[2], "
@@ -126,6 +128,7 @@ def test_a_real_process_loads_no_torch_and_exits_5() -> None:
     assert done.stderr.splitlines()[-1].startswith("segcli: AP is 0.4017, below 0.9")
 
 
+@pytest.mark.slow
 def test_a_real_process_that_ends_well_has_said_all(tmp_path: Path) -> None:
     """It leaves without taking anything apart, but not before its words are out."""
     output = str(tmp_path / "gt.parquet")

@@ -54,6 +54,7 @@ def test_broken_plugin_is_reported(tmp_path, monkeypatch) -> None:
     assert "NO  family       broken: ModuleNotFoundError" in doctor.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_below_stdout_is_told(unbuffered: str) -> None:

@@ -52,6 +52,7 @@ def segcli_main(
     return run
 
 
+@pytest.mark.slow
 def test_predict_with_only_source_and_out_ends_well(
     segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_predict_with_only_source_and_out_ends_well(
     assert "\r" not in out + err
 
 
+@pytest.mark.slow
 def test_failed_image_makes_exit_code_1_and_a_query(
     segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_failed_image_makes_exit_code_1_and_a_query(
     assert [row[0] for row in duckdb.sql(query).fetchall()] == ["1.png"]
 
 
+@pytest.mark.slow
 def test_quiet_tells_only_what_failed(
     segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +93,7 @@ def test_quiet_tells_only_what_failed(
     assert err.startswith("1 of 2 images failed; DuckDB lists them all by: SELECT")
 
 
+@pytest.mark.slow
 def test_json_log_is_one_object_per_line(
     segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +211,7 @@ print("heavy:", *sorted(heavy & set(sys.modules)))
     assert ended.stdout.splitlines()[-1] == "heavy:"
 
 
+@pytest.mark.slow
 def test_closed_stdout_does_not_end_the_run(images: Path, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -224,6 +229,7 @@ def test_closed_stdout_does_not_end_the_run(images: Path, tmp_path: Path) -> Non
     assert len(list(out.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_streams_that_were_never_open_do_not_matter(
     images: Path, tmp_path: Path, closed: str

@@ -85,6 +85,7 @@ def test_parquet_goes_to_a_file(masks, tmp_path):
         run(masks, "--format", "parquet")
 
 
+@pytest.mark.slow
 def test_plots_are_written_and_repeatable(masks, tmp_path):
     for folder in ("a", "b"):
         run(masks, "--by", "hour", "--plots", tmp_path / folder)
@@ -112,6 +113,7 @@ def test_compare_with_itself(masks):
     assert "nothing moved" in run(masks, "--compare", masks)
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_failed_image(masks):
     """Code 1 would say that images failed."""
     read, write = os.pipe()
@@ -135,6 +137,7 @@ def test_the_signal_is_ignored_again_after_a_command(masks, monkeypatch):
     assert signal.getsignal(signal.SIGPIPE) == before == signal.SIG_IGN
 
 
+@pytest.mark.slow
 def test_no_torch(masks):
     import subprocess
     import sys

@@ -40,6 +40,7 @@ def dataset(tmp_path: Path) -> tuple[Path, Path]:
     return images, tmp_path / "ann.json"
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     images, ann = dataset
     run = tmp_path / "run"

@@ -95,6 +95,7 @@ def test_wrong_usage(masks, tmp_path):
         run("report", tmp_path / "none.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["viz", "report"])
 def test_neither_needs_torch(masks, tmp_path, command):
     code = (

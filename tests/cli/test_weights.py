@@ -68,6 +68,7 @@ def test_an_existing_file_is_kept(tmp_path) -> None:
     assert (tmp_path / "p.pth").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "expected"),
     [

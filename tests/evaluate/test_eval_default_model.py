@@ -90,6 +90,7 @@ def _made(output: Path, truth: dict[str, Any]) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou", ["segm", "bbox"])
 def test_the_default_models_own_predictions(predicted: tuple[Path, Path], iou: str) -> None:
     truth, output = predicted

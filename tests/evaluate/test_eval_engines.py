@@ -32,6 +32,7 @@ def test_the_trimmed_example_of_the_coco_api(engine: str, iou: str) -> None:
     assert list(found.metrics)[:6] == ["AP", "AP50", "AP75", "APs", "APm", "APl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("iou", ["segm", "bbox"])
 def test_the_whole_example_of_the_coco_api(data: Path, engine: str, iou: str) -> None:
@@ -66,6 +67,7 @@ def test_the_tiny_case_of_faster_coco_eval(engine: str, iou: str) -> None:
         assert found.metrics[ours] == published[theirs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_random_cases_agree_to_the_last_bit(seed: int) -> None:
     truth, found = make(seed)
@@ -89,6 +91,7 @@ def test_random_cases_agree_to_the_last_bit(seed: int) -> None:
         assert list(scored.metrics.values()) == expected.stats.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 8, 12])
 @pytest.mark.parametrize("iou", ["segm", "bbox"])
 def test_parts_give_what_the_results_file_gives(tmp_path: Path, seed: int, iou: str) -> None:

@@ -200,6 +200,7 @@ def test_no_more_than_300_detections_of_an_image_count() -> None:
     assert told["APc"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_ground_truth_of_lvis_found_in_part(data: Path) -> None:
     """Its own boxes, moved, mixed up and thinned out."""
     import json

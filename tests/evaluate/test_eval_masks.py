@@ -52,6 +52,7 @@ def test_another_size_is_refused(size: tuple[int, int]) -> None:
         measure(Masks.of([rle.encode(np.eye(5, dtype=bool))]), sizes(size), name=str)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(
     st.lists(st.tuples(st.binary(max_size=12), st.integers(0, 6), st.integers(0, 6)), max_size=5)
@@ -74,6 +75,7 @@ def test_any_bytes_get_the_verdict_of_the_careful_check(
         assert measure(texts, given_sizes, name=str).tolist() == verdicts
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_one_changed_byte_gets_the_verdict_of_the_careful_check(data: st.DataObject) -> None:

@@ -38,6 +38,7 @@ def even_odd(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return inside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prefix", "root", "out"),
     [
@@ -307,6 +308,7 @@ def test_an_export_may_be_repeated(output: Path, tmp_path: Path) -> None:
     assert not [*(tmp_path / "yolo").rglob(".*"), *(tmp_path / "png").rglob(".*")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["coco", "coco-results", "cvat", "yolo"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, to: str) -> None:
     import tracemalloc

@@ -43,6 +43,7 @@ def test_lossless_formats_exactly(kind: str, photograph, encode) -> None:
     assert image.pixels.flags.c_contiguous
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_once(kind: str, orientation: int, encode) -> None:
@@ -168,6 +169,7 @@ def test_odd_sizes(size: tuple[int, int], kind: str, encode) -> None:
         assert np.array_equal(image.pixels, pixels)
 
 
+@pytest.mark.slow
 def test_hundred_megapixels(encode) -> None:
     data = encode(PilImage.new("L", (12_000, 9_000), 9), "PNG", compress_level=1)
     assert decode(data, key="x").pixels.shape == (9_000, 12_000, 3)

@@ -220,6 +220,7 @@ def test_published_checkpoint_is_converted(site, tmp_path) -> None:
     assert torch.equal(loaded.model.weight, torch.ones(3, 2))
 
 
+@pytest.mark.slow
 def test_published_checkpoint_of_another_family_says_which(site, tmp_path) -> None:
     install(site, "pebble")
     install(site, "granite")

@@ -85,6 +85,7 @@ def is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return near and abs(a["score"] - b["score"]) < TOLERANCE and abs(a["area"] - b["area"]) < few
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 8}, {"chunk_size": 3}])
 def test_same_detections_however_the_run_is_cut(
     run: Callable[..., Path], photographs: Path, usual: Path, options: dict[str, int]
@@ -92,6 +93,7 @@ def test_same_detections_however_the_run_is_cut(
     assert_same_detections(usual, run(photographs, **options))
 
 
+@pytest.mark.slow
 def test_same_detections_in_another_order_of_files(
     run: Callable[..., Path], photographs: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_same_detections_in_another_order_of_files(
     assert_same_detections(*outs)
 
 
+@pytest.mark.slow
 def test_same_detections_with_another_number_of_threads(
     run: Callable[..., Path], photographs: Path, usual: Path
 ) -> None:
@@ -114,6 +117,7 @@ def test_same_detections_with_another_number_of_threads(
     assert_same_detections(usual, second)
 
 
+@pytest.mark.slow
 def test_bit_equal_after_a_resume(run: Callable[..., Path], photographs: Path) -> None:
     cut = {"chunk_size": 4, "batch_size": 2}
     whole = run(photographs, **cut)

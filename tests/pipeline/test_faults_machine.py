@@ -164,6 +164,7 @@ def test_process_that_is_stopped_for_a_while_goes_on(
     assert keys(out) == [f"{number:04d}.png" for number in range(12)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the coordinator", "a worker"])
 def test_processes_of_a_crew_that_are_stopped_double_nothing(
     pictures: Callable[..., Path], tmp_path: Path, whom: str
@@ -188,6 +189,7 @@ def test_processes_of_a_crew_that_are_stopped_double_nothing(
     assert not Path(f"/proc/{worker}").exists()
 
 
+@pytest.mark.slow
 def test_ten_thousand_failed_files_are_rows_and_ten_of_them_are_told(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_model_that_does_not_fit_is_told(error: Exception, monkeypatch: pytest.M
         engine("toy")
 
 
+@pytest.mark.slow
 def test_what_fitted_is_remembered_in_later_chunks(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_the_next_piece_costs_no_pages() -> None:
     assert pages < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "own", [{"MALLOC_TRIM_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}]
 )

@@ -65,6 +65,7 @@ def wait_until_gone(pids: list[int], seconds: float = 300) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 def test_workers_die_with_their_coordinator_even_when_stopped(files: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "m.parquet", tmp_path / "log"
@@ -82,6 +83,7 @@ def test_workers_die_with_their_coordinator_even_when_stopped(files: Path, tmp_p
     assert keys(out) == [f"{i:04d}.png" for i in range(IMAGES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_to_all_commits_what_is_done(
     files: Path, tmp_path: Path, number: int, code: int
@@ -103,6 +105,7 @@ def test_signal_to_all_commits_what_is_done(
     assert keys(out) == [f"{i:04d}.png" for i in range(MANY)]
 
 
+@pytest.mark.slow
 def test_two_replicas_of_a_model_give_the_rows_of_one(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -130,6 +133,7 @@ def test_two_replicas_of_a_model_give_the_rows_of_one(
     assert halved in told[2]
 
 
+@pytest.mark.slow
 def test_crash_of_a_model_costs_one_image(pictures: Callable[..., Path], tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image

@@ -42,6 +42,7 @@ def reasons(out: Path) -> dict[str, str]:
     return {row[0]: row[2] for row in rows(out) if row[1] == "failed"}
 
 
+@pytest.mark.slow
 def test_every_image_is_done_once_and_told(files: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = files(50), tmp_path / "m.parquet"
     told: list[Event] = []
@@ -55,6 +56,7 @@ def test_every_image_is_done_once_and_told(files: Callable[..., Path], tmp_path:
     assert sorted(os.listdir(tmp_path)) == [".m.parquet.lock", "images", "m.parquet"]
 
 
+@pytest.mark.slow
 def test_the_coordinator_loads_no_torch_and_leaves_no_process(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_the_coordinator_loads_no_torch_and_leaves_no_process(
     assert ended.stdout.splitlines() == ["5 False", "no child"]
 
 
+@pytest.mark.slow
 def test_crash_costs_one_image(files: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = files(20, "0007crash"), tmp_path / "m.parquet"
     told: list[Event] = []
@@ -91,6 +94,7 @@ def test_crash_costs_one_image(files: Callable[..., Path], tmp_path: Path) -> No
     assert run(folder, out).images == 0  # the row stays, and is no reason to try again
 
 
+@pytest.mark.slow
 def test_hung_worker_is_killed_and_costs_one_image(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -104,6 +108,7 @@ def test_hung_worker_is_killed_and_costs_one_image(
     assert len(keys(out)) == 3
 
 
+@pytest.mark.slow
 def test_exception_that_nobody_expects_costs_one_image(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -112,6 +117,7 @@ def test_exception_that_nobody_expects_costs_one_image(
     assert "LookupError: odd: 0001odd.png" in reasons(out)["0001odd.png"]
 
 
+@pytest.mark.slow
 def test_killed_worker_costs_nothing(files: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = files(10, "0002once", "0005once"), tmp_path / "m.parquet"
     summary = run(folder, out, chunk_size=4)
@@ -120,6 +126,7 @@ def test_killed_worker_costs_nothing(files: Callable[..., Path], tmp_path: Path)
     assert sorted(os.listdir(tmp_path)) == [".m.parquet.lock", "images", "m.parquet"]
 
 
+@pytest.mark.slow
 def test_crashes_while_failed_images_are_redone(files: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = files(6, "0003crash"), tmp_path / "m.parquet"
     run(folder, out, chunk_size=7, replicas=1)
@@ -132,6 +139,7 @@ def test_crashes_while_failed_images_are_redone(files: Callable[..., Path], tmp_
     assert len(keys(out)) == len(set(keys(out))) == 7
 
 
+@pytest.mark.slow
 def test_workers_that_die_of_everything_end_the_run(
     files: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +154,7 @@ def test_workers_that_cannot_start_end_the_run(files: Callable[..., Path], tmp_p
         run(files(2), tmp_path / "m.parquet", opener="toy_worker:open_dying", replicas=1)
 
 
+@pytest.mark.slow
 def test_device_that_is_not_there_is_a_usage_error(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -176,6 +185,7 @@ def test_repeated_key_in_another_chunk_is_done_once(
     assert (summary.images, summary.repeated) == (4, 4)
 
 
+@pytest.mark.slow
 def test_limit_and_retry(files: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = files(5, "0004crash"), tmp_path / "m.parquet"
     assert run(folder, out, limit=3, chunk_size=2).images == 3

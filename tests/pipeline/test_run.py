@@ -194,6 +194,7 @@ def test_auto_precision_takes_what_the_parts_have(
     assert [e.precision for e in told if isinstance(e, Started)] == ["bfloat16"]
 
 
+@pytest.mark.slow
 def test_nothing_new_loads_no_torch(pictures: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = pictures(2), tmp_path / "m.parquet"
     run(folder, out)

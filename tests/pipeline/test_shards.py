@@ -51,6 +51,7 @@ def all_shards(images: Path, out: Path, *more: str) -> list[int | None]:
     return [finish(process) for process in processes]
 
 
+@pytest.mark.slow
 def test_three_shards_at_once_give_the_rows_of_one_run(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
         assert len(keys(out)) == 12
 
 
+@pytest.mark.slow
 def test_run_that_waited_takes_the_precision_that_it_finds(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_two_shards_and_an_undivided_run_at_one_moment_take_turns(
     assert keys(out) == [f"{number:04d}.png" for number in range(12)]
 
 
+@pytest.mark.slow
 def test_more_shards_than_images_leave_some_without_work(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from segcli.pipeline.signals import stop_on_signals
 OPTIONS = ["--model", "troubled/slow", "--batch-size", "2", "--log-format", "json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_commits_what_is_done_and_says_how_to_go_on(
     pictures: Callable[..., Path], tmp_path: Path, number: int, code: int

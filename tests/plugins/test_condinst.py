@@ -159,6 +159,7 @@ def toy(classes: int) -> CondInst:
     return model
 
 
+@pytest.mark.slow
 def test_learns_two_images(data) -> None:
     torch.manual_seed(0)
     pair, names = two_images(data, 128)

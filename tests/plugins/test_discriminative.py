@@ -198,6 +198,7 @@ def toy(names, side):
     return assemble(info, ResNet(18, fixed_statistics, width=16), width=32)
 
 
+@pytest.mark.slow
 def test_it_learns_two_images_by_heart(data):
     torch.manual_seed(0)
     pair, names = two_images(data, 128)

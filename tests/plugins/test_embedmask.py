@@ -172,6 +172,7 @@ def toy(classes: int) -> EmbedMask:
     )
 
 
+@pytest.mark.slow
 def test_learns_two_images(data) -> None:
     torch.manual_seed(0)
     pair, names = two_images(data, 128)

@@ -65,6 +65,7 @@ def tensors(said: object) -> Iterator[Tensor]:
             yield from tensors(getattr(said, field.name))
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("name", WITH_NORMS)
 def test_a_fused_family_answers_alike(name, batch) -> None:

@@ -192,6 +192,7 @@ def toy(categories: tuple[str, ...]) -> MaskRCNN:
     )
 
 
+@pytest.mark.slow
 def test_two_real_images_are_learned_by_heart(data: Path) -> None:
     pair, names = two_images(data, 128)
     assert learn(toy(names), pair, steps=300, rate=2e-3) == 1

@@ -156,6 +156,7 @@ def torchvisions_backbone() -> nn.Module:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["r50-fpn", "r50-fpn-v2"])
 def test_detections_equal_torchvisions(variant: str) -> None:
     info = FAMILY.variants[variant]

@@ -154,6 +154,7 @@ def test_bodies_from_imagenet_are_a_beginning() -> None:
         FAMILY.convert(deep, FAMILY.variants["r50-fpn"])
 
 
+@pytest.mark.slow
 def test_learns_two_images(data) -> None:
     torch.manual_seed(0)
     pair, names = two_images(data, 128)

@@ -19,6 +19,7 @@ def segcli(*arguments: object) -> str:
     return result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "keys", "wrapped"),
     [

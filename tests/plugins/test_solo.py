@@ -178,6 +178,7 @@ def toy(names, head, side=128):
     return SOLO(info, backbone=pyramid(body, 32), head=heads[head](), options=Options(learning))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["dynamic", "direct", "decoupled", "light"])
 def test_it_learns_two_images_by_heart(data, head):
     pair, names = two_images(data, 128)

@@ -168,6 +168,7 @@ def test_imagenet_bodies_are_a_beginning():
 # It learns.
 
 
+@pytest.mark.slow
 def test_it_learns_two_images_by_heart(data):
     torch.manual_seed(0)
     pair, names = two_images(data, 128)

@@ -232,6 +232,7 @@ def toy(names, side=96):
     return model
 
 
+@pytest.mark.slow
 def test_it_learns_two_images_by_heart(data):
     pair, names = two_images(data, 96)
     assert learn(toy(names), pair, steps=300, rate=1e-3) == 1.0

@@ -36,6 +36,7 @@ class Parsed(HTMLParser):
             self.text += data
 
 
+@pytest.mark.slow
 def test_names_are_text_and_nothing_else(write):
     parsed = Parsed(write()[1])
     assert [tag for tag, _ in parsed.tags].count("script") == 1

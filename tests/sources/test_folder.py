@@ -131,6 +131,7 @@ def test_listing_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not any(os.fsencode(path).endswith(b"b/") for path in visited)
 
 
+@pytest.mark.slow
 def test_memory_is_below_200_bytes_a_name(tmp_path: Path) -> None:
     count = 5000
     for number in range(count):

@@ -18,6 +18,7 @@ def write(folder: Path, table: dict | pa.Table, **options) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_column_of_paths_and_riding_columns(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"A")
     manifest = write(tmp_path, {"file": ["a.jpg", "gone.jpg", None], "site": [7, 8, 9]})

@@ -21,6 +21,7 @@ def hue():
     return HUES.__getitem__
 
 
+@pytest.mark.slow
 def test_every_plot_is_a_png_and_an_svg(masks, tmp_path, hue):
     found = statistics(StatsOptions(masks=masks))
     written = write_plots(found, tmp_path / "plots", hue)
@@ -38,6 +39,7 @@ def test_every_plot_is_a_png_and_an_svg(masks, tmp_path, hue):
     assert str(pair) in texts(tmp_path / "plots/together.svg")
 
 
+@pytest.mark.slow
 def test_an_svg_has_a_dark_dress_the_colours_of_the_classes_and_no_date(masks, tmp_path, hue):
     found = statistics(StatsOptions(masks=masks))
     for folder in ("one", "other"):
@@ -48,6 +50,7 @@ def test_an_svg_has_a_dark_dress_the_colours_of_the_classes_and_no_date(masks, t
     assert svg == (tmp_path / "other/classes.svg").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["hour", "weekday", "folder"])
 def test_groups_are_drawn_too(masks, tmp_path, hue, by):
     found = statistics(StatsOptions(masks=masks, by=by))
@@ -57,6 +60,7 @@ def test_groups_are_drawn_too(masks, tmp_path, hue, by):
     assert {"hour": "11-18 12", "weekday": "3 Wednesday", "folder": "cam1"}[by] in shown
 
 
+@pytest.mark.slow
 def test_strange_names_and_many_classes(masks, tmp_path):
     few = statistics(StatsOptions(masks=masks))
     rows = [

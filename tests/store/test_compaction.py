@@ -87,6 +87,7 @@ def test_what_is_no_output_is_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_either_state_is_there_whole(small_parts, output, killed_at, tmp_path):
     before, left = rows(small_parts), {}
     for step in count():

@@ -32,6 +32,7 @@ def test_size_and_time_are_recognised():
     assert not b.same_size(0)
 
 
+@pytest.mark.slow
 def test_many_keys_take_16_bytes_each():
     done = KeyIndex()
     for part in range(0, 60_000, 500):

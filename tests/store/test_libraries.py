@@ -102,6 +102,7 @@ def datasets(tmp_path, monkeypatch):
     return datasets
 
 
+@pytest.mark.slow
 def test_hugging_face_datasets(path, datasets, tmp_path):
     table = datasets.load_dataset(str(path), cache_dir=str(tmp_path / "cache"))
     assert list(table) == ["train"]

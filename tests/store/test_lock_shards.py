@@ -36,6 +36,7 @@ def done(path):
     return sorted(key for batch in read_images(path) for key in batch["key"].to_pylist())
 
 
+@pytest.mark.slow
 def test_shards_write_beside_each_other_into_one_data_set(shard, record, sample, tmp_path):
     with shard("0/2") as first, shard("1/2") as second:
         for out, split in ((first, "0/2"), (second, "1/2"), (first, "0/2")):

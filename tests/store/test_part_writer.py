@@ -65,6 +65,7 @@ def killed_everywhere(output, killed_at, begin, act):
     raise AssertionError("never came to an end")
 
 
+@pytest.mark.slow
 def test_a_first_part_is_there_whole_or_not_at_all(output, killed_at, record, tmp_path):
     chunk = [record("a", 2), record("b", 0)]
     states = killed_everywhere(
@@ -75,6 +76,7 @@ def test_a_first_part_is_there_whole_or_not_at_all(output, killed_at, record, tm
     assert len(states) >= 20
 
 
+@pytest.mark.slow
 def test_a_further_part_leaves_the_first_alone(output, killed_at, record, tmp_path):
     def begin(name):
         with output(name) as out:
@@ -86,6 +88,7 @@ def test_a_further_part_leaves_the_first_alone(output, killed_at, record, tmp_pa
     assert {str(s) for s in states} == {str([a]), str([a, b])}
 
 
+@pytest.mark.slow
 def test_a_replaced_part_is_the_old_one_or_the_new_one(output, killed_at, record, tmp_path):
     def begin(name):
         with output(name) as out:
@@ -179,6 +182,7 @@ with open_output(Path(sys.argv[1]), Settings({}, {}), carried={}, categories=(["
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_exit_7_and_the_next_run_goes_on(tmp_path):
     path = tmp_path / "masks.parquet"
 

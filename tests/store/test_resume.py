@@ -72,6 +72,7 @@ def images(path):
     return sorted(found)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -123,6 +124,7 @@ with open_output(Path(sys.argv[1]), Settings({}, {}), carried={}, categories=(["
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_loses_and_doubles_nothing(tmp_path):
     path = tmp_path / "masks.parquet"
     for chunk in (3, 7, 4, 5):

@@ -21,6 +21,7 @@ def parts(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_rows_of_one_image_share_a_number(parts):
     with Rows(parts) as rows:
         found = rows.tuples("SELECT key, image, part FROM rows ORDER BY part, key, mask")

@@ -88,6 +88,7 @@ def test_a_reason_that_quotes_bytes_is_text(record):
     assert rows["error"].to_pylist() == ["no file caf\\udce9.jpg"]
 
 
+@pytest.mark.slow
 def test_a_process_of_ours_makes_arrays_without_pandas():
     code = (
         "import sys; from segcli.store import get_ready; get_ready(); import pyarrow as pa;"

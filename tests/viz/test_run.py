@@ -31,6 +31,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 def test_every_image_of_the_run_is_drawn(viz, tmp_path):
     drawn, told = viz()
     assert (drawn.pictures, drawn.masks, drawn.skipped) == (3, 3, ())

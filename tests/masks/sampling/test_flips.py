@@ -110,6 +110,7 @@ rules = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(cases(), rules)
 def test_any_masks_in_any_frame(case, rule):
