@@ -1,7 +1,10 @@
 """Fixtures shared by all tests: where recordings and real images lie."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,3 +25,18 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set SEGCLI_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The distribution's Chromium, headless, driven through Playwright."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = path or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium: scripts/setup --system installs it")
+    api = pytest.importorskip("playwright.sync_api", reason="no Playwright: scripts/setup")
+    with api.sync_playwright() as playwright:
+        # Containers have no user namespaces for the sandbox; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

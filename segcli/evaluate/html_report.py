@@ -18,6 +18,9 @@ table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: a
 .words { text-align: left }
 td, th { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #e2e8f0 }
 td:first-child, th:first-child { text-align: left }
+h2, p, li { overflow-wrap: anywhere }
+.key { text-align: left; overflow-wrap: anywhere; min-width: 12rem }
+@media (max-width: 40rem) { body { margin: 1rem auto } td, th { padding: .15rem .4rem } }
 img { max-width: 100%; margin: .5rem 0 }
 </style></head><body>
 <h1>Evaluation</h1>
@@ -43,7 +46,7 @@ img { max-width: 100%; margin: .5rem 0 }
 {% for name, picture in pictures.items() %}<img alt="{{ name }}" src="{{ picture }}">{% endfor %}
 <h2>Worst images</h2>
 <table><tr><th>image</th><th>missed</th><th>missed px</th><th>false</th><th>false px</th></tr>
-{% for w in r.worst %}<tr><td>{{ w.key }}</td><td>{{ w.missed }}</td>
+{% for w in r.worst %}<tr><td class="key">{{ w.key }}</td><td>{{ w.missed }}</td>
 <td>{{ "%.0f" % w.missed_px }}</td><td>{{ w.false }}</td><td>{{ "%.0f" % w.false_px }}</td></tr>
 {% endfor %}</table>{% endif %}
 {% if r.compare %}<h2>Against {{ r.compare.other }}</h2>

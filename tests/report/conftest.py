@@ -1,7 +1,6 @@
 """A small output with names that would run as HTML, and a browser to look at its report."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,18 +98,3 @@ def write(masks: Path, tmp_path: Path) -> Callable[..., tuple[Written, str]]:
         return done, out.read_text()
 
     return written
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The distribution's Chromium, headless, driven through Playwright."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    path = path or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium: scripts/setup --system installs it")
-    api = pytest.importorskip("playwright.sync_api", reason="no Playwright: scripts/setup")
-    with api.sync_playwright() as playwright:
-        # Containers have no user namespaces for the sandbox; the pages are our own.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
