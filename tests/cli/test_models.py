@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from segcli.cli import app
+from segcli.cli import app, models
 from segcli.cli.progress import Lines
 from segcli.models.registry import families
 from segcli.pipeline.events import Note
@@ -26,6 +26,37 @@ def test_table_names_every_variant_on_one_line() -> None:
             )
             assert info.categories[0] in line
     assert result.stdout.count("(default)") == 1
+
+
+def test_80_columns_hold_whole_names() -> None:
+    found = models.describe()
+    found["models"].append(
+        {
+            "model": "decoupled-embeddings/r101-fpn-light-plus",
+            "weights": "/a/path/that/is/much/too/long/for/a/narrow/table/of/models.safetensors",
+            "categories": ["traffic light", "fire hydrant", "parking meter", "bench"],
+            "short_px": 800,
+            "long_px": 1333,
+            "default_score": 0.5,
+        }
+    )
+    lines = models.table(found, 80)
+    assert max(map(len, lines)) <= 80
+    for row, line in zip(found["models"], lines[1:], strict=True):
+        assert line.startswith(row["model"])
+        assert not line.endswith(",")
+        named = line.rpartition(": ")[2].partition(" and ")[0].split(", ")
+        assert named == row["categories"][: len(named)] or named == [line]
+    assert " kept " in lines[-1]
+    assert "/a/path" in models.table(found, None)[-1]
+
+
+def test_names_are_dropped_whole() -> None:
+    names = ["traffic light", "bench"]
+    assert models.category_text(names, None) == "2: traffic light, bench"
+    assert models.category_text(names, 23) == "2: traffic light, bench"
+    assert models.category_text(names, 22) == "2"
+    assert models.category_text([*names, "car"], 27) == "3: traffic light and 2 more"
 
 
 def test_json_is_complete() -> None:
