@@ -68,6 +68,11 @@ def p3_to_p7(body: ResNet | MobileNetV2, width: int = 256) -> Backbone:
     return Backbone(body, FeaturePyramidNetwork(list(body.channels[1:]), width, extra))
 
 
+def p2_to_p5(body: ResNet | MobileNetV2, width: int) -> Backbone:
+    """P2 to P5 from C2 to C5."""
+    return Backbone(body, FeaturePyramidNetwork(list(body.channels), width))
+
+
 def p2_to_p6(body: nn.Module, width: int = 256, norm: Norm | None = None) -> Backbone:
     """P2 to P5 from C2 to C5 of a body with `channels`; P6 is every other value of P5."""
     channels = body.channels

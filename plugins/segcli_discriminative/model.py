@@ -19,6 +19,7 @@ from segcli_blocks.boxes import tight_boxes
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_blocks.semantic import STRIDE, Merged, head, semantic_loss, truth_of
+from segcli_blocks.soft_masks import mean_inside
 from segcli_blocks.towers import coordinates
 from segcli_blocks.windows import Windows
 from segcli_discriminative.losses import FORMS, Form, instance_terms, mean_terms
@@ -129,20 +130,17 @@ class Discriminative(BaseSegmenter):
         labels, modes = cluster(embedding, inside, options)
         ids = torch.arange(1, len(modes) + 1, device=labels.device)
         members = labels == ids[:, None, None]  # (K, h, w)
-        sizes = members.sum((1, 2))
-        kept = sizes >= self.options.least
         others = probability.clone()
         others[label] = 0
         surplus = probability[label] - others.amax(0)
         apart = distances(embedding, modes)
-        fields = torch.minimum(margins(apart, options), surplus)[kept]
         # Compactness: 1 where all cells lie on the mode, 0 where all lie at the bandwidth.
         close = (1 - (apart / options.bandwidth).square()).clamp(min=0)
-        compact = (close * members).sum((1, 2)) / sizes.clamp(min=1)
-        certain = (probability[label] * members).sum((1, 2)) / sizes.clamp(min=1)
-        scores = (certain * compact)[kept]
-        filled = (fields > 0).flatten(1).any(1)
-        return Found(scores[filled], torch.full_like(ids, label)[kept][filled], fields[filled])
+        compact, sizes = mean_inside(close, members)
+        certain, _ = mean_inside(probability[label], members)
+        fields = torch.minimum(margins(apart, options), surplus)
+        kept = (sizes >= self.options.least) & (fields > 0).flatten(1).any(1)
+        return Found((certain * compact)[kept], torch.full_like(ids, label)[kept], fields[kept])
 
     # Training.
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from segcli.types import Size
 from segcli_blocks.boxes import tight_boxes
+from segcli_blocks.soft_masks import mean_inside
 from segcli_blocks.towers import coordinates, tower
 from segcli_blocks.windows import Windows
 
@@ -41,18 +42,11 @@ class GeneralFeature(nn.Module):
         return features
 
 
-def mask_logits(vectors: Tensor, features: Tensor) -> Tensor:
-    """Descriptors (n, D) as 1x1 convolutions of one image's B (D, h, w) -> logits (n, h, w)."""
-    return torch.einsum("nd,dhw->nhw", vectors, features)
-
-
 def maskness(logits: Tensor, content: Size) -> tuple[Tensor, Tensor]:
     """Mean probability inside each mask (n,), and how many cells (n,) of the content that is."""
     rows, columns = (-(-side // CELL) for side in content)
     seen = logits[:, :rows, :columns]
-    probability, inside = seen.sigmoid(), seen > 0
-    area = inside.sum((1, 2))
-    return (probability * inside).sum((1, 2)) / area.clamp(min=1), area
+    return mean_inside(seen.sigmoid(), seen > 0)
 
 
 def windows(logits: Tensor) -> tuple[Tensor, Tensor]:

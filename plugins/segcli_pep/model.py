@@ -21,10 +21,11 @@ from segcli_blocks.backbone import Backbone
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_blocks.targets import labels_of
 from segcli_pep import losses as learning
 from segcli_pep.excavate import Excavate
-from segcli_pep.masks import GeneralFeature, mask_logits, maskness, windows
+from segcli_pep.masks import GeneralFeature, maskness, windows
 from segcli_pep.perceive import Descriptors, Perceive, Perceived, originals
 from segcli_pep.purify import Merging, Purify, groups, merged
 from segcli_pep.targets import Sampling, Truth, centre_targets, sample, taught_keys, truth_of
@@ -140,7 +141,7 @@ class PEP(BaseSegmenter):
         self, found: Descriptors, features: Tensor, content: Size, selection: Selection
     ) -> Instances:
         """The masks of one image's descriptors on its features (D, H/4, W/4), best first."""
-        logits = mask_logits(found.vectors, features)
+        logits = dynamic_conv(found.vectors, features)
         mean, area = maskness(logits, content)
         seen = (area > 0).nonzero()[:, 0]
         scores = (found.scores * mean)[seen].float()
@@ -208,7 +209,7 @@ class PEP(BaseSegmenter):
             losses["adjacency"] = learning.adjacency_loss(adjacency, own)
             vectors = self.purify.refined(vectors, adjacency)
         known = own >= 0
-        drawn = mask_logits(vectors[known], features)
+        drawn = dynamic_conv(vectors[known], features)
         each = learning.mask_losses(drawn, truth.masks[own[known]], dice_weight=self.options.dice)
         first = int(known[: len(found)].sum())
         masks = {"mask": each[:first]}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from segcli.types import Size
 from segcli_blocks.boxes import tight_boxes
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_blocks.windows import Windows
 
 CELL = 4  # canvas px
@@ -55,10 +56,8 @@ class Dynamic:
         return (CELL,) * len(self.kernels)
 
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
-        kernels = self.kernels[level][b].flatten(1)[:, cell]  # (D, n)
-        d, h, w = self.features[b].shape
-        with torch.autocast(kernels.device.type, enabled=False):  # or it copies all features
-            return (kernels.T @ self.features[b].reshape(d, h * w)).view(-1, h, w).sigmoid()
+        kernels = self.kernels[level][b].flatten(1)[:, cell].T
+        return dynamic_conv(kernels, self.features[b]).sigmoid()
 
     def soft(self, b: int, level: int, cell: Tensor) -> Tensor:
         return self.learnt(b, level, cell)

@@ -22,6 +22,7 @@ from segcli.types import Batch, Instances, ModelInfo, Targets
 from segcli_blocks.nms import matrix_nms
 from segcli_blocks.normalize import IMAGENET, Normalize
 from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
+from segcli_blocks.soft_masks import mean_inside
 from segcli_solo.heads import STRIDES, DecoupledHead, Dense, DirectHead, DynamicHead
 from segcli_solo.losses import losses
 from segcli_solo.masks import windows
@@ -114,9 +115,7 @@ class SOLO(BaseSegmenter):
             place, label, score = place[best], label[best], score[best]
         cells, owner = place.unique(return_inverse=True)
         soft, stride = self._masks(dense, b, cells)
-        inside = soft > self.options.inside
-        area = inside.sum((1, 2))
-        mean = (soft * inside).sum((1, 2)) / area.clamp(min=1)
+        mean, area = mean_inside(soft, soft > self.options.inside)
         large = (area > stride)[owner]
         owner, label, score = owner[large], label[large], (score * mean[owner])[large]
         order = score.argsort(descending=True, stable=True)[: self.options.before_nms]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from torchvision.ops import FeaturePyramidNetwork
-
 from segcli.types import ModelInfo
-from segcli_blocks.backbone import Backbone
+from segcli_blocks.backbone import p2_to_p5
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import IMAGENET, SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
@@ -30,10 +28,9 @@ def assemble(
     options: Options | None = None,
 ) -> Watershed:
     """The network on any body; pyramid and heads have `width` channels."""
-    fpn = FeaturePyramidNetwork(list(body.channels), width)
     return Watershed(
         info,
-        backbone=Backbone(body, fpn),
+        backbone=p2_to_p5(body, width),
         width=width,
         normalize=normalize or Normalize(*IMAGENET),
         options=options or Options(),

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segcli.types import Size
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_yolact.heads import encode
-from segcli_yolact.masks import cropped, mixtures
+from segcli_yolact.masks import cropped
 from segcli_yolact.targets import Learning, Truth, match
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def mask_losses(
     h, w = prototypes.shape[-2:]
     boxes = truth.boxes[target]
     wanted = resized(truth.masks, (h, w))[target]
-    soft = cropped(mixtures(prototypes, coefficients), boxes)
+    soft = cropped(dynamic_conv(coefficients, prototypes), boxes)
     with torch.autocast(soft.device.type, enabled=False):
         pixels = F.binary_cross_entropy(soft.clamp(0, 1), wanted, reduction="none").sum((1, 2))
     area = (boxes[:, 2] - boxes[:, 0]) * w * (boxes[:, 3] - boxes[:, 1]) * h

@@ -30,11 +30,6 @@ def crop(x: Tensor, y: Tensor, bounds: Tensor) -> Tensor:
     return along[:, :, None] & across[:, None]
 
 
-def mixtures(prototypes: Tensor, coefficients: Tensor) -> Tensor:
-    """Logits (n, h, w) of prototypes (k, h, w) and coefficients (n, k)."""
-    return torch.einsum("nk,khw->nhw", coefficients, prototypes)
-
-
 def cropped(logits: Tensor, boxes: Tensor) -> Tensor:
     """Soft masks (n, h, w) that are zero outside their boxes (n, 4)."""
     h, w = logits.shape[-2:]

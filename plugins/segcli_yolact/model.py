@@ -20,9 +20,10 @@ from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.nms import fast_nms
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_yolact.heads import FPN, Anchors, Head, Rescore, decode, priors_of, prototype_net
 from segcli_yolact.losses import losses
-from segcli_yolact.masks import cropped, mixtures, windows
+from segcli_yolact.masks import cropped, windows
 from segcli_yolact.targets import Learning, Truth, truth_of
 
 STATISTICS = (123.68, 116.78, 103.94), (58.40, 57.12, 57.38)  # the authors' mean and deviation
@@ -149,7 +150,7 @@ class YOLACT(BaseSegmenter):
 
     def instances(self, best: Found, prototypes: Tensor, content: Size, canvas: Size) -> Instances:
         """Masks of detections; `prototypes` (k, h, w) are those of their image."""
-        logits = mixtures(prototypes, best.coefficients)
+        logits = dynamic_conv(best.coefficients, prototypes)
         fields, extents = windows(logits, best.boxes, canvas)
         size = best.boxes.new_tensor([canvas[1], canvas[0]] * 2)
         mask_scores = None

@@ -125,11 +125,12 @@ def embedmask(model: Any, batch: Batch) -> list[Panel]:
 
 
 def yolact(model: Any, batch: Batch) -> list[Panel]:
-    from segcli_yolact.masks import cropped, mixtures
+    from segcli_blocks.soft_masks import dynamic_conv
+    from segcli_yolact.masks import cropped
 
     raw = model(batch)
     best = model.detect(raw, 0, Selection(score(model), 100))
-    logits = mixtures(raw.prototypes[0], best.coefficients)
+    logits = dynamic_conv(best.coefficients, raw.prototypes[0])
     (found,) = model.predict(batch, min_score=score(model), max_masks=100)
     prototypes = [(p / p.amax().clamp(min=1e-6)).numpy() for p in raw.prototypes[0]]
     return [

@@ -27,8 +27,8 @@ from scripts.studies.ablation.models import Body, Plan, build
 from segcli import decode
 from segcli.pipeline import PredictOptions, predict
 from segcli.types import Batch, Targets
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_pep.excavate import Keys
-from segcli_pep.masks import mask_logits
 from segcli_pep.perceive import STRIDES, Descriptors, Perceived, originals
 from segcli_pep.purify import groups, merged
 from segcli_pep.targets import Truth, truth_of
@@ -272,8 +272,8 @@ def masks(model: Any, seen: Seen) -> Any:
     every = seen.found.and_(seen.mined)
     for axis, title, shapes in (
         (axes[1], f"{len(seen.truth.masks)} object(s)", seen.truth.masks),
-        (axes[2], f"{len(every)} masks before", mask_logits(refined.vectors, seen.features) > 0),
-        (axes[3], f"{len(left)} after purifying", mask_logits(left.vectors, seen.features) > 0),
+        (axes[2], f"{len(every)} masks before", dynamic_conv(refined.vectors, seen.features) > 0),
+        (axes[3], f"{len(left)} after purifying", dynamic_conv(left.vectors, seen.features) > 0),
     ):
         axis.imshow(seen.pixels // 3)
         for index, mask in enumerate(shapes):

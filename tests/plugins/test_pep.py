@@ -11,7 +11,7 @@ from pep_toy import levels, toy
 from segcli.errors import UsageError
 from segcli.types import Batch, Targets
 from segcli_pep import FAMILY
-from segcli_pep.masks import GeneralFeature, mask_logits, maskness, windows
+from segcli_pep.masks import GeneralFeature, maskness, windows
 from segcli_pep.perceive import Perceive, Perceived, originals, places
 
 
@@ -64,12 +64,6 @@ def test_originals_keep_to_the_content_the_categories_and_the_number() -> None:
 def test_the_general_feature_has_stride_four_and_the_descriptors_width() -> None:
     general = GeneralFeature(8, 32, depth=1)
     assert general([torch.randn(2, 8, n, n) for n in (8, 4, 2)]).shape == (2, 32, 16, 16)
-
-
-def test_a_descriptor_is_a_convolution() -> None:
-    features = torch.arange(8.0).view(2, 2, 2)
-    drawn = mask_logits(torch.tensor([[1.0, 0], [2, -1]]), features)
-    assert drawn.tolist() == [[[0, 1], [2, 3]], [[-4, -3], [-2, -1]]]
 
 
 def test_maskness_is_the_mean_inside_the_content() -> None:

@@ -11,9 +11,10 @@ from kit.parity import batch_of_bytes, gradients_close, nearest, unpacked
 from kit.parity import within as close
 from yolact_recording import CANDIDATE, Recording, masks_of
 
+from segcli_blocks.soft_masks import dynamic_conv
 from segcli_yolact.convert import renamed
 from segcli_yolact.heads import decode, encode
-from segcli_yolact.masks import cropped, mixtures
+from segcli_yolact.masks import cropped
 from segcli_yolact.targets import Learning, match
 
 GREY_LEVEL = 1 / 57.12  # after normalising, in the channel with the least deviation
@@ -83,7 +84,7 @@ def test_suppression_across_classes(recording):
 def test_soft_masks(recording):
     expected = recording.infer["soft_mask_proto_res_first8"]
     raw, best = recording.found(recording.model(filled=False))
-    logits = mixtures(raw.prototypes[0], best.coefficients[: len(expected)])
+    logits = dynamic_conv(best.coefficients[: len(expected)], raw.prototypes[0])
     close(cropped(logits, best.boxes[: len(expected)]), expected)
 
 
@@ -131,7 +132,7 @@ def test_mask_scores(reference):
     recording = Recording(reference / "yolact", "_plus")
     model = recording.model()
     raw, best = recording.found(model)
-    soft = cropped(mixtures(raw.prototypes[0], best.coefficients), best.boxes)
+    soft = cropped(dynamic_conv(best.coefficients, raw.prototypes[0]), best.boxes)
     close(best.scores * model.fit(soft, best.labels), recording.infer["final_mask_score"])
 
 

@@ -45,7 +45,7 @@ def inside_figures(model: Any, items: Sequence[tuple[Batch, Targets]]) -> dict[s
 
 
 def _image(model: Any, batch: Batch, target: Targets) -> dict[str, float]:
-    from segcli_pep.masks import mask_logits
+    from segcli_blocks.soft_masks import dynamic_conv
     from segcli_pep.perceive import originals
     from segcli_pep.targets import truth_of
 
@@ -76,7 +76,7 @@ def _image(model: Any, batch: Batch, target: Targets) -> dict[str, float]:
         logits = model.purify.adjacency(vectors)
         sums |= _links(logits.sigmoid(), own, every.at(torch.arange(len(own))), options)
         vectors = model.purify.refined(vectors, logits)
-    iou = _iou(mask_logits(vectors, features) > 0, truth.masks, own)
+    iou = _iou(dynamic_conv(vectors, features) > 0, truth.masks, own)
     first = len(found)
     sums["original_iou"], sums["mined_iou"] = float(iou[:first].sum()), float(iou[first:].sum())
     return sums
