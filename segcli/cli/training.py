@@ -90,6 +90,7 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     beginning = begin(info, _initial(plan), seed=seed)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)
+        check_objects(rows, names)  # what has boxes alone teaches this model nothing
     if plan.repeat_threshold:
         rows = repeat_rare(rows, plan.repeat_threshold)
     return beginning, _repeated(rows, plan.repeats)
