@@ -37,7 +37,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detections:
     """Objects of one image: `scores`, `labels` (K,) and `fields` (K, h, w), see `margins`."""
 
     scores: Tensor
@@ -112,20 +112,22 @@ class Discriminative(BaseSegmenter):
 
     def detect(
         self, logits: Tensor, embedding: Tensor, categories: frozenset[int] | None = None
-    ) -> Found:
+    ) -> Detections:
         """The objects of one image, class by class, from (C + 1, h, w) and (n, h, w)."""
         probability = logits.softmax(0)
         said = probability.argmax(0)
-        parts = [Found(logits.new_zeros(0), said.new_zeros(0), logits[:0])]
+        parts = [Detections(logits.new_zeros(0), said.new_zeros(0), logits[:0])]
         cells = said.flatten().bincount(minlength=len(logits))[:-1]  # of each category
         large = keep_categories(cells >= self.options.least, categories)
         for label in large.nonzero()[:, 0].tolist():
             parts.append(self._of_class(probability, embedding, said == label, label))
-        return Found(*(torch.cat([getattr(p, n) for p in parts]) for n in Found.__slots__))
+        return Detections(
+            *(torch.cat([getattr(p, n) for p in parts]) for n in Detections.__slots__)
+        )
 
     def _of_class(
         self, probability: Tensor, embedding: Tensor, inside: Tensor, label: int
-    ) -> Found:
+    ) -> Detections:
         options = self.options.clustering
         labels, modes = cluster(embedding, inside, options)
         ids = torch.arange(1, len(modes) + 1, device=labels.device)
@@ -140,7 +142,9 @@ class Discriminative(BaseSegmenter):
         certain, _ = mean_inside(probability[label], members)
         fields = torch.minimum(margins(apart, options), surplus)
         kept = (sizes >= self.options.least) & (fields > 0).flatten(1).any(1)
-        return Found((certain * compact)[kept], torch.full_like(ids, label)[kept], fields[kept])
+        return Detections(
+            (certain * compact)[kept], torch.full_like(ids, label)[kept], fields[kept]
+        )
 
     # Training.
 

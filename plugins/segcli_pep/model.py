@@ -11,7 +11,7 @@ Letters: B images, C categories, D channels of a descriptor, n descriptors of an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +130,7 @@ class PEP(BaseSegmenter):
         assert self.purify is not None
         logits = self.purify.adjacency(found.vectors)
         vectors = self.purify.refined(found.vectors, logits)
-        refined = Descriptors(
-            vectors, found.labels, found.scores, found.level, found.row, found.column
-        )
+        refined = replace(found, vectors=vectors)
         adjacency = logits.sigmoid()
         group = groups(adjacency, refined, above=self.options.linked, merging=self.options.merging)
         return merged(refined, group, mean=self.options.merging == "components")

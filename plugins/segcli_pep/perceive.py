@@ -6,7 +6,7 @@ Letters: B images, C categories, D channels of a descriptor, L pixels of all lev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -147,5 +147,4 @@ def originals(
     best = score.argsort(descending=True, stable=True)[:most]
     flat, score = flat[best], score[best]
     label = torch.cat(labels)[flat]
-    found = perceived.at(flat)
-    return Descriptors(found.vectors, label, score, found.level, found.row, found.column)
+    return replace(perceived.at(flat), labels=label, scores=score)

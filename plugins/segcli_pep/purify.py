@@ -5,6 +5,7 @@ Letters: n descriptors of one image, D channels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -102,6 +103,4 @@ def merged(found: Descriptors, group: Tensor, *, mean: bool) -> Descriptors:
     share = (weight / total[member])[:, None].to(found.vectors.dtype)
     shape = (len(names), found.vectors.shape[1])
     vectors = found.vectors.new_zeros(shape).index_add(0, member, found.vectors * share)
-    return Descriptors(
-        vectors[member[best]], kept.labels, kept.scores, kept.level, kept.row, kept.column
-    )
+    return replace(kept, vectors=vectors[member[best]])

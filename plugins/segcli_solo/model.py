@@ -44,15 +44,15 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detections:
     """Masks of one image, best first: `scores`, `labels` (n,), and `soft` (n, h, w) at stride 4."""
 
     scores: Tensor
     labels: Tensor
     soft: Tensor
 
-    def of(self, index: Tensor) -> Found:
-        return Found(self.scores[index], self.labels[index], self.soft[index])
+    def of(self, index: Tensor) -> Detections:
+        return Detections(self.scores[index], self.labels[index], self.soft[index])
 
 
 def peaks(probability: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class SOLO(BaseSegmenter):
 
     def detect(
         self, dense: Dense, b: int, categories: frozenset[int] | None = None, *, above: float
-    ) -> Found:
+    ) -> Detections:
         """Image b before suppression: class score times the mean of the mask's soft values."""
         scores = torch.cat(
             [peaks(level[b : b + 1].sigmoid())[0].flatten(1).T for level in dense.categories]
@@ -119,7 +119,7 @@ class SOLO(BaseSegmenter):
         large = (area > stride)[owner]
         owner, label, score = owner[large], label[large], (score * mean[owner])[large]
         order = score.argsort(descending=True, stable=True)[: self.options.before_nms]
-        return Found(score[order], label[order], soft[owner[order]])
+        return Detections(score[order], label[order], soft[owner[order]])
 
     def _masks(self, dense: Dense, b: int, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Soft masks (n, h, w) of ascending cells (n,) of 0..M - 1, and their levels' strides."""
@@ -131,12 +131,12 @@ class SOLO(BaseSegmenter):
             first += grid**2
         return torch.cat(soft), torch.cat(strides)
 
-    def suppressed(self, found: Found) -> Found:
+    def suppressed(self, found: Detections) -> Detections:
         """Scores after Matrix NMS, in their new order."""
         inside = found.soft > self.options.inside
         scores = matrix_nms(inside, found.labels, found.scores, sigma=self.options.sigma)
         order = scores.argsort(descending=True, stable=True)
-        return Found(scores, found.labels, found.soft).of(order)
+        return Detections(scores, found.labels, found.soft).of(order)
 
     # Training.
 

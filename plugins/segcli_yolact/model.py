@@ -56,7 +56,7 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detections:
     """Detections of one image, best first: `boxes` (n, 4) xyxy relative to the canvas, not
     clipped; `scores`, `labels` (n,); `coefficients` (n, k)."""
 
@@ -128,7 +128,7 @@ class YOLACT(BaseSegmenter):
             found.append(self.instances(best, raw.prototypes[b], content, (height, width)))
         return found
 
-    def detect(self, raw: Raw, b: int, selection: Selection) -> Found:
+    def detect(self, raw: Raw, b: int, selection: Selection) -> Detections:
         """Image b. Only better boxes suppress, so what is below `min_score` can go beforehand."""
         scores = raw.logits[b].softmax(1)[:, 1:].T  # (C, P)
         scores = keep_categories(scores, selection.categories, dim=0, fill=-1.0)
@@ -146,9 +146,11 @@ class YOLACT(BaseSegmenter):
         label, place = label[best], place[best]
         index = prior[label, place]
         labels = prior_labels[index] if self.options.cross_class else label
-        return Found(boxes[index], score[label, place], labels, raw.coefficients[b, index])
+        return Detections(boxes[index], score[label, place], labels, raw.coefficients[b, index])
 
-    def instances(self, best: Found, prototypes: Tensor, content: Size, canvas: Size) -> Instances:
+    def instances(
+        self, best: Detections, prototypes: Tensor, content: Size, canvas: Size
+    ) -> Instances:
         """Masks of detections; `prototypes` (k, h, w) are those of their image."""
         logits = dynamic_conv(best.coefficients, prototypes)
         fields, extents = windows(logits, best.boxes, canvas)
