@@ -74,7 +74,7 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     """The model with its initial weights, and the images with how often they are shown."""
     from segcli.models.registry import find
     from segcli.train.balance import ignore_boxes, repeat_rare
-    from segcli.train.checks import check_objects, check_sizes
+    from segcli.train.checks import check_objects, check_sizes, check_validation
     from segcli.train.initial_model import begin, describe
 
     names, ids = _categories(plan.sources)
@@ -87,6 +87,8 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     stretched = check_sizes(rows, rescale=plan.rescale)
     if stretched:
         typer.echo(f"the annotations of {stretched} pictures are stretched to the picture's size")
+    for validation in plan.sources.val:
+        check_validation(validation, names)
     beginning = begin(info, _initial(plan), seed=seed)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)

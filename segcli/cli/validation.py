@@ -136,7 +136,7 @@ def draw_pictures(
     from segcli.errors import SegcliError
     from segcli.models.checkpoint import read_info
     from segcli.pipeline import PredictOptions, predict
-    from segcli.train.data import read_annotations
+    from segcli.train.data import image_path, read_annotations
     from segcli.viz import VizOptions, visualise
 
     info = read_info(weights)
@@ -156,7 +156,8 @@ def draw_pictures(
             encoding="utf-8",
         )
         listing = out / "images.txt"
-        paths = ((validation.images / str(image["file_name"])).absolute() for image in chosen)
+        names = (str(image["file_name"]) for image in chosen)
+        paths = (image_path(validation.images, n, validation.annotations).absolute() for n in names)
         listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
         options = PredictOptions(
             source=str(listing), out=out / "masks.parquet", weights=str(weights),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from segcli.errors import ImageError, UsageError
 from segcli.images.probe import Header, probe
-from segcli.train.data import AnnotatedImage
+from segcli.train.data import AnnotatedImage, DataSet, read_dataset
+from segcli.train.sources import Validation
 
 _HEAD = 1 << 16  # bytes that nearly always hold an image's header
 
@@ -56,6 +57,15 @@ def _header(path: Path) -> Header:
                 return probe(head + file.read(), key=path.name)
     except (ImageError, OSError) as error:
         raise UsageError(f"{path} cannot be trained on: {error}") from error
+
+
+def check_validation(validation: Validation, categories: Sequence[str]) -> None:
+    """Raises UsageError, before hours of training, for what validation would stumble over."""
+    known = validation.categories
+    wanted = [name for name in categories if known is None or name in known]
+    rows = read_dataset(DataSet(validation.images, validation.annotations), wanted)
+    check_objects(rows, wanted)
+    check_sizes(rows, rescale=False)
 
 
 def check_objects(rows: Sequence[AnnotatedImage], categories: Sequence[str]) -> list[str]:

@@ -120,7 +120,11 @@ def read_dataset(
     exhaustive = _exhaustive(dataset, list(names.values()), categories, bool(objects))
     return [
         AnnotatedImage(
-            _path(dataset, name), size, tuple(objects[number]), exhaustive, dataset.weight
+            image_path(dataset.images, name, dataset.annotations),
+            size,
+            tuple(objects[number]),
+            exhaustive,
+            dataset.weight,
         )
         for number, (name, size) in rows.items()
     ]
@@ -140,7 +144,7 @@ def _exhaustive(
     known = set(names) if dataset.only is None else dataset.only
     if unknown := sorted(known - {*names, *categories}):
         raise UsageError(
-            f"--only-categories: {dataset.annotations} has no category {unknown[0]!r}; it has "
+            f"{dataset.annotations} has no category {unknown[0]!r}; it has "
             f"{', '.join(sorted(names)[:10])}"
         )
     exhaustive = tuple(name in known for name in categories)
@@ -152,13 +156,16 @@ def _exhaustive(
     return exhaustive
 
 
-def _path(dataset: DataSet, name: str) -> Path:
-    """The image's file; a path that was written on Windows is read too."""
-    path = dataset.images / name
+def image_path(images: Path, name: str, annotations: Path) -> Path:
+    """The file in `images` that `annotations` name; a path written on Windows is read too.
+
+    Raises UsageError where there is none.
+    """
+    path = images / name
     if not path.is_file() and "\\" in name:
-        path = dataset.images / name.replace("\\", "/")
+        path = images / name.replace("\\", "/")
     if not path.is_file():
-        raise UsageError(f"{dataset.annotations} names {path}, which is not there")
+        raise UsageError(f"{annotations} names {path}, which is not there")
     return path
 
 

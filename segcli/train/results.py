@@ -14,7 +14,7 @@ from segcli.images.batch import collate, fit
 from segcli.masks.sampling import segments
 from segcli.models.device import autocast
 from segcli.plugin import Segmenter
-from segcli.train.data import read_annotations
+from segcli.train.data import image_path, read_annotations
 
 MIN_SCORE = 0.05
 MAX_MASKS = 100
@@ -30,7 +30,7 @@ def coco_results(
     model.eval()
     info = model.info
     for entry in read_annotations(annotations)["images"]:
-        path = images / str(entry["file_name"])
+        path = image_path(images, str(entry["file_name"]), annotations)
         try:
             image = fit(decode(path.read_bytes(), key=path.name), info)
         except (ImageError, OSError) as error:

@@ -58,6 +58,14 @@ def test_calibrated_laterals_give_unit_spread() -> None:
         assert lateral(features).mean((0, 2, 3)).abs().max() < 1e-3
 
 
+def test_fused_weights_are_bfloat16_depthwise_ones_too() -> None:
+    model = toy(("cat",)).eval()
+    model.fuse(torch.bfloat16)
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert {m.weight.dtype for m in convolutions} == {torch.bfloat16}
+    assert any(m.groups > 1 for m in convolutions)
+
+
 def test_the_mask_loss_begins_at_chance(data: Path) -> None:
     (batch, targets), names = two_images(data, 128)
     model = toy(names)

@@ -7,8 +7,9 @@ from PIL import Image
 
 from segcli.errors import UsageError
 from segcli.train.augment import Augmentation, boxes_of, make_example
-from segcli.train.checks import check_objects, check_sizes
+from segcli.train.checks import check_objects, check_sizes, check_validation
 from segcli.train.data import DataSet, read_dataset
+from segcli.train.sources import Validation
 
 NAMES = ("disc", "box")
 
@@ -71,6 +72,18 @@ def test_data_without_an_object_is_refused(rows) -> None:
         check_objects([replace(row, annotations=()) for row in rows], NAMES)
     with pytest.raises(UsageError, match="name no image"):
         check_objects([], NAMES)
+
+
+def test_validation_data_is_looked_at_before_the_training(dataset) -> None:
+    images, annotations = dataset
+    check_validation(Validation("val", images, annotations), NAMES)
+    with pytest.raises(UsageError, match="annotates none of star"):
+        check_validation(Validation("val", images, annotations), ("star",))
+    with pytest.raises(UsageError, match="annotates none of"):
+        check_validation(Validation("val", images, annotations, frozenset({"star"})), NAMES)
+    (images / "1.png").unlink()
+    with pytest.raises(UsageError, match=r"1\.png, which is not there"):
+        check_validation(Validation("val", images, annotations), NAMES)
 
 
 def test_categories_without_an_object_are_told(rows) -> None:
