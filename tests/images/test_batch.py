@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
+from PIL import __version__ as pil_version
 
 from segcli.images.batch import canvas_size, collate, content_size, fit
 from segcli.types import Image, ModelInfo, Resize
@@ -63,7 +64,9 @@ def test_pixels_equal_pillows(h: int, w: int, short: int, long: int, random) -> 
     info = dataclasses.replace(INFO, resize=Resize(short, long, mode="stretch"))
     resized = PilImage.fromarray(pixels).resize((long, short), PilImage.Resampling.BILINEAR)
     fitted = fit(Image("a", pixels, (h, w)), info)
-    assert np.array_equal(fitted.pixels, np.asarray(resized))
+    # torch computes as Pillow-SIMD does; plain Pillow has finer coefficients and rounds once less.
+    rounding = 0 if ".post" in pil_version else 1
+    assert np.abs(fitted.pixels.astype(int) - np.asarray(resized)).max() <= rounding
     assert fitted.original_size == (h, w)
 
 
