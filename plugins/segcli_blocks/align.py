@@ -1,4 +1,4 @@
-"""RoIAlign as weighted sums of rows: all channels of a map's cell lie together in memory.
+"""RoIAlign as weighted sums of rows: the channels of a map's cell are adjacent in memory.
 
 torchvision's kernel for processors is serial, float32 only, and walks a map once per channel. Here
 a bin is one bag of cells with weights, and torch's embedding_bag, which is vectorised, threaded and

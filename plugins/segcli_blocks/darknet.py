@@ -16,7 +16,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
 
 
 class _Block(nn.Module):
-    """Half the width and back, beside the identity."""
+    """A bottleneck of half the width, added to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

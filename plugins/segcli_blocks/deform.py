@@ -10,7 +10,7 @@ from segcli_blocks.resnet import ResNet
 
 
 class DeformConv2d(nn.Module):
-    """A 3x3 convolution whose nine taps move and fade as `conv_offset_mask` tells from the input.
+    """A 3x3 convolution whose nine taps are moved and weighted by what `conv_offset_mask` predicts.
 
     That gives 18 offsets (dy, dx of each tap) and 9 logits; at first neither moves a tap, and
     every tap counts half.

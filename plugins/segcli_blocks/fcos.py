@@ -25,7 +25,7 @@ FARTHEST = 1e8  # px: how far the coarsest level's objects may reach
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """What the head says everywhere, a map per level: `logits` (B, C, h, w), `distances`
+    """The head's outputs, one map per level: `logits` (B, C, h, w), `distances`
     (B, 4, h, w) >= 0 in strides, `centerness` logits (B, 1, h, w), and the maps `features`
     (B, width, h, w) of the box tower, from which a family predicts more."""
 

@@ -25,7 +25,7 @@ def depth(mask: Mask) -> NDArray[np.int32]:
 
 
 def distance_inside(mask: Mask) -> NDArray[np.float64]:
-    """Of every px of the mask to the nearest px that is not in it, 1 beside the rim, 0 outside.
+    """The distance of every px of the mask from the nearest px outside: 1 at the rim, 0 outside.
 
     Beyond the image there is nothing to be near to; a mask that fills the image is far from
     everything, as far as the image's longer side.

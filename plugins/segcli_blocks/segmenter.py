@@ -1,4 +1,4 @@
-"""What the networks of all families do in the same way; it says nothing of their architecture."""
+"""What the networks of all families have in common, whatever their architecture."""
 
 from __future__ import annotations
 

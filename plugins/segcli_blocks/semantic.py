@@ -47,7 +47,7 @@ def head(inputs: int, width: int, outputs: int, *, depth: int = 2) -> nn.Sequent
 @dataclass(frozen=True, slots=True)
 class Truth:
     """Of one image: `owner` i64 (h, w), the target that a cell belongs to, -1 for none; `allowed`
-    bool (h, w, C + 1): the classes that may be said of it; `known` bool (h, w): not in a crowd."""
+    bool (h, w, C + 1): the classes that are right for it; `known` bool (h, w): not in a crowd."""
 
     owner: Tensor
     allowed: Tensor

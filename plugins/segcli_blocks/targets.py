@@ -32,7 +32,7 @@ def annotated(target: Targets, classes: int) -> Tensor:
 
 
 def crowded(target: Targets, masks: Tensor) -> Tensor:
-    """bool (...): where a crowd lies, of the image's `masks` (T, ...) at whatever places."""
+    """bool (...): where a crowd is, from the image's `masks` (T, ...) at any places."""
     return masks[target.crowd].any(0)
 
 

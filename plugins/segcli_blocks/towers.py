@@ -42,7 +42,7 @@ def init_normal(module: nn.Module, std: float = 0.01) -> None:
 
 
 def prior(conv: nn.Conv2d) -> None:
-    """Let a dense classifier say 0.01 everywhere at first (Lin et al. 2017, section 4.1)."""
+    """Make a dense classifier start with 0.01 everywhere (Lin et al. 2017, section 4.1)."""
     assert conv.bias is not None
     nn.init.constant_(conv.bias, -math.log(99.0))
 
@@ -58,7 +58,7 @@ def coordinates(features: Tensor) -> Tensor:
 def patches(features: Tensor, image: Tensor, index: Tensor) -> Tensor:
     """The 3x3 neighbourhoods, zero beyond the map, of n places in maps (B, C, h, w).
 
-    `image` (n,) and `index` (n,) = row * w + column say which; (n, C * 9), laid out as the
+    The places are `image` (n,) and `index` (n,) = row * w + column; (n, C * 9), laid out as the
     weights of a convolution are.
     """
     _, channels, _, w = features.shape

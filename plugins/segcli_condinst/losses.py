@@ -1,4 +1,4 @@
-"""CondInst's losses beside FCOS's: masks, and semantics where the variant learns them."""
+"""CondInst's losses in addition to FCOS's: masks, and semantics where the variant learns them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def mask_loss(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def semantic_loss(logits: Tensor, targets: Sequence[Targets]) -> Tensor:
-    """Focal loss of class logits (B, C, h, w) at stride 8: whose mask, the smallest first, a cell
-    lies in."""
+    """Focal loss of class logits (B, C, h, w) at stride 8: the category of
+    the smallest mask that covers a cell."""
     labels, counts = [], []
     for target in targets:
         single = without_crowds(target)

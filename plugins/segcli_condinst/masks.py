@@ -55,7 +55,7 @@ def windows(probability: Tensor) -> tuple[Tensor, Tensor]:
     """Stride-4 probabilities (n, H/4, W/4) -> fields (n, rows, columns) of the same cells, only
     around those above 1/2, with their extents: the original is interpolated from them in one step.
 
-    The authors first upsample fourfold. Their cell i lies on px 4i + 2, so that the px between two
+    The authors first upsample fourfold. Their cell i is at px 4i + 2, so that the px between two
     cells are on the straight line between them, and interpolating between px gives what
     interpolating between cells does. Only beyond the centre of the content's last px they repeat
     it, where this goes on.

@@ -40,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What the network says: FCOS's `dense` part, mask `features` (B, 8, h, w), the locations
+    """The network's outputs: FCOS's `dense` part, mask `features` (B, 8, h, w), the locations
     `points`, and the `finest` map P3, from which semantics are learnt."""
 
     dense: fcos.Dense
@@ -52,8 +52,8 @@ class Raw:
 class CondInst(BaseSegmenter):
     """Backbone, FCOS head, controller and mask branch.
 
-    The buffer `sizes_of_interest` (5,) px, which published checkpoints hold, says both how large
-    the objects of the first four levels are at most and what relative positions are measured in.
+    The buffer `sizes_of_interest` (5,) px, which published checkpoints hold, is both the size limit
+    of the objects of the first four levels and the unit of relative positions.
     """
 
     sizes_of_interest: Tensor

@@ -1,4 +1,4 @@
-"""Discriminative embeddings: pixels of one object lie close together, and are clustered."""
+"""Discriminative embeddings: pixels of one object have close embeddings, and are clustered."""
 
 from segcli.types import Resize
 from segcli_blocks.family import STREET, coco_family

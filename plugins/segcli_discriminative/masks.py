@@ -1,7 +1,7 @@
 """From embeddings to masks: mean shift that is fast enough to use, and fields of what it finds.
 
 Modes come from a coarse grid, then every pixel goes to its mode. All points of the grid move at
-once, so that a GPU is as busy as it can be. What lies far from every mode is looked at again on a
+once, so that a GPU is well used. What is far from every mode is sampled again on a
 finer grid. Letters: n dimensions, M points, K modes, P pixels.
 """
 
@@ -53,10 +53,10 @@ def cluster(embedding: Tensor, foreground: Tensor, options: Clustering) -> tuple
         numbers, far = _numbered(inside, found, options)
         labels.view(-1).index_copy_(0, index, numbers)
         modes = found[solid_sizes(labels, len(found)) > options.crumb]
-        if len(modes) < len(found):  # what the seams had goes to the objects beside them
+        if len(modes) < len(found):  # the cells of seams go to the objects next to them
             numbers, far = _numbered(inside, modes, options)
             labels.view(-1).index_copy_(0, index, numbers)
-        # An object that the grid has missed lies near no mode, and is no line as seams are.
+        # An object that the grid has missed is far from every mode, and is not a line as seams are.
         free = torch.zeros_like(foreground)
         free.view(-1).index_copy_(0, index, far)
         free = torch.from_numpy(regions.opened(free.cpu().numpy())).to(free.device)

@@ -1,6 +1,6 @@
 """Proposal-free instances (De Brabandere et al. 2017), in reading order.
 
-One head says the class of every cell of 4 x 4 px, another one gives it an embedding. The cells of
+One head predicts the class of every cell of 4 x 4 px, another one its embedding. The cells of
 a class are clustered by their embeddings; a cluster is an object. Letters: B images, C categories,
 n dimensions, K objects; h, w cells.
 """
@@ -28,7 +28,7 @@ from segcli_discriminative.masks import Clustering, cluster, distances, margins
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is learnt, and how it is clustered: cells are 16 px, so one of them is no crumb.
+    """What is learnt, and how it is clustered: cells are 16 px, so a single cell counts.
     `least`: cells of the smallest object."""
 
     form: Form = FORMS["paper"]
@@ -136,7 +136,7 @@ class Discriminative(BaseSegmenter):
         others[label] = 0
         surplus = probability[label] - others.amax(0)
         apart = distances(embedding, modes)
-        # Compactness: 1 where all cells lie on the mode, 0 where all lie at the bandwidth.
+        # Compactness: 1 if all cells are on the mode, 0 if all are a bandwidth away.
         close = (1 - (apart / options.bandwidth).square()).clamp(min=0)
         compact, sizes = mean_inside(close, members)
         certain, _ = mean_inside(probability[label], members)

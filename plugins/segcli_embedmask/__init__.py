@@ -1,4 +1,4 @@
-"""EmbedMask: one stage; a pixel belongs to an object when their embeddings lie close together."""
+"""EmbedMask: one stage; a pixel belongs to an object if their embeddings are close."""
 
 from segcli.types import Resize
 from segcli_blocks.family import STREET, coco_family

@@ -1,4 +1,4 @@
-"""The head: what every location says of an object, and the embedding of every pixel.
+"""The head: the object at every location, and the embedding of every pixel.
 
 Letters as in model.py.
 """
@@ -42,7 +42,7 @@ class Head(nn.Module):
         self.fcos = fcos.FCOSHead(inputs, classes, width=width, depth=depth, levels=levels)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[fcos.Dense, Tensor]:
-        """P3..P7 -> what every location says, and the pixel embeddings (B, D, h, w)."""
+        """P3..P7 -> the outputs at every location, and the pixel embeddings (B, D, h, w)."""
         return self.fcos(maps), self.pixels(maps[0])
 
     def pixels(self, finest: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class EmbedMask(BaseSegmenter):
         self.options = options
 
     def forward(self, batch: Batch) -> tuple[fcos.Dense, Tensor, fcos.Points]:
-        """What every location says, pixel embeddings (B, D, h, w), and the locations."""
+        """The outputs at every location, pixel embeddings (B, D, h, w), and the locations."""
         maps = self.backbone(self.normalize(batch))
         dense, pixels = self.head(maps)
         return dense, pixels, self.points(maps)
@@ -71,7 +71,7 @@ class EmbedMask(BaseSegmenter):
     def proposals(
         self, dense: fcos.Dense, points: fcos.Points, image: Tensor, index: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See Head.proposals; the margins are constant where the options say so."""
+        """See Head.proposals; the margins are constant with `fixed_margin`."""
         embedding, margin = self.head.proposals(dense, points, image, index)
         if self.options.fixed_margin:
             margin = torch.full_like(margin, fixed_margin())

@@ -1,4 +1,4 @@
-"""PEP: perceive objects, excavate those beside them, purify what was found twice."""
+"""PEP: perceive objects, excavate the objects next to them, purify duplicates."""
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family

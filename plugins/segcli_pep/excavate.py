@@ -20,7 +20,7 @@ from segcli_pep.perceive import STRIDES, Descriptors, even, inside
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """m key pixels: `owner` (m,) the original whose window they lie in, `row`, `column` (m,) on its
+    """m key pixels: `owner` (m,) the original whose window they are in, `row`, `column` (m,) on its
     level, and `scores` (m,), how surely they are a centre."""
 
     owner: Tensor
@@ -72,7 +72,7 @@ class Excavate(nn.Module):
         return logits[:, 0]
 
     def _relative(self, windows: Tensor) -> Tensor:
-        """Where in its window a pixel lies: y and x from -1 to 1, (n, 2, k, k)."""
+        """The place of each pixel in its window: y and x from -1 to 1, (n, 2, k, k)."""
         line = torch.linspace(-1, 1, self.window, device=windows.device, dtype=windows.dtype)
         y, x = torch.meshgrid(line, line, indexing="ij")
         return torch.stack((y, x)).expand(len(windows), 2, -1, -1)

@@ -33,7 +33,7 @@ from segcli_pep.targets import Sampling, Truth, centre_targets, sample, taught_k
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Choices where the paper is silent [D]; README.md tells which were measured."""
+    """Choices that the paper leaves open [D]; README.md lists those that were measured."""
 
     sampling: Sampling
     width: int = 256  # D: channels of pyramid, towers and descriptors (the paper's)
@@ -54,7 +54,7 @@ class Options:
     sigma: float | None = 2.0  # of Matrix NMS' Gaussian, where nothing is purified; None: linear
     suppress_purified: bool = False  # Matrix NMS after purifying, too
     gamma: float = 0.0  # focal weighting of the class maps
-    dice: float = 3.0  # weight of the dice loss beside the cross-entropy of masks
+    dice: float = 3.0  # weight of the dice loss relative to the cross-entropy of masks
 
 
 class PEP(BaseSegmenter):

@@ -17,7 +17,7 @@ from segcli_blocks.segmenter import keep_categories
 from segcli_blocks.towers import init_normal, tower
 
 STRIDES = (8, 16, 32, 64, 128)  # px of a pixel of P3 to P7 [D]
-_BACKGROUND = 0.9  # what the classifier says at first, so that the start is not all alarms [D]
+_BACKGROUND = 0.9  # the classifier's first output, so that there are few false alarms [D]
 
 
 @dataclass(frozen=True, slots=True)

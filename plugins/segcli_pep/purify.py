@@ -40,8 +40,8 @@ class Purify(nn.Module):
     def refined(self, vectors: Tensor, adjacency: Tensor) -> Tensor:
         """I + ReLU(W rownorm(M) I): every descriptor hears from those it is linked to.
 
-        What M says below 1/2 is left out [D]: of a hundred others a little each is more than
-        what the few of its object say, and training has many more of them than inference.
+        Values of M below 1/2 are left out [D]: small values of a hundred other descriptors would
+        outweigh the few of its own object, and training has many more of them than inference.
         """
         near = adjacency.sigmoid()
         near = torch.where(near > 0.5, near, 0)

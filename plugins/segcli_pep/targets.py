@@ -36,11 +36,11 @@ class Sampling:
 
     ranges: Ranges
     core: float = 0.5
-    per_object: int = 3  # core pixels of an object, beside its centre
+    per_object: int = 3  # core pixels of an object, in addition to its centre
     negatives: int = 20  # of an image: the likeliest pixels without an object
     keys: int = 5  # centres around an original that are mined in training
     most_mined: int = 100  # of an image
-    false_keys: int = 10  # of an image: key pixels that are no centre; they learn the background
+    false_keys: int = 10  # of an image: key pixels that are not a centre; they learn the background
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Truth:
 
 
 def truth_of(target: Targets, sizes: Sequence[tuple[int, int]], sampling: Sampling) -> Truth:
-    """`sizes`: height and width of the levels. Crowds and empty masks are no targets."""
+    """`sizes`: height and width of the levels. Crowds and empty masks are not targets."""
     kept = ~target.crowd & target.masks.any(2).any(1)
     masks, labels = target.masks[kept], target.labels[kept]
     small = masks[:, ::CELL, ::CELL]  # phase 0: a level's pixel centre is one of these
@@ -102,8 +102,8 @@ def at_level(small: Tensor, level: int, h: int, w: int) -> Tensor:
 
 
 def _owners(masks: Tensor, cores: Tensor, area: Tensor, learns: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest target (h, w) that a pixel lies in, of those that the level learns, or -1; and
-    whether it lies in its core."""
+    """The smallest target (h, w) that covers a pixel, of those that the level learns, or -1; and
+    whether the pixel is in its core."""
     who = smallest(masks & learns[:, None, None], area)
     if not len(masks):
         return who, who >= 0
@@ -111,7 +111,7 @@ def _owners(masks: Tensor, cores: Tensor, area: Tensor, learns: Tensor) -> tuple
 
 
 def cores_of(masks: Tensor, share: float) -> Tensor:
-    """bool (n, h, w): the `share` of every mask's pixels that lie deepest in it, by steps of 3x3
+    """bool (n, h, w): the `share` of every mask's pixels that are deepest inside, by steps of 3x3
     erosion; at least one of a mask that is not empty."""
     steps = [regions.depth(mask).clip(max=_DEEPEST) for mask in masks.cpu().numpy()]
     depth = torch.from_numpy(np.array(steps).reshape(masks.shape)).to(masks.device)
@@ -134,8 +134,8 @@ def _centres(masks: Tensor) -> Tensor:
 def sample(perceived: Perceived, truth: Truth, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Pixels of 0..L - 1 whose descriptors learn, and the target (n,) of each, -1 for none.
 
-    The centre of each target, the core pixels that say its class most surely, and the pixels of
-    the background that say some class most surely.
+    The centre of each target, the core pixels with the highest score for its class, and the
+    background pixels with the highest score for any class.
     """
     logits = torch.cat([x[0].flatten(1) for x in perceived.logits], 1).T.detach()  # (L, C + 1)
     probability = logits.float().softmax(1)

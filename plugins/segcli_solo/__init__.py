@@ -1,4 +1,4 @@
-"""SOLO: objects by where they are; a cell of a grid tells the class and the mask of its object."""
+"""SOLO: objects by location; each cell of a grid predicts the class and the mask of its object."""
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family

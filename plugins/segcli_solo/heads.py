@@ -38,7 +38,7 @@ def _to(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class DynamicHead(nn.Module):
-    """SOLOv2: what a cell says are its class and the kernel of its mask (section 3.2)."""
+    """SOLOv2: a cell predicts its class and the kernel of its mask (section 3.2)."""
 
     def __init__(
         self,

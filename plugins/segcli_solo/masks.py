@@ -1,4 +1,4 @@
-"""What a head says of masks, in SOLO's three ways, and the mask fields that come of it.
+"""The head's mask outputs, of SOLO's three kinds, and the mask fields made of them.
 
 A soft mask is a probability per cell of stride 4 (in training: of the level's own stride). The
 masks of a level are asked for by grid cell: row * S + column.
@@ -125,7 +125,7 @@ def windows(soft: Tensor, content: Size) -> tuple[Tensor, Tensor]:
 
     As the authors do it: bilinear to the canvas, then the edges of the content repeated beyond it,
     which is what the core's resampling to the original continues from. A pixel can only exceed
-    1/2 in or beside a cell that does, so only those, and a rim for the interpolation, are made;
+    1/2 in or next to a cell that does, so only those, and a rim for the interpolation, are made;
     windows smaller than the largest are filled up with zeros.
     """
     where = Windows.around(tight_boxes(soft > 0.5), soft.shape[1:])

@@ -1,9 +1,9 @@
 """SOLO (Wang et al., ECCV 2020) and SOLOv2 (NeurIPS 2020), in reading order.
 
-The image is divided into S x S cells, on five levels. A cell tells which class the object with its
-centre there has, and the object's mask: as a channel of its own, as the product of a column's and
-a row's channel, or as a kernel that convolves features of the whole image (see heads and masks).
-Matrix NMS lowers the score of what has been said better.
+The image is divided into S x S cells, on five levels. A cell predicts the class of the object with
+its centre there, and the object's mask: as a channel of its own, as the product of a column's and a
+row's channel, or as a kernel that convolves features of the whole image (see heads and masks).
+Matrix NMS lowers the score of masks that overlap better ones.
 
 Letters: B images, C categories, S the grid of a level, M cells of all levels (level after level,
 rows first), n masks; h, w at stride 4.
@@ -56,7 +56,7 @@ class Detections:
 
 
 def peaks(probability: Tensor) -> Tensor:
-    """(B, C, S, S) with zeros where a cell above, left, or above left says more (points NMS)."""
+    """(B, C, S, S) with zeros where the cell above, left, or above left has more (points NMS)."""
     most = F.max_pool2d(probability, 2, stride=1, padding=1)[:, :, :-1, :-1]
     return probability * (most == probability)
 
@@ -145,7 +145,7 @@ class SOLO(BaseSegmenter):
         return self.losses_of(self(batch), targets)
 
     def losses_of(self, dense: Dense, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Losses of what the head said of images with those targets."""
+        """Losses of the head's outputs for images with those targets."""
         options, classes = self.options.learning, dense.categories[0].shape[1]
         learnt = [targets_of(t, self.head.grids, classes, options) for t in targets]
         return losses(dense, targets, learnt, options)

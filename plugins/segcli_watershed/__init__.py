@@ -1,4 +1,4 @@
-"""The Deep Watershed Transform: objects are what stands out of the water, cut at one level."""
+"""The Deep Watershed Transform: objects are the basins of a predicted energy, cut at one level."""
 
 from segcli.types import Resize
 from segcli_blocks.family import STREET, coco_family

@@ -79,7 +79,7 @@ class Objects:
 
 def classes_of(logits: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Of one image's logits (C + 1, h, w): the class i64 of every px of `size`, and how probable it
-    is. Only classes that some cell is said to have are enlarged."""
+    is. Only classes that some cell has are enlarged."""
     probability = logits.softmax(0)
     present = probability.argmax(0).unique()
     large = F.interpolate(probability[present][None], size, mode="bilinear", align_corners=False)

@@ -1,8 +1,10 @@
 """The Deep Watershed Transform (Bai and Urtasun, CVPR 2017) on a feature pyramid, in reading order.
 
-One head says the class of every cell of 4 x 4 px, another one, of every px inside objects, in which
-direction the distance to the object's rim grows. From these directions alone a small network tells
-how far the rim is, as one of 16 levels. What is far enough from the rim, connected, is an object.
+One head predicts the class of every cell of 4 x 4 px. Another predicts, for every px inside an
+object, the direction in which the distance to the object's rim grows. From these directions alone,
+a small network predicts how far the rim is, as one of 16 levels. Connected px far enough from it
+are an object.
+
 Letters: B images, C categories, N objects; h, w cells, H, W px of the canvas.
 """
 
@@ -28,7 +30,8 @@ from segcli_watershed.targets import LEVELS, Landscape, landscape
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How objects are cut out of the levels, and what the two losses weigh beside the classes'."""
+    """How objects are cut out of the levels, and the weights of the two losses, that of the classes
+    being 1."""
 
     cut: Cut = Cut()
     direction: float = 0.2

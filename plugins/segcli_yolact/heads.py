@@ -55,7 +55,7 @@ def prototype_net(width: int, prototypes: int) -> nn.Sequential:
 
 
 class Head(nn.Module):
-    """Shared by all levels: one convolution, then boxes, classes and coefficients beside it."""
+    """Shared by all levels: one convolution, then boxes, classes and coefficients side by side."""
 
     def __init__(self, width: int, classes: int, *, prototypes: int, per_cell: int) -> None:
         super().__init__()

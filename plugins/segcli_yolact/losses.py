@@ -57,7 +57,7 @@ def losses(
 def class_loss(logits: Tensor, classes: Tensor, truth: Truth, options: Learning) -> Tensor:
     """Softmax cross-entropy of one image (P, C + 1), over its objects and the hardest background.
 
-    Background is told from the exhaustively annotated categories alone.
+    Background is contrasted with the exhaustively annotated categories alone.
     """
     unknown = torch.cat((truth.annotated.new_zeros(1), ~truth.annotated))
     known = logits.masked_fill(unknown, -torch.inf)

@@ -23,7 +23,7 @@ def limits(boxes: Tensor, grid: Size) -> Tensor:
 
 
 def crop(x: Tensor, y: Tensor, bounds: Tensor) -> Tensor:
-    """bool (n, rows, columns): which of the cells x (n or 1, columns), y (n or 1, rows) lie in
+    """bool (n, rows, columns): which of the cells x (n or 1, columns), y (n or 1, rows) are in
     `bounds` (n, 4)."""
     across = (x >= bounds[:, :1]) & (x < bounds[:, 2:3])
     along = (y >= bounds[:, 1:2]) & (y < bounds[:, 3:])

@@ -43,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What the network says: `boxes` (B, P, 4) relative to `priors` (P, 4), `logits`
+    """The network's outputs: `boxes` (B, P, 4) relative to `priors` (P, 4), `logits`
     (B, P, C + 1) with the background first, `coefficients` (B, P, k) in -1..1, `prototypes`
     (B, k, h, w) >= 0, and `semantic` logits (B, C, H/8, W/8), None outside training."""
 
@@ -102,7 +102,7 @@ class YOLACT(BaseSegmenter):
         return self.raw(self.normalize(batch))
 
     def raw(self, x: Tensor) -> Raw:
-        """Normalised images (B, 3, H, W) -> what the network says."""
+        """Normalised images (B, 3, H, W) -> the network's outputs."""
         maps = self.fpn(self.body(x)[1:])
         boxes, logits, coefficients = self.head(maps)
         shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
@@ -187,7 +187,7 @@ class YOLACT(BaseSegmenter):
         return self.losses_of(raw, truths)
 
     def losses_of(self, raw: Raw, truths: Sequence[Truth]) -> dict[str, Tensor]:
-        """Losses of what the network said of images with those truths."""
+        """Losses of the network's outputs for images with those truths."""
         fit = None if self.rescore is None else self.fit
         return losses(raw, truths, self.options.learning, fit=fit)
 

@@ -24,7 +24,7 @@ class Learning:
 
     positive: float = 0.5  # IoU from which on a prior learns an object
     negative: float = 0.4  # and below which it learns the background
-    crowd: float = 0.7  # a prior with this share of itself in a crowd is no background
+    crowd: float = 0.7  # a prior with this share of itself in a crowd is not background
     negatives: int = 3  # background priors for each one with an object, the hardest
     most_masks: int = 100  # priors of an image whose masks are learnt
     least_area: int = 25  # cells: smaller masks teach the rescoring nothing
@@ -83,7 +83,7 @@ def match(priors: Tensor, truth: Truth, options: Learning) -> Match:
 
 
 def _without_crowd(classes: Tensor, around: Tensor, truth: Truth, options: Learning) -> Tensor:
-    """`classes` (P,) with the priors without an object that lie in crowds left out."""
+    """`classes` (P,) without the priors in crowds that have no object."""
     if not len(truth.crowd):
         return classes
     share = (intersection(truth.crowd, around) / area(around)).amax(0)
