@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.masks import rle
+from segcli.store import MinScores
 from segcli.types import Image, ModelInfo, Segment
 from segcli.viz.picture import Item, Style, draw
 from segcli.viz.save import encode
@@ -83,10 +84,15 @@ class Result:
         return Masks(self.rles, self.height, self.width)
 
     def above(self, min_score: float | None = None) -> Result:
-        """The objects with at least this score; by default the model's default score, from which
-        on `viz`, `stats` and the notebook show objects."""
-        least = self.info.default_score if min_score is None else min_score
-        return Result(self.image, tuple(s for s in self.segments if s.score >= least), self.info)
+        """The objects with at least this score.
+
+        By default those that `viz`, `stats` and a notebook show, by the model's own scores.
+        """
+        info = self.info
+        own = dict(zip(info.categories, info.default_scores or (), strict=False))
+        scores = MinScores(info.default_score, own) if min_score is None else MinScores(min_score)
+        kept = [one for one in self.segments if one.score >= scores.of(info.categories[one.label])]
+        return Result(self.image, tuple(kept), info)
 
     def to_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
         """Annotations in COCO's format, with a score; masks as RLE. Ids count from 1."""
@@ -132,7 +138,7 @@ class Result:
         return draw(self.image.pixels, items, Style(max_side=max_side), image_size=size)
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the objects from the model's default score on."""
+        """What a notebook shows: the objects of `above()`."""
         return encode(self.above().draw(max_side=_SHOWN_PX), "png")
 
     def __repr__(self) -> str:

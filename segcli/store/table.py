@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from segcli.errors import UsageError
+from segcli.store.min_scores import min_scores
 from segcli.store.part_reader import part_paths, read_settings
 from segcli.store.query import Rows, asked
 from segcli.store.schema import MASK_COLUMNS
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ALL = "SELECT * EXCLUDE (part, image) FROM rows"
-_DEFAULT_SCORE = "$default_score"
 
 
 def read(out: str | os.PathLike[str]) -> Table:
@@ -42,20 +42,20 @@ class Table:
         """One row per image, failed ones included, without the columns of masks."""
         return Table(self.out, "SELECT * FROM images")
 
-    def masks(self, min_score: float | None = None) -> Table:
+    def masks(self, min_score: float | Literal["default"] | None = None) -> Table:
         """One row per mask, of all images, with at least this score; None: all that were kept.
 
-        `table.masks(table.default_score)` are those that viz, stats and report show.
+        "default": those that viz, stats and report show, by the model's own scores.
         """
-        if min_score is None:
-            return Table(self.out, "SELECT * FROM masks")
+        if min_score is None or min_score == "default":
+            return Table(self.out, f"SELECT * FROM {'masks' if min_score is None else 'shown'}")
         return Table(self.out, f"SELECT * FROM masks WHERE score >= {float(min_score)!r}")
 
     def sql(self, query: str) -> Table:
-        """The answer of DuckDB to `query` over the tables `images`, `masks` and `rows` (all rows).
+        """The answer of DuckDB to `query`; a wrong query is a UsageError when it is run.
 
-        `$default_score` in it stands for the model's default score. A wrong query is a UsageError
-        when it is run.
+        Its tables are `images`, `masks`, `shown` (the masks that viz, stats and report show, by
+        the model's default score) and `rows` (everything).
         """
         return Table(self.out, query)
 
@@ -65,24 +65,18 @@ class Table:
         return read_settings(self.out)
 
     @property
-    def default_score(self) -> float:
-        """The score from which on people want to see masks: the model's, 0.5 where it has none."""
-        score = self.settings.get("default_score")
-        return 0.5 if score is None else float(score)
-
-    @property
     def columns(self) -> list[str]:
         with asked(self.query), self._rows() as rows:
-            return rows.names(self.query, self._values())
+            return rows.names(self.query)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The rows as dictionaries, some thousands in memory at a time."""
         with asked(self.query), self._rows() as rows:
-            yield from rows.stream(self.query, self._values())
+            yield from rows.stream(self.query)
 
     def to_arrow(self) -> pa.Table:
         with asked(self.query), self._rows() as rows:
-            return rows.arrow(self.query, self._values())
+            return rows.arrow(self.query)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Raises UsageError where pandas is not installed."""
@@ -92,11 +86,6 @@ class Table:
             raise UsageError("to_pandas needs pandas: pip install pandas") from None
         return frame
 
-    def _values(self) -> dict[str, Any]:
-        if _DEFAULT_SCORE not in self.query:
-            return {}
-        return {_DEFAULT_SCORE[1:]: self.default_score}
-
     def _rows(self) -> Rows:
         rows = Rows(part_paths(self.out))
         try:
@@ -105,6 +94,8 @@ class Table:
             rows.execute(
                 f"CREATE VIEW masks AS SELECT * EXCLUDE ({masks}) FROM rows WHERE mask IS NOT NULL"
             )
+            shown = min_scores(self.settings, None).condition()
+            rows.execute(f"CREATE VIEW shown AS SELECT * FROM masks WHERE {shown}")
             rows.execute(
                 f"CREATE VIEW images AS SELECT * EXCLUDE ({images}) FROM rows "
                 f"WHERE mask IS NULL OR mask = 0"

@@ -39,8 +39,8 @@ def test_images_have_a_row_each(out: Path) -> None:
 def test_masks_by_score(out: Path) -> None:
     table = segcli.read(out)
     assert table.masks().to_arrow()["score"].to_pylist() == [0.9, 0.3]
-    assert table.default_score == 0.62
-    assert table.masks(table.default_score).to_pandas()["score"].tolist() == [0.9]
+    assert table.masks(0.2).to_arrow().num_rows == 2
+    assert table.masks("default").to_pandas()["score"].tolist() == [0.9]
 
 
 def test_the_table_is_that_of_the_parts(out: Path) -> None:
@@ -52,9 +52,7 @@ def test_the_table_is_that_of_the_parts(out: Path) -> None:
 
 
 def test_sql(out: Path) -> None:
-    counted = segcli.read(out).sql(
-        "SELECT category, count(*) AS n FROM masks WHERE score >= $default_score GROUP BY 1"
-    )
+    counted = segcli.read(out).sql("SELECT category, count(*) AS n FROM shown GROUP BY 1")
     assert list(counted) == [{"category": "person", "n": 1}]
     assert counted.columns == ["category", "n"]
 
