@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from segcli.cli.options import category_names, comma_list
+from segcli.cli.options import Wide, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
@@ -126,6 +126,7 @@ def eval_(
     fail_under: FailUnder = None,
     compare: Compare = None,
     resamples: Resamples = 200,
+    wide: Wide = False,
 ) -> None:
     """Compare masks with ground truth: COCO's twelve numbers, bit for bit those of pycocotools.
 
@@ -146,7 +147,9 @@ def eval_(
     explained = bool(wanted) and protocol == "coco" and iou != "boundary"
     diagnosis = _diagnosis(result, min_score) if explained else None
     comparison = _comparison(result, compare, choices, resamples) if compare else None
-    matching = _show(result, choices, (diagnosis if errors else None, comparison), per_class)
+    matching = _show(
+        result, choices, (diagnosis if errors else None, comparison), (per_class, wide)
+    )
     # The worst images are always in the JSON, where `segcli viz --worst` looks for them.
     content = _content(result, diagnosis, comparison, json)
     if plots or html:
@@ -158,14 +161,21 @@ def _show(
     result: Evaluation,
     choices: Choices,
     found: tuple[Diagnosis | None, Comparison | None],
-    per_class: bool,
+    extent: tuple[bool, bool],
 ) -> list[str]:
-    """Prints it all; gives the sentences on the matching."""
+    """Prints it all; gives the sentences on the matching. `extent`: per class, and wide."""
     from segcli.cli.eval_table import show
     from segcli.evaluate.matching_summary import sentences
 
     matching = sentences(result.matching, missing=choices.missing)
-    show(result, matching, diagnosis=found[0], comparison=found[1], per_class=per_class)
+    show(
+        result,
+        matching,
+        diagnosis=found[0],
+        comparison=found[1],
+        per_class=extent[0],
+        wide=extent[1],
+    )
     return matching
 
 

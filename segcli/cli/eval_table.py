@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+from segcli.cli.tables import TablePrinter
 
 if TYPE_CHECKING:
     from segcli.evaluate import Evaluation
     from segcli.evaluate.bootstrap import Comparison
     from segcli.evaluate.diagnosis import Diagnosis
 
-_WIDE, _ABREAST = 120, 6
+_ABREAST = 6
 
 
 def show(
@@ -24,61 +24,53 @@ def show(
     diagnosis: Diagnosis | None,
     comparison: Comparison | None,
     per_class: bool,
+    wide: bool,
 ) -> None:
-    """The account of the matching on stderr, the numbers on stdout."""
+    """How the images matched, on stderr; the numbers on stdout."""
     for line in matching:
         typer.echo(line, err=True)
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _WIDE  # nobody's window: a file or a pipe must not lose digits
-    tables = [_summary(result)]
+    printer = TablePrinter(wide=wide)
+    _summary(printer, result)
     if per_class:
-        tables.append(_classes(result, diagnosis))
+        _classes(printer, result, diagnosis)
     if diagnosis is not None:
-        tables += [_errors(diagnosis), _worst(diagnosis)]
+        _errors(printer, diagnosis)
+        _worst(printer, diagnosis)
     if comparison is not None:
-        tables.append(_difference(comparison))
-    for table in tables:
-        # Inside the table a title longer than the table would be broken.
-        title, table.title = table.title, None
-        console.print(title, style="bold", soft_wrap=True)
-        console.print(table)
+        _difference(printer, comparison)
+    printer.end()
 
 
-def _summary(result: Evaluation) -> Table:
+def _summary(printer: TablePrinter, result: Evaluation) -> None:
     case = result.case
     objects = sum(one.objects for one in result.classes)
-    title = (
+    printer.line(
         f"{result.iou} by {result.engine}: {len(case.images)} images, {objects} objects, "
-        f"{len(case.scores)} detections"
+        f"{len(case.scores)} detections",
+        style="bold",
     )
-    table = _table(title)
-    table.show_header = False
     names = list(result.metrics)
-    for _ in range(_ABREAST):
-        table.add_column(justify="right", no_wrap=True)
+    rows: list[list[str | Text]] = []
     for first in range(0, len(names), _ABREAST):
         own = names[first : first + _ABREAST]
-        table.add_row(*own, style="bold")
-        table.add_row(*(_number(result.metrics[name], 3) for name in own))
-    return table
+        missing = [""] * (_ABREAST - len(own))
+        rows.append([*(Text(name, style="bold") for name in own), *missing])
+        rows.append([*(Text(_number(result.metrics[name], 3)) for name in own), *missing])
+    printer.table([""] * _ABREAST, rows)
 
 
-def _classes(result: Evaluation, diagnosis: Diagnosis | None) -> Table:
+def _classes(printer: TablePrinter, result: Evaluation, diagnosis: Diagnosis | None) -> None:
     """Sorted by what they cost where that is known, else as the ground truth has them.
 
     Those with neither an object nor a detection are left out. "cut at": the score of the best F1.
     """
-    table = _table("classes")
-    table.add_column("class")
-    for name in ("AP", "AP50", "AP75", "AR", "objects", "found"):
-        table.add_column(name, justify="right", no_wrap=True)
+    titles = ["class", "AP", "AP50", "AP75", "AR", "objects", "found"]
     rows = list(zip(result.classes, [0.0] * len(result.classes), strict=True))
     if diagnosis is not None:
-        table.add_column("costs", justify="right", no_wrap=True)
-        table.add_column("cut at", justify="right", no_wrap=True)
+        titles += ["costs", "cut at"]
         rows = sorted(zip(result.classes, diagnosis.costs, strict=True), key=lambda row: -row[1])
     best = {one.name: one for one in diagnosis.best_scores} if diagnosis else {}
+    lines = []
     for one, cost in rows:
         if not one.objects and not one.detections:
             continue
@@ -87,54 +79,45 @@ def _classes(result: Evaluation, diagnosis: Diagnosis | None) -> Table:
         if diagnosis is not None:
             score = best[one.name].score
             cells += [f"{cost:.2f}", "-" if score is None else f"{score:.3f}"]
-        table.add_row(*cells)
-    return table
+        lines.append(cells)
+    printer.line("classes", style="bold")
+    printer.table(titles, lines, optional=("AP75", "AR", "AP50"))
 
 
-def _errors(diagnosis: Diagnosis) -> Table:
+def _errors(printer: TablePrinter, diagnosis: Diagnosis) -> None:
     from segcli.evaluate.diagnosis import MEANING
 
-    table = _table("what a repair would bring, in points of AP50")
-    table.add_column("error")
-    table.add_column("AP50", justify="right")
-    table.add_column("how many", justify="right")
-    table.add_column("")
-    for name, (points, count) in diagnosis.tide.items():
-        table.add_row(name, f"{points:.2f}", str(count), MEANING[name])
-    return table
+    printer.line("what a repair would bring, in points of AP50", style="bold")
+    rows = [
+        [name, f"{points:.2f}", str(count), MEANING[name]]
+        for name, (points, count) in diagnosis.tide.items()
+    ]
+    printer.table(["error", "AP50", "how many", "meaning"], rows, words=("meaning",))
 
 
-def _worst(diagnosis: Diagnosis) -> Table:
-    table = _table(f"worst images at scores from {diagnosis.min_score:g}")
-    table.add_column("image", overflow="fold")
-    for name in ("missed", "missed px", "false", "false px"):
-        table.add_column(name, justify="right")
-    for one in diagnosis.worst:
-        cells = (str(one.missed), f"{one.missed_px:.0f}", str(one.false), f"{one.false_px:.0f}")
-        table.add_row(one.key, *cells)
-    return table
+def _worst(printer: TablePrinter, diagnosis: Diagnosis) -> None:
+    printer.line(f"worst images at scores from {diagnosis.min_score:g}", style="bold")
+    rows = [
+        [one.key, str(one.missed), f"{one.missed_px:.0f}", str(one.false), f"{one.false_px:.0f}"]
+        for one in diagnosis.worst
+    ]
+    titles = ["image", "missed", "missed px", "false", "false px"]
+    printer.table(titles, rows, optional=("missed px", "false px"))
 
 
-def _difference(comparison: Comparison) -> Table:
-    table = _table(f"against {comparison.other}, {comparison.images} images")
-    table.add_column("")
-    for name in ("this", "other", "difference", "95 % interval"):
-        table.add_column(name, justify="right")
-    for name, one in comparison.differences.items():
-        table.add_row(
+def _difference(printer: TablePrinter, comparison: Comparison) -> None:
+    printer.line(f"against {comparison.other}, {comparison.images} images", style="bold")
+    rows = [
+        [
             name,
             _number(one.first),
             _number(one.second),
             f"{one.difference:+.4f}{' *' if one.certain else ''}",
             f"{one.low:+.4f} to {one.high:+.4f}",
-        )
-    return table
-
-
-def _table(title: str) -> Table:
-    from rich.box import SIMPLE
-
-    return Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+        ]
+        for name, one in comparison.differences.items()
+    ]
+    printer.table(["metric", "this", "other", "difference", "95 % interval"], rows)
 
 
 def _number(value: float, digits: int = 4) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segcli.cli.options import Masks, MinScore, TimeColumn, TimePattern, Where
+from segcli.cli.options import Masks, MinScore, TimeColumn, TimePattern, Where, Wide
 from segcli.cli.output_checks import refuse_places
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def stats(
     format: Format = "table",
     out: Out = None,
     plots: Plots = None,
+    wide: Wide = False,
 ) -> None:
     """Count and measure the masks in DIR, per class or per group.
 
@@ -91,7 +92,7 @@ def stats(
     else:
         drift = compared(options, replace(options, masks=compare))
         found = drift.now
-    _write(found, drift, format, out)
+    _write(found, drift, format, out, wide=wide)
     if plots is not None:
         _plot(found, plots)
     fired = alerts(rules, found, drift.before if drift else None)
@@ -99,7 +100,9 @@ def stats(
         raise AlertFired("; ".join(fired))
 
 
-def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None) -> None:
+def _write(
+    found: Statistics, drift: Drift | None, format: str, out: Path | None, *, wide: bool
+) -> None:
     from segcli.errors import UsageError
     from segcli.stats import as_csv, as_json, as_markdown, table_of
     from segcli.store.query import write_parquet
@@ -111,7 +114,7 @@ def _write(found: Statistics, drift: Drift | None, format: str, out: Path | None
     if format == "table" and out is None:
         from segcli.cli.stats_table import show
 
-        show(found, drift)
+        show(found, drift, wide=wide)
         return
     if format == "parquet":
         if out is None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from segcli.cli.tables import TablePrinter
 
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics
 
-_PIPED = 110  # columns where nobody's window is known
-_WIDE = ("max", "share", "small", "medium")
-"""Columns that a window of less than 100 columns goes without."""
+_OPTIONAL = ("KS", "max", "share", "small", "medium", "border", "large", "PSI", "with it", "score")
+"""Columns that a narrow window goes without, the first of them first."""
 
 _CLASS_COLUMNS = (
     ("class", "category", ""),
@@ -52,25 +50,22 @@ _DRIFT_COLUMNS = (
 )
 
 
-def show(found: Statistics, drift: Drift | None) -> None:
+def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
     """To stdout: the run in sentences, then one table."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED)
+    printer = TablePrinter(wide=wide)
     for line in [*_run_lines(found), *_origins(found)]:
-        console.print(Text(line))
+        printer.line(line)
     if drift is not None:
         for sentence in drift.sentences:
-            console.print(Text(f"- {sentence}"))
-        columns = [c for c in _DRIFT_COLUMNS if console.width >= 90 or c[0] != "KS"]
-        console.print(_table(columns, [_both(row) for row in drift.classes]))
-        console.print(Text("before → now; scores and areas are medians", style="dim"))
+            printer.line(f"- {sentence}")
+        _table(printer, _DRIFT_COLUMNS, [_both(row) for row in drift.classes])
+        printer.line("before → now; scores and areas are medians", style="dim")
     elif found.groups:
-        console.print(_table(_GROUP_COLUMNS, found.groups))
+        _table(printer, _GROUP_COLUMNS, found.groups)
     elif found.classes:
-        columns = [c for c in _CLASS_COLUMNS if console.width >= 100 or c[0] not in _WIDE]
-        console.print(_table(columns, found.classes))
-        console.print(Text("scores, areas and shares are medians", style="dim"))
+        _table(printer, _CLASS_COLUMNS, found.classes)
+        printer.line("scores, areas and shares are medians", style="dim")
+    printer.end()
 
 
 def _run_lines(found: Statistics) -> list[str]:
@@ -121,13 +116,13 @@ def _both(row: dict[str, Any]) -> dict[str, Any]:
     return row | pairs
 
 
-def _table(columns: Any, rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, _, form in columns:
-        table.add_column(title, justify="right" if form else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(row[name], form) for _, name, form in columns))
-    return table
+def _table(printer: TablePrinter, columns: Any, rows: list[dict[str, Any]]) -> None:
+    printer.table(
+        [title for title, _, _ in columns],
+        [[_cell(row[name], form) for _, name, form in columns] for row in rows],
+        optional=_OPTIONAL,
+        words=[title for title, _, form in columns if not form],
+    )
 
 
 def _cell(value: Any, form: str) -> Text:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segcli.store.query import literal
-
 _UNKNOWN = 0.5  # where nobody has measured the model
 
 
@@ -30,6 +28,8 @@ class MinScores:
         """The condition in SQL on the columns `score` and `category`."""
         if not self.own:
             return f"score >= {self.default!r}"
+        from segcli.store.query import literal  # loads DuckDB, which eval does without
+
         cases = " ".join(f"WHEN {literal(name)} THEN {s!r}" for name, s in self.own.items())
         return f"score >= CASE category {cases} ELSE {self.default!r} END"
 

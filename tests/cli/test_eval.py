@@ -140,4 +140,4 @@ def test_a_real_process_that_ends_well_has_said_all(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.startswith("20 images compared")
     assert "teddy bear" in done.stdout
-    assert done.stdout.rstrip("\n ").endswith("1.000  1.000  1.000  1.000        2      2")
+    assert done.stdout.split()[-6:] == ["1.000"] * 4 + ["2", "2"]
