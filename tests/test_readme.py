@@ -3,10 +3,14 @@
 import contextlib
 import io
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segcli.errors import ExitCode
 from segcli.masks.rle import encode
@@ -92,3 +96,24 @@ def test_every_option_of_the_examples_exists() -> None:
         known = {name for parameter in commands[line[0]].params for name in parameter.opts}
         used = set(re.findall(r"--[a-z-]+", line[1]))
         assert used - {"--help"} <= known
+
+
+@pytest.mark.skipif(shutil.which("env") is None, reason="the system has no env")
+def test_the_line_for_cron_runs_with_the_environment_of_cron(tmp_path: Path) -> None:
+    """Its times left out, its paths replaced: no variable is set but those that cron sets."""
+    (line,) = re.findall(r"^(?:\S+ ){5} *(/.*segcli predict .*)$", README, re.M)
+    assert "opt/segcli/.venv/bin/segcli" in line
+    images = tmp_path / "cam"
+    images.mkdir()
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(images / "a.png")
+    line = line.replace("/opt/segcli/.venv/bin/segcli", str(Path(sys.executable).parent / "segcli"))
+    line = line.replace("/data/cam", str(images)).replace("/data/", f"{tmp_path}/")
+    set_by_cron = [f"HOME={tmp_path}", "LOGNAME=nobody", "PATH=/usr/bin:/bin", "SHELL=/bin/sh"]
+    ended = subprocess.run(
+        ["env", "-i", *set_by_cron, "/bin/sh", "-c", line],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert len(list((tmp_path / "masks.parquet").iterdir())) == 1
