@@ -17,7 +17,7 @@ LAYERS = (
     "errors",
     "types categories files suggest machine startup",
     "plugin",
-    "sources images models masks store",
+    "sources images models masks store video",
     "pipeline train evaluate viz stats export report manifest",
     "api",
     "cli",
@@ -26,6 +26,7 @@ LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units.s
 STAGES = 3
 # Stages and uses know nothing of one another, but for these.
 ALLOWED = {
+    ("sources", "video"),  # a video is listed as its frames
     ("report", "stats"),
     ("report", "viz"),
     ("report", "evaluate"),
@@ -46,7 +47,7 @@ DOORS = {
     "pycocotools": {"masks", "evaluate"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "av": {"sources", "viz"},
+    "av": {"video", "viz"},
     "safetensors": {"models"},
     "ray": {"pipeline"},
     "matplotlib": {"stats", "evaluate", "train"},

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="A folder, an image, a text file of paths, or a Parquet manifest."
+        metavar="SOURCE",
+        help="A folder, an image, a video, a text file of paths, or a Parquet manifest.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The output, a folder of parts; name it *.parquet.")]
@@ -112,6 +113,34 @@ Shard = Annotated[
         help="Process shard I of N (0/N is the first), for job arrays with one --out.",
     ),
 ]
+Every = Annotated[
+    str,
+    typer.Option(
+        metavar="5f|1s|keyframe",
+        help="Which frames of videos: each fifth one, one per second, or the keyframes.",
+    ),
+]
+Stream = Annotated[
+    int, typer.Option(min=0, help="Which video stream of a file, if it has several; 0 is first.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Only keys that match, such as 'cam1/*'; repeatable."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="No keys that match, such as '*/thumbs/*'; repeatable."),
+]
+NewerThan = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Only files changed within this time, such as 2h or 7d."),
+]
+OlderThan = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE", help="Only files unchanged for this time, such as 5m: not still written to."
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")
 ]
@@ -121,35 +150,27 @@ LogFormat = Annotated[
 ]
 
 
+# fmt: off
 def predict(
     source: Source,
     out: Out,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = "auto",
-    engine: Engine = "local",
-    replicas: Replicas = 1,
-    workers: Workers = None,
-    max_memory: MaxMemory = None,
-    chunk_timeout: ChunkTimeout = None,
-    batch_size: BatchSize = "auto",
-    precision: Precision = "auto",
-    min_score: MinScore = 0.05,
-    max_masks: MaxMasks = 100,
-    max_pixels: MaxPixels = 200_000_000,
-    strict_images: StrictImages = False,
-    chunk_size: ChunkSize = None,
-    categories: Categories = None,
-    column: Column = None,
-    key_prefix: KeyPrefix = "",
-    same_source: SameSource = False,
-    retry_failed: RetryFailed = False,
-    limit: Limit = None,
-    shard: Shard = None,
-    dry_run: DryRun = False,
-    wait: Wait = False,
-    log_format: LogFormat = "text",
-    quiet: Quiet = False,
+    # the model and what it looks for
+    model: Model = None, weights: Weights = None, categories: Categories = None,
+    min_score: MinScore = 0.05, max_masks: MaxMasks = 100,
+    # which images
+    column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
+    include: Include = None, exclude: Exclude = None,
+    newer_than: NewerThan = None, older_than: OlderThan = None,
+    every: Every = "1s", stream: Stream = 0,
+    max_pixels: MaxPixels = 200_000_000, strict_images: StrictImages = False,
+    retry_failed: RetryFailed = False, limit: Limit = None, shard: Shard = None,
+    # where and how
+    device: Device = "auto", engine: Engine = "local", replicas: Replicas = 1,
+    workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
+    batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
+    dry_run: DryRun = False, wait: Wait = False,
+    log_format: LogFormat = "text", quiet: Quiet = False,
+# fmt: on
 ) -> None:
     """Find the masks of every image in SOURCE; run it again to go on after anything.
 
@@ -169,6 +190,8 @@ def predict(
         count_ahead=not quiet, categories=category_names(categories),
         max_memory=None if max_memory is None else parse_size(max_memory),
         batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
+        every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
+        newer_than=newer_than, older_than=older_than,
     )  # fmt: skip
     _predict(options, log_format, quiet=quiet)
 

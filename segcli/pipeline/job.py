@@ -130,6 +130,7 @@ class Predictor:
             max_pixels=self.job.options.max_pixels,
             strict=self.job.options.strict_images,
             limit_bytes=self.means.ahead_bytes,
+            stream=self.job.options.stream,
         )
         return do_chunk(
             chunk.samples,

@@ -19,7 +19,9 @@ class PredictOptions:
     counts the images that this run does, not those that an earlier run did. `categories` are names.
     `strict_images` fails those whose corrupt data would decode.
     `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing in the
-    background so that progress can tell when the run will end.
+    background so that progress can tell when the run will end. `every` chooses the frames of
+    videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from 0. `include` and
+    `exclude` are patterns of keys; `newer_than` and `older_than` ages of files ("2h", "5m").
     """
 
     source: str
@@ -48,6 +50,12 @@ class PredictOptions:
     shard: str | None = None
     dry_run: bool = False
     wait: bool = False
+    every: str = "1s"
+    stream: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    newer_than: str | None = None
+    older_than: str | None = None
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
 

@@ -17,8 +17,9 @@ from segcli.pipeline.progress import RunProgress
 from segcli.pipeline.settings import Described, describe, run_facts
 from segcli.pipeline.signals import stop_on_signals
 from segcli.pipeline.task_list import TaskList
-from segcli.sources import Source, open_source
+from segcli.sources import Source, Wanted, open_source, parse_age
 from segcli.store import OtherSettings, ShardSpec, open_output, peek, preview_output
+from segcli.video.every import parse_every
 
 
 def predict(options: PredictOptions, *, report: Report, opener: str = PREDICTING) -> Summary:
@@ -124,7 +125,19 @@ def _staff(job: Job, report: Report, opener: str) -> Executor:
 
 def _open_source(options: PredictOptions) -> Source:
     """What the run is about: of a shard only the images that are its own."""
-    source = open_source(options.source, column=options.column, key_prefix=options.key_prefix)
+    source = open_source(
+        options.source,
+        column=options.column,
+        key_prefix=options.key_prefix,
+        every=parse_every(options.every),
+        stream=options.stream,
+        wanted=Wanted(
+            options.include,
+            options.exclude,
+            None if options.newer_than is None else parse_age(options.newer_than),
+            None if options.older_than is None else parse_age(options.older_than),
+        ),
+    )
     if options.shard is None:
         return source
     return source.only(ShardSpec.parse(options.shard).__contains__)

@@ -77,7 +77,10 @@ def run_facts(
         "source_root": source.root,
         "results_version": RESULTS_VERSION,
     }
+    if options.stream:  # only then, so that outputs from before this option can be resumed
+        compared["stream"] = options.stream
     recorded = {
+        "every": options.every,
         "command": ["segcli", *options.command_line] if options.command_line else None,
         "default_score": info.default_score,
         "default_scores": _by_category(info),

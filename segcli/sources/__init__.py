@@ -6,22 +6,47 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segcli.errors import ImageError, UsageError
+from segcli.sources.clips import is_clip, with_frames
 from segcli.sources.file_list import list_lines
-from segcli.sources.folder import SUFFIXES, is_image_name, list_folder, sample_at
+from segcli.sources.folder import (
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_image_name,
+    is_video_name,
+    list_folder,
+    sample_at,
+)
 from segcli.sources.keys import key_from_path, path_from_key, prefixed
+from segcli.sources.selection import Wanted, parse_age
 from segcli.suggest import nearest
 from segcli.types import Sample
 
-__all__ = ["SUFFIXES", "Source", "key_from_path", "open_source", "path_from_key", "read"]
+if TYPE_CHECKING:
+    from segcli.video.every import Every
+
+__all__ = [
+    "SUFFIXES",
+    "Source",
+    "Wanted",
+    "is_clip",
+    "key_from_path",
+    "open_source",
+    "parse_age",
+    "path_from_key",
+    "read",
+]
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 MAX_FILE_BYTES = 2**31
 """A larger file is refused: an uncompressed image within the pixel limit is smaller."""
 
-_EXPECTED = "a folder of images, one image, a text file of paths (.txt) or a Parquet manifest"
+_EXPECTED = (
+    "a folder of images or videos, an image, a video, a text file of paths (.txt) or a Parquet "
+    "manifest"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +76,45 @@ class Source:
         return replace(self, listing=lambda: (s for s in self if wanted(s.key)))
 
 
-def open_source(location: str, *, column: str | None = None, key_prefix: str = "") -> Source:
+def open_source(
+    location: str,
+    *,
+    column: str | None = None,
+    key_prefix: str = "",
+    every: Every | None = None,
+    stream: int = 0,
+    wanted: Wanted | None = None,
+) -> Source:
     """Finds out what `location` is and that it has an image, without listing all of it.
 
     `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
-    of every key. Raises UsageError.
+    of every key. With `every`, videos are listed too, as the frames that it chooses of their
+    `stream`-th video stream. `wanted` leaves files out. Raises UsageError.
     """
+    source = _opened(location, column, key_prefix, videos=every is not None)
+    if wanted is not None and not wanted.is_everything:
+        source = _changed(source, wanted.among)
+        source = _checked(
+            source,
+            f"no image in {location!r} passes what was asked for: "
+            "--include, --exclude, --newer-than, --older-than",
+        )
+    if every is not None:
+        source = _changed(source, lambda samples: with_frames(samples, every, stream))
+    return source
+
+
+def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sample]]) -> Source:
+    """The source with `change` applied to whatever it lists."""
+    listing, sift = source.listing, source.sift
+    return replace(
+        source,
+        listing=lambda: change(listing()),
+        sift=None if sift is None else lambda wanted: change(sift(wanted)),
+    )
+
+
+def _opened(location: str, column: str | None, key_prefix: str, *, videos: bool) -> Source:
     try:
         mode = os.stat(location).st_mode
     except (OSError, ValueError) as error:
@@ -68,8 +126,8 @@ def open_source(location: str, *, column: str | None = None, key_prefix: str = "
             f"--column {column!r} was given, but {location!r} is no Parquet manifest: leave it away"
         )
     if stat.S_ISDIR(mode):
-        return _open_folder(location, key_prefix)
-    if is_image_name(location):
+        return _open_folder(location, key_prefix, videos)
+    if is_image_name(location) or (videos and is_video_name(location)):
         return _open_image(location, key_prefix)
     if location.lower().endswith(LIST_SUFFIXES):
         source = Source(os.path.realpath(location), lambda: list_lines(location, key_prefix))
@@ -90,7 +148,7 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
         raise ImageError("the manifest has no path in this row")
     try:
         with open(sample.path, "rb", opener=_open_without_waiting) as file:
-            _require_file(os.fstat(file.fileno()))
+            _require_file(sample, os.fstat(file.fileno()))
             return file.read(most)
     except FileNotFoundError:
         raise ImageError(_not_found(sample)) from None
@@ -109,12 +167,17 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _require_file(found: os.stat_result) -> None:
+def _require_file(sample: Sample, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise ImageError("not a regular file but a device, a pipe or a socket")
     if found.st_size > MAX_FILE_BYTES:
         raise ImageError(
             f"the file has {found.st_size:,} bytes; larger than {MAX_FILE_BYTES:,} is not read"
+        )
+    if sample.size_bytes is not None and found.st_size > sample.size_bytes:
+        raise ImageError(
+            f"still being written: {sample.size_bytes:,} bytes when it was listed, "
+            f"{found.st_size:,} when it was read"
         )
 
 
@@ -134,7 +197,7 @@ def _not_found(sample: Sample) -> str:
     return f"no such file: {sample.path}"
 
 
-def _open_folder(location: str, key_prefix: str) -> Source:
+def _open_folder(location: str, key_prefix: str, videos: bool) -> Source:
     try:
         with os.scandir(location) as entries:
             empty = next(entries, None) is None
@@ -146,13 +209,14 @@ def _open_folder(location: str, key_prefix: str) -> Source:
         raise UsageError(f"the folder {location!r} is empty; expected images in it")
     source = Source(
         os.path.realpath(location),
-        lambda: list_folder(location, key_prefix),
-        sift=lambda wanted: list_folder(location, key_prefix, wanted),
+        lambda: list_folder(location, key_prefix, videos=videos),
+        sift=lambda wanted: list_folder(location, key_prefix, wanted, videos=videos),
     )
-    names = " ".join(sorted(SUFFIXES))
+    names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if videos else SUFFIXES))
+    kinds = "image or video" if videos else "image"
     return _checked(
         source,
-        f"no image in the folder {location!r}, nor below it; expected files named {names}",
+        f"no {kinds} in the folder {location!r}, nor below it; expected files named {names}",
     )
 
 

@@ -18,10 +18,18 @@ _NAMES = (
     ".jpg .jpx .jxl .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .ras .rgb .rgba .sgi "
     ".tga .tif .tiff .webp"
 )
+_VIDEO_NAMES = (
+    ".3g2 .3gp .asf .avi .dav .flv .h264 .h265 .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg "
+    ".mts .mxf .ogv .ts .vob .webm .wmv"
+)
+VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
+"""What counts as a video by name."""
+
 SUFFIXES = frozenset(_NAMES.split())
 """What counts as an image by name. `images` has the formats; a test compares both lists."""
 
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
+_VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
 
 Identity = tuple[int, int]  # (device, inode)
 
@@ -40,17 +48,27 @@ def is_image_name(name: str | bytes) -> bool:
     return os.fsencode(name).lower().endswith(_BYTES_SUFFIXES)
 
 
+def is_video_name(name: str | bytes) -> bool:
+    """Whether a file of this name is a video."""
+    return os.fsencode(name).lower().endswith(_VIDEO_BYTES_SUFFIXES)
+
+
 def list_folder(
-    folder: str, key_prefix: str = "", wanted: Callable[[str], bool] | None = None
+    folder: str,
+    key_prefix: str = "",
+    wanted: Callable[[str], bool] | None = None,
+    *,
+    videos: bool = False,
 ) -> Iterator[Sample]:
     """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
+    With `videos`, every file with a video's suffix as well.
 
     Symbolic links are followed, unless they lead to a directory that is being walked. A directory
     that has an image's name, and one that cannot be listed, are samples too, so that they become
     failed rows instead of silence. Of keys that are not `wanted` only the names are read.
     """
     root = os.fsencode(folder)
-    for relative in _walk(root):
+    for relative in _walk(root, _is_media_name if videos else is_image_name):
         key = prefixed(key_from_path(relative), key_prefix)
         if wanted is None or wanted(key):
             path = os.path.join(root, relative)
@@ -68,7 +86,11 @@ def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample
     return Sample(key, path, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def _walk(root: bytes) -> Iterator[bytes]:
+def _is_media_name(name: bytes) -> bool:
+    return is_image_name(name) or is_video_name(name)
+
+
+def _walk(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
     """Paths of the samples below `root`, relative to it, in the order of their bytes."""
     pending = [_Directory(b"", (0, 0), [b"/"])]  # "/" after "" is the root itself
     while pending:
@@ -80,11 +102,11 @@ def _walk(root: bytes) -> Iterator[bytes]:
         if not path.endswith(b"/"):
             yield path
             continue
-        if is_image_name(path[:-1]):
+        if is_wanted(path[:-1]):
             yield path[:-1]
         relative = b"" if path == b"/" else path
         try:
-            entered = _enter(root, relative, [d.identity for d in pending])
+            entered = _enter(root, relative, [d.identity for d in pending], is_wanted)
         except OSError:
             yield path
             continue
@@ -92,18 +114,20 @@ def _walk(root: bytes) -> Iterator[bytes]:
             pending.append(entered)
 
 
-def _enter(root: bytes, relative: bytes, above: list[Identity]) -> _Directory | None:
+def _enter(
+    root: bytes, relative: bytes, above: list[Identity], is_wanted: Callable[[bytes], bool]
+) -> _Directory | None:
     """The directory with its names; None for one that is being walked already: a loop."""
     here = os.path.join(root, relative)
     found = os.stat(here)
     identity = (found.st_dev, found.st_ino)
     if identity in above:
         return None
-    return _Directory(relative, identity, _sorted_names(here))
+    return _Directory(relative, identity, _sorted_names(here, is_wanted))
 
 
-def _sorted_names(folder: bytes) -> list[bytes]:
-    """Names of images and, with a slash, of directories, last first, to be popped.
+def _sorted_names(folder: bytes, is_wanted: Callable[[bytes], bool]) -> list[bytes]:
+    """Wanted names and, with a slash, those of directories, last first, to be popped.
 
     The slash makes the order that of the whole paths: "a/b.jpg" comes after "a.jpg".
     """
@@ -115,7 +139,7 @@ def _sorted_names(folder: bytes) -> list[bytes]:
                 continue
             if _is_directory(entry):
                 names.append(name + b"/")
-            elif is_image_name(name):
+            elif is_wanted(name):
                 names.append(name)
     names.sort(reverse=True)
     return names

@@ -13,7 +13,8 @@ from typing import Literal
 from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import content_size, fit
-from segcli.sources import read
+from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
+from segcli.sources import is_clip, read
 from segcli.types import Image, ModelInfo, Sample, Size
 
 DECODE: Literal["full", "dct"] = "full"
@@ -82,6 +83,7 @@ class Prefetch:
     """How images are loaded: `threads` decoders, about `limit_bytes` in work at most.
 
     `strict` makes an error of corrupt data that decodes nevertheless.
+    `stream` is the video stream whose frames are read, counted from 0.
     """
 
     info: ModelInfo
@@ -89,6 +91,7 @@ class Prefetch:
     max_pixels: int
     strict: bool = False
     limit_bytes: int = 512 << 20
+    stream: int = 0
 
     def __call__(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         """Every sample, in order, whatever the timing of the threads."""
@@ -97,6 +100,7 @@ class Prefetch:
         torch.get_num_threads()  # settles those of this thread before `_use_one_core` sets others
         budget = Budget(self.limit_bytes)
         waiting: deque[Future[Loaded]] = deque()
+        stopped = threading.Event()
 
         def fetch() -> Loaded:
             loaded = waiting.popleft().result()
@@ -107,29 +111,62 @@ class Prefetch:
             self.threads, thread_name_prefix="decode", initializer=_use_one_core
         ) as pool:
             try:
-                for index, sample in enumerate(samples):
-                    waiting.append(pool.submit(self._load, index, sample, budget))
-                    if len(waiting) >= _ITEMS:
+                for group in grouped_by_clip(samples):
+                    waiting.extend(self._submit(pool, group, budget, stopped))
+                    while len(waiting) >= _ITEMS:
                         yield fetch()
                 while waiting:
                     yield fetch()
             finally:
+                stopped.set()
                 budget.open()
                 pool.shutdown(cancel_futures=True)
 
-    def _load(self, index: int, sample: Sample, budget: Budget) -> Loaded:
-        try:
-            image = self._fitted(sample, partial(budget.take, index))
-        except ImageError as error:
-            loaded = Loaded(index, sample, error=str(error))
-        except MemoryError:
-            loaded = Loaded(index, sample, error="not enough memory to decode it")
-        except Exception as error:  # one odd image must not end a night's run; it is a failed row
-            loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
-        else:
-            loaded = Loaded(index, sample, image)
-        budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
-        return loaded
+    def _submit(
+        self,
+        pool: ThreadPoolExecutor,
+        group: Sequence[Numbered],
+        budget: Budget,
+        stopped: threading.Event,
+    ) -> list[Future[Loaded]]:
+        """A future for each sample: a thread for a still, or for all frames of a video."""
+        index, sample = group[0]
+        if sample.frame is None:
+            make = partial(self._fitted, sample, partial(budget.take, index))
+            return [pool.submit(_loaded, index, sample, budget, make)]
+        futures: list[Future[Loaded]] = [Future() for _ in group]
+        pool.submit(self._load_clip, group, futures, budget, stopped)
+        return futures
+
+    def _load_clip(
+        self,
+        group: Sequence[Numbered],
+        futures: Sequence[Future[Loaded]],
+        budget: Budget,
+        stopped: threading.Event,
+    ) -> None:
+        """Settles all futures; a video that fails as a whole fails each of its frames."""
+        images = clip_images(
+            group,
+            stream=self.stream,
+            threads=self.threads,
+            max_pixels=self.max_pixels,
+            take=budget.take,
+        )
+        broken: Exception | None = None
+        for (index, sample), future in zip(group, futures, strict=True):
+            if stopped.is_set():
+                return  # nobody waits for the rest
+            image: Callable[[], Image] = partial(_raise, broken)
+            if broken is None:
+                try:
+                    image = next(images)
+                except Exception as error:  # of the video as a whole
+                    broken, image = error, partial(_raise, error)
+            future.set_result(_loaded(index, sample, budget, partial(self._fitted_frame, image)))
+
+    def _fitted_frame(self, image: Callable[[], Image]) -> Image:
+        return fit(image(), self.info)
 
     def _fitted(self, sample: Sample, take: Callable[[int], None]) -> Image:
         """Takes the bytes of the file before reading and those of the picture before decoding."""
@@ -140,6 +177,8 @@ class Prefetch:
         def at_least(size: Size) -> Size:
             return content_size(size, self.info.resize)
 
+        if is_clip(sample):
+            raise ImageError(_why_unreadable(sample, self.stream))
         if sample.data is None:
             take(sample.size_bytes or 0)
         image = decode(
@@ -151,6 +190,35 @@ class Prefetch:
             strict=self.strict,
         )
         return fit(image, self.info)
+
+
+def _loaded(index: int, sample: Sample, budget: Budget, make: Callable[[], Image]) -> Loaded:
+    """What `make` gives, or the reason why it gives nothing; keeps only the bytes of the image."""
+    try:
+        loaded = Loaded(index, sample, make())
+    except ImageError as error:
+        loaded = Loaded(index, sample, error=str(error))
+    except MemoryError:
+        loaded = Loaded(index, sample, error="not enough memory to decode it")
+    except Exception as error:  # one odd image must not end a night's run; it is a failed row
+        loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
+    budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
+    return loaded
+
+
+def _why_unreadable(clip: Sample, stream: int) -> str:
+    """The reason for which a video was listed as a whole instead of as its frames."""
+    from segcli.video.timeline import read_timeline
+
+    try:
+        read_timeline(clip.path, stream)
+    except ImageError as error:
+        return str(error)
+    return "the video could not be read when it was listed; run the command again"
+
+
+def _raise(error: Exception | None) -> Image:
+    raise error or ImageError("the video cannot be read")
 
 
 def _use_one_core() -> None:

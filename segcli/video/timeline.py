@@ -1,0 +1,160 @@
+"""The frames of a video file with their times, read from its packets without decoding any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from segcli.errors import ImageError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_SYNC = b"\x47"  # each packet of an MPEG transport stream begins with it; TypeScript's files do not
+_SHORT_BY = 1.0  # s that a file may lack of the length it states
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The frames of one stream in the order in which they are shown.
+
+    `times` s, presentation times as in the file (the first need not be 0). `pts` the same in the
+    units of the stream, empty when they do not identify a frame: there are none, or they jump
+    back; then frames are only found by counting. `keyframes` are indices. `ends` says why the file
+    stops before its stated end, or is None.
+    """
+
+    times: list[float]
+    pts: list[int]
+    keyframes: list[int]
+    ends: str | None = None
+    stream: int = 0
+
+
+def looks_like_video(path: str) -> bool:
+    """False for the one suffix that two kinds of files share: TypeScript's .ts."""
+    if not path.lower().endswith(".ts"):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) in (_SYNC, b"")
+    except OSError:
+        return True  # becomes a failed row
+
+
+def read_timeline(path: str, stream: int = 0) -> Timeline:
+    """Demux the file once; `stream` counts its video streams.
+
+    Raises ImageError when the file cannot be opened as a video or has no such stream.
+    """
+    packets: list[tuple[int | None, float, bool]] = []
+    broken: str | None = None
+    latest = 0.0  # s, of any stream
+    with opened(path, stream) as (file, video):
+        rate = float(video.average_rate or video.guessed_rate or 25)
+        stated = _stated_end(file, video)
+        try:
+            for packet in file.demux():
+                if not packet.size or packet.is_discard:
+                    continue
+                latest = max(latest, _end(packet))
+                if packet.stream_index == video.index:
+                    time = _time(packet)
+                    time = len(packets) / rate if time is None else time
+                    packets.append((packet.pts, time, packet.is_keyframe))
+        except (av.FFmpegError, OSError) as error:
+            broken = reason(error)
+        if broken is None and 0 < len(packets) < video.frames:
+            broken = f"the file states {video.frames} frames"
+        elif broken is None and video.frames == 0 and stated and latest < stated - _SHORT_BY:
+            broken = f"the file states {stated:.1f} s"
+    if not packets:
+        raise ImageError(f"no frame in the video: {broken or 'its stream is empty'}")
+    return replace(_ordered(packets, broken), stream=stream)
+
+
+def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) -> Timeline:
+    """Packets come in the order of decoding; frames are shown in the order of their times."""
+    known = [pts for pts, _, _ in packets if pts is not None]
+    by_time = sorted(range(len(packets)), key=lambda i: packets[i][1])
+    moved = max((abs(i - position) for position, i in enumerate(by_time)), default=0)
+    # A decoder reorders over 16 frames at most; what moves farther is a clock that jumped.
+    if len(known) == len(set(known)) == len(packets) and moved <= 16:
+        order, pts = by_time, [packets[i][0] or 0 for i in by_time]
+    else:
+        order, pts = list(range(len(packets))), []
+    return Timeline(
+        times=[packets[i][1] for i in order],
+        pts=pts,
+        keyframes=[position for position, i in enumerate(order) if packets[i][2]],
+        ends=ends,
+    )
+
+
+@contextmanager
+def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its `stream`-th video stream. Raises ImageError."""
+    try:
+        if os.path.getsize(path) == 0:
+            raise ImageError("the video file is empty")
+        with av.open(path, metadata_errors="replace") as file:
+            videos = [s for s in file.streams.video if not _is_cover(s)]
+            if not videos:
+                has = "only sound" if file.streams.audio else "no picture"
+                raise ImageError(f"not a video: the file has {has}")
+            if stream >= len(videos):
+                raise ImageError(
+                    f"no video stream {stream}: the file has {len(videos)}, counted from 0"
+                )
+            yield file, videos[stream]
+    except FileNotFoundError:
+        raise ImageError("the file has vanished since it was listed") from None
+    except (av.FFmpegError, OSError) as error:
+        raise ImageError(f"not a readable video: {reason(error)}{_hint(path)}") from None
+
+
+def _hint(path: str) -> str:
+    """The commonest reason why a file in MP4's format cannot be opened."""
+    if not path.lower().endswith((".mp4", ".mov", ".m4v", ".3gp", ".3g2")):
+        return ""
+    try:
+        with open(path, "rb") as file:
+            is_mp4 = file.read(8)[4:] == b"ftyp"
+    except OSError:
+        return ""
+    return "; its index is missing: it was cut off or is still being written" if is_mp4 else ""
+
+
+def reason(error: Exception) -> str:
+    """libav's or the system's words, without the path."""
+    return (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
+
+
+def _is_cover(video: VideoStream) -> bool:
+    """A still picture that goes along with music."""
+    return bool(video.disposition & av.stream.Disposition.attached_pic)
+
+
+def _time(packet: Packet[Any]) -> float | None:
+    if packet.pts is None or packet.time_base is None:
+        return None
+    return float(packet.pts * packet.time_base)
+
+
+def _end(packet: Packet[Any]) -> float:
+    time = _time(packet)
+    return 0.0 if time is None else time + float((packet.duration or 0) * (packet.time_base or 0))
+
+
+def _stated_end(file: InputContainer, video: VideoStream) -> float | None:
+    """s; None when the container does not say."""
+    if file.duration is None:
+        return None
+    return (file.duration + max(file.start_time or 0, 0)) / av.time_base
