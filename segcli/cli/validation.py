@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from segcli.files import write_bytes
+
 if TYPE_CHECKING:
     import torch
 
@@ -71,7 +73,7 @@ class Validator:
         history = self._read_history(state.epoch)
         assert history.best is not None, "a validation has just been made"
         entry = history.entries[history.best]
-        path.write_bytes((out / "best.safetensors").read_bytes())
+        write_bytes(path, (out / "best.safetensors").read_bytes())
         typer.echo(
             f"{path}: AP {entry['AP']:.3f} after epoch {entry['epoch']}, the best; use it with "
             f"segcli predict --weights {path}"

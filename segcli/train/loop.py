@@ -230,12 +230,15 @@ def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     """Load a checkpoint of the same recipe and as much data into `state`."""
     if not path.is_file():
         raise UsageError(f"there is no {path} to resume; leave out --resume to begin")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    content = _checkpoint(path)
     step = int(content["step"])
     # What an older segcli did not know of, it did by today's default.
     then = {**_facts(Recipe()), **json.loads(content["recipe"])}
     now = _facts(recipe)
-    then["steps per epoch"], now["steps per epoch"] = content["steps_per_epoch"], per_epoch
+    then["steps per epoch"], now["steps per epoch"] = (
+        content.get("steps_per_epoch", per_epoch),
+        per_epoch,
+    )
     shortest = min(then["epochs"], now["epochs"]) * per_epoch
     if now["schedule"] == "flat" and step <= FLAT_SHARE * shortest:
         del then["epochs"], now["epochs"]  # the rate does not depend on them yet
@@ -254,6 +257,20 @@ def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
         value.copy_(average[key])
     state.average.updates = int(content["updates"])
     state.epoch, state.step = int(content["epoch"]), step
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Raises UsageError where the file is not what `_save` writes."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # an unpickler raises whatever damaged bytes make it stumble over
+        first_line = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{path} is damaged ({first_line}); another --out begins a training from the start"
+        ) from error
+    if not isinstance(content, dict) or "recipe" not in content:
+        raise UsageError(f"{path} is not the checkpoint of a training; give its --out")
+    return content
 
 
 def _log(out: Path, resumed_at: int | None) -> IO[str]:

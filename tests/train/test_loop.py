@@ -143,6 +143,16 @@ def test_a_resume_with_another_recipe_is_refused(rows, tmp_path) -> None:
         train(model_of(), rows, tmp_path, recipe, device=CPU, resume=True)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK damaged", None])
+def test_a_damaged_checkpoint_is_explained(rows, tmp_path, content) -> None:
+    if content is None:
+        torch.save({"weights": torch.zeros(1)}, tmp_path / "last.pt")
+    else:
+        (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"last\.pt is (damaged|not the checkpoint)"):
+        train(model_of(), rows, tmp_path, RECIPE, device=CPU, resume=True)
+
+
 def test_nothing_to_resume_is_said(rows, tmp_path) -> None:
     with pytest.raises(UsageError, match="leave out --resume"):
         train(model_of(), rows, tmp_path, RECIPE, device=CPU, resume=True)
