@@ -62,7 +62,7 @@ def open_image(data: bytes, names: tuple[str, ...], *, turbo: bool) -> Opened:
     if image.format == "TIFF":
         if raw_thumbnail(image):
             raise ImageError(tiff.RAW)
-        if tiff.is_compressed(image) or tiff.is_deep_colour(image):
+        if not tiff.is_plain(image):
             return tiff.open_tiff(data)
     elif image.format == "JPEG2000" and headers.jpeg2000(data).depth != 8:
         return codecs.open_jpeg2000(data)

@@ -23,7 +23,7 @@ from segcli.images.opened import Opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from tifffile import TiffPage
+    from tifffile import TiffPage, TiffTags
 
 RAW = (
     "a camera raw file, of which only a preview could be read; that needs LibRaw "
@@ -34,6 +34,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _CIELAB = 
 )  # fmt: skip
 _JPEG = (6, 7)
 SUBFILE, _BITS, _ORIENTATION, _SUB_IFDS, _PROFILE, _DNG = 254, 258, 274, 330, 34675, 50706
+_MAKE, _MODEL, _CHANGED, _EXIF_BLOCK, _TAKEN = 271, 272, 306, 34665, 0x9003
 _PREMULTIPLIED, _ALPHA = 1, 2
 _MOST_PAGES = 10_000
 _BYTES_PER_PX = 64  # sixteen samples of four bytes; beyond that the header is wrong
@@ -52,6 +53,7 @@ def open_tiff(data: bytes) -> Opened:
     described = Description(
         size,
         orientation=orientation if 1 <= orientation <= 8 else 1,
+        exif=_exif(tags),
         icc=profile if isinstance(profile, bytes) else b"",
         frames=count_pages(data),
     )
@@ -63,15 +65,28 @@ def is_raw(subfile: int, tags: Container[int]) -> bool:
     return _DNG in tags or (subfile == 1 and _SUB_IFDS in tags)
 
 
-def is_compressed(image: PilImage.Image) -> bool:
-    """Whether Pillow would hand a page to libtiff, which prints its complaints to stderr."""
-    return any(tile[0] == "libtiff" for tile in getattr(image, "tile", ()))
+def is_plain(image: PilImage.Image) -> bool:
+    """Whether Pillow is the reader to take: of an uncompressed, upright page of usual depth.
+
+    It hands compressed pages to libtiff, which prints on stderr; turns the others differently from
+    release to release; and cuts colour of more than eight bits, or misreads it in separate planes.
+    """
+    tags = getattr(image, "tag_v2", {})
+    compressed = any(tile[0] == "libtiff" for tile in getattr(image, "tile", ()))
+    deep = image.mode[0] not in "IF" and max(tags.get(_BITS, ()), default=1) > 8
+    return not compressed and not deep and tags.get(_ORIENTATION, 1) == 1
 
 
-def is_deep_colour(image: PilImage.Image) -> bool:
-    """Whether Pillow would cut samples to eight bits, or, of separate planes, misread them."""
-    bits = getattr(image, "tag_v2", {}).get(_BITS, ())
-    return image.mode[0] not in "IF" and max(bits, default=1) > 8
+def _exif(tags: TiffTags) -> bytes:
+    """Camera and times."""
+    exif = PilImage.Exif()
+    for tag in (_MAKE, _MODEL, _CHANGED):
+        if isinstance(value := tags.valueof(tag), str):
+            exif[tag] = value
+    block = tags.valueof(_EXIF_BLOCK)
+    if isinstance(block, dict) and isinstance(taken := block.get("DateTimeOriginal"), str):
+        exif[_EXIF_BLOCK] = {_TAKEN: taken}
+    return exif.tobytes() if len(exif) else b""
 
 
 def _first_page(data: bytes) -> TiffPage:

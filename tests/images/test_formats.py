@@ -64,11 +64,23 @@ def test_tiff_reader_equals_pillows_on_what_both_read(mode: str, photograph, enc
         picture = PilImage.fromarray(np.asarray(photograph.convert("L")).astype(np.uint16) * 257)
     else:
         picture = photograph.convert("RGBA" if mode == "LA" else mode).convert(mode)
-    for orientation in (1, 6):
-        data = encode(picture, "TIFF", tiffinfo={274: orientation})
-        ours, theirs = tiff.open_tiff(data), pillow.open_image(data, allowed(), turbo=False)
-        assert ours.size == (200, 256)[:: 1 if orientation == 1 else -1]
-        assert np.array_equal(ours.decode(None, []), theirs.decode(None, []))
+    data = encode(picture, "TIFF")
+    ours, theirs = tiff.open_tiff(data), pillow.open_image(data, allowed(), turbo=False)
+    assert ours.size == theirs.size == (200, 256)
+    upright = theirs.decode(None, [])
+    assert np.array_equal(ours.decode(None, []), upright)
+    turned = decode(encode(picture, "TIFF", tiffinfo={274: 6}), key="x")
+    assert turned.original_size == (256, 200)
+    assert np.array_equal(turned.pixels, np.rot90(upright, 3))
+
+
+def test_times_and_camera_of_a_tiff_that_pillow_does_not_read(photograph) -> None:
+    file = io.BytesIO()
+    tags = [(271, 2, 0, "Maker", True), (272, 2, 0, "Field 9", True)]
+    when = "2024:05:06 07:08:09"
+    tifffile.imwrite(file, np.asarray(photograph), compression="lzw", datetime=when, extratags=tags)
+    header = probe(file.getvalue(), key="x")
+    assert (header.taken, header.camera) == (when, "Maker Field 9")
 
 
 @pytest.mark.parametrize(
