@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
     "errors",
-    "types categories files suggest machine startup",
+    "types categories keys files suggest machine startup",
     "plugin",
     "sources images models masks store video",
     "pipeline train evaluate viz stats export report manifest",

@@ -15,7 +15,7 @@ from segcli.errors import UsageError
 from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
 from segcli.evaluate.columns import Items, boxes, checked_objects, integers, load_json, numbers
 from segcli.evaluate.masks import Masks
-from segcli.sources.keys import path_from_key
+from segcli.keys import path_from_key
 from segcli.store import read_rows as read_batches
 from segcli.store import read_settings, schema
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from segcli.errors import UsageError
+from segcli.keys import key_from_path
 from segcli.masks import rle
 from segcli.masks.even_odd import fill
-from segcli.sources.keys import key_from_path
 from segcli.types import Record, Sample, Segment
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import UsageError
-from segcli.sources.keys import path_from_key
+from segcli.keys import path_from_key
 from segcli.store import MinScores, min_scores, read_images, read_masks, read_settings
 from segcli.suggest import did_you_mean
 
@@ -129,12 +129,7 @@ def _mask(row: dict[str, Any], label: dict[str, int]) -> Mask:
 
 
 def _name(key: str, frame: int | None) -> str:
-    if frame is not None:
-        return key
-    try:
-        return path_from_key(key)
-    except ValueError:
-        return key
+    return path_from_key(key) if frame is None else key
 
 
 Progress = Callable[[int], None]

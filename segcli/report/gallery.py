@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import ImageError, UsageError
+from segcli.keys import path_from_key
 from segcli.report.outline import SCALE, path_of
 from segcli.viz import Found, Images, Item
 from segcli.viz.label import printable
 from segcli.viz.patch import patch_of
 from segcli.viz.picture import picture_size
-from segcli.viz.save import small_copy, split_frame
+from segcli.viz.save import small_copy
 from segcli.viz.video import read_frames
 
 SIDE = 640  # px: the longer side of a copy
@@ -69,7 +70,7 @@ def cards(found: Sequence[Found], images: Images, *, workers: int) -> Iterator[M
     videos: dict[str, list[Found]] = {}
     for image in found:
         if image.frame is not None:
-            videos.setdefault(split_frame(image.key)[0], []).append(image)
+            videos.setdefault(path_from_key(image.key), []).append(image)
     for frames in videos.values():
         yield from _frames(frames, images, budget)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from segcli.errors import ImageError, UsageError
+from segcli.keys import key_from_path, path_from_key, prefixed
 from segcli.sources.clips import is_clip, with_frames
 from segcli.sources.file_list import list_lines
 from segcli.sources.folder import (
@@ -19,7 +20,6 @@ from segcli.sources.folder import (
     list_folder,
     sample_at,
 )
-from segcli.sources.keys import key_from_path, path_from_key, prefixed
 from segcli.sources.selection import Wanted, parse_age
 from segcli.suggest import nearest
 from segcli.types import Sample

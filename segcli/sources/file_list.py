@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 
 from segcli.errors import UsageError
+from segcli.keys import key_from_path, prefixed
 from segcli.sources.folder import sample_at
-from segcli.sources.keys import key_from_path, prefixed
 from segcli.types import Sample
 
 _BOM = b"\xef\xbb\xbf"

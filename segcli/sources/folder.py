@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from segcli.sources.keys import key_from_path, prefixed
+from segcli.keys import key_from_path, prefixed
 from segcli.types import Sample
 
 _NAMES = (

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from segcli.errors import UsageError
+from segcli.keys import key_from_path, prefixed
 from segcli.sources.file_list import resolve
 from segcli.sources.folder import sample_at
-from segcli.sources.keys import key_from_path, prefixed
 from segcli.suggest import did_you_mean
 from segcli.types import Sample
 

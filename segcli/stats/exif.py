@@ -9,9 +9,9 @@ from itertools import islice
 
 from segcli.errors import ImageError
 from segcli.images.probe import probe
+from segcli.keys import first_spelling, key_from_path, path_from_key, prefixed
 from segcli.machine import cores
-from segcli.sources import key_from_path, open_source, read
-from segcli.sources.keys import prefixed
+from segcli.sources import open_source, read
 from segcli.types import Sample
 
 COLUMNS = {"key": "VARCHAR", "taken": "VARCHAR", "camera": "VARCHAR"}
@@ -48,7 +48,9 @@ def _keys(sample: Sample, roots: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for prefix, found in roots.items():
         bare = [sample.key]
         bare += [key_from_path(os.path.relpath(path, r)) for r in found if _below(path, r)]
-        yield from (prefixed(key, prefix) for key in bare)
+        for key in bare:
+            yield prefixed(key, prefix)
+            yield prefixed(first_spelling(path_from_key(key)), prefix)
 
 
 def _below(path: str, root: str) -> bool:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segcli.errors import OutputError, UsageError
+from segcli.keys import normalized
 from segcli.store.compatibility import Joining
 from segcli.store.directory import list_parts, sync_directory
 from segcli.store.footer import FOOTER_KEY, Footer
@@ -75,9 +76,10 @@ class PartWriter:
         # An undivided run may have made the part: then it holds images of several shards.
         with in_turn(self.turn):
             old, footer = read_part(self.directory / name)
-            keys = pa.array([r.sample.key for r in records], pa.string())
-            is_redone = pc.is_in(old["key"], value_set=keys)
-            if pc.count_distinct(old["key"].filter(is_redone)).as_py() != len(records):
+            redone = pa.array([r.sample.key for r in records], pa.string())
+            keys = _normalized(old["key"])
+            is_redone = pc.is_in(keys, value_set=redone)
+            if pc.count_distinct(keys.filter(is_redone)).as_py() != len(records):
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
             kept = old.filter(pc.invert(is_redone))
             footer = replace(footer, redone=self.footer.facts.recorded)
@@ -173,6 +175,15 @@ def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
     # A Python number here would make pyarrow import pandas where there is one: half a second.
     zero = pc.subtract(mask, mask)
     return pc.or_kleene(pc.is_null(mask), pc.equal(mask, zero))
+
+
+def _normalized(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keys of a part of any version as they are written now."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(keys, "\\")).as_py():
+        return keys
+    return pa.chunked_array([pa.array([normalized(k) for k in keys.to_pylist()], pa.string())])
 
 
 def images_of(rows: pa.Table) -> list[str]:
@@ -290,7 +301,7 @@ def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], 
     values = (rows[name].to_pylist() for name in columns[:4])
     is_own = split is None or shard == str(split)
     marks = [
-        Mark(key, size, mtime, status == "failed")
+        Mark(normalized(key), size, mtime, status == "failed")
         for key, status, size, mtime in zip(*values, strict=True)
         if is_own or (split is not None and key in split)
     ]

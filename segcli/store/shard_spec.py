@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from segcli.errors import UsageError
+from segcli.keys import first_spelling, path_from_key
 from segcli.store.key_index import key_hash
 
 MOST = 100_000
@@ -50,7 +51,10 @@ class ShardSpec:
 
     def __contains__(self, key: str) -> bool:
         # The first half of the hash orders the table of done keys; the second is free.
-        digest = key_hash(key.partition("#frame=")[0])
+        # It is taken of the key's first spelling, so that outputs of older versions go on.
+        if "#" in key or "\\" in key:
+            key = first_spelling(path_from_key(key)).partition("#frame=")[0]
+        digest = key_hash(key)
         return int.from_bytes(digest[8:], "big") % self.count == self.index
 
     def is_foreign(self, shard: str | None) -> bool:

@@ -10,7 +10,8 @@ from threading import Lock
 
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
-from segcli.sources import key_from_path, open_source, path_from_key, read
+from segcli.keys import first_spelling, key_from_path, normalized, path_from_key
+from segcli.sources import open_source, read
 from segcli.types import Image, Sample, Size
 
 _MOST_NAMES = 200_000
@@ -63,8 +64,8 @@ class Images:
         below = os.path.relpath(real, self.root)
         if below == os.pardir or below.startswith(os.pardir + os.sep):
             return []
-        key = key_from_path(below)
-        return [key, *(prefix + key for prefix in self._prefixes)]
+        keys = {key_from_path(below), first_spelling(below)}
+        return sorted(prefix + key for prefix in ("", *self._prefixes) for key in keys)
 
     def _sample(self, key: str) -> Sample:
         candidates = self._without_prefix(key)
@@ -80,6 +81,7 @@ class Images:
 
     def _without_prefix(self, key: str) -> list[str]:
         """The key as it may be below the source: without a prefix of the run, or as it is."""
+        key = normalized(key)
         bare = [key.removeprefix(p) for p in self._prefixes if key.startswith(p)]
         return [*reversed(bare), key]
 

@@ -14,13 +14,14 @@ from typing import Any
 from segcli import store
 from segcli.errors import UsageError
 from segcli.files import write_bytes
+from segcli.keys import path_from_key
 from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
 from segcli.store.query import Rows
 from segcli.viz.images import Images, source_of
 from segcli.viz.painter import Job, Painter
 from segcli.viz.picture import Style
-from segcli.viz.save import encode, in_order, split_frame
+from segcli.viz.save import encode, in_order
 from segcli.viz.select import Found, Wanted, find
 from segcli.viz.sheet import LIMIT, Thumbnail, sheet
 from segcli.viz.truth import read_truth
@@ -145,7 +146,7 @@ class _Drawing:
         with ThreadPoolExecutor(workers) as pool:
             for image in found:
                 if image.frame is not None:
-                    self._videos.setdefault(split_frame(image.key)[0], []).append(image)
+                    self._videos.setdefault(path_from_key(image.key), []).append(image)
                     continue
                 ahead.append((image, pool.submit(self._painter.paint, image, self._small)))
                 if len(ahead) > 2 * workers:

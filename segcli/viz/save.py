@@ -16,7 +16,7 @@ from PIL import features
 
 from segcli.errors import UsageError
 from segcli.files import write_bytes
-from segcli.sources import path_from_key
+from segcli.keys import path_from_key, split_frame
 from segcli.types import Size
 
 Format = Literal["jpg", "png", "webp"]
@@ -54,7 +54,7 @@ def place(folder: Path, key: str, kind: str) -> Path:
     A suffix that is already right stays alone (a.jpg), another one stays before it (a.png.jpg):
     two images that differ in it are two pictures. A frame is a file in its video's folder.
     """
-    path, frame = split_frame(key)
+    path, frame = path_from_key(key), split_frame(key)[1]
     names = [_name(part) for part in path.split("/") if part not in ("", ".")] or ["_"]
     if frame is not None:
         return folder.joinpath(*names, f"{frame:06d}.{kind}")
@@ -63,16 +63,10 @@ def place(folder: Path, key: str, kind: str) -> Path:
     return folder.joinpath(*names)
 
 
-def split_frame(key: str) -> tuple[str, int | None]:
-    """The path and the frame number, None for a still."""
-    _, mark, number = key.rpartition("#frame=")
-    return path_from_key(key), int(number) if mark and number.isdecimal() else None
-
-
 def in_order(key: str) -> tuple[str, int]:
     """What keys are sorted by: frames by their number."""
-    path, frame = split_frame(key)
-    return path, -1 if frame is None else frame
+    frame = split_frame(key)[1]
+    return path_from_key(key), -1 if frame is None else frame
 
 
 def _name(part: str) -> str:

@@ -1,0 +1,74 @@
+r"""Keys of images: the path below the source, as text that maps back to the bytes on disk.
+
+A key is the path itself, so that it joins with other tables. Three things are escaped, because the
+key would not say otherwise what the name is:
+
+- a byte that is not UTF-8 becomes `\xNN`;
+- a path that itself ends as a frame of a video does (`cam1/0800.mp4#frame=125`) becomes
+  `...\#frame=125`;
+- a backslash before `#`, another backslash, such a byte, what looks like one, or at the end of the
+  path is doubled.
+
+The first versions escaped `#` and every backslash. Those keys are still read: they map to
+the same paths, and `normalized` gives them as they are written now.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+_TO_ESCAPE = re.compile(r"\\(?=[\\#\udc80-\udcff]|x[89a-f][0-9a-f]|\Z)|#(?=frame=[0-9]{1,18}\Z)")
+_ESCAPED = re.compile(r"\\(?:x([89a-f][0-9a-f])|([\\#]))")
+_BYTES = re.compile("[\udc80-\udcff]")
+_FRAME = re.compile(r"(?<!\\)(?:\\\\)*(#frame=([0-9]{1,18}))\Z")
+
+
+def key_from_path(path: str | bytes) -> str:
+    """A relative path, `/`-separated, as bytes or with surrogates (os.fsdecode) -> its key."""
+    text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
+    if "#" in text or "\\" in text:
+        text = _TO_ESCAPE.sub(r"\\\g<0>", text)
+    return _as_text(text)
+
+
+def path_from_key(key: str) -> str:
+    """The inverse; undecodable bytes as surrogates, ready for open(). The frame is left away."""
+    return _path(split_frame(key)[0])
+
+
+def split_frame(key: str) -> tuple[str, int | None]:
+    """The key of the file, and the number of the frame; None for a still."""
+    found = _FRAME.search(key) if "#" in key else None
+    return (key, None) if found is None else (key[: found.start(1)], int(found[2]))
+
+
+def normalized(key: str) -> str:
+    """A key of any version as `key_from_path` writes it now."""
+    if "\\" not in key:
+        return key
+    own, _ = split_frame(key)
+    return key_from_path(_path(own)) + key[len(own) :]
+
+
+def first_spelling(path: str) -> str:
+    """The key of a path as the first versions wrote it: every `#` and backslash escaped."""
+    text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
+    return _as_text(text.replace("\\", "\\\\").replace("#", "\\#"))
+
+
+def prefixed(key: str, prefix: str) -> str:
+    """`prefix` as one more folder in front: "cam2" and "cam2/" are the same."""
+    return key_from_path(prefix.rstrip("/") + "/") + key if prefix.strip("/") else key
+
+
+def _path(own: str) -> str:
+    if "\\" not in own:
+        return own
+    text = _ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)) if m[1] else m[2], own)
+    return os.fsdecode(os.fsencode(text))
+
+
+def _as_text(text: str) -> str:
+    """With `\\xNN` for each surrogate."""
+    return text if text.isascii() else _BYTES.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", text)
