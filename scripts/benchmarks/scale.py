@@ -18,7 +18,7 @@ import numpy as np
 
 from segcli.sources import open_source
 from segcli.store import Settings, ShardSpec, open_output, read_settings
-from segcli.store.part_writer import read_footer
+from segcli.store.part_file import read_footer
 from segcli.types import Record, Sample, Segment
 
 FILES = 100_000

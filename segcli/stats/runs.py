@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli import store
-from segcli.store.part_writer import read_footer
+from segcli.store.part_file import read_footer
 from segcli.store.query import Rows
 
 _MOST_PARTS = 2000

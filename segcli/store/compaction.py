@@ -15,8 +15,9 @@ from segcli.store.directory import check_place, resolve, staging_path, sync_dire
 from segcli.store.footer import Footer
 from segcli.store.lock import claim
 from segcli.store.output import remove_stale, staging_paths
+from segcli.store.part_file import images_of, open_part, read_part, write_part
 from segcli.store.part_reader import part_paths
-from segcli.store.part_writer import images_of, open_part, part_name, read_part, write_part
+from segcli.store.part_writer import part_name
 from segcli.store.swap import exchange
 
 

@@ -14,7 +14,8 @@ from segcli.errors import UsageError
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
-from segcli.store.part_writer import PartWriter, read_marks
+from segcli.store.part_file import read_marks
+from segcli.store.part_writer import PartWriter
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
 

@@ -17,7 +17,8 @@ from segcli.store.footer import Footer, Settings
 from segcli.store.inventory import Inventory, State
 from segcli.store.key_index import KeyIndex
 from segcli.store.lock import Lock, claim
-from segcli.store.part_writer import PartWriter, part_name, read_footer
+from segcli.store.part_file import read_footer
+from segcli.store.part_writer import PartWriter, part_name
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample

@@ -11,7 +11,7 @@ import pyarrow as pa
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.footer import ROOT
-from segcli.store.part_writer import first_rows, open_part, read_footer
+from segcli.store.part_file import first_rows, open_part, read_footer
 from segcli.store.schema import MASK_COLUMNS
 
 _BATCH_ROWS = 16_384

@@ -12,7 +12,7 @@ from segcli.errors import UsageError
 from segcli.store.directory import is_part, list_parts, lock_path, resolve
 from segcli.store.footer import ROOT, Footer
 from segcli.store.lock import holder
-from segcli.store.part_writer import read_footer
+from segcli.store.part_file import read_footer
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from segcli.cli import app
 from segcli.keys import first_spelling, path_from_key
 from segcli.pipeline import PredictOptions, predict
-from segcli.store.part_writer import FOOTER_KEY, read_part, write_part
+from segcli.store.footer import FOOTER_KEY
+from segcli.store.part_file import read_part, write_part
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 IMAGES = 6

@@ -15,7 +15,7 @@ from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import events, finish, start, wait_for
 
-from segcli.store.part_writer import read_footer
+from segcli.store.part_file import read_footer
 
 SHARDS = ("0/3", "1/3", "2/3")
 OPTIONS = [

@@ -9,7 +9,7 @@ import pytest
 
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.store import Compacted, ShardSpec, compact, read_images, read_settings
-from segcli.store.part_writer import read_footer
+from segcli.store.part_file import read_footer
 
 
 def rows(path):

@@ -274,7 +274,7 @@ def test_a_part_that_may_not_be_read_is_not_called_damaged(output, record, monke
 
     with output() as out:
         part = out.commit([record("a")])
-    monkeypatch.setattr("segcli.store.part_writer.open", refuse, raising=False)
+    monkeypatch.setattr("segcli.store.part_file.open", refuse, raising=False)
     with pytest.raises(UsageError, match=f"cannot read the part .*{part.name}: Permission denied"):
         output()
 

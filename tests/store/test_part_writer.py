@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from segcli.errors import OutputError
-from segcli.store.part_writer import part_name, read_footer
+from segcli.store.part_file import read_footer
+from segcli.store.part_writer import part_name
 
 
 def rows(path):

@@ -1,0 +1,174 @@
+"""The file of one part: Parquet with a footer that says what made it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segcli.errors import UsageError
+from segcli.keys import normalized
+from segcli.store.footer import FOOTER_KEY, Footer
+from segcli.store.key_index import Mark
+from segcli.store.shard_spec import ShardSpec
+
+_PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
+_ROW_GROUP = 100_000  # rows; a usual part is one group
+
+
+def _counted(footer: Footer, rows: pa.Table) -> Footer:
+    import pyarrow.compute as pc
+
+    images = rows.filter(first_rows(rows["mask"]))
+    return replace(
+        footer,
+        images=images.num_rows,
+        failed=pc.sum(pc.equal(images["status"], "failed")).as_py() or 0,
+        masks=rows.num_rows - rows["mask"].null_count,
+    )
+
+
+def first_rows(mask: pa.ChunkedArray) -> pa.ChunkedArray:
+    """True on exactly one row of each image."""
+    import pyarrow.compute as pc
+
+    # A Python number here would make pyarrow import pandas where there is one: half a second.
+    zero = pc.subtract(mask, mask)
+    return pc.or_kleene(pc.is_null(mask), pc.equal(mask, zero))
+
+
+def normalized_keys(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keys of a part of any version as they are written now."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(keys, "\\")).as_py():
+        return keys
+    return pa.chunked_array([pa.array([normalized(k) for k in keys.to_pylist()], pa.string())])
+
+
+def images_of(rows: pa.Table) -> list[str]:
+    """The key of each image, once."""
+    keys: list[str] = rows.filter(first_rows(rows["mask"]))["key"].to_pylist()
+    return keys
+
+
+def write_part(path: Path, rows: pa.Table, footer: Footer) -> None:
+    """A whole file, durable and read back; the counts in the footer are made. Raises OSError."""
+    footer = _counted(footer, rows)
+    _write_file(path, _serialise(rows, footer))
+    _check(path, rows.num_rows, footer)
+
+
+def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
+    """A whole Parquet file in memory, so that only plain writes touch the disk."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        rows.schema,
+        compression="zstd",
+        use_dictionary=[n for n in rows.column_names if n not in _PLAIN_COLUMNS],
+        # Smallest and largest RLE tell nothing and would only swell the footer.
+        write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox")],
+    ) as writer:
+        writer.write_table(rows, row_group_size=_ROW_GROUP)
+        writer.add_key_value_metadata({FOOTER_KEY: footer.to_json()})
+    return memoryview(sink.getvalue())
+
+
+def _write_file(path: Path, data: memoryview) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check(path: Path, rows: int, footer: Footer) -> None:
+    """Read back what was staged; an OSError when it is not what was written."""
+    try:
+        with open(path, "rb") as raw:
+            found = pq.ParquetFile(raw).metadata
+        whole = found.num_rows == rows and found.metadata[FOOTER_KEY] == footer.to_json()
+    except pa.ArrowException as e:
+        raise OSError(f"the part that was just written cannot be read back ({e})") from e
+    if not whole:
+        raise OSError("the part that was just written reads back differently")
+
+
+@contextlib.contextmanager
+def open_part(
+    path: Path, *, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's.
+
+    `dictionaries`: columns of text that are read as Arrow dictionaries.
+    """
+    try:
+        # Opened here because Arrow takes no path that is not valid text.
+        with open(path, "rb") as raw:
+            file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
+            yield file, _footer(file, path)
+    except FileNotFoundError:
+        raise UsageError(f"{path} has been removed while it was to be read") from None
+    except MemoryError:
+        raise  # pyarrow's is one of its exceptions too, and says nothing about the part
+    except (pa.ArrowException, OSError) as e:
+        if isinstance(e, OSError) and e.errno:
+            raise UsageError(f"cannot read the part {path}: {e.strerror}") from e
+        reason = str(e).splitlines()[0]
+        raise UsageError(
+            f"the part {path} cannot be read ({reason}): it is damaged or half copied; copy it "
+            f"again, or remove it and its images will be done again"
+        ) from e
+
+
+def _footer(file: pq.ParquetFile, path: Path) -> Footer:
+    text: Mapping[bytes, Any] = file.metadata.metadata or {}
+    try:
+        return Footer.from_json(text[FOOTER_KEY])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{path} is a Parquet file, but not one of this version of segcli predict; give an "
+            f"output of segcli predict"
+        ) from None
+
+
+def read_footer(path: Path) -> Footer:
+    with open_part(path) as (_, footer):
+        return footer
+
+
+def read_part(path: Path) -> tuple[pa.Table, Footer]:
+    """All of a part, with its footer, which is not kept in the table's own metadata as well."""
+    with open_part(path) as (file, footer):
+        return file.read().replace_schema_metadata(None), footer
+
+
+def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], pa.Schema, Footer]:
+    """What resuming needs of a part: of the images of `split`, or of all."""
+    with open_part(path) as (file, footer):
+        columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
+        found = file.schema_arrow
+        shard = footer.facts.shard
+        foreign = split is not None and split.is_foreign(shard)
+        # Where columns are missing the caller tells how the schemas differ.
+        rows = None if foreign or not {*columns} <= {*found.names} else file.read(columns)
+    if rows is None:
+        return [], found, footer
+    rows = rows.filter(first_rows(rows["mask"]))
+    values = (rows[name].to_pylist() for name in columns[:4])
+    is_own = split is None or shard == str(split)
+    marks = [
+        Mark(normalized(key), size, mtime, status == "failed")
+        for key, status, size, mtime in zip(*values, strict=True)
+        if is_own or (split is not None and key in split)
+    ]
+    return marks, found, footer
