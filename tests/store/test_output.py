@@ -7,7 +7,7 @@ import pytest
 
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.store import open_output, peek, preview_output
-from segcli.store.part_writer import read_footer, write_part
+from segcli.store.part_file import read_footer, write_part
 
 CATEGORIES = (("person", "car"), (1, 3))
 
