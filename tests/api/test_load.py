@@ -94,7 +94,7 @@ def test_coco_annotations(model: segcli.Model, images: Path) -> None:
 def test_detections_for_supervision(
     model: segcli.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the constructor's arguments recorded: the package needs OpenCV and is not installed."""
+    """With the arguments of the constructor recorded: the package itself is rarely installed."""
     monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=SimpleNamespace))
     result = model(images / "a.png")
     made = result.to_supervision()
@@ -107,6 +107,15 @@ def test_detections_for_supervision(
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(UsageError, match="pip install supervision"):
         result.to_supervision()
+
+
+def test_supervision_takes_them(model: segcli.Model, images: Path) -> None:
+    supervision = pytest.importorskip("supervision")
+    result = model(images / "a.png")
+    drawn = supervision.MaskAnnotator().annotate(
+        result.image.pixels.copy(), result.to_supervision()
+    )
+    assert (drawn != result.image.pixels).any()
 
 
 def test_an_image_without_objects(model: segcli.Model) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from segcli.cli import app, models
 from segcli.cli.progress import Lines
+from segcli.models.catalogue import describe
 from segcli.models.registry import families
 from segcli.pipeline.events import Note
 
@@ -29,7 +30,7 @@ def test_table_names_every_variant_on_one_line() -> None:
 
 
 def test_80_columns_hold_whole_names() -> None:
-    found = models.describe()
+    found = describe()
     found["models"].append(
         {
             "model": "decoupled-embeddings/r101-fpn-light-plus",
