@@ -19,12 +19,15 @@ _WINDOW = 16  # batches among which images of like shape are brought together
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Which rows make a batch and on what canvas (height, width) px; `draws` are the places of the
-    samples in the epoch, from which their random numbers come."""
+    """Which rows make a batch and on what canvas (height, width) px.
+
+    `draws` are the places of the samples in the epoch, from which their random numbers come; none:
+    the rows' own numbers, which is enough where each row comes once.
+    """
 
     rows: tuple[int, ...]
-    draws: tuple[int, ...]
     canvas: Size
+    draws: tuple[int, ...] = ()
 
 
 def samples_per_epoch(rows: Sequence[AnnotatedImage]) -> int:
@@ -62,7 +65,7 @@ def plan_epoch(
         aspect = float(np.median([rows[i].aspect for i in chosen]))
         height = side * min(max(aspect, 1.0), 2.0)
         width = side * min(max(1 / aspect, 1.0), 2.0)
-        plans.append(BatchPlan(chosen, draws, (_ceil(height, stride), _ceil(width, stride))))
+        plans.append(BatchPlan(chosen, (_ceil(height, stride), _ceil(width, stride)), draws))
     return plans
 
 
@@ -107,7 +110,7 @@ def load_epoch(
                 plan = next(waiting, None)
                 if plan is None:
                     break
-                pairs = zip(plan.rows, plan.draws, strict=True)
+                pairs = zip(plan.rows, plan.draws or plan.rows, strict=True)
                 ahead.append([pool.submit(example, i, draw, plan.canvas) for i, draw in pairs])
             if not ahead:
                 return

@@ -37,7 +37,7 @@ def two_images(data: Path, side: int) -> tuple[Pair, tuple[str, ...]]:
 
 
 def _load(rows: list[AnnotatedImage], side: int) -> Pair:
-    plan = BatchPlan(tuple(range(len(rows))), tuple(range(len(rows))), (side, side))
+    plan = BatchPlan(tuple(range(len(rows))), (side, side))
     (pair,) = load_epoch(
         rows, [plan], augmentation=Augmentation.none(), seed=0, epoch=0, workers=1
     )  # fmt: skip
