@@ -1,37 +1,27 @@
-"""Published checkpoints: names to ours, and a clear word where the file is another model's."""
+"""Published checkpoints: names to ours, and a clear error where the file is another model's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from segcli.errors import UsageError
 from segcli.types import ModelInfo
 
-Rules = Iterable[tuple[str, str]]
+# Pattern of a whole name, and what becomes of it: a replacement as in re.sub, or a function.
+Rules = Iterable[tuple[str, str | Callable[[re.Match[str]], str]]]
 
-_BRACKETS = re.compile(r"[<\[{](\d+)[>\]}]")
-
-# A name that only one family's checkpoints have.
-_SIGNS = (
-    (r"rpn\.head\.pixel_(spatial|other)_embed_pred\.", "embedmask"),
-    (r"proposal_generator\.fcos_head\.", "condinst"),
-    (r"prediction_layers\.0\.", "yolact"),
-    (r"bbox_head\.(solo|dsolo|feature|cate|kernel)_", "solo"),
-    (r"roi_heads\.mask(_head\.coarse|_point_head|_head\.point_head)", "pointrend"),
-    (r"roi_heads\.maskiou\.", "maskscoring"),
-    (r"roi_heads\.(box_predictor|box_head)\.", "maskrcnn"),
-)
+FIRST = "backbone.body.conv1.weight"  # of every ResNet of ours
 
 
 def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    r"""Tensors under new names by the first rule whose pattern matches the whole name.
+    """Tensors under new names by the first rule whose pattern matches the whole name.
 
-    In a replacement `<\1>` is group 1 less one, `[\1]` less two, `{\1}` less three. A name without
-    a rule stays; one whose replacement is empty is left out.
+    A name without a rule stays; one whose replacement is empty is left out.
     """
     compiled = [(re.compile(pattern), ours) for pattern, ours in rules]
     renamed = {_renamed(name, compiled): tensor for name, tensor in state.items()}
@@ -39,30 +29,57 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     return renamed
 
 
-def _renamed(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
+def _renamed(
+    name: str, rules: Iterable[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]
+) -> str:
     for pattern, ours in rules:
         match = pattern.fullmatch(name)
         if match:
-            return _BRACKETS.sub(_lowered, match.expand(ours))
+            return match.expand(ours) if isinstance(ours, str) else ours(match)
     return name
 
 
-def _lowered(match: re.Match[str]) -> str:
-    """<n> -> n - 1, [n] -> n - 2, {n} -> n - 3."""
-    return str(int(match[1]) - 1 - "<[{".index(match[0][0]))
+def shifted(ours: str, by: int) -> Callable[[re.Match[str]], str]:
+    """A rule's right side that fills the fields of `ours` with the groups of the match, the first
+    of them, a number, less `by`."""
+
+    def fill(match: re.Match[str]) -> str:
+        first, *others = match.groups()
+        return ours.format(int(first) - by, *others)
+
+    return fill
 
 
-def check(
+def bgr_to_rgb(state: dict[str, Tensor], name: str = FIRST) -> dict[str, Tensor]:
+    """The first convolution's filters turned round, where the state has them."""
+    if name in state:
+        state[name] = state[name].flip(1)
+    return state
+
+
+def fitting(
     given: Mapping[str, Tensor],
-    expected: Mapping[str, Tensor],
     info: ModelInfo,
+    build: Callable[[ModelInfo], nn.Module],
     *,
-    published: Iterable[str],
-) -> None:
-    """Raise a UsageError with the first differences unless names and shapes are as expected.
+    prefix: str = "",
+) -> dict[str, Tensor]:
+    """`given`, if names and shapes are those of the model that `build` makes of `info`, of all its
+    parts or of those whose names begin with `prefix`.
 
-    `published` are the checkpoint's own names, from which the family that it belongs to is guessed.
+    Frozen norms count no batches, but checkpoints of models that did may hold the numbers: they are
+    left out. Raises a UsageError that names the first differences.
     """
+    with torch.device("meta"):  # names and shapes without the numbers
+        expected = {k: v for k, v in build(info).state_dict().items() if k.startswith(prefix)}
+    counts = {k for k in given if k.endswith("num_batches_tracked") and k not in expected}
+    found = {k: v for k, v in given.items() if k not in counts}
+    check(found, expected, info)
+    return found
+
+
+def check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], info: ModelInfo) -> None:
+    """Raise a UsageError with the first differences unless names and shapes are as expected."""
     missing = sorted(set(expected) - set(given))
     surplus = sorted(set(given) - set(expected))
     shapes = [
@@ -74,19 +91,8 @@ def check(
         return
     pairs = list(zip_longest(missing, surplus, fillvalue="nothing"))[:3]
     first = [f"expected {m}, got {s}" for m, s in pairs] + shapes[:3]
-    family = looks_like(published)
-    guess = f" It looks like a {family} checkpoint." if family not in (None, info.family) else ""
     raise UsageError(
         f"these are not the weights of {info.family}/{info.variant}: "
         f"{len(missing)} tensors missing, {len(surplus)} unknown, {len(shapes)} of another "
-        f"shape; {'; '.join(first)}.{guess} Name the model they belong to with --model."
+        f"shape; {'; '.join(first)}. Name the model they belong to with --model"
     )
-
-
-def looks_like(state: Iterable[str]) -> str | None:
-    """The family whose authors' checkpoints have such names, or None."""
-    names = list(state)
-    for sign, family in _SIGNS:
-        if any(re.match(sign, name) for name in names):
-            return family
-    return None

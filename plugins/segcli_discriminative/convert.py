@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.imagenet import body_or_all
+from segcli_blocks.checkpoints.torchvision import body_or_all
 from segcli_discriminative.variants import build
 
 

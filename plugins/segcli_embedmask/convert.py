@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.checkpoint_names import check, rename
+from segcli_blocks.checkpoint_names import Rules, bgr_to_rgb, fitting, rename
+from segcli_blocks.checkpoints import maskrcnn_benchmark
 from segcli_blocks.mobilenet import from_imagenet
 from segcli_embedmask.variants import build
 
-RULES = (
-    (r"backbone\.body\.stem\.(conv1|bn1)\.(\w+)", r"backbone.body.\1.\2"),
-    (r"backbone\.fpn\.fpn_inner(\d)\.(\w+)", r"backbone.fpn.inner_blocks.[\1].0.\2"),
-    (r"backbone\.fpn\.fpn_layer(\d)\.(\w+)", r"backbone.fpn.layer_blocks.[\1].0.\2"),
-    (r"backbone\.fpn\.top_blocks\.(.+)", r"backbone.fpn.extra_blocks.\1"),
+RULES: Rules = (
+    *maskrcnn_benchmark.BODY,
+    *maskrcnn_benchmark.pyramid(3),
     (r"rpn\.head\.(proposal|pixel)_(spatial|other)_embed_pred\.(\w+)", r"head.\1_\2.\3"),
     (r"rpn\.head\.proposal_margin_pred\.(\w+)", r"head.proposal_margin.\1"),
     (r"rpn\.head\.(mask_tower|margin_scales|position_scale)\.(.+)", r"head.\1.\2"),
@@ -32,17 +30,9 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     """
     if info.variant == "mobilenet" and "features.0.0.weight" in state:
         return from_imagenet(state, "backbone.body.")
-    with torch.device("meta"):  # names and shapes without the numbers
-        expected = build(info).state_dict()
-    found = renamed(state)
-    check(found, expected, info, published=state)
-    return found
+    return fitting(renamed(state), info, build)
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names as ours, whatever the sizes; BGR filters become RGB ones."""
-    found = rename({k.removeprefix("module."): v for k, v in state.items()}, RULES)
-    first = "backbone.body.conv1.weight"
-    if first in found:
-        found[first] = found[first].flip(1)
-    return found
+    return bgr_to_rgb(rename({k.removeprefix("module."): v for k, v in state.items()}, RULES))

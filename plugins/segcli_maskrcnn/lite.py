@@ -17,8 +17,10 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from segcli.types import ModelInfo
 from segcli_blocks.depthwise import Depthwise
 from segcli_blocks.efficientnet_lite import PIXELS, EfficientNetLite
-from segcli_maskrcnn.model import MaskRCNN, RoIHeads, agnostic_box_predictor, mask_predictor
-from segcli_maskrcnn.proposals import Conventions
+from segcli_blocks.rcnn.box_head import agnostic_box_predictor
+from segcli_blocks.rcnn.conventions import LIGHT
+from segcli_blocks.rcnn.mask_head import mask_predictor
+from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage
 
 _WIDTH = 128  # channels of pyramid and mask head
 _HIDDEN = 480  # of the box head
@@ -101,36 +103,34 @@ class SeparableRPNHead(nn.Module):
         return [self.cls_logits(x) for x in features], [self.bbox_pred(x) for x in features]
 
 
-def lite1(info: ModelInfo) -> MaskRCNN:
+def lite1(info: ModelInfo) -> TwoStage:
     """EfficientNet-Lite1 under separable pyramid and heads."""
     return build(info, EfficientNetLite(1))
 
 
-def lite2(info: ModelInfo) -> MaskRCNN:
+def lite2(info: ModelInfo) -> TwoStage:
     """EfficientNet-Lite2 under separable pyramid and heads."""
     return build(info, EfficientNetLite(2))
 
 
-def build(info: ModelInfo, body: EfficientNetLite, *, width: int = _WIDTH) -> MaskRCNN:
+def build(info: ModelInfo, body: EfficientNetLite, *, width: int = _WIDTH) -> TwoStage:
     """One box and one mask for all classes, as in the variant `mobilenet`."""
-    from segcli_maskrcnn.variants import LIGHT
-
     mean, std = PIXELS
     hidden, positions = _HIDDEN * width // _WIDTH, len(info.categories) + 1
-    conventions: Conventions = replace(LIGHT, mean=mean, std=std)
-    return MaskRCNN(
+    roi_heads = RoIHeads(
+        TwoMLPHead(width * 7 * 7, hidden),
+        agnostic_box_predictor(hidden, positions),
+        _mask_head(width),
+        _mask_predictor(width),
+        conventions=replace(LIGHT, mean=mean, std=std),
+        classes=range(1, positions),
+        agnostic=True,
+    )
+    return TwoStage(
         info,
         backbone=SeparablePyramid(body, width),
         rpn_head=SeparableRPNHead(width),
-        roi_heads=RoIHeads(
-            TwoMLPHead(width * 7 * 7, hidden),
-            agnostic_box_predictor(hidden, positions),
-            _mask_head(width),
-            _mask_predictor(width),
-        ),
-        conventions=conventions,
-        classes=range(1, positions),
-        agnostic=True,
+        roi_heads=roi_heads,
     )
 
 

@@ -1,5 +1,7 @@
 """The variants of the family: how each is put together."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,139 +18,83 @@ from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
 from segcli_blocks.mobilenet import MobileNetV2
-from segcli_blocks.normalize import IMAGENET, SYMMETRIC
+from segcli_blocks.normalize import IMAGENET
+from segcli_blocks.rcnn.box_head import agnostic_box_predictor
+from segcli_blocks.rcnn.conventions import DETECTRON2, LIGHT, TORCHVISION, Conventions
+from segcli_blocks.rcnn.mask_head import mask_predictor
+from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
 from segcli_blocks.resnet import ResNet, frozen_norm
 from segcli_maskrcnn import lite
-from segcli_maskrcnn.model import (
-    MaskRCNN,
-    RoIHeads,
-    agnostic_box_predictor,
-    mask_predictor,
-)
-from segcli_maskrcnn.proposals import Conventions
-
-MEAN, STD = IMAGENET
-TORCHVISION = Conventions(mean=MEAN, std=STD)
-
-# detectron2's models see BGR; `convert` turns their first convolution round, so these are RGB.
-DETECTRON2 = Conventions(
-    mean=MEAN,
-    std=(1.0, 1.0, 1.0),
-    round_anchors=False,
-    aligned=True,
-    sampling_ratio=0,
-    rank_logits=True,
-    per_level=(1000, 2000),
-    proposals=(1000, 1000),
-    smallest=1e-12,
-    smallest_detection=1e-12,
-    beta=0.0,
-)
-
-LIGHT = Conventions(
-    mean=SYMMETRIC[0],
-    std=SYMMETRIC[1],
-    anchor_sizes=(16, 32, 64, 128, 256),
-    round_anchors=False,
-    aligned=True,
-    # A region never spans more than 14 cells of its map, so one sample in a bin misses nothing.
-    canonical=112.0,
-    sampling_ratio=1,
-    per_level=(400, 600),
-    proposals=(300, 400),
-    region_samples=128,
-)
 
 
-def build(info: ModelInfo) -> MaskRCNN:
+def build(info: ModelInfo) -> TwoStage:
     """A model with random weights for any variant of the family."""
     return _BUILDERS[info.variant](info)
 
 
 def mobilenet(
     info: ModelInfo, *, width: int = 128, depth: int = 4, conventions: Conventions = LIGHT
-) -> MaskRCNN:
+) -> TwoStage:
     """MobileNetV2, pyramid and heads of 128 channels, one box and mask for all classes. `depth`:
     convolutions of the mask head. The shipped model has the defaults."""
     hidden, positions = 4 * width, len(info.categories) + 1
-    return MaskRCNN(
-        info,
-        backbone=p2_to_p6(MobileNetV2(), width),
-        rpn_head=RPNHead(width, 3),
-        roi_heads=RoIHeads(
-            TwoMLPHead(width * 7 * 7, hidden),
-            agnostic_box_predictor(hidden, positions),
-            MaskRCNNHeads(width, (width,) * depth, 1),
-            mask_predictor(width, 1),
-        ),
+    roi_heads = RoIHeads(
+        TwoMLPHead(width * 7 * 7, hidden),
+        agnostic_box_predictor(hidden, positions),
+        MaskRCNNHeads(width, (width,) * depth, 1),
+        mask_predictor(width, 1),
         conventions=conventions,
         classes=range(1, positions),
         agnostic=True,
     )
+    backbone = p2_to_p6(MobileNetV2(), width)
+    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
 
 
-def r50_fpn(info: ModelInfo) -> MaskRCNN:
+def r50_fpn(info: ModelInfo) -> TwoStage:
     """torchvision's maskrcnn_resnet50_fpn; 91 positions when the categories are COCO's."""
     positions, classes = _positions(info)
-    return MaskRCNN(
-        info,
-        backbone=p2_to_p6(ResNet(50, frozen_norm(0.0))),
-        rpn_head=RPNHead(256, 3),
-        roi_heads=_heads(positions),
-        conventions=TORCHVISION,
-        classes=classes,
-    )
+    roi_heads = RoIHeads(*fpn_heads(positions), conventions=TORCHVISION, classes=classes)
+    backbone = p2_to_p6(ResNet(50, frozen_norm(0.0)))
+    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(256, 3), roi_heads=roi_heads)
 
 
-def r50_fpn_v2(info: ModelInfo) -> MaskRCNN:
+def r50_fpn_v2(info: ModelInfo) -> TwoStage:
     """torchvision's maskrcnn_resnet50_fpn_v2: BatchNorm everywhere, deeper heads."""
     positions, classes = _positions(info)
     norm = nn.BatchNorm2d
-    return MaskRCNN(
-        info,
-        backbone=p2_to_p6(ResNet(50, norm), norm=norm),
-        rpn_head=RPNHead(256, 3, conv_depth=2),
-        roi_heads=RoIHeads(
-            FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm),
-            FastRCNNPredictor(1024, positions),
-            MaskRCNNHeads(256, (256,) * 4, 1, norm_layer=norm),
-            mask_predictor(256, positions),
-        ),
+    roi_heads = RoIHeads(
+        FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm),
+        FastRCNNPredictor(1024, positions),
+        MaskRCNNHeads(256, (256,) * 4, 1, norm_layer=norm),
+        mask_predictor(256, positions),
         conventions=TORCHVISION,
         classes=classes,
     )
+    return TwoStage(
+        info,
+        backbone=p2_to_p6(ResNet(50, norm), norm=norm),
+        rpn_head=RPNHead(256, 3, conv_depth=2),
+        roi_heads=roi_heads,
+    )
 
 
-def r101_fpn(info: ModelInfo) -> MaskRCNN:
+def r101_fpn(info: ModelInfo) -> TwoStage:
     """detectron2's mask_rcnn_R_101_FPN."""
     return _detectron2(info, ResNet(101, frozen_norm(), caffe=True), DETECTRON2)
 
 
-def x101_fpn(info: ModelInfo) -> MaskRCNN:
+def x101_fpn(info: ModelInfo) -> TwoStage:
     """detectron2's mask_rcnn_X_101_32x8d_FPN."""
     body = ResNet(101, frozen_norm(), groups=(32, 8))
-    return _detectron2(info, body, replace(DETECTRON2, std=STD))
+    return _detectron2(info, body, replace(DETECTRON2, std=IMAGENET[1]))
 
 
-def _detectron2(info: ModelInfo, body: ResNet, conventions: Conventions) -> MaskRCNN:
+def _detectron2(info: ModelInfo, body: ResNet, conventions: Conventions) -> TwoStage:
     positions = len(info.categories) + 1
-    return MaskRCNN(
-        info,
-        backbone=p2_to_p6(body),
-        rpn_head=RPNHead(256, 3),
-        roi_heads=_heads(positions),
-        conventions=conventions,
-        classes=range(1, positions),
-    )
-
-
-def _heads(positions: int) -> RoIHeads:
-    return RoIHeads(
-        TwoMLPHead(256 * 7 * 7, 1024),
-        FastRCNNPredictor(1024, positions),
-        MaskRCNNHeads(256, (256,) * 4, 1),
-        mask_predictor(256, positions),
-    )
+    heads, classes = fpn_heads(positions), range(1, positions)
+    roi_heads = RoIHeads(*heads, conventions=conventions, classes=classes)
+    return TwoStage(info, backbone=p2_to_p6(body), rpn_head=RPNHead(256, 3), roi_heads=roi_heads)
 
 
 def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:
@@ -158,7 +104,7 @@ def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:
     return len(info.categories) + 1, range(1, len(info.categories) + 1)
 
 
-_BUILDERS: dict[str, Callable[[ModelInfo], MaskRCNN]] = {
+_BUILDERS: dict[str, Callable[[ModelInfo], TwoStage]] = {
     "mobilenet": mobilenet,
     "lite1": lite.lite1,
     "lite2": lite.lite2,

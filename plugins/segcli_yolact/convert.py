@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from segcli.types import ModelInfo
-from segcli_blocks.checkpoint_names import check, rename
+from segcli_blocks.checkpoint_names import fitting, rename
 from segcli_yolact.variants import build
 
 _RESNET = tuple((rf"backbone\.layers\.{i}\.(.+)", rf"body.layer{i + 1}.\1") for i in range(4))
@@ -37,11 +36,7 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
 
     Raises a UsageError that names the first differences.
     """
-    with torch.device("meta"):  # names and shapes without the numbers
-        expected = build(info).state_dict()
-    found = renamed(state)
-    check(found, expected, info, published=state)
-    return found
+    return fitting(renamed(state), info, build)
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

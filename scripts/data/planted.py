@@ -222,8 +222,8 @@ def _draw(masks: Any, level: int, cell: tuple[int, int], objects: Objects, k: in
 
 def _maskrcnn(model: Any, batch: Batch, objects: Objects) -> Replaced:
     """Proposals, then the boxes and masks of the best of them."""
-    from segcli_maskrcnn.model import BOX_WEIGHTS
-    from segcli_maskrcnn.proposals import encode
+    from segcli_blocks.rcnn.box_coder import encode
+    from segcli_blocks.rcnn.conventions import BOX_WEIGHTS
 
     maps, logits, deltas = model.first_stage(batch)
     for level, anchors in enumerate(model.anchors(maps, batch)):

@@ -10,22 +10,24 @@ from torchvision.ops import roi_align
 
 from segcli.plugin import Fusible
 from segcli.types import Batch
+from segcli_blocks.rcnn.conventions import LIGHT, TORCHVISION
+from segcli_blocks.rcnn.roi_pool import Pooler
+from segcli_blocks.rcnn.rpn import Scored
+from segcli_blocks.rcnn.two_stage import TwoStage
 from segcli_maskrcnn import FAMILY
-from segcli_maskrcnn.model import MaskRCNN
-from segcli_maskrcnn.pooler import Pooler
-from segcli_maskrcnn.variants import LIGHT, TORCHVISION, build
+from segcli_maskrcnn.variants import build
 
 BOXES = torch.tensor([[3.0, 5.0, 40.0, 90.0], [50.0, 2.0, 127.0, 60.0], [70.0, 70.0, 75.0, 80.0]])
 
 
 @pytest.fixture(scope="module")
-def plain() -> MaskRCNN:
+def plain() -> TwoStage:
     torch.manual_seed(0)
     return build(FAMILY.variants["mobilenet"]).eval()
 
 
 @pytest.fixture(scope="module")
-def fused(plain: MaskRCNN) -> MaskRCNN:
+def fused(plain: TwoStage) -> TwoStage:
     assert isinstance(plain, Fusible)
     model = copy.deepcopy(plain)
     model.fuse(torch.bfloat16)
@@ -43,24 +45,30 @@ def assert_near(found: Tensor, expected: Tensor) -> None:
     assert (found.float() - expected).abs().mean() < 0.03 * expected.std()
 
 
+def both(scored: Scored) -> list[Tensor]:
+    return scored.logits + scored.deltas
+
+
 @torch.inference_mode()
 def test_both_stages_answer_alike(plain, fused, batch) -> None:
-    maps, logits, deltas = plain.first_stage(batch)
+    maps, scored = plain.first_stage(batch)
     of = torch.tensor([1, 2, 3])
     with torch.autocast("cpu", torch.bfloat16):
-        fused_maps, fused_logits, fused_deltas = fused.first_stage(batch)
-        fused_classes, fused_boxes = fused.classify(fused_maps, [BOXES])
-        fused_masks = fused.mask_logits(fused_maps, [BOXES], of)
+        fused_maps, fused_scored = fused.first_stage(batch)
+        fused_classes, fused_boxes = fused.roi_heads.classify(fused_maps, [BOXES])
+        features = fused.roi_heads.mask_features(fused_maps, [BOXES])
+        fused_masks = fused.roi_heads.mask_logits(features, of)
     assert fused_maps[0].dtype == torch.bfloat16
-    assert fused_logits[0].dtype == fused_classes.dtype == fused_masks.dtype == torch.float32
+    assert fused_scored.logits[0].dtype == fused_classes.dtype == fused_masks.dtype == torch.float32
     for found, expected in zip(fused_maps, maps, strict=True):
         assert_near(found, expected)
-    for found, expected in zip(fused_logits + fused_deltas, logits + deltas, strict=True):
+    for found, expected in zip(both(fused_scored), both(scored), strict=True):
         assert_near(found, expected)
-    classes, boxes = plain.classify(maps, [BOXES])
+    classes, boxes = plain.roi_heads.classify(maps, [BOXES])
     assert_near(fused_classes, classes)
     assert_near(fused_boxes, boxes)
-    assert_near(fused_masks, plain.mask_logits(maps, [BOXES], of))
+    features = plain.roi_heads.mask_features(maps, [BOXES])
+    assert_near(fused_masks, plain.roi_heads.mask_logits(features, of))
 
 
 @pytest.mark.parametrize("conventions", [LIGHT, TORCHVISION])

@@ -11,17 +11,19 @@ import torch
 from kit.parity import masks_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.detection import backbone_utils, faster_rcnn, image_list, mask_rcnn
+from torchvision.models.detection import backbone_utils, image_list, mask_rcnn
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FrozenBatchNorm2d
 
 from segcli.errors import UsageError
 from segcli.types import Batch, ModelInfo, Resize
+from segcli_blocks.rcnn.box_coder import decode, encode
+from segcli_blocks.rcnn.conventions import BOX_WEIGHTS, DETECTRON2
+from segcli_blocks.rcnn.rpn import flatten
+from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
 from segcli_maskrcnn import FAMILY
-from segcli_maskrcnn.convert import _from_detectron2
-from segcli_maskrcnn.model import BOX_WEIGHTS, MaskRCNN, RoIHeads, mask_predictor
-from segcli_maskrcnn.proposals import decode, encode, flatten
-from segcli_maskrcnn.variants import DETECTRON2, build
+from segcli_maskrcnn.convert import renamed
+from segcli_maskrcnn.variants import build
 
 KEYS = Path(__file__).parent.parent / "golden/keys"
 
@@ -72,27 +74,30 @@ def test_input_equals_the_recording(narrow, batch, recording) -> None:
 
 
 def test_anchors_equal_the_recording(narrow, batch, recording) -> None:
-    anchors = narrow.anchors(narrow.backbone(batch.pixels), batch)
-    close(torch.cat(anchors), recording["anchors"], 1e-4)
+    _, scored = narrow.first_stage(batch)
+    close(torch.cat(scored.anchors), recording["anchors"], 1e-4)
 
 
 @torch.inference_mode()
 def test_first_stage_equals_the_recording(narrow, batch, recording) -> None:
-    maps, logits, deltas = narrow.first_stage(batch)
-    for level, (logit, delta) in enumerate(zip(logits, deltas, strict=True), start=2):
+    _, scored = narrow.first_stage(batch)
+    both = zip(scored.logits, scored.deltas, strict=True)
+    for level, (logit, delta) in enumerate(both, start=2):
         recorded = [
             torch.from_numpy(recording[f"rpn_{k}_p{level}"]) for k in ("objectness", "deltas")
         ]
         torch.testing.assert_close(logit, flatten(recorded[:1], 1)[0], atol=1e-4, rtol=1e-5)
         torch.testing.assert_close(delta, flatten(recorded[1:], 4)[0], atol=1e-4, rtol=1e-5)
-    proposals = narrow.regions(logits, deltas, narrow.anchors(maps, batch), batch.content_sizes)
+    proposals = narrow.rpn.propose(scored, batch.content_sizes)
     close(proposals[0], recording["proposals_xyxy"], 1e-3)
 
 
 @torch.inference_mode()
 def test_box_head_equals_the_recording(narrow, batch, recording) -> None:
     maps = narrow.backbone(batch.pixels)
-    logits, deltas = narrow.classify(maps, [torch.from_numpy(recording["proposals_xyxy"])])
+    logits, deltas = narrow.roi_heads.classify(
+        maps, [torch.from_numpy(recording["proposals_xyxy"])]
+    )
     background_last = torch.cat((logits[:, 1:], logits[:, :1]), dim=1)
     close(background_last, recording["cls_logits"], 1e-3)
     close(deltas[:, 4:], recording["box_deltas"], 1e-3)
@@ -102,11 +107,11 @@ def test_box_head_equals_the_recording(narrow, batch, recording) -> None:
 def test_mask_head_equals_the_recording(narrow, batch, recording) -> None:
     maps = narrow.backbone(batch.pixels)
     boxes = torch.from_numpy(recording["det_boxes_xyxy"])
-    features = narrow.mask_pool(maps[:4], [boxes])
+    features = narrow.roi_heads.mask_features(maps, [boxes])
     close(features, recording["mask_roi_feature"], 1e-4)
     of = torch.from_numpy(recording["det_classes"]) + 1
     close(
-        narrow.mask_logits(maps, [boxes], of).sigmoid()[:, None],
+        narrow.roi_heads.mask_logits(features, of).sigmoid()[:, None],
         recording["mask_prob_selected"],
         1e-4,
     )
@@ -160,12 +165,13 @@ def torchvisions_backbone() -> nn.Module:
 @pytest.mark.parametrize("variant", ["r50-fpn", "r50-fpn-v2"])
 def test_detections_equal_torchvisions(variant: str) -> None:
     info = FAMILY.variants[variant]
-    ours = lively(build(info))
+    torch.manual_seed(0)
     if variant == "r50-fpn":
         theirs = mask_rcnn.MaskRCNN(torchvisions_backbone(), num_classes=91)
     else:
         theirs = mask_rcnn.maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
-    theirs.eval().load_state_dict(ours.state_dict())
+    ours = build(info).eval()
+    ours.load_state_dict(lively(theirs).state_dict())
     gaps = sorted(set(range(1, 91)) - set(info.category_ids))
     for model in (ours, theirs):  # torchvision would also detect the ids that stand for nothing
         model.roi_heads.box_predictor.cls_score.bias.data[gaps] = -1e4
@@ -258,10 +264,10 @@ def recording(reference: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def narrow(reference: Path, recording: dict[str, np.ndarray]) -> MaskRCNN:
+def narrow(reference: Path, recording: dict[str, np.ndarray]) -> TwoStage:
     """The heads of the recording, at its width, behind its recorded pyramid maps."""
     state = {k: v for k, v in load_file(reference / "maskrcnn/state_dict.safetensors").items()}
-    state = {k: v for k, v in _from_detectron2(state).items() if not k.startswith("backbone.")}
+    state = {k: v for k, v in renamed(state).items() if not k.startswith("backbone.")}
     width = state["rpn.head.cls_logits.weight"].shape[1]
     hidden = state["roi_heads.box_head.fc7.weight"].shape[0]
     positions = state["roi_heads.box_predictor.cls_score.weight"].shape[0]
@@ -276,18 +282,12 @@ def narrow(reference: Path, recording: dict[str, np.ndarray]) -> MaskRCNN:
         per_level=(per_level(reference / "maskrcnn"),) * 2,
         proposals=(kept, kept),
     )
-    model = MaskRCNN(
+    heads = fpn_heads(positions, width=width, hidden=hidden)
+    model = TwoStage(
         info,
         backbone=Recorded([torch.from_numpy(recording[f"fpn_p{level}"]) for level in range(2, 7)]),
         rpn_head=RPNHead(width, 3),
-        roi_heads=RoIHeads(
-            faster_rcnn.TwoMLPHead(width * 49, hidden),
-            faster_rcnn.FastRCNNPredictor(hidden, positions),
-            mask_rcnn.MaskRCNNHeads(width, (width,) * 4, 1),
-            mask_predictor(width, positions),
-        ),
-        conventions=conventions,
-        classes=range(1, positions),
+        roi_heads=RoIHeads(*heads, conventions=conventions, classes=range(1, positions)),
     )
     model.load_state_dict(state)
     return model.eval()

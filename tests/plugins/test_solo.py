@@ -60,8 +60,10 @@ def test_another_variants_checkpoint_is_refused_with_the_first_difference():
         FAMILY.convert(listed(PUBLISHED["solov2-r101"]), FAMILY.variants["solov2-r50"])
 
 
-def test_another_familys_checkpoint_is_recognised():
-    with pytest.raises(UsageError, match="looks like a yolact checkpoint"):
+def test_another_familys_checkpoint_is_refused():
+    with pytest.raises(
+        UsageError, match=r"not the weights of solo/solov2-r50: \d+ tensors missing"
+    ):
         FAMILY.convert(listed("yolact_resnet50"), FAMILY.variants["solov2-r50"])
 
 

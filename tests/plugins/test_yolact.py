@@ -74,8 +74,8 @@ def test_another_variants_checkpoint_is_refused_with_the_first_difference():
         FAMILY.convert(listed("yolact_base"), FAMILY.variants["r50"])
 
 
-def test_another_familys_checkpoint_is_recognised():
-    with pytest.raises(UsageError, match="looks like a solo checkpoint"):
+def test_another_familys_checkpoint_is_refused():
+    with pytest.raises(UsageError, match=r"not the weights of yolact/r50: \d+ tensors missing"):
         FAMILY.convert(listed("solo_r50_fpn_8gpu_1x"), FAMILY.variants["r50"])
 
 

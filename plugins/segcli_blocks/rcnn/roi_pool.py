@@ -1,5 +1,7 @@
 """The features of a region: RoIAlign from the pyramid level that fits its size."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +9,8 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from segcli_blocks.align import roi_align_rows
-from segcli_maskrcnn.proposals import Conventions
+from segcli_blocks.rcnn.box_coder import whole
+from segcli_blocks.rcnn.conventions import Conventions
 
 
 class Pooler(nn.Module):
@@ -23,29 +26,33 @@ class Pooler(nn.Module):
 
         float32, but in the maps' own bfloat16 on a processor.
         """
-        image = torch.cat([torch.full((len(b), 1), float(i)) for i, b in enumerate(boxes)])
-        box = torch.cat(list(boxes))
-        rois = torch.cat((image.to(box), box), dim=1)
-        side = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sqrt()
-        level = torch.floor(4 + torch.log2(side / self.conventions.canonical) + 1e-6)
-        level = level.clamp(2, len(maps) + 1).long() - 2
+        rois = rois_of(boxes)
+        level = self.levels(rois[:, 1:], len(maps))
         chosen = [(level == index).nonzero()[:, 0] for index in range(len(maps))]
         pooled = torch.cat(
             [
-                self._align(features, rois[of_level], 0.25 / 2**index)
+                self.align(features, rois[of_level], 0.25 / 2**index)
                 for index, (features, of_level) in enumerate(zip(maps, chosen, strict=True))
             ]
         )
         return pooled[torch.cat(chosen).argsort()]
 
-    def _align(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
+    def levels(self, boxes: Tensor, count: int) -> Tensor:
+        """Which of `count` maps serves each of the boxes (N, 4)."""
+        box = whole(boxes, inclusive=self.conventions.inclusive)
+        side = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sqrt()
+        level = torch.floor(4 + torch.log2(side / self.conventions.canonical) + 1e-6)
+        return level.clamp(2, count + 1).long() - 2
+
+    def align(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
+        """Regions (n, 5), image and xyxy px, of one map with `scale` cells a px."""
         ratio, aligned = self.conventions.sampling_ratio, self.conventions.aligned
         if features.device.type == "cpu" and features.dtype == torch.bfloat16 and ratio > 0:
             return roi_align_rows(
                 features, rois, self.size, scale, sampling_ratio=ratio, aligned=aligned
             )
         # torchvision's has no bfloat16 kernel, and float32 is to equal torchvision's models.
-        return roi_align(
+        pooled: Tensor = roi_align(
             features.float().contiguous(),
             rois,
             self.size,
@@ -53,3 +60,11 @@ class Pooler(nn.Module):
             sampling_ratio=ratio,
             aligned=aligned,
         )
+        return pooled
+
+
+def rois_of(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes (n_b, 4) per image -> (N, 5): the image, then xyxy."""
+    image = torch.cat([torch.full((len(b), 1), float(i)) for i, b in enumerate(boxes)])
+    box = torch.cat(list(boxes))
+    return torch.cat((image.to(box), box), dim=1)

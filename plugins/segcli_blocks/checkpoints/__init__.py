@@ -1,0 +1,1 @@
+"""How the code bases that published checkpoints name what families share; a module for each."""

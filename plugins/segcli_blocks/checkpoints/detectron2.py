@@ -1,0 +1,79 @@
+"""detectron2's names: a ResNet and a pyramid under `backbone`, both stages of Mask R-CNN."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segcli_blocks.checkpoint_names import Rules, shifted
+
+_UP = r"backbone\.bottom_up\."
+BODY: Rules = (
+    (_UP + r"stem\.conv1\.weight", "backbone.body.conv1.weight"),
+    (_UP + r"stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
+    (
+        _UP + r"res(\d)\.(\d+)\.conv(\d)\.weight",
+        shifted("backbone.body.layer{}.{}.conv{}.weight", 1),
+    ),
+    (
+        _UP + r"res(\d)\.(\d+)\.conv(\d)\.norm\.(\w+)",
+        shifted("backbone.body.layer{}.{}.bn{}.{}", 1),
+    ),
+    (
+        _UP + r"res(\d)\.0\.shortcut\.weight",
+        shifted("backbone.body.layer{}.0.downsample.0.weight", 1),
+    ),
+    (
+        _UP + r"res(\d)\.0\.shortcut\.norm\.(\w+)",
+        shifted("backbone.body.layer{}.0.downsample.1.{}", 1),
+    ),
+)
+
+# Old files hold these.
+BUFFERS: Rules = ((r"pixel_(mean|std)|proposal_generator\.anchor_generator\..*", ""),)
+
+RPN: Rules = (
+    (r"proposal_generator\.rpn_head\.conv\.(\w+)", r"rpn.head.conv.0.0.\1"),
+    (r"proposal_generator\.rpn_head\.objectness_logits\.(\w+)", r"rpn.head.cls_logits.\1"),
+    (r"proposal_generator\.rpn_head\.anchor_deltas\.(\w+)", r"rpn.head.bbox_pred.\1"),
+)
+BOX_HEAD: Rules = (
+    (r"roi_heads\.box_head\.fc1\.(\w+)", r"roi_heads.box_head.fc6.\1"),
+    (r"roi_heads\.box_head\.fc2\.(\w+)", r"roi_heads.box_head.fc7.\1"),
+)
+MASK_HEAD: Rules = (
+    (r"roi_heads\.mask_head\.mask_fcn(\d)\.(\w+)", shifted("roi_heads.mask_head.{}.0.{}", 1)),
+    (r"roi_heads\.mask_head\.deconv\.(\w+)", r"roi_heads.mask_predictor.conv5_mask.\1"),
+    (r"roi_heads\.mask_head\.predictor\.(\w+)", r"roi_heads.mask_predictor.mask_fcn_logits.\1"),
+)
+
+
+def pyramid(finest: int) -> Rules:
+    """The lateral and the output convolutions of P`finest` and coarser levels."""
+    return (
+        (
+            r"backbone\.fpn_lateral(\d)\.(\w+)",
+            shifted("backbone.fpn.inner_blocks.{}.0.{}", finest),
+        ),
+        (
+            r"backbone\.fpn_output(\d)\.(\w+)",
+            shifted("backbone.fpn.layer_blocks.{}.0.{}", finest),
+        ),
+    )
+
+
+def background_first(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Class logits with the background first instead of last; boxes and masks with a position for
+    the background, which detectron2 has not. What other families lack is left to `check`."""
+    changes = {
+        "roi_heads.box_predictor.cls_score": lambda t: torch.cat((t[-1:], t[:-1])),
+        "roi_heads.box_predictor.bbox_pred": lambda t: torch.cat((torch.zeros_like(t[:4]), t)),
+        "roi_heads.mask_predictor.mask_fcn_logits": lambda t: torch.cat(
+            (torch.zeros_like(t[:1]), t)
+        ),
+    }
+    for layer, change in changes.items():
+        for key in (f"{layer}.weight", f"{layer}.bias"):
+            if key in state:
+                state[key] = change(state[key])
+    return state

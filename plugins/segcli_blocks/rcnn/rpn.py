@@ -1,0 +1,104 @@
+"""The region proposal network (Ren et al. 2015, section 3; Lin et al. 2017, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from segcli.types import Size, Targets
+from segcli_blocks.rcnn.anchors import RATIOS, anchors_of
+from segcli_blocks.rcnn.box_coder import clip, decode, whole
+from segcli_blocks.rcnn.conventions import Conventions
+from segcli_blocks.rcnn.losses import rpn_losses
+
+_IOU = 0.7  # above which a proposal suppresses another of its level
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Level by level, flat like `anchors` (n_l, 4): `logits` (B, n_l, 1), `deltas` (B, n_l, 4)."""
+
+    logits: list[Tensor]
+    deltas: list[Tensor]
+    anchors: list[Tensor]
+
+
+class RPN(nn.Module):
+    """Holds the head under the name of the published checkpoints, `head`: maps -> lists of
+    objectness (B, 3, h, w) and deltas (B, 12, h, w), as torchvision's RPNHead gives them."""
+
+    def __init__(self, head: nn.Module, conventions: Conventions) -> None:
+        super().__init__()
+        self.head = head
+        self.conventions = conventions
+
+    def forward(self, maps: Sequence[Tensor], canvas: Size) -> Scored:
+        """Maps (B, width, h, w), finest first, of a canvas of (height, width) px."""
+        logits, deltas = self.head(list(maps))
+        shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
+        anchors = [a.to(maps[0].device) for a in anchors_of(shapes, canvas, self.conventions)]
+        return Scored(flatten(logits, 1), flatten(deltas, 4), anchors)
+
+    def propose(self, scored: Scored, contents: Sequence[Size]) -> list[Tensor]:
+        """Proposals (n_b, 4) per image, best first."""
+        return [
+            propose(
+                [level[b, :, 0].detach() for level in scored.logits],
+                [level[b].detach() for level in scored.deltas],
+                scored.anchors,
+                content,
+                conventions=self.conventions,
+                training=self.training,
+            )
+            for b, content in enumerate(contents)
+        ]
+
+    def losses(self, scored: Scored, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """`objectness` and `proposal_box`."""
+        logits, deltas = torch.cat(scored.logits, 1)[..., 0], torch.cat(scored.deltas, 1)
+        objectness, box = rpn_losses(
+            logits,
+            deltas,
+            torch.cat(scored.anchors),
+            targets,
+            self.conventions.beta,
+            inclusive=self.conventions.inclusive,
+        )
+        return {"objectness": objectness, "proposal_box": box}
+
+
+def flatten(maps: Sequence[Tensor], values: int) -> list[Tensor]:
+    """(B, 3 * values, h, w) a level -> (B, h * w * 3, values), float32, in the anchors' order."""
+    shape = (len(RATIOS), values)
+    return [m.float().unflatten(1, shape).permute(0, 3, 4, 1, 2).flatten(1, 3) for m in maps]
+
+
+def propose(
+    scores: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    content: Size,
+    *,
+    conventions: Conventions,
+    training: bool,
+) -> Tensor:
+    """One image: logits (n_l,) and deltas (n_l, 4) a level -> proposals (<= `proposals`, 4)."""
+    inclusive = conventions.inclusive
+    boxes, logits, level_of = [], [], []
+    for level, (score, delta, anchor) in enumerate(zip(scores, deltas, anchors, strict=True)):
+        top, index = score.topk(min(conventions.per_level[training], len(score)))
+        weights = (1.0, 1.0, 1.0, 1.0)
+        boxes.append(decode(delta[index], anchor[index], weights, inclusive=inclusive)[:, 0])
+        logits.append(top)
+        level_of.append(torch.full_like(index, level))
+    box, rank, of = torch.cat(boxes), torch.cat(logits), torch.cat(level_of)
+    rank = rank if conventions.rank_logits else rank.sigmoid()
+    box = clip(box, content, inclusive=inclusive)
+    ends = whole(box, inclusive=inclusive)
+    large = (ends[:, 2:] - ends[:, :2]).amin(1) >= conventions.smallest
+    box, ends, rank, of = box[large], ends[large], rank[large], of[large]
+    return box[batched_nms(ends, rank, of, _IOU)[: conventions.proposals[training]]]
