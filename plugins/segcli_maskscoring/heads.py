@@ -1,0 +1,44 @@
+"""The head that estimates masks' IoU with their objects (Huang et al. 2019, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MaskIoU(nn.Module):
+    """The features that the mask was made of, and the mask, to one IoU for each class position.
+
+    Four convolutions, the last of stride 2, and three fully connected layers. The output is not
+    limited to 0..1.
+    """
+
+    def __init__(self, width: int, hidden: int, positions: int) -> None:
+        super().__init__()
+        inputs = (width + 1, width, width, width)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels, width, 3, 2 if index == 3 else 1, 1)
+            for index, channels in enumerate(inputs)
+        )
+        self.fc1 = nn.Linear(width * 7 * 7, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.iou = nn.Linear(hidden, positions)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.iou.weight, std=0.01)
+
+    def forward(self, features: Tensor, masks: Tensor) -> Tensor:
+        """Features (N, width, 14, 14) and soft masks (N, 28, 28) -> IoU (N, K), float32."""
+        pooled = F.max_pool2d(masks[:, None], 2).to(features.dtype)
+        x = torch.cat((features, pooled), 1)
+        for conv in self.convolutions:
+            x = F.relu(conv(x))
+        x = F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
+        iou: Tensor = self.iou(x).float()
+        return iou

@@ -1,0 +1,42 @@
+"""The variants of the family: how each is put together."""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models.detection.rpn import RPNHead
+
+from segcli.types import ModelInfo
+from segcli_blocks.backbone import p2_to_p6
+from segcli_blocks.rcnn.conventions import BENCHMARK, Conventions
+from segcli_blocks.rcnn.two_stage import TwoStage, fpn_heads
+from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_maskscoring.heads import MaskIoU
+from segcli_maskscoring.model import MaskScoringHeads
+
+_DEPTHS = {"r50-fpn": 50, "r101-fpn": 101}
+
+
+def build(info: ModelInfo) -> TwoStage:
+    """A model with random weights: a Caffe-style ResNet with frozen norms (without eps)."""
+    body = ResNet(_DEPTHS[info.variant], frozen_norm(0.0), caffe=True)
+    body.freeze_stem()
+    return assemble(info, p2_to_p6(body))
+
+
+def assemble(
+    info: ModelInfo,
+    backbone: nn.Module,
+    *,
+    width: int = 256,
+    hidden: int = 1024,
+    conventions: Conventions = BENCHMARK,
+) -> TwoStage:
+    """Heads of `width` channels and `hidden` features on any backbone of P2 to P6."""
+    positions = len(info.categories) + 1
+    roi_heads = MaskScoringHeads(
+        *fpn_heads(positions, width=width, hidden=hidden),
+        maskiou=MaskIoU(width, hidden, positions),
+        conventions=conventions,
+        classes=range(1, positions),
+    )
+    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
