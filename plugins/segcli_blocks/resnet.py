@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 from torchvision.ops import FrozenBatchNorm2d
@@ -73,6 +74,13 @@ class ResNet(nn.Module):
             x = stage(x)
             maps.append(x)
         return maps
+
+    @torch.no_grad()
+    def expect_bytes(self) -> ResNet:
+        """Scale random first filters down for pixels of 0 to 255 that are not divided by their
+        deviation, so that maps stay of order 1."""
+        self.conv1.weight /= 58  # about the deviation of ImageNet's pixels
+        return self
 
     def freeze_stem(self) -> None:
         """Take the stem and the first stage out of training, as most published recipes do."""

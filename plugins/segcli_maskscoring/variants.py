@@ -18,7 +18,7 @@ _DEPTHS = {"r50-fpn": 50, "r101-fpn": 101}
 
 def build(info: ModelInfo) -> TwoStage:
     """A model with random weights: a Caffe-style ResNet with frozen norms (without eps)."""
-    body = ResNet(_DEPTHS[info.variant], frozen_norm(0.0), caffe=True)
+    body = ResNet(_DEPTHS[info.variant], frozen_norm(0.0), caffe=True).expect_bytes()
     body.freeze_stem()
     return assemble(info, p2_to_p6(body))
 

@@ -12,7 +12,7 @@ from torchvision.ops import batched_nms
 from segcli.types import Size
 from segcli_blocks.rcnn.box_coder import clip, decode, whole
 from segcli_blocks.rcnn.conventions import BOX_WEIGHTS, Conventions
-from segcli_blocks.segmenter import keep_categories
+from segcli_blocks.segmenter import Selection, keep_categories
 
 _IOU = 0.5  # above which a detection suppresses another of its class
 
@@ -41,15 +41,13 @@ def detect(
     *,
     positions: Tensor | None,
     conventions: Conventions,
-    min_score: float,
-    max_masks: int,
-    categories: frozenset[int] | None = None,
+    selection: Selection,
     weights: tuple[float, float, float, float] = BOX_WEIGHTS,
 ) -> Detections:
     """One image: probabilities (P, C) of regions (P, 4), and deltas (P, K * 4) with the place of
     each category in `positions` (C,); None: deltas (P, 4) serve every category."""
-    scores = keep_categories(scores, categories)
-    region, label = (scores > min_score).nonzero(as_tuple=True)
+    scores = keep_categories(scores, selection.categories)
+    region, label = (scores > selection.min_score).nonzero(as_tuple=True)
     score = scores[region, label]
     # Decode only what survives the score: of P * C boxes a few hundred at most are left.
     picked = deltas[region].unflatten(1, (-1, 4))
@@ -61,5 +59,5 @@ def detect(
     ends = whole(box, inclusive=inclusive)
     large = (ends[:, 2:] - ends[:, :2]).amin(1) >= conventions.smallest_detection
     box, ends, score, label = box[large], ends[large], score[large], label[large]
-    keep = batched_nms(ends, score, label, _IOU)[:max_masks]
+    keep = batched_nms(ends, score, label, _IOU)[: selection.max_masks]
     return Detections(box[keep], score[keep], label[keep])

@@ -29,7 +29,7 @@ from segcli_blocks.rcnn.mask_head import at_class, mask_predictor, whole_px
 from segcli_blocks.rcnn.roi_pool import Pooler
 from segcli_blocks.rcnn.rpn import RPN, Scored
 from segcli_blocks.rcnn.sampler import Regions, region_targets
-from segcli_blocks.segmenter import BaseSegmenter
+from segcli_blocks.segmenter import BaseSegmenter, Selection
 
 
 class RoIHeads(nn.Module):
@@ -86,10 +86,7 @@ class RoIHeads(nn.Module):
         maps: Sequence[Tensor],
         proposals: Sequence[Tensor],
         contents: Sequence[Size],
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None,
+        selection: Selection,
     ) -> list[Detections]:
         """Image by image; suppression is per class at IoU 0.5."""
         logits, deltas = self.classify(maps, proposals)
@@ -99,8 +96,7 @@ class RoIHeads(nn.Module):
         return [
             boxes_of.detect(
                 *image, positions=None if self.agnostic else self.classes,
-                conventions=self.conventions, min_score=min_score, max_masks=max_masks,
-                categories=categories,
+                conventions=self.conventions, selection=selection,
             )
             for image in each
         ]  # fmt: skip
@@ -187,22 +183,11 @@ class TwoStage(BaseSegmenter):
         maps = self.backbone(self.normalize(batch))
         return maps, self.rpn(maps, (batch.pixels.shape[-2], batch.pixels.shape[-1]))
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        batch: Batch,
-        *,
-        min_score: float,
-        max_masks: int,
-        categories: frozenset[int] | None = None,
-    ) -> list[Instances]:
-        """See segcli.plugin.Segmenter; suppression is per class at IoU 0.5."""
+    def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
+        """See BaseSegmenter; suppression is per class at IoU 0.5."""
         maps, scored = self.first_stage(batch)
         proposals = self.rpn.propose(scored, batch.content_sizes)
-        found = self.roi_heads.detect(
-            maps, proposals, batch.content_sizes, min_score=min_score, max_masks=max_masks,
-            categories=categories,
-        )  # fmt: skip
+        found = self.roi_heads.detect(maps, proposals, batch.content_sizes, selection)
         labels, scores = (torch.cat([getattr(f, n) for f in found]) for n in ("labels", "scores"))
         fields, mask_scores = maps[0].new_zeros((0, 28, 28), dtype=torch.float32), None
         if len(labels):
