@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.errors import UsageError
+from segcli.store.filtering import filtered_command
 from segcli.store.footer import ROOT, Footer, differences, new_command
 from segcli.store.schema import column_differences
 
@@ -36,9 +37,15 @@ class Joining:
         if found:
             raise OtherSettings(
                 f"{self.path} was made with other settings, so new rows cannot join it ({name}): "
-                f"{'; '.join(found)}. Use the old settings, or write to a new output: "
-                f"{self.new_command()}"
+                f"{'; '.join(found)}. {self._advice(there)}"
             )
+
+    def _advice(self, there: Footer) -> str:
+        filtered = filtered_command(self.path, there, self.footer)
+        advice = f"Use the old settings, or write to a new output: {self.new_command()}"
+        if filtered is None:
+            return advice
+        return f"The masks that you want are in it: {filtered} (or export) reads them. {advice}"
 
     def check_roots(self, roots: Set[str]) -> None:
         """`roots`: of the parts with our key prefix. Several were declared to be the same.

@@ -1,0 +1,33 @@
+"""When a run asks for a part of what an output holds already, reading it filtered is enough."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from segcli.store.footer import ROOT, Footer
+
+_FILTERS = {"min_score", "categories"}
+
+
+def filtered_command(path: Path, there: Footer, now: Footer) -> str | None:
+    """The command that shows what a run with the settings `now` would find.
+
+    None unless `now` differs from the output's settings `there` by a higher `min_score` or fewer
+    `categories` alone: then the masks are in the output, and readers can filter them.
+    """
+    old, new = there.facts.compared, now.facts.compared
+    differing = {name for name in {*old, *new} - {ROOT} if old.get(name) != new.get(name)}
+    if not differing or differing - _FILTERS:
+        return None
+    words = ["segcli", "viz", str(path), "--out", f"{path.stem}-pictures"]
+    if "min_score" in differing:
+        if not (old.get("min_score") or 0) < (new.get("min_score") or 0):
+            return None
+        words += ["--min-score", f"{new['min_score']:g}"]
+    if "categories" in differing:
+        wanted, known = new.get("categories"), old.get("categories") or there.category_names
+        if wanted is None or not {*wanted} <= {*known}:
+            return None
+        words += ["--categories", ",".join(wanted)]
+    return shlex.join(words)
