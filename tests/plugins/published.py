@@ -18,6 +18,16 @@ def published_state(name):
     return state
 
 
+def listed(name):
+    """The names, shapes and types of a published checkpoint, without numbers."""
+    found = {}
+    for line in gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines():
+        key, shape, kind = line.split("\t")
+        sizes = [] if shape == "scalar" else [int(side) for side in shape.split("x")]
+        found[key] = torch.empty(sizes, dtype=getattr(torch, kind), device="meta")
+    return found
+
+
 def assert_loads(family, variant, name):
     """Conversion gives the variant's model all that it needs, and nothing else."""
     info = family.variants[variant]

@@ -1,13 +1,12 @@
 """SOLO's parts on numbers small enough to check by hand, its checkpoints, and that it learns."""
 
-import gzip
 from functools import partial
-from pathlib import Path
 
 import pytest
 import rectangles
 import torch
 from overfitting import learn, two_images
+from published import listed
 from torch.nn import functional as F
 
 from segcli.errors import UsageError
@@ -20,7 +19,6 @@ from segcli_solo.model import SOLO, Options, peaks
 from segcli_solo.targets import Learning, shrunk, targets_of
 from segcli_solo.variants import pyramid
 
-KEYS = Path(__file__).resolve().parent.parent / "golden/keys"
 PUBLISHED = {
     "solov2-light-r18": "solov2_light_448_r18_fpn_8gpu_3x",
     "solov2-light-r50": "solov2_light_448_r50_fpn_8gpu_3x",
@@ -31,16 +29,6 @@ PUBLISHED = {
     "decoupled-light-r50": "decoupled_solo_light_r50_fpn_8gpu_3x",
 }
 EVERY = Learning(((1, 1000),))  # one level, which learns objects of any size
-
-
-def listed(name):
-    """The names, shapes and types of a published checkpoint, without numbers."""
-    found = {}
-    for line in gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines():
-        key, shape, kind = line.split("\t")
-        sizes = [] if shape == "scalar" else [int(side) for side in shape.split("x")]
-        found[key] = torch.empty(sizes, dtype=getattr(torch, kind), device="meta")
-    return found
 
 
 # Checkpoints.

@@ -1,12 +1,11 @@
 """YOLACT's parts on numbers small enough to check by hand, its checkpoints, and that it learns."""
 
-import gzip
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from overfitting import learn, two_images
+from published import listed
 from torch import nn
 
 from segcli.errors import UsageError
@@ -20,7 +19,6 @@ from segcli_yolact.model import YOLACT, Options
 from segcli_yolact.targets import NEUTRAL, Learning, Truth, match
 from segcli_yolact.variants import anchors_for
 
-KEYS = Path(__file__).resolve().parent.parent / "golden/keys"
 PUBLISHED = {
     "r50": "yolact_resnet50",
     "r101": "yolact_base",
@@ -29,16 +27,6 @@ PUBLISHED = {
     "plus-r101": "yolact_plus_base",
 }
 CHOICES = Learning()
-
-
-def listed(name):
-    """The names, shapes and types of a published checkpoint, without numbers."""
-    found = {}
-    for line in gzip.decompress((KEYS / f"{name}.tsv.gz").read_bytes()).decode().splitlines():
-        key, shape, kind = line.split("\t")
-        sizes = [] if shape == "scalar" else [int(side) for side in shape.split("x")]
-        found[key] = torch.empty(sizes, dtype=getattr(torch, kind), device="meta")
-    return found
 
 
 def load(state, info):
