@@ -56,6 +56,7 @@ def test_every_row_comes_once_an_epoch(rows) -> None:
     assert plans == again != later
 
 
+@pytest.mark.slow
 def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
     whole = train(model_of(), rows, tmp_path / "a", RECIPE, device=CPU)
 
@@ -136,6 +137,7 @@ def test_weights_say_how_often_a_row_comes(rows) -> None:
     assert 3 < seen.count(2) < 17
 
 
+@pytest.mark.slow
 def test_a_resume_with_another_recipe_is_refused(rows, tmp_path) -> None:
     train(model_of(), rows, tmp_path, replace(RECIPE, epochs=1), device=CPU)
     recipe = replace(RECIPE, epochs=1, rate=1.0)
