@@ -181,7 +181,7 @@ def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
     with clock.over("list"):
         samples = list(source)
     with clock.over("decode"), one_thread(engine.device):
-        decoded = [decode(read(s), key=s.key, decoder="torchvision") for s in samples]
+        decoded = [decode(read(s), key=s.key) for s in samples]
     with clock.over("resize"), one_thread(engine.device):
         fitted = [fit(image, info) for image in decoded]
     step = engine.batch_size
