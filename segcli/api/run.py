@@ -42,6 +42,12 @@ class Options(TypedDict, total=False):
     shard: str | None
     dry_run: bool
     wait: bool
+    every: str
+    stream: int
+    include: Sequence[str]
+    exclude: Sequence[str]
+    newer_than: str | None
+    older_than: str | None
 
 
 def predict(
@@ -62,8 +68,9 @@ def predict(
     for name in given:
         if name not in known:
             raise UsageError(f"predict has no option {name!r}{did_you_mean(name, known)}")
-    if given.get("categories") is not None:
-        given["categories"] = tuple(given["categories"])
+    for name in ("categories", "include", "exclude"):
+        if given.get(name) is not None:
+            given[name] = tuple(given[name])
     if given.get("weights") is not None:
         given["weights"] = os.fspath(given["weights"])
     wanted = PredictOptions(source=os.fspath(source), out=Path(out), **given)
