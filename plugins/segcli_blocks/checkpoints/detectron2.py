@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -63,17 +65,13 @@ def pyramid(finest: int) -> Rules:
 
 
 def background_first(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Class logits with the background first instead of last; boxes and masks with a position for
-    the background, which detectron2 has not. What other families lack is left to `check`."""
-    changes = {
-        "roi_heads.box_predictor.cls_score": lambda t: torch.cat((t[-1:], t[:-1])),
-        "roi_heads.box_predictor.bbox_pred": lambda t: torch.cat((torch.zeros_like(t[:4]), t)),
-        "roi_heads.mask_predictor.mask_fcn_logits": lambda t: torch.cat(
-            (torch.zeros_like(t[:1]), t)
-        ),
-    }
-    for layer, change in changes.items():
-        for key in (f"{layer}.weight", f"{layer}.bias"):
-            if key in state:
-                state[key] = change(state[key])
+    """Class logits with the background first instead of last; boxes and masks of each class with a
+    position for the background, which detectron2 has not."""
+    for name, tensor in state.items():
+        if re.fullmatch(r"roi_heads\.box_predictor\.(\d\.)?cls_score\.\w+", name):
+            state[name] = torch.cat((tensor[-1:], tensor[:-1]))
+        elif name.startswith("roi_heads.box_predictor.bbox_pred."):
+            state[name] = torch.cat((torch.zeros_like(tensor[:4]), tensor))
+        elif name.startswith("roi_heads.mask_predictor.mask_fcn_logits."):
+            state[name] = torch.cat((torch.zeros_like(tensor[:1]), tensor))
     return state

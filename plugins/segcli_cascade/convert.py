@@ -1,0 +1,35 @@
+"""detectron2's checkpoints under our names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from segcli.types import ModelInfo
+from segcli_blocks.checkpoint_names import Rules, bgr_to_rgb, fitting, rename
+from segcli_blocks.checkpoints import detectron2
+from segcli_cascade.variants import build
+
+RULES: Rules = (
+    *detectron2.BUFFERS,
+    *detectron2.BODY,
+    *detectron2.pyramid(2),
+    *detectron2.RPN,
+    (r"roi_heads\.box_head\.(\d)\.fc1\.(\w+)", r"roi_heads.box_head.\1.fc6.\2"),
+    (r"roi_heads\.box_head\.(\d)\.fc2\.(\w+)", r"roi_heads.box_head.\1.fc7.\2"),
+    *detectron2.MASK_HEAD,
+)
+
+
+def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
+    """The checkpoint's tensors under the names of the variant's model.
+
+    Raises a UsageError that names the first differences when it is another model's.
+    """
+    return fitting(renamed(state), info, build)
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """detectron2's names as ours, whatever the sizes; background first, filters for RGB."""
+    return bgr_to_rgb(detectron2.background_first(rename(state, RULES)))
