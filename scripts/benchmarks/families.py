@@ -123,14 +123,15 @@ def network_of(model: Any, batch: Batch, objects: Objects) -> Callable[[], objec
     boxes, the planted objects for the masks."""
     if model.info.family != "maskrcnn":
         return lambda: model(batch)
-    maps, logits, deltas = model.first_stage(batch)
-    anchors = model.anchors(maps, batch)
-    regions = model.regions(logits, deltas, anchors, batch.content_sizes)
+    _, scored = model.first_stage(batch)
+    regions = model.rpn.propose(scored, batch.content_sizes)
+    heads = model.roi_heads
 
     def network() -> None:
         maps = model.first_stage(batch)[0]
-        model.classify(maps, regions)
-        model.mask_logits(maps, [objects.boxes], model.classes[objects.labels])
+        heads.classify(maps, regions)
+        features = heads.mask_features(maps, [objects.boxes])
+        heads.mask_logits(features, heads.classes[objects.labels])
 
     return network
 

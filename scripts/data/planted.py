@@ -22,7 +22,7 @@ from segcli.types import Batch, Size
 
 AROUND = 9  # locations that tell of one object
 STEEP = 6.0  # a mask's logit in the middle of an object; it is 0 at its outline
-Replaced = dict[str, Callable[..., Any]]
+Replaced = dict[str, Callable[..., Any]]  # by the method's name, after its module's
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,14 @@ def objects_of(content: Size, count: int, classes: int) -> Objects:
 def planted(model: Any, batch: Batch, objects: Objects) -> Iterator[None]:
     """The model tells of the objects in the batch's one image, whatever its weights."""
     replaced = _FAMILIES[model.info.family](model, batch, objects)
-    for name, function in replaced.items():
-        setattr(model, name, function)
+    places = [(model.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2]) for n in replaced]
+    for (module, name), function in zip(places, replaced.values(), strict=True):
+        setattr(module, name, function)
     try:
         yield
     finally:
-        for name in replaced:
-            delattr(model, name)
+        for module, name in places:
+            delattr(module, name)
 
 
 def _fcos(dense: Any, points: Any, objects: Objects) -> Tensor:
@@ -225,30 +226,30 @@ def _maskrcnn(model: Any, batch: Batch, objects: Objects) -> Replaced:
     from segcli_blocks.rcnn.box_coder import encode
     from segcli_blocks.rcnn.conventions import BOX_WEIGHTS
 
-    maps, logits, deltas = model.first_stage(batch)
-    for level, anchors in enumerate(model.anchors(maps, batch)):
+    maps, scored = model.first_stage(batch)
+    heads = model.roi_heads
+    for level, anchors in enumerate(scored.anchors):
         overlap, index = box_iou(objects.boxes, anchors).max(1)
         for k in (overlap > 0.4).nonzero()[:, 0].tolist():
             at = index[k : k + 1]
-            logits[level][0, at] = 9.0
-            deltas[level][0, at] = encode(objects.boxes[k : k + 1], anchors[at], (1.0,) * 4)
-    anchors = model.anchors(maps, batch)
-    (regions,) = model.regions(logits, deltas, anchors, batch.content_sizes)
-    classes, boxes = (torch.zeros_like(t) for t in model.classify(maps, [regions]))
-    background = next(i for i in range(classes.shape[1]) if i not in model.classes)
+            scored.logits[level][0, at] = 9.0
+            scored.deltas[level][0, at] = encode(objects.boxes[k : k + 1], anchors[at], (1.0,) * 4)
+    (regions,) = model.rpn.propose(scored, batch.content_sizes)
+    classes, boxes = (torch.zeros_like(t) for t in heads.classify(maps, [regions]))
+    background = next(i for i in range(classes.shape[1]) if i not in heads.classes)
     classes[:, background] = 8
     per_class = boxes.view(len(regions), -1, 4)
     for k, index in enumerate(_nearest(objects.boxes, regions)):
-        position = int(model.classes[objects.labels[k]])
+        position = int(heads.classes[objects.labels[k]])
         classes[index, position] = 16 - 0.1 * torch.arange(AROUND)
         coded = encode(objects.boxes[k].expand(AROUND, 4), regions[index], BOX_WEIGHTS)
-        per_class[index, 0 if model.agnostic else position] = coded
+        per_class[index, 0 if heads.agnostic else position] = coded
     away = torch.linspace(-1, 1, 28).square()
     ellipse = STEEP * (1 - away[:, None] - away)
     return {
-        "first_stage": lambda batch: (maps, logits, deltas),
-        "classify": lambda maps, boxes: (classes, per_class.flatten(1)),
-        "mask_logits": lambda maps, boxes, of: ellipse.expand(len(of), 28, 28),
+        "first_stage": lambda batch: (maps, scored),
+        "roi_heads.classify": lambda maps, boxes: (classes, per_class.flatten(1)),
+        "roi_heads.mask_logits": lambda features, of: ellipse.expand(len(of), 28, 28),
     }
 
 

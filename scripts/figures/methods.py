@@ -84,9 +84,8 @@ def person(info: ModelInfo) -> Batch:
 
 
 def maskrcnn(model: Any, batch: Batch) -> list[Panel]:
-    maps, logits, deltas = model.first_stage(batch)
-    anchors = model.anchors(maps, batch)
-    (regions,) = model.regions(logits, deltas, anchors, batch.content_sizes)
+    _, scored = model.first_stage(batch)
+    (regions,) = model.rpn.propose(scored, batch.content_sizes)
     (found,) = model.predict(batch, min_score=model.info.default_score, max_masks=100)
     photo = pixels_of(batch)
     small = [field.numpy() for field in found.fields[:4]]
