@@ -127,6 +127,7 @@ def compare(
                     weights=weights,
                     precision=precision,
                     device="cpu",
+                    replicas=0,
                 )
                 wall, processor = own.submit(timed_run, options).result()
                 spent[precision].add("wall", wall)

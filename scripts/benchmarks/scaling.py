@@ -11,18 +11,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Committed, Event, Report, Started
-from segcli.pipeline.job import Chunk, Job, Outcome, Performer, commit, open_job
-from segcli.pipeline.progress import Counts
+from segcli.pipeline.job import Chunk, ChunkPredictor, Job, Load
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
-from segcli.store import PartWriter
+from segcli.pipeline.stages.predictor import load_predictor
 from segcli.types import Record, Segment
 
 TOY = Path(__file__).resolve().parents[2] / "tests" / "toy"
@@ -40,32 +39,27 @@ class Sleeper:
     device = "cpu"
     precision = "float32"
 
-    def equip(self, means: Resources) -> None:
+    def equip(self, resources: Resources) -> None:
         pass
 
-    def do(
-        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
-    ) -> Outcome:
-        records = []
+    def batches(self, chunk: Chunk, *, stop: Stop) -> Iterator[list[Record]]:
         for sample in chunk.samples:
             time.sleep(IMAGE_S)
             segment = Segment(0, 0.5, (0.0, 0.0, 4.0, 4.0), 16, b"0@")
-            records.append(Record(sample, 4, 4, segments=(segment,)))
-            done(Counts.of(records[-1:]))
-        return commit(records, chunk, writer)
+            yield [Record(sample, 4, 4, segments=(segment,))]
 
 
-def open_sleeper(job: Job, report: Report) -> Sleeper:
+def load_sleeper(job: Job, report: Report) -> Sleeper:
     """Ready when all the others are."""
     _pass_gate()
     return Sleeper()
 
 
-def open_gated(job: Job, report: Report) -> Performer:
+def load_gated(job: Job, report: Report) -> ChunkPredictor:
     """The real one, ready when all the others are."""
-    performer = open_job(job, report)
+    predictor = load_predictor(job, report)
     _pass_gate()
-    return performer
+    return predictor
 
 
 def _pass_gate() -> None:
@@ -88,7 +82,7 @@ def main() -> dict[str, float]:
             for number in range(images + 1):
                 (folder / f"{number:06}.png").touch()
             options = _options(Path(name), model="toy", precision="float32")
-            speed = measure(options, workers, "scripts.benchmarks.scaling:open_sleeper")
+            speed = measure(options, workers, load_sleeper)
         figures[f"{workers} workers, efficiency"] = speed.images_per_s * IMAGE_S / workers
         figures[f"{workers} workers, coordinator CPU s per 1,000"] = speed.cpu_s_per_1000
     return {**figures, **real()}
@@ -108,7 +102,7 @@ def real() -> dict[str, float]:
             for workers in (1, 2):
                 options = replace(_options(Path(name)), workers=1, chunk_size=4)
                 options = replace(options, out=Path(name) / f"{workers}.parquet")
-                speed = measure(options, workers, "scripts.benchmarks.scaling:open_gated")
+                speed = measure(options, workers, load_gated)
                 figures[f"{workers} real, images/s"] = speed.images_per_s
     finally:
         del os.environ["OMP_NUM_THREADS"]
@@ -136,12 +130,12 @@ class Speed:
     cpu_s_per_1000: float
 
 
-def measure(options: PredictOptions, workers: int, opener: str) -> Speed:
+def measure(options: PredictOptions, workers: int, load: Load) -> Speed:
     """From when `workers` are ready to the last commit."""
     # Once the output is there, all workers start at the same time.
     with _gate(1):
         one = replace(options, replicas=1, limit=1)
-        predict(one, report=lambda event: None, opener=opener)
+        predict(one, report=lambda event: None, load=load)
     begun: list[tuple[float, float]] = []
     ended: list[tuple[float, float]] = []
 
@@ -154,7 +148,7 @@ def measure(options: PredictOptions, workers: int, opener: str) -> Speed:
 
     with _gate(workers):
         all_of_them = replace(options, replicas=workers, count_ahead=False)
-        summary = predict(all_of_them, report=report, opener=opener)
+        summary = predict(all_of_them, report=report, load=load)
     wall, cpu = (end - start for end, start in zip(ended[-1], begun[0], strict=True))
     return Speed(summary.images / wall, cpu / summary.images * 1000)
 

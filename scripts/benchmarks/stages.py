@@ -38,8 +38,10 @@ from segcli.models.device import autocast, one_thread
 from segcli.models.registry import load_model
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Event, Started, Summary
+from segcli.pipeline.job import Job
 from segcli.pipeline.settings import describe, run_facts
-from segcli.pipeline.stages.inference import Engine, load_engine
+from segcli.pipeline.stages.inference import Inference, load_inference
+from segcli.pipeline.stages.predictor import load_predictor
 from segcli.sources import open_source, read
 from segcli.store import Settings, open_output
 from segcli.types import Image as Decoded
@@ -83,7 +85,9 @@ def main() -> dict[str, Any]:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    engine = load_engine(options_for(folder, Path("-")), None, precision="auto", report=_ignore)
+    options = options_for(folder, Path("-"))
+    job = Job.of(options, describe(options), precision="auto", load=load_predictor)
+    engine = load_inference(job, _ignore)
     stages, loop, run = Clock(), Clock(), Clock()
     walls: dict[str, list[float]] = {"run": [], "loop": []}
     with (
@@ -150,7 +154,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def options_for(folder: Path, out: Path) -> PredictOptions:
     return PredictOptions(
-        source=str(folder), out=out, device="cpu", chunk_size=1000, count_ahead=False
+        source=str(folder), out=out, device="cpu", chunk_size=1000, count_ahead=False, replicas=0
     )
 
 
@@ -174,7 +178,7 @@ def timed_run(options: PredictOptions) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def alone(options: PredictOptions, engine: Engine, clock: Clock) -> int:
+def alone(options: PredictOptions, engine: Inference, clock: Clock) -> int:
     """Each stage over all images, one stage after the other; returns the number of masks."""
     info = engine.model.info
     source = open_source(options.source)

@@ -35,9 +35,11 @@ import pyarrow.parquet as pq  # noqa: E402
 import toy_data  # noqa: E402
 import toy_faults  # noqa: E402
 import toy_processes  # noqa: E402
+import toy_worker  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from scripts.ci.soak_images import soak_images  # noqa: E402
+from segcli.pipeline.job import Load  # noqa: E402
 
 IMAGES, CHUNK, WORKERS = 40, 4, 3
 KILLED, FULL = -9, 7
@@ -52,22 +54,22 @@ class Kind:
     runs: tuple[tuple[str, ...], ...]
     victims: tuple[str, ...]
     seconds: float  # that its work takes, about
-    opener: str | None = None
+    load: Load | None = None
     expected: list = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
 
 def kinds() -> list[Kind]:
-    crew = ("--replicas", str(WORKERS))
-    fake = "toy_worker:open_fake"
+    workers = ("--replicas", str(WORKERS))
+    fake = toy_worker.load_fake
     everybody = ("a worker", "the coordinator", "both")
     slow = ("--model", "troubled/slow")
     return [
         Kind("a model in one process", (slow,), ("the coordinator",), 2.0),
-        Kind(f"{WORKERS} workers", (("--model", "toy", *crew),), everybody, 0.3, fake),
+        Kind(f"{WORKERS} workers", (("--model", "toy", *workers),), everybody, 0.3, fake),
         Kind(
             "2 shards of 3 workers",
-            tuple(("--model", "toy", *crew, "--shard", f"{i}/2") for i in range(2)),
+            tuple(("--model", "toy", *workers, "--shard", f"{i}/2") for i in range(2)),
             everybody,
             0.2,
             fake,
@@ -102,7 +104,7 @@ class Round:
         self.expect(toy_data.rows(self.out) == self.kind.expected, "the rows are others")
         left = [n for n in os.listdir(self.home) if n.endswith(".staging")]
         self.expect(not left, f"left over: {left}")
-        if self.kind.opener is not None:
+        if self.kind.load is not None:
             done = Counter((self.home / "done").read_text().split())
             again = done.total() - len(done)
             bound = CHUNK * self.lost
@@ -119,7 +121,7 @@ class Round:
                 *words,
                 *own,
                 log=self.home / f"{name}-{i}.log",
-                opener=self.kind.opener,
+                load=self.kind.load,
                 before=partial(toy_faults.count_in, str(self.home / "done")),
                 file_limit=2000 if full_disk else None,
             )

@@ -12,8 +12,10 @@ from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import canvas_size, fit
 from segcli.images.memory import from_memory
+from segcli.pipeline.job import Job
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import describe
+from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.sources import read
 from segcli.types import Image, ModelInfo, Sample
@@ -39,7 +41,7 @@ def load(
     "FAMILY/VARIANT" (None: the default model), `weights` a file, `device` "auto", "cpu", "cuda" or
     "cuda:N". Raises UsageError, which names the models or the categories that there are.
     """
-    from segcli.pipeline.stages.inference import load_engine
+    from segcli.pipeline.stages.inference import load_inference
 
     options = PredictOptions(
         source="",
@@ -52,8 +54,8 @@ def load(
         max_masks=max_masks,
         categories=None if categories is None else tuple(categories),
     )
-    described = describe(options)
-    return Model(load_engine(options, described.labels, precision=precision, report=_ignore))
+    job = Job.of(options, describe(options), precision=precision, load=load_predictor)
+    return Model(load_inference(job, _ignore))
 
 
 def _ignore(event: Event) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from segcli.cli.commands import COMMANDS, application
 from segcli.cli.streams import ended_by_pipe, open_missing, silence, surviving_pipe
+from segcli.cli.wording import worded
 from segcli.errors import ExitCode, SegcliError, UsageError
 
 _MAY_BE_EMPTY = ("--key-prefix", "--title")
@@ -46,7 +47,7 @@ def main() -> None:
         _flush()
         raise
     except SegcliError as error:
-        _fail(str(error), error.exit_code)
+        _fail(worded(str(error)), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", ExitCode.INTERRUPTED)
     except MemoryError:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from segcli.cli.options import Model, Quiet, Wait, category_names
 from segcli.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from segcli.pipeline import PredictOptions
+from segcli.pipeline import PredictOptions
 
 Source = Annotated[
     str,
@@ -149,6 +147,8 @@ LogFormat = Annotated[
     typer.Option(help="How progress is logged; json is one object per line on stdout."),
 ]
 
+_DEFAULT = PredictOptions(source="", out=Path())
+
 
 # fmt: off
 def predict(
@@ -156,16 +156,17 @@ def predict(
     out: Out,
     # the model and what it looks for
     model: Model = None, weights: Weights = None, categories: Categories = None,
-    min_score: MinScore = 0.05, max_masks: MaxMasks = 100,
+    min_score: MinScore = _DEFAULT.min_score, max_masks: MaxMasks = _DEFAULT.max_masks,
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None,
     newer_than: NewerThan = None, older_than: OlderThan = None,
-    every: Every = "1s", stream: Stream = 0,
-    max_pixels: MaxPixels = 200_000_000, strict_images: StrictImages = False,
+    every: Every = _DEFAULT.every, stream: Stream = _DEFAULT.stream,
+    max_pixels: MaxPixels = _DEFAULT.max_pixels, strict_images: StrictImages = False,
     retry_failed: RetryFailed = False, limit: Limit = None, shard: Shard = None,
     # where and how
-    device: Device = "auto", engine: Engine = "local", replicas: Replicas = 1,
+    device: Device = _DEFAULT.device, engine: Engine = "local",
+    replicas: Replicas = _DEFAULT.replicas,
     workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
     dry_run: DryRun = False, wait: Wait = False,
@@ -178,9 +179,6 @@ def predict(
     failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
     be written, 8 a device has failed or no worker can be started, 130 interrupted.
     """
-    from segcli.pipeline import PredictOptions
-    from segcli.pipeline.resources import parse_size
-
     options = PredictOptions(
         source=source, out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
@@ -188,7 +186,7 @@ def predict(
         strict_images=strict_images, chunk_size=chunk_size, column=column, key_prefix=key_prefix,
         same_source=same_source, retry_failed=retry_failed, dry_run=dry_run, wait=wait,
         count_ahead=not quiet, categories=category_names(categories),
-        max_memory=None if max_memory is None else parse_size(max_memory),
+        max_memory=_size(max_memory),
         batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than,
@@ -200,16 +198,24 @@ def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
     # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
     # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from segcli.cli.progress import failed_query, reporter
-    from segcli.pipeline import predict
+    from segcli.cli.progress import failed_lines, reporter
+    from segcli.pipeline import predict as run
 
-    with reporter(log_format, quiet=quiet) as report:
-        summary = predict(options, report=report)
+    with reporter(log_format, quiet=quiet, run_id=options.run_id) as report:
+        summary = run(options, report=report)
     if summary.failed:
         if quiet:
-            told = f"{summary.failed} of {summary.images} images failed; DuckDB lists them all by: "
-            typer.echo(told + failed_query(summary.out), err=True)
+            typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)
+            typer.echo("\n".join(failed_lines(summary)), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from segcli.pipeline.resources import parse_size
+
+    return parse_size(text)
 
 
 def _batch_size(text: str) -> int | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from segcli.pipeline.events import Event, Note, Progress, Report, Started, Summary
+from segcli.pipeline.events import Event, Loading, Note, Progress, Report, Started, Summary
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -20,10 +22,10 @@ EVERY_S = 30.0  # between two lines where nobody watches a terminal
 
 
 @contextmanager
-def reporter(log_format: str, *, quiet: bool) -> Iterator[Report]:
+def reporter(log_format: str, *, quiet: bool, run_id: str = "") -> Iterator[Report]:
     """The function that shows events: progress goes to stderr, the summary and JSON to stdout."""
     if log_format == "json":
-        yield Json() if not quiet else _ignore
+        yield Json(run_id) if not quiet else _ignore
     elif quiet:
         yield _ignore
     elif sys.stderr.isatty():
@@ -45,9 +47,13 @@ def _say(text: str, stream: TextIO) -> None:
 
 
 class Json:
-    """One object per event and line on stdout; progress at most once a second."""
+    """One object per event and line on stdout; progress at most once a second.
 
-    def __init__(self) -> None:
+    Each has the time in UTC and the id of the run, which its parts state too.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
         self._last = float("-inf")
 
     def __call__(self, event: Event) -> None:
@@ -55,8 +61,18 @@ class Json:
             if time.monotonic() - self._last < 1:
                 return
             self._last = time.monotonic()
-        name = type(event).__name__.lower()
-        _say(json.dumps({"event": name, **asdict(event)}, ensure_ascii=True), sys.stdout)
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "run": self._run_id,
+            "event": _event_name(event),
+            **asdict(event),
+        }
+        _say(json.dumps(line, ensure_ascii=True), sys.stdout)
+
+
+def _event_name(event: Event) -> str:
+    """ImageFailed -> image_failed."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
 
 
 class Lines:
@@ -73,6 +89,8 @@ class Lines:
             _say(progress_line(event), sys.stderr)
         elif isinstance(event, Summary):
             _say(summary_text(event), sys.stdout)
+        elif isinstance(event, Loading):
+            _say(loading_line(event), sys.stderr)
         elif isinstance(event, Started):
             _say(started_line(event), sys.stderr)
         elif isinstance(event, Note):
@@ -87,7 +105,9 @@ class Terminal:
     task: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
+        if isinstance(event, Loading):
+            self.bar.console.print(loading_line(event), markup=False, highlight=False)
+        elif isinstance(event, Started):
             self.bar.console.print(started_line(event), markup=False, highlight=False)
             self.task = self.bar.add_task("", total=None, rate=0.0, masks=0, failed=0)
             self.bar.start()
@@ -128,8 +148,12 @@ def _bar() -> Iterator[Bar]:
         bar.stop()
 
 
+def loading_line(event: Loading) -> str:
+    return f"loading {event.model} ({event.weights})"
+
+
 def started_line(event: Started) -> str:
-    before = f", {images(event.done)} done before" if event.done else ""
+    before = f"; the output has {images(event.in_output)}" if event.in_output else ""
     return (
         f"{event.source} -> {event.out}: {event.model} ({event.weights}) on {event.device}, "
         f"{event.precision}{before}"
@@ -161,6 +185,8 @@ def summary_text(event: Summary) -> str:
         f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
     ]
+    if event.redone:
+        lines.append(f"{images(event.redone)} of these replaced: changed, or failed before")
     if event.earlier:
         lines.append(before)
     if event.repeated:
@@ -168,10 +194,15 @@ def summary_text(event: Summary) -> str:
     if event.warnings:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(event.warnings.items()))
         lines.append(f"images with a warning: {kinds} (column `warning`, docs/formats.md)")
-    lines += [f"failed: {key}: {reason}" for key, reason in event.first_failures]
     if event.failed:
-        lines.append(f"all failed images, by DuckDB: {failed_query(event.out)}")
+        lines += failed_lines(event)
     return "\n".join(lines)
+
+
+def failed_lines(event: Summary) -> list[str]:
+    """The first failed images with their reasons, and how to list them all."""
+    lines = [f"failed: {key}: {reason}" for key, reason in event.first_failures]
+    return [*lines, f"all failed images, by DuckDB: {failed_query(event.out)}"]
 
 
 def failed_query(out: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run tells while it works; the command line shows it, a test or a caller collects it."""
+"""What a run reports while it works; the command line shows it, a caller collects it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """A model is being loaded, which takes some seconds."""
+
+    model: str
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
-    """The model is loaded, the first image is about to be read; `done` images had rows before."""
+    """The model is loaded, and the first image is about to be read.
+
+    `in_output` images have rows in the output already, whether this source lists them or not.
+    """
 
     source: str
     out: str
@@ -16,7 +27,7 @@ class Started:
     weights: str
     device: str
     precision: str
-    done: int
+    in_output: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,16 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageFailed:
+    """An image of the part that was just committed has a failed row."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
-    """Something a person should know that is no error: a smaller batch, a skipped repetition."""
+    """Something a person should know that is not an error: a smaller batch, a lost worker."""
 
     message: str
 
@@ -52,8 +71,9 @@ class Summary:
     """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason).
 
     `earlier` images had rows before and were not done again; `earlier_failed` of them are failed
-    rows. `warnings` counts this run's images by the kind of warning. `planned` is set by a dry run:
-    how many images it would do.
+    rows. `redone` of the run's `images` had rows before and have new ones: they had changed, or
+    failed images were retried. `warnings` counts this run's images by the kind of warning.
+    `planned` is set by a dry run: how many images it would do.
     """
 
     out: str
@@ -63,6 +83,7 @@ class Summary:
     first_failures: tuple[tuple[str, str], ...] = ()
     earlier: int = 0
     earlier_failed: int = 0
+    redone: int = 0
     repeated: int = 0
     warnings: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -70,5 +91,5 @@ class Summary:
     planned: int | None = None
 
 
-Event = Started | Progress | Committed | Note | Summary
+Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary
 Report = Callable[[Event], None]

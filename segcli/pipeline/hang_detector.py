@@ -1,14 +1,16 @@
-"""Which workers hang: those without any headway for too long."""
+"""Which workers hang: those that finish no batch for too long."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from segcli.pipeline.executors.worker_process import WorkerProcess
+if TYPE_CHECKING:
+    from segcli.pipeline.dispatcher import Worker
 
-UNMEASURED_S = 600.0  # until the speed is known, and for a worker that starts
+UNMEASURED_S = 600.0  # until the speed is known, and for a worker that loads its model
 LEAST_S = 120.0
 FACTOR = 20.0
 _PAUSE_S = 5.0
@@ -16,9 +18,9 @@ _PAUSE_S = 5.0
 
 @dataclass(slots=True)
 class HangDetector:
-    """`fixed` seconds may pass without headway; None: many times what it took so far, 120 at least.
+    """`fixed` seconds may pass without a finished batch; None: many times what one took so far.
 
-    Headway is a finished batch, so a chunk may take as long as it likes.
+    The timer measures batches, so a chunk may take as long as it likes.
     """
 
     fixed: float | None = None
@@ -31,21 +33,25 @@ class HangDetector:
             return self.fixed
         return UNMEASURED_S if self._slowest is None else max(LEAST_S, FACTOR * self._slowest)
 
-    def headway(self, seat: WorkerProcess) -> None:
+    def headway(self, worker: Worker) -> None:
+        """The worker has finished a batch."""
         now = time.monotonic()
-        self._slowest = max(self._slowest or 0.0, now - seat.since)
-        seat.since = now
+        self._slowest = max(self._slowest or 0.0, now - worker.since)
+        worker.since = now
 
-    def look(self, seats: Iterable[WorkerProcess]) -> None:
-        """Kill those that hang. To be called often: a long gap means that we were stopped too."""
+    def hung(self, workers: Iterable[Worker]) -> Iterator[tuple[Worker, str]]:
+        """Those that hang, and the reason to give.
+
+        To be called often: a long gap between two calls means that this process was stopped too.
+        """
         now = time.monotonic()
         gap, self._looked = now - self._looked, now
-        for seat in seats:
+        for worker in workers:
             if gap > _PAUSE_S:
-                seat.since += gap
-            if seat.is_empty or seat.is_dying:
+                worker.since += gap
+            if not worker.is_running or worker.is_dying:
                 continue
-            if seat.task is not None and now - seat.since > self.limit_s:
-                seat.kill(f"it hung: no batch was finished for {self.limit_s:.0f} s")
-            elif not seat.is_ready and now - seat.since > UNMEASURED_S:
-                seat.kill(f"it hung while it loaded the model, for {UNMEASURED_S:.0f} s")
+            if worker.task is not None and now - worker.since > self.limit_s:
+                yield worker, f"it hung: no batch was finished for {self.limit_s:.0f} s"
+            elif not (worker.is_ready or worker.may_wait) and now - worker.since > UNMEASURED_S:
+                yield worker, f"it hung while it loaded the model, for {UNMEASURED_S:.0f} s"

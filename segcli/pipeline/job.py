@@ -1,17 +1,12 @@
-"""A worker's job, whatever process does it: the model loaded once, then chunks into parts.
-
-predictor = open_job(job, report)
-outcome = predictor.do(Chunk(samples), writer, stop=Stop(), done=told)
-"""
+"""What a worker is given, a `Job` and then `Chunk`s, and what becomes of each: an `Outcome`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from segcli.pipeline.events import Report
-from segcli.pipeline.malloc import keep_memory
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources
@@ -20,136 +15,108 @@ from segcli.pipeline.signals import Stop
 from segcli.store import PartWriter
 from segcli.types import Record, Sample
 
-if TYPE_CHECKING:
-    from segcli.pipeline.stages.inference import Inference
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs before its first chunk; picklable, and knowing it loads no torch.
+    """What a worker needs before its first chunk; picklable, and reading it loads no torch.
 
-    `device` is the worker's own one; `precision` as resolved, or "auto" to find out.
+    `load` makes the worker's predictor: a function of a module, because other processes import it
+    by its name. `device` is the worker's own; `precision` is "auto" until a worker has chosen one.
     """
 
-    options: PredictOptions
+    load: Load
     described: Described
+    model: str | None
+    weights: str | None
     device: str
     precision: str
+    batch_size: int | None
+    min_score: float
+    max_masks: int
+    max_pixels: int
+    strict_images: bool = False
+    stream: int = 0
+
+    @staticmethod
+    def of(options: PredictOptions, described: Described, *, precision: str, load: Load) -> Job:
+        return Job(
+            load=load,
+            described=described,
+            model=options.model,
+            weights=options.weights,
+            device=options.device,
+            precision=precision,
+            batch_size=options.batch_size,
+            min_score=options.min_score,
+            max_masks=options.max_masks,
+            max_pixels=options.max_pixels,
+            strict_images=options.strict_images,
+            stream=options.stream,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Samples that become one part; `part`: they have rows in this one, which are replaced.
 
-    `create`: the output may not exist yet. `proven`: the model has done an image somewhere, so
-    refusing many in a row is the images' fault.
+    `create`: the output may not exist yet. `proven`: the model has processed an image somewhere, so
+    if it refuses many in a row, the images are at fault. `begun`: seconds since 1970.
     """
 
     samples: Sequence[Sample]
     part: str | None = None
     create: bool = False
     proven: bool = False
+    begun: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a chunk: the part with the rows of `counts.images` images.
+    """What became of a chunk: the part with the rows of `counts.images` images.
 
-    `part` is None and nothing counted when a stop came before the first batch was finished; after
-    a stop `undone` are the keys that have no rows.
+    `part` is None and nothing is counted when a stop came before the first batch was finished;
+    `undone` are the keys that have no rows after a stop. `failures` are all failed images, as
+    (key, reason).
     """
 
     part: str | None
     counts: Counts
     undone: frozenset[str] = frozenset()
+    failures: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-class Performer(Protocol):
-    """Does chunks in one process; `Predictor` is the real one."""
+class ChunkPredictor(Protocol):
+    """Processes chunks in one process; `stages.predictor.Predictor` is the real one."""
 
     device: str
     precision: str
 
-    def equip(self, means: Resources) -> None:
-        """Told once, before the first chunk."""
+    def equip(self, resources: Resources) -> None:
+        """Called once, before the first chunk."""
         ...
 
-    def do(
-        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
-    ) -> Outcome: ...
+    def batches(self, chunk: Chunk, *, stop: Stop) -> Iterator[list[Record]]:
+        """One record per sample, batch by batch, until `stop` is requested."""
+        ...
 
 
-Opener = Callable[[Job, Report], Performer]
-PREDICTING = "segcli.pipeline.job:open_job"
-"""The opener of a real run, as the processes name it to one another."""
-
-
-def open_job(job: Job, report: Report) -> Predictor:
-    """Load the model. Raises UsageError (no such device, weights of another model)."""
-    from segcli.pipeline.stages.inference import load_engine
-
-    options = replace(job.options, device=job.device)
-    engine = load_engine(options, job.described.labels, precision=job.precision, report=report)
-    if engine.device.type == "cpu":
-        keep_memory()
-    return Predictor(job, engine)
-
-
-class Predictor:
-    """The model on its device, in this process."""
-
-    def __init__(self, job: Job, engine: Inference) -> None:
-        self.job = job
-        self.engine = engine
-        self.device = str(engine.device)
-        self.precision = engine.precision
-        self.means = Resources(decode_threads=1)
-
-    def equip(self, means: Resources) -> None:
-        self.means = means
-
-    def do(
-        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
-    ) -> Outcome:
-        """Commit the chunk as one part; what is finished when `stop` is requested.
-
-        `done` hears of each batch. The same chunk again makes the same part. Raises OutputError,
-        and NothingDone when the model refuses whatever it is given.
-        """
-        return commit(self.records(chunk, stop=stop, done=done), chunk, writer)
-
-    def records(self, chunk: Chunk, *, stop: Stop, done: Callable[[Counts], None]) -> list[Record]:
-        """The same without the commit."""
-        from segcli.pipeline.chunk import do_chunk
-        from segcli.pipeline.stages.prefetch import Prefetch
-
-        self.engine.proven |= chunk.proven
-        ahead = Prefetch(
-            self.job.described.info,
-            threads=self.means.decode_threads,
-            max_pixels=self.job.options.max_pixels,
-            strict=self.job.options.strict_images,
-            limit_bytes=self.means.ahead_bytes,
-            stream=self.job.options.stream,
-        )
-        return do_chunk(
-            chunk.samples,
-            self.engine,
-            ahead,
-            stop=stop,
-            done=lambda batch: done(Counts.of(batch)),
-            pending_bytes=self.means.queue_bytes - self.means.ahead_bytes,
-        )
+Load = Callable[[Job, Report], ChunkPredictor]
 
 
 def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outcome:
-    """Put the records of a chunk on disk. Raises OutputError."""
-    undone = frozenset(s.key for s in chunk.samples) - {r.sample.key for r in records}
+    """Write the records of a chunk as a part, in the order of its samples.
+
+    The same chunk again makes the same part. Raises OutputError.
+    """
+    by_key = {record.sample.key: record for record in records}
+    undone = frozenset(s.key for s in chunk.samples if s.key not in by_key)
     if not records:
         return Outcome(None, Counts(), undone)
+    ordered = [by_key[s.key] for s in chunk.samples if s.key in by_key]
     if chunk.part is not None:
-        writer.rewrite(chunk.part, records)
+        writer.rewrite(chunk.part, ordered)
         name = chunk.part
     else:
-        name = writer.write(records, create=chunk.create)
-    return Outcome(name, Counts.of(records), undone)
+        name = writer.write(ordered, create=chunk.create, begun=chunk.begun)
+    failures = tuple((r.sample.key, r.error) for r in ordered if r.error is not None)
+    return Outcome(name, Counts.of(ordered), undone, failures)

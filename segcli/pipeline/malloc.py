@@ -20,7 +20,7 @@ def keep_memory() -> bool:
     """Let this process keep freed memory for its next layers; whether that could be arranged.
 
     The maps of a batch are tens of MB each. glibc gives such pieces back to the system at once, and
-    the kernel zeroes each page of the next one anew: 4 to 19 % of a run's processor time. Nothing
+    the kernel zeroes each page of the next one again: 4 to 19 % of a run's processor time. Nothing
     happens with another C library, or when the user has chosen in the environment. It lasts as
     long as the process, and is no gain where a GPU computes.
     """

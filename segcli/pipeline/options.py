@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from segcli.errors import UsageError
 
@@ -12,16 +13,18 @@ from segcli.errors import UsageError
 class PredictOptions:
     """The arguments of `predict`; None means: measure, look or take the default.
 
-    `engine`: "local", or "ray" for the nodes of a Ray cluster. `replicas` are worker processes for
-    each device; 0: this process does the work, on one device, and a crash of a library ends it.
+    The command line takes its defaults from here. `engine`: "local", or "ray" for the nodes of a
+    Ray cluster. `replicas` are worker processes for each device; with 0 this process does the work,
+    on one device, and a crash of a library ends it.
     `workers` are decode threads of each. `max_memory` bytes are shared by all of them.
     `chunk_timeout`: seconds without a finished batch after which a worker counts as hung. `limit`
     counts the images that this run does, not those that an earlier run did. `categories` are names.
     `strict_images` fails those whose corrupt data would decode.
-    `shard` "I/N": only the images that are this one's. `count_ahead` counts the listing in the
-    background so that progress can tell when the run will end. `every` chooses the frames of
-    videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from 0. `include` and
-    `exclude` are patterns of keys; `newer_than` and `older_than` ages of files ("2h", "5m").
+    `shard` "I/N": only the images that are this one's. `count_ahead` lists ahead of the run, so
+    that progress knows early when the run will end. `run_id` names the run in the parts. `every`
+    chooses the frames of videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from
+    0. `include` and `exclude` are patterns of keys; `newer_than` and `older_than` ages of files
+    ("2h", "5m").
     """
 
     source: str
@@ -31,7 +34,7 @@ class PredictOptions:
     device: str = "auto"
     precision: str = "auto"
     engine: str = "local"
-    replicas: int = 0
+    replicas: int = 1
     workers: int | None = None
     max_memory: int | None = None
     chunk_timeout: float | None = None
@@ -58,23 +61,23 @@ class PredictOptions:
     older_than: str | None = None
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
+    run_id: str = field(default_factory=lambda: uuid4().hex[:12])
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
-            raise UsageError(f"--min-score {self.min_score}: expected a number from 0 to 1")
+            raise UsageError(f"`min_score` {self.min_score}: expected a number from 0 to 1")
         for name in ("workers", "batch_size", "chunk_size", "max_masks", "max_pixels", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} {value}: expected a whole number of at least 1")
+                raise UsageError(f"`{name}` {value}: expected a whole number of at least 1")
         if self.replicas < 0:
-            raise UsageError(f"--replicas {self.replicas}: expected a whole number, 0 or more")
+            raise UsageError(f"`replicas` {self.replicas}: expected a whole number, 0 or more")
         if self.chunk_timeout is not None and not self.chunk_timeout > 0:  # nan, too
-            raise UsageError(f"--chunk-timeout {self.chunk_timeout:g}: expected seconds, above 0")
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"--precision {self.precision}: expected one of {', '.join(PRECISIONS)}"
-            )
+            raise UsageError(f"`chunk_timeout` {self.chunk_timeout:g}: expected seconds, above 0")
+        for name, known in (("precision", PRECISIONS), ("engine", ENGINES)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")
 
 
+ENGINES = ("local", "ray")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

@@ -25,7 +25,7 @@ class Placement:
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """The names in `--device`: ("all",), ("auto",), or one or several devices.
+    """The names in `device`: ("all",), ("auto",), or one or several devices.
 
     Raises UsageError; whether they are here is for the workers to find out.
     """
@@ -35,12 +35,12 @@ def parse_devices(text: str) -> tuple[str, ...]:
     for name in names:
         if not _DEVICE.fullmatch(name) or (name == "auto" and len(names) > 1):
             raise UsageError(
-                f"--device {text}: expected auto, all, or devices with commas between them: cpu, "
+                f"`device` {text}: expected auto, all, or devices with commas between them: cpu, "
                 f"cuda, cuda:N"
             )
     if len({"cuda:0" if name == "cuda" else name for name in names}) < len(names):
         raise UsageError(
-            f"--device {text} names a device twice; --replicas N makes N workers of it"
+            f"`device` {text} names a device twice; `replicas=N` makes N workers of it"
         )
     return names
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segcli.errors import Interrupted, NothingDone
-from segcli.pipeline.events import Committed, Progress, Report, Started, Summary
+from segcli.pipeline.events import Committed, ImageFailed, Progress, Report, Started, Summary
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
@@ -18,45 +18,45 @@ from segcli.types import Record
 
 if TYPE_CHECKING:
     from segcli.pipeline.job import Outcome
-    from segcli.pipeline.task_list import Count, Task, TaskList
+    from segcli.pipeline.task_list import Task, TaskList
 
 FIRST_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What came of some images; `first_failures` are at most ten (key, reason), `warnings` counts
-    images by the kind of warning."""
+    """What became of some images; `warnings` counts them by the kind of warning."""
 
     images: int = 0
     masks: int = 0
     failed: int = 0
-    first_failures: tuple[tuple[str, str], ...] = ()
     warnings: Counter[str] = field(default_factory=Counter)
 
     @staticmethod
     def of(records: Iterable[Record]) -> Counts:
-        images = masks = 0
-        failures: list[tuple[str, str]] = []
-        failed = 0
+        images = masks = failed = 0
         warnings: Counter[str] = Counter()
         for record in records:
             images += 1
             masks += len(record.segments)
+            failed += record.error is not None
             warnings.update({text.partition(":")[0] for text in record.warnings})
-            if record.error is not None:
-                failed += 1
-                if len(failures) < FIRST_FAILURES:
-                    failures.append((record.sample.key, record.error))
-        return Counts(images, masks, failed, tuple(failures), warnings)
+        return Counts(images, masks, failed, warnings)
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.images + other.images,
             self.masks + other.masks,
             self.failed + other.failed,
-            (self.first_failures + other.first_failures)[:FIRST_FAILURES],
             self.warnings + other.warnings,
+        )
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(
+            self.images - other.images,
+            self.masks - other.masks,
+            self.failed - other.failed,
+            self.warnings - other.warnings,
         )
 
 
@@ -95,18 +95,19 @@ class ProgressCounter:
 
 @dataclass(slots=True)
 class RunProgress:
-    """Of one run, however many workers it has."""
+    """The events and counts of one run, however many workers it has."""
 
     options: PredictOptions
     described: Described
-    work: TaskList
+    tasks: TaskList
     report: Report
     stop: Stop
-    tally: ProgressCounter = field(default_factory=ProgressCounter)
-    count: Count | None = None
+    counter: ProgressCounter = field(default_factory=ProgressCounter)
+    is_started: bool = False
+    _first_failures: list[tuple[str, str]] = field(default_factory=list)
 
     def start(self, device: str, precision: str) -> None:
-        """A model is loaded: tell what is about to happen, and count what there is."""
+        """A model is loaded, and the first chunk is about to be processed."""
         self.report(
             Started(
                 source=self.options.source,
@@ -115,71 +116,62 @@ class RunProgress:
                 weights=self.described.weights.name,
                 device=device,
                 precision=precision,
-                done=self.work.output.images,
+                in_output=self.tasks.output.images,
             )
         )
-        self.tally = ProgressCounter()  # the seconds of the run are those of its images
-        self.count = self.work.count()
-        if self.options.count_ahead:
-            self.count.start()
+        self.counter = ProgressCounter()  # the seconds of the run are those of its images
+        self.is_started = True
 
     def batch(self, counts: Counts, worker: int = 0) -> None:
-        """`worker` has done one more batch of the chunk that it has in hand."""
-        self.tally.add(counts, worker)
-        self.progress()
+        """`worker` has finished more batches of the chunk that it has in hand."""
+        self.counter.add(counts, worker)
+        self.report(self.counter.progress(self.tasks.total))
 
-    def progress(self) -> None:
-        self.report(self.tally.progress(self.total))
+    def finish(self, task: Task, outcome: Outcome, worker: int = 0) -> None:
+        """The task that `worker` had in hand is done, and committed where it has a part."""
+        if self.counter.in_hand.get(worker, Counts()) != outcome.counts:
+            self.counter.in_hand[worker] = outcome.counts
+            self.report(self.counter.progress(self.tasks.total))
+        self.tasks.settle(task, outcome)
+        self.counter.settle(outcome.counts, worker)
+        if outcome.part is None:
+            return
+        path = self.tasks.output.writer.directory / outcome.part
+        self.report(Committed(str(path), outcome.counts.images))
+        for key, reason in outcome.failures:
+            self.report(ImageFailed(key, reason))
+        missing = FIRST_FAILURES - len(self._first_failures)
+        self._first_failures += outcome.failures[: max(0, missing)]
 
-    def finish(self, counts: Counts, worker: int) -> None:
-        """The chunk in hand of `worker` came to this; not all of its batches were told."""
-        self.tally.in_hand[worker] = counts
-        self.progress()
-
-    def settle(self, task: Task, outcome: Outcome, worker: int = 0) -> None:
-        """The chunk in hand of `worker` is a part now."""
-        self.work.settle(task, outcome)
-        self.tally.settle(outcome.counts, worker)
-        if outcome.part is not None:
-            path = self.work.output.writer.directory / outcome.part
-            self.report(Committed(str(path), outcome.counts.images))
-
-    @property
-    def total(self) -> int | None:
-        """How many images this run will have done, once they are counted."""
-        total = self.count.total if self.count is not None else None
-        if total is None:
-            return None
-        total -= self.work.skipped
-        return total if self.options.limit is None else min(total, self.options.limit)
+    def lose(self, worker: int) -> None:
+        """What `worker` had finished of its chunk is lost with it."""
+        self.counter.settle(Counts(), worker)
 
     @property
     def left(self) -> int | None:
         """How many images are in no task yet, once they are counted."""
-        return None if self.total is None else max(0, self.total - self.work.taken)
+        total = self.tasks.total
+        return None if total is None else max(0, total - self.tasks.taken)
 
     @property
-    def good(self) -> int:
+    def succeeded(self) -> int:
         """Images that are committed and did not fail."""
-        return self.tally.committed.images - self.tally.committed.failed
-
-    def close(self) -> None:
-        if self.count is not None:
-            self.count.end()
+        return self.counter.committed.images - self.counter.committed.failed
 
     def end(self) -> Summary:
-        """The summary; raises Interrupted and NothingDone after telling it."""
-        done = self.tally.committed
-        seconds = self.tally.seconds if done.images else 0.0
+        """The summary; raises Interrupted and NothingDone after reporting it."""
+        done, tasks = self.counter.committed, self.tasks
+        seconds = self.counter.seconds if done.images else 0.0
         summary = Summary(
             out=str(self.options.out),
             images=done.images,
             masks=done.masks,
             failed=done.failed,
-            first_failures=done.first_failures,
-            earlier=self.work.earlier,
-            earlier_failed=self.work.earlier_failed,
-            repeated=self.work.repeated,
+            first_failures=tuple(self._first_failures),
+            earlier=tasks.earlier,
+            earlier_failed=tasks.earlier_failed,
+            redone=min(tasks.redone, done.images),
+            repeated=tasks.repeated,
             warnings=dict(done.warnings),
             seconds=seconds,
             images_per_s=done.images / max(seconds, 1e-9),
@@ -192,7 +184,7 @@ class RunProgress:
                 terminated=self.stop.signum == signal.SIGTERM,
             )
         if done.images and done.failed == done.images:
-            key, reason = done.first_failures[0]
+            key, reason = self._first_failures[0]
             raise NothingDone(
                 f"not one of {done.images} images could be done, the first ({key}): {reason}"
             )

@@ -26,7 +26,7 @@ class Resources:
     queue_bytes: int = QUEUE_BYTES
 
     @property
-    def ahead_bytes(self) -> int:
+    def prefetch_bytes(self) -> int:
         """For those that are read and decoded ahead; the rest is for those in half-full batches."""
         return self.queue_bytes * 2 // 3
 
@@ -40,11 +40,11 @@ class CpuShare:
     compute_threads: int | None = None
     cores: tuple[int, ...] | None = None
 
-    def means(self, queue_bytes: int) -> Resources:
+    def resources(self, queue_bytes: int) -> Resources:
         return Resources(self.decode_threads, queue_bytes)
 
 
-def bind(share: CpuShare) -> None:
+def pin(share: CpuShare) -> None:
     """Hold this process to its share, as far as its libraries are loaded yet."""
     if share.cores is not None and hasattr(os, "sched_setaffinity"):
         for thread in os.listdir("/proc/self/task"):
@@ -65,7 +65,7 @@ def default_threads(workers: int = 1) -> int:
 def queue_bytes(max_memory: int | None, *, workers: int) -> int:
     """How many bytes of images may wait in this process, one of `workers` that share `max_memory`.
 
-    Half of what its share leaves beside the loaded model: the other half is for the batch in hand
+    Half of what its share leaves next to the loaded model: the other half is for the batch in hand
     and its masks. Called when the model is loaded. Raises UsageError when next to nothing is left.
     """
     if max_memory is None:
@@ -75,8 +75,8 @@ def queue_bytes(max_memory: int | None, *, workers: int) -> int:
     if room < LEAST_QUEUE_BYTES:
         least = workers * (used + 2 * LEAST_QUEUE_BYTES)
         raise UsageError(
-            f"--max-memory {size_text(max_memory)} is too little for {workers} worker(s): with the "
-            f"model loaded each has {size_text(used)}; give {size_text(least)} or fewer --replicas"
+            f"`max_memory` {size_text(max_memory)} is too little for {workers} worker(s): with the "
+            f"model loaded each has {size_text(used)}; give {size_text(least)} or fewer `replicas`"
         )
     return min(QUEUE_BYTES, room)
 
@@ -85,7 +85,7 @@ def parse_size(text: str) -> int:
     """Bytes of "4GB", "512M", "1.5 GiB" (all of them powers of 1024). Raises UsageError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"--max-memory {text}: expected a size such as 4GB or 800MB")
+        raise UsageError(f"`max_memory` {text}: expected a size such as 4GB or 800MB")
     return int(float(found[1]) * _UNITS[found[2].lower()])
 
 

@@ -8,7 +8,7 @@ from segcli.errors import NothingDone
 from segcli.pipeline.events import Note
 from segcli.pipeline.job import Chunk, Outcome, commit
 from segcli.pipeline.progress import Counts, RunProgress
-from segcli.pipeline.task_list import Pending, Task
+from segcli.pipeline.task_list import Task, TaskQueue
 from segcli.types import Record
 
 GIVE_UP_AFTER = 8  # images that killed a worker each before a single one was done
@@ -16,58 +16,58 @@ GIVE_UP_AFTER = 8  # images that killed a worker each before a single one was do
 
 @dataclass(slots=True)
 class Retries:
-    """Of one run; nothing is lost and nothing doubled by them."""
+    """Decides what to retry after a worker died; no image is lost or written twice."""
 
-    account: RunProgress
-    todo: Pending
-    _poisonous: int = 0
+    progress: RunProgress
+    queue: TaskQueue
+    _fatal_images: int = 0
 
-    def over(self, task: Task, worker: int, reason: str) -> None:
-        """`worker` is dead and reaped, and had the task in hand.
+    def after_death(self, task: Task, worker: int, reason: str) -> None:
+        """`worker` is dead, and nothing that it did later can reach the output; it had the task.
 
-        Raises NothingDone when the workers die of everything.
+        Raises NothingDone when the workers die of every image.
         """
-        account = self.account
-        account.tally.settle(Counts(), worker)
+        progress = self.progress
+        progress.lose(worker)
         if task.part is None and self._was_committed(task, worker):
             return
-        if account.stop.requested:
-            account.work.drop(task)
+        if progress.stop.requested:
+            progress.tasks.drop(task)
             return
-        poison = self.todo.give_back(task)
-        if poison is None:
-            what = "once more" if len(task.samples) == 1 or not task.deaths else "in halves"
-            account.report(
+        fatal = self.queue.give_back(task)
+        if fatal is None:
+            how = "once more" if len(task.samples) == 1 or not task.deaths else "in halves"
+            progress.report(
                 Note(
                     f"a worker died over {len(task.samples)} image(s) ({reason}); they are done "
-                    f"{what} by the next"
+                    f"{how} by the next"
                 )
             )
             return
-        self._bear(poison, worker, reason)
+        self._commit_failure(fatal, worker, reason)
 
     def _was_committed(self, task: Task, worker: int) -> bool:
-        """It died between the commit and the word of it: halves would come twice."""
-        writer = self.account.work.output.writer
+        """It died after the commit and before it could report it: halves would come twice."""
+        writer = self.progress.tasks.output.writer
         found = writer.find([sample.key for sample in task.samples])
         if found is None:
             return False
-        name, footer = found
+        name, footer, failures = found
         counts = Counts(footer.images, footer.masks, footer.failed)
-        self.account.settle(task, Outcome(name, counts), worker)
+        self.progress.finish(task, Outcome(name, counts, failures=failures), worker)
         return True
 
-    def _bear(self, task: Task, worker: int, reason: str) -> None:
-        """A row for the image that kills whoever touches it."""
-        account, output = self.account, self.account.work.output
-        self._poisonous += 1
-        if self._poisonous >= GIVE_UP_AFTER and not account.good:
+    def _commit_failure(self, task: Task, worker: int, reason: str) -> None:
+        """A failed row for the image that kills every worker."""
+        progress, output = self.progress, self.progress.tasks.output
+        self._fatal_images += 1
+        if self._fatal_images >= GIVE_UP_AFTER and not progress.succeeded:
             raise NothingDone(
-                f"the worker processes died of each of the first {self._poisonous} images "
+                f"the worker processes died of each of the first {self._fatal_images} images "
                 f"({reason}); that is no fault of the images: no more rows were written for them"
             )
         (sample,) = task.samples
         error = f"the worker process died of this image, more than once: {reason}"
         records = [Record(sample, None, None, error=error)]
         chunk = Chunk(task.samples, task.part, create=not output.inventory.parts)
-        account.settle(task, commit(records, chunk, output.writer), worker)
+        progress.finish(task, commit(records, chunk, output.writer), worker)

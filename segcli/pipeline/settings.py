@@ -27,7 +27,7 @@ RESULTS_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A model as its weights' header tells, before it is built; `labels` None: all of them."""
+    """A model as its weights' header describes it; `labels` None: all of them."""
 
     info: ModelInfo
     weights: Path
@@ -49,11 +49,11 @@ def _labels(names: Sequence[str] | None, info: ModelInfo) -> frozenset[int] | No
     if names is None:
         return None
     if not names:
-        raise UsageError("--categories is empty; expected names with commas between them")
+        raise UsageError("`categories` is empty; expected names of categories")
     for name in names:
         if name not in info.categories:
             raise UsageError(
-                f"--categories: {info.family}/{info.variant} knows no {name!r}; it knows: "
+                f"`categories`: {info.family}/{info.variant} knows no {name!r}; it knows: "
                 f"{', '.join(info.categories)}{did_you_mean(name, info.categories)}"
             )
     return frozenset(info.categories.index(name) for name in names)
@@ -86,6 +86,7 @@ def run_facts(
         "default_scores": _by_category(info),
         "category_names": info.categories,
         "category_ids": info.category_ids,
+        "run": options.run_id,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "folder": os.getcwd(),
         "device": device,

@@ -1,16 +1,14 @@
-"""What there is to do: the samples without rows, a chunk at a time, then those to be redone."""
+"""What there is to do: the samples without rows, a chunk at a time, and those to be redone."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from segcli.errors import SegcliError
-from segcli.pipeline.chunk import ChunkSize
+from segcli.pipeline.chunk_size import ChunkSize
 from segcli.pipeline.job import Outcome
+from segcli.pipeline.listing import Listing, sample_bytes
 from segcli.sources import Source
 from segcli.store import Output
 from segcli.types import Sample
@@ -23,7 +21,7 @@ _BISECT_AFTER = 2  # deaths; the first may be nobody's fault: a kill, a lack of 
 class Task:
     """Samples that are committed together; `part`: they have rows in this one already.
 
-    `deaths`: so many workers died over them.
+    `deaths`: so many workers died while they processed them.
     """
 
     samples: list[Sample]
@@ -35,50 +33,64 @@ class Task:
 class TaskList:
     """The tasks of a run, listed lazily; the counts grow as the listing goes on.
 
-    `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones;
-    `repeated` keys were listed again; `taken` are in tasks. Whoever does a task settles it. A task
-    holds about `most_bytes` of encoded images at most, where a manifest carries them.
+    `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones; `redone`
+    have rows that are replaced; `repeated` keys were listed again; `taken` are in tasks. Each task
+    is settled or dropped. A task, and the samples that wait to be redone, hold about `most_bytes`
+    at most, encoded images of a manifest included.
     """
 
     source: Source
     output: Output
     retry_failed: bool = False
     limit: int | None = None
+    count_ahead: bool = False
     most_bytes: int = MOST_BYTES
     earlier: int = 0
     earlier_failed: int = 0
+    redone: int = 0
     repeated: int = 0
     taken: int = 0
+    listing: Listing = field(init=False)
     _redo: dict[str | None, dict[str, Sample]] = field(default_factory=dict)
+    _redo_bytes: int = 0
     _in_hand: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.listing = Listing(self.source, self.count_ahead)
+
     @property
-    def skipped(self) -> int:
-        return self.earlier + self.repeated
+    def total(self) -> int | None:
+        """How many images the run will have processed, once they are counted."""
+        if self.listing.total is None:
+            return None
+        total = self.listing.total - self.earlier - self.repeated
+        return total if self.limit is None else min(total, self.limit)
 
     def tasks(self, size: ChunkSize) -> Iterator[Task]:
-        """Chunks of new samples in the order of the source, then what is redone, part by part.
+        """Chunks of new samples in the order of the source; what is redone at the end, part by
+        part, or earlier when much of it waits.
 
         Only the samples of one chunk and those to be redone are held in memory.
         """
         chunk: dict[str, Sample] = {}
-        carried = 0
-        for sample in self.source:
+        held = 0
+        for sample in self.listing:
             if sample.key in chunk or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
                 chunk[sample.key] = sample
-                carried += len(sample.data or b"")
+                held += len(sample.data or b"")
                 self.taken += 1
-            if len(chunk) >= size.now or carried >= self.most_bytes:
+            if len(chunk) >= size.now or held >= self.most_bytes:
                 yield self._task(chunk)
-                chunk, carried = {}, 0
+                chunk, held = {}, 0
+            if self._redo_bytes >= self.most_bytes:
+                yield from self._redo_tasks()
             if self.limit is not None and self.taken >= self.limit:
                 break
         if chunk:
             yield self._task(chunk)
-        for part, samples in self._redo.items():
-            yield Task(list(samples.values()), part)
+        yield from self._redo_tasks()
 
     def settle(self, task: Task, outcome: Outcome) -> None:
         """The task has been done, but for the keys that its outcome names."""
@@ -91,12 +103,17 @@ class TaskList:
         """Nobody does the task any more."""
         self._in_hand.difference_update(sample.key for sample in task.samples)
 
-    def count(self) -> Count:
-        return Count(self.source)
+    def _task(self, samples: dict[str, Sample], part: str | None = None) -> Task:
+        self._in_hand.update(samples)
+        return Task(list(samples.values()), part)
 
-    def _task(self, chunk: dict[str, Sample]) -> Task:
-        self._in_hand.update(chunk)
-        return Task(list(chunk.values()))
+    def _redo_tasks(self) -> Iterator[Task]:
+        waiting, self._redo, self._redo_bytes = self._redo, {}, 0
+        for samples in waiting.values():
+            self._in_hand.update(samples)
+        while waiting:
+            part = next(iter(waiting))
+            yield self._task(waiting.pop(part), part)
 
     def _is_new(self, sample: Sample) -> bool:
         """Counts what is not, and remembers what is to be redone."""
@@ -109,6 +126,8 @@ class TaskList:
                 self.repeated += 1
             else:
                 again[sample.key] = sample
+                self._redo_bytes += sample_bytes(sample)
+                self.redone += 1
                 self.taken += 1
         elif self.output.repeated(sample):
             self.repeated += 1
@@ -119,7 +138,7 @@ class TaskList:
 
 
 @dataclass(slots=True)
-class Pending:
+class TaskQueue:
     """The tasks of a run in the order in which they are handed out: those given back come first."""
 
     fresh: Iterator[Task]
@@ -133,7 +152,10 @@ class Pending:
                 del self._again[position]
                 return task
         self.list_ahead()
-        listed, self._listed = self._listed, None
+        listed = self._listed
+        if listed is not None and listed.part is not None and listed.part in busy_parts:
+            return None
+        self._listed = None
         return listed
 
     @property
@@ -147,7 +169,7 @@ class Pending:
             self._listed = next(self.fresh, None)
 
     def give_back(self, task: Task) -> Task | None:
-        """A worker died over the task: once more, then in halves.
+        """A worker died over the task: it is done once more, then in halves.
 
         Returns the task instead when it is a single image that has done it again.
         """
@@ -159,34 +181,8 @@ class Pending:
             return task
         middle = len(task.samples) // 2
         halves = (task.samples[:middle], task.samples[middle:])
-        # In front, so that the poison is found before anything else suffers from it.
+        # In front, so that the offending image is found before anything else suffers from it.
         self._again.extendleft(
             replace(task, samples=half, deaths=_BISECT_AFTER - 1) for half in reversed(halves)
         )
         return None
-
-
-class Count(threading.Thread):
-    """Counts the listing beside the run; `total` is None until it has come to the end."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(name="count", daemon=True)
-        self.total: int | None = None
-        self._source = source
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        total = 0
-        try:
-            for sample in self._source:
-                total += 1
-                if sample.data is not None or self._over.is_set():
-                    return  # images inside a manifest would be read twice just to be counted
-                if total % 500 == 0:
-                    time.sleep(0.005)  # the run needs the interpreter more
-        except (SegcliError, OSError):
-            return  # the run itself meets the same trouble and tells
-        self.total = total
-
-    def end(self) -> None:
-        self._over.set()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from segcli import store
+from segcli.store.footer import Footer
 from segcli.store.part_file import read_footer
 from segcli.store.query import Rows
 
@@ -47,28 +48,30 @@ def run_table(rows: Rows) -> dict[str, Any]:
 def speeds(masks: Path) -> list[dict[str, Any]]:
     """For each run that made parts: when it started, its images and seconds, images per second.
 
-    The end of a run is the time of its last part's file, so copies without times tell nothing:
-    then `seconds` is None. Empty when the output has too many parts.
+    The seconds are those from its first chunk to its last commit, as the parts state them: without
+    loading the model, and whatever rewrote the parts later. None for parts that do not state them
+    (made by an earlier version, imported, or merged from several runs). Empty when the output has
+    too many parts.
     """
     parts = store.part_paths(masks)
     if len(parts) > _MOST_PARTS:
         return []
-    runs: dict[str, tuple[int, float]] = {}
+    runs: dict[tuple[str, str], list[Footer]] = {}
     for path in parts:
         footer = read_footer(path)
-        started = footer.facts.recorded.get("started")
-        if isinstance(started, str):
-            images, last = runs.get(started, (0, 0.0))
-            runs[started] = (images + footer.images, max(last, path.stat().st_mtime))
-    return [_speed(started, *run) for started, run in sorted(runs.items())]
+        recorded = footer.facts.recorded
+        if isinstance(started := recorded.get("started"), str):
+            runs.setdefault((started, str(recorded.get("run"))), []).append(footer)
+    return [_speed(started, footers) for (started, _), footers in sorted(runs.items())]
 
 
-def _speed(started: str, images: int, last: float) -> dict[str, Any]:
-    try:
-        seconds = last - datetime.fromisoformat(started).timestamp()
-    except ValueError:
-        seconds = 0.0
-    known = seconds > 0
+def _speed(started: str, footers: Sequence[Footer]) -> dict[str, Any]:
+    images = sum(footer.images for footer in footers)
+    begun = [footer.begun for footer in footers if footer.begun is not None]
+    ended = [footer.ended for footer in footers if footer.ended is not None]
+    is_known = len(begun) == len(ended) == len(footers)
+    seconds = max(ended) - min(begun) if is_known else 0.0
+    known = seconds > 0  # a clock may have been set back
     return {
         "started": started,
         "images": images,

@@ -8,6 +8,7 @@ from segcli.store.inventory import State
 from segcli.store.key_index import KeyIndex
 from segcli.store.min_scores import MinScores, min_scores
 from segcli.store.output import Output, open_output, peek, preview_output
+from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_reader import (
     part_paths,
     read_images,
@@ -27,6 +28,7 @@ __all__ = [
     "MinScores",
     "Settings",
     "OtherSettings",
+    "OutputLock",
     "Output",
     "PartWriter",
     "ShardSpec",
@@ -36,6 +38,7 @@ __all__ = [
     "duckdb_note",
     "fresh_path",
     "get_ready",
+    "lock_output",
     "min_scores",
     "new_command",
     "open_output",

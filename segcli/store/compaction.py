@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.errors import OutputError
-from segcli.store.directory import check_place, resolve, staging_path, sync_directory
+from segcli.store.directory import resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
-from segcli.store.lock import claim
 from segcli.store.output import remove_stale, staging_paths
+from segcli.store.output_lock import lock_output
 from segcli.store.part_file import images_of, open_part, read_part, write_part
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
@@ -47,10 +47,8 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
     directories, OutputError when it cannot be written.
     """
     real = resolve(path)
-    check_place(real)
-    before = part_paths(real)
-    (lock,) = claim(real, output=path, split=None, wait=wait)
-    try:
+    part_paths(real)  # there must be an output, before a lock is made for one
+    with lock_output(path, wait=wait):
         for stale in staging_paths(real, None):
             remove_stale(stale)
         before = part_paths(real)
@@ -60,8 +58,6 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
         if len(groups) < len(before):
             _rebuild(real, groups, parts)
         return Compacted(len(before), len(groups), total)
-    finally:
-        lock.close()
 
 
 def _read(path: Path) -> _Part:
@@ -79,7 +75,9 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
     for path in sorted(parts, key=lambda p: (p.stat().st_mtime_ns, p.name)):
         footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.facts, recorded={}, shard=None)
-        alike = replace(footer, facts=bare, images=0, failed=0, masks=0, redone={}).to_json()
+        alike = replace(
+            footer, facts=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None
+        ).to_json()
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
             yield group
@@ -114,5 +112,16 @@ def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None
     newest = parts[group[-1]].footer
     shards = {parts[path].footer.facts.shard for path in group}
     shard = newest.facts.shard if len(shards) == 1 else None
-    footer = replace(newest, facts=replace(newest.facts, shard=shard))
+    begun, ended = _times([parts[path].footer for path in group])
+    footer = replace(newest, facts=replace(newest.facts, shard=shard), begun=begun, ended=ended)
     write_part(fresh / part_name(images_of(rows)), rows, footer)
+
+
+def _times(footers: Sequence[Footer]) -> tuple[float | None, float | None]:
+    """From when to when the run worked that made all of these parts; None where several did."""
+    begun = [footer.begun for footer in footers if footer.begun is not None]
+    ended = [footer.ended for footer in footers if footer.ended is not None]
+    runs = {footer.facts.recorded.get("run") for footer in footers}
+    if len(runs) > 1 or not len(begun) == len(ended) == len(footers):
+        return None, None
+    return min(begun), max(ended)

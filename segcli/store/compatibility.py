@@ -1,4 +1,4 @@
-"""Whether the rows of a run may stand beside those that are there; refusals say what to do."""
+"""Whether the rows of a run may join those that are there; refusals say what to do."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Joining:
         if roots and now not in roots and not self.same_source:
             raise OtherSettings(
                 f"{self.path} was made from {' and '.join(sorted(roots))}, now given {now}. Is it "
-                f"the same archive, only moved? --same-source. Is it another one, to be added? "
-                f"--key-prefix NAME/ keeps the names apart. Else write to a new output: "
+                f"the same archive, only moved? `same_source=True`. Is it another one, added? "
+                f"`key_prefix='NAME/'` keeps the names apart. Else write to a new output: "
                 f"{self.new_command()}"
             )
 

@@ -1,4 +1,4 @@
-"""The directory of an output: what may lie in it, and what lies hidden beside it."""
+"""The directory of an output: what may be in it, and what is hidden next to it."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def refuse_among_parts(path: Path, option: str) -> None:
 def check_place(path: Path) -> None:
     """Raises UsageError when no output can be made at (resolved) `path`."""
     if path.name == "":
-        raise UsageError(f"--out {path} has no place beside it for staging; name a new directory")
+        raise UsageError(f"`out` {path} has no place next to it for staging; name a new directory")
     if path.is_dir() and _is_mount_point(path):
         raise UsageError(
-            f"--out {path} is a mount point of its own, so a part cannot be renamed into it from "
-            f"beside it; choose a directory inside it: --out {path / 'masks.parquet'}"
+            f"`out` {path} is a mount point of its own, so a part cannot be renamed into it from "
+            f"next to it; choose a directory inside it: {path / 'masks.parquet'}"
         )
     list_parts(path)
-    refuse_among_parts(path.parent, "--out")
+    refuse_among_parts(path.parent, "`out`")
 
 
 def _is_mount_point(path: Path) -> bool:

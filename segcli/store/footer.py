@@ -7,7 +7,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segcli.store.schema import Categories
 
 FOOTER_KEY = b"segcli"
 ROOT = "source_root"
@@ -22,7 +25,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """JSON values. `compared` must be equal for rows to stand in one output; `recorded` is told.
+    """JSON values. `compared` must be equal for rows to join an output; `recorded` is only shown.
 
     `compared["source_root"]` identifies the archive. `key_prefix` is what keeps the keys of
     several archives apart. `recorded["command"]`, a list of words, is used to print the command
@@ -45,6 +48,8 @@ class Footer:
     """Everything segcli says in a part's footer; the counts are of that part.
 
     `redone` is `recorded` of the run that last rewrote some images of the part, if any did.
+    `begun` and `ended`: from when to when the part's run worked on it, in seconds since 1970,
+    without loading the model; None where that is not known. Rewriting changes neither.
     """
 
     facts: Settings
@@ -55,6 +60,13 @@ class Footer:
     failed: int = 0
     masks: int = 0
     redone: Mapping[str, Any] = field(default_factory=dict)
+    begun: float | None = None
+    ended: float | None = None
+
+    @property
+    def categories(self) -> Categories:
+        """Names and ids."""
+        return self.category_names, self.category_ids
 
     def to_json(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__ if name != "facts"}
@@ -77,6 +89,8 @@ class Footer:
             failed=values["failed"],
             masks=values["masks"],
             redone=values["redone"],
+            begun=values.get("begun"),
+            ended=values.get("ended"),
         )
 
 
@@ -108,7 +122,7 @@ def _numbered(footer: Footer) -> list[str]:
 
 def _label(name: str) -> str:
     if name in _OPTIONS:
-        return "--" + name.replace("_", "-")
+        return f"`{name}`"
     return _WORDS.get(name, name.replace("_", " "))
 
 
@@ -120,7 +134,7 @@ def _shown(value: Any) -> str:
 
 
 def fresh_path(path: Path) -> Path:
-    """The first free name for a new output beside `path`: masks-2.parquet."""
+    """The first free name for a new output next to `path`: masks-2.parquet."""
     number = 2
     while (fresh := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
         number += 1
@@ -132,7 +146,7 @@ def new_command(path: Path, facts: Settings) -> str:
     fresh = str(fresh_path(path))
     words = facts.recorded.get("command") or []
     words = shlex.split(words) if isinstance(words, str) else list(words)
-    return shlex.join(_with_output(words, fresh)) if words else f"--out {shlex.quote(fresh)}"
+    return shlex.join(_with_output(words, fresh)) if words else f"`out={fresh!r}`"
 
 
 def _with_output(words: Sequence[str], fresh: str) -> list[str]:

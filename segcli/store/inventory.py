@@ -88,7 +88,7 @@ class Inventory:
         if origin == _Origin.OTHER:
             raise UsageError(
                 f"{self._path} already holds {sample.key!r} from another source; keep them apart "
-                f"by another --key-prefix, or write to a new output: {self._new_command()}"
+                f"by another `key_prefix`, or write to a new output: {self._new_command()}"
             )
         if entry.fresh:
             return "done"

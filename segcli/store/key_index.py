@@ -66,8 +66,8 @@ class KeyIndex:
     """The keys that have rows. Adding a key again replaces what was known of it."""
 
     def __init__(self) -> None:
-        # A key's bucket is told by so many leading bits of its head. One attribute, so that a
-        # thread that looks up while another adds never sees the two disagree.
+        # So many leading bits of a key's head are the number of its bucket. One attribute, so that
+        # a thread that looks up while another adds never sees the two disagree.
         self._table: tuple[int, list[NDArray[np.uint64]]] = (0, [np.empty((2, 0), np.uint64)])
         self._length = 0
 

@@ -1,7 +1,4 @@
-"""Who may write to an output: flock on a hidden file beside it, which is never deleted.
-
-One run holds the lock alone; the shards of one run share it.
-"""
+"""Locks on files: flock, which ends with the processes that hold it."""
 
 from __future__ import annotations
 
@@ -10,31 +7,26 @@ import errno
 import fcntl
 import json
 import os
-import random
-import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from segcli.errors import Locked, OutputError, UsageError
-from segcli.store.directory import lock_path, shards_path
-from segcli.store.shard_spec import ShardSpec
 
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _POLL_S = 0.1
 _DYING_S = 10.0
 _GLANCE_S = 0.02  # `holder` has a lock for much less than this
-_LOCK = re.compile(r"\d+-of-(\d+)\.lock")
 
 
 class Lock:
     """Held until every process that has the descriptor has closed it or died.
 
     `fd` is not inherited by default. A worker that commits gets it (`pass_fds=[lock.fd]`), so that
-    the next run cannot start beside a worker whose coordinator was killed. On NFS the kernel makes
-    it a lock of the coordinator alone.
+    the next run cannot start while a worker lives on whose coordinator was killed. On NFS the
+    kernel makes it a lock of the coordinator alone.
     """
 
     def __init__(self, fd: int) -> None:
@@ -47,12 +39,19 @@ class Lock:
             self.fd = -1
 
 
-def acquire(path: Path, *, output: Path | str, wait: bool, shared: bool = False) -> Lock:
+def acquire(
+    path: Path,
+    *,
+    output: Path | str,
+    wait: bool,
+    shared: bool = False,
+    waiting: Callable[[str], None] | None = None,
+) -> Lock:
     """Take the lock file `path` of `output`, alone; raises Locked at once unless `wait`.
 
     (Not quite at once when its holder is dead: its workers get some seconds to die too.)
 
-    `shared`: beside others who share it, as the shards of one run do, and nobody else.
+    `shared`: together with others who share it, as the shards of one run do.
 
     Waiting ends by KeyboardInterrupt, so a caller installs softer signal handlers afterwards.
     Raises UsageError where the file system has no locks: better no run than two at a time.
@@ -62,12 +61,12 @@ def acquire(path: Path, *, output: Path | str, wait: bool, shared: bool = False)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as e:
             raise OutputError(
-                f"cannot create the lock {path}: {e.strerror}; --out needs a folder that can be "
+                f"cannot create the lock {path}: {e.strerror}; `out` needs a folder that can be "
                 f"written"
             ) from e
         try:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-            _flock(fd, kind, output=output, wait=wait)
+            _flock(fd, kind, output=output, wait=wait, waiting=waiting)
             if _is_at(path, fd):
                 _sign(fd, shared=shared)
                 return Lock(fd)
@@ -85,7 +84,14 @@ def _is_at(path: Path, fd: int) -> bool:
         return False
 
 
-def _flock(fd: int, kind: int, *, output: Path | str, wait: bool) -> None:
+def _flock(
+    fd: int,
+    kind: int,
+    *,
+    output: Path | str,
+    wait: bool,
+    waiting: Callable[[str], None] | None,
+) -> None:
     begun = time.monotonic()
     while True:
         try:
@@ -97,15 +103,18 @@ def _flock(fd: int, kind: int, *, output: Path | str, wait: bool) -> None:
             is_glance = time.monotonic() - begun < _GLANCE_S
             if not (wait or is_dying or is_glance):
                 raise Locked(
-                    f"another process works on {output}{_holder(fd)}; wait for it with --wait, "
-                    f"or choose another --out"
+                    f"another process works on {output}{_holder(fd)}; wait for it with "
+                    f"`wait=True`, or choose another `out`"
                 ) from None
+            if wait and waiting is not None and not is_glance:
+                waiting(f"waiting: another process works on {output}{_holder(fd)}")
+                waiting = None
             time.sleep(_GLANCE_S if is_glance else _POLL_S)
         except OSError as e:
             if e.errno in _UNSUPPORTED:
                 raise UsageError(
                     f"the file system of {output} has no file locks (flock: {e.strerror}), without "
-                    f"which two runs could spoil each other; choose an --out on another one"
+                    f"which two runs could spoil each other; choose an `out` on another one"
                 ) from e
             raise OutputError(f"cannot lock {output}: {e.strerror}") from e
 
@@ -138,7 +147,7 @@ def _is_holder_dead(fd: int) -> bool:
 def _holder(fd: int) -> str:
     who = _signature(fd)
     if "shards" in who:
-        return " (one of its shards, see --shard)"
+        return " (one of its shards, see `shard`)"
     if "pid" in who and "host" in who:
         return f" (process {who['pid']} on {who['host']}, or a worker it left behind)"
     return ""
@@ -174,55 +183,8 @@ def holder(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def claim(real: Path, *, output: Path, split: ShardSpec | None, wait: bool) -> tuple[Lock, ...]:
-    """The locks of a run: the output's alone, or shared and with it the shard's own alone.
-
-    `real` is `output` resolved. Shards of another number may work before and afterwards, but not
-    meanwhile: an image would be done by two. Raises Locked, unless `wait`, UsageError and
-    OutputError as `acquire` does.
-    """
-    if split is None:
-        return (acquire(lock_path(real), output=output, wait=wait),)
-    while True:
-        with contextlib.ExitStack() as held:
-            common = acquire(lock_path(real), output=output, wait=wait, shared=True)
-            held.callback(common.close)
-            own = _own_lock(real, output=output, split=split, wait=wait)
-            held.callback(own.close)
-            other = _other_count(shards_path(real), split)
-            if other is None:
-                held.pop_all()
-                return common, own
-            if not wait:
-                raise Locked(
-                    f"--shard {split}: a run in {other} shards works on {output}, and shards of "
-                    f"different numbers share images; give the same number, or wait for its end "
-                    f"with --wait"
-                )
-        # All is let go while waiting, or two such runs would wait for one another.
-        time.sleep(random.uniform(0.1, 0.5))
-
-
-def _own_lock(real: Path, *, output: Path, split: ShardSpec, wait: bool) -> Lock:
-    home = shards_path(real)
-    try:
-        home.mkdir(exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"cannot create {home}: {e.strerror}") from e
-    path = home / f"{split.index}-of-{split.count}.lock"
-    return acquire(path, output=f"shard {split} of {output}", wait=wait)
-
-
-def _other_count(home: Path, split: ShardSpec) -> int | None:
-    """The number of shards of a run of another number that is alive."""
-    for name in os.listdir(home):
-        found = _LOCK.fullmatch(name)
-        if found and int(found[1]) != split.count and _is_held(home / name):
-            return int(found[1])
-    return None
-
-
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file; it must exist."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         # Shared, so that several that look at once do not take each other for the holder.

@@ -10,13 +10,13 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import OutputError
 from segcli.store.compatibility import Joining
 from segcli.store.directory import check_place, list_parts, resolve, shards_path, staging_path
 from segcli.store.footer import Footer, Settings
 from segcli.store.inventory import Inventory, State
 from segcli.store.key_index import KeyIndex
-from segcli.store.lock import Lock, claim
+from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_file import read_footer
 from segcli.store.part_writer import PartWriter, part_name
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
@@ -32,33 +32,29 @@ def open_output(
     categories: Categories,
     wait: bool = False,
     same_source: bool = False,
+    lock: OutputLock | None = None,
 ) -> Output:
     """Lock `path` and read what it holds; to be used as a context manager.
 
-    With `facts.shard` it is locked against all but the other shards. Nothing but the locks beside
-    it is written before the first commit. Raises Locked when
-    another process holds it (unless `wait`), UsageError when no output can be made there or when
-    what is there was made otherwise, OutputError when it cannot be written.
+    With `facts.shard` it is locked against all but the other shards. `lock` is a lock that the
+    caller holds on the path already, and keeps. Nothing but the locks next to it is written before
+    the first commit. Raises Locked when another process holds it (unless `wait`), UsageError when
+    no output can be made there or when what is there was made otherwise, OutputError when it cannot
+    be written.
     """
-    real = resolve(path)
-    check_place(real)
+    own = lock_output(path, shard=facts.shard, wait=wait) if lock is None else None
+    held = own or lock
+    assert held is not None, "one of both"
     try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"--out {path}: {real.parent} is not a directory") from None
-    except OSError as e:
-        raise OutputError(f"cannot create {real.parent}: {e.strerror}") from e
-    split = None if facts.shard is None else ShardSpec.parse(facts.shard)
-    locks = claim(real, output=path, split=split, wait=wait)
-    try:
-        for stale in staging_paths(real, split):
+        split = None if facts.shard is None else ShardSpec.parse(facts.shard)
+        for stale in staging_paths(held.real, split):
             remove_stale(stale)
         joining = _joining(path, facts, carried, categories, same_source=same_source)
-        output = Output(joining, locks)
+        output = Output(joining, held, owns_lock=own is not None)
         output.inventory.load()
     except BaseException:
-        for lock in reversed(locks):
-            lock.close()
+        if own is not None:
+            own.close()
         raise
     return output
 
@@ -71,9 +67,9 @@ def preview_output(
     categories: Categories,
     same_source: bool = False,
 ) -> Output:
-    """The same without the lock, for looking only (--dry-run); nothing is written at all."""
+    """The same without the lock, for looking only (a dry run); nothing is written at all."""
     check_place(resolve(path))
-    output = Output(_joining(path, facts, carried, categories, same_source=same_source), locks=())
+    output = Output(_joining(path, facts, carried, categories, same_source=same_source))
     output.inventory.load()
     return output
 
@@ -110,7 +106,7 @@ def staging_paths(real: Path, split: ShardSpec | None) -> tuple[Path, ...]:
 def peek(path: Path) -> Settings | None:
     """The facts of an output before it is opened, None when there is none yet.
 
-    For what a resumed run takes over (`--precision auto`).
+    For what a resumed run takes over (`precision="auto"`).
     """
     real = resolve(path)
     names = list_parts(real)
@@ -132,7 +128,9 @@ def remove_stale(staging: Path) -> None:
 class Output:
     """A directory of parts under our lock."""
 
-    def __init__(self, joining: Joining, locks: Sequence[Lock]) -> None:
+    def __init__(
+        self, joining: Joining, lock: OutputLock | None = None, *, owns_lock: bool = False
+    ) -> None:
         real = resolve(joining.path)
         shard = joining.footer.facts.shard
         split = None if shard is None else ShardSpec.parse(shard)
@@ -140,7 +138,8 @@ class Output:
         self.path = joining.path
         self.writer = PartWriter(real, staging_paths(real, split)[0], joining, turn)
         self.inventory = Inventory(joining.path, self.writer)
-        self._locks = tuple(locks)
+        self._lock = lock
+        self._owns_lock = owns_lock
 
     def __enter__(self) -> Output:
         return self
@@ -154,18 +153,19 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Removes the empty staging directory and lets go of the lock."""
-        if self._locks:
-            with contextlib.suppress(OSError):
-                self.writer.staging.rmdir()
-        for lock in reversed(self._locks):
-            lock.close()
+        """Removes the empty staging directory and lets go of the lock, where it is its own."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError):
+            self.writer.staging.rmdir()
+        if self._owns_lock:
+            self._lock.close()
 
     @property
     def lock_fds(self) -> tuple[int, ...]:
         """For the workers that commit: whoever inherits them keeps the locks until it dies."""
-        assert self._locks, "a preview has no lock"
-        return tuple(lock.fd for lock in self._locks)
+        assert self._lock is not None, "a preview has no lock"
+        return tuple(lock.fd for lock in self._lock.locks)
 
     @property
     def done(self) -> KeyIndex:
@@ -252,4 +252,4 @@ class Output:
         self.inventory.remember(name, records)
 
     def _assert_writable(self) -> None:
-        assert self._locks, "a preview is for looking only"
+        assert self._lock is not None, "a preview is for looking only"

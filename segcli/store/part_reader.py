@@ -120,7 +120,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 def read_roots(path: Path) -> dict[str, list[str]]:
     """Where the images of an output came from: key prefix -> the source roots, sorted.
 
-    One root each, unless an archive has moved (--same-source).
+    One root each, unless an archive has moved (`same_source`).
     """
     roots: dict[str, set[str]] = {}
     for part in part_paths(path):

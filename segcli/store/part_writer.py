@@ -1,4 +1,4 @@
-"""One part: written beside the output, read back, and put in place by one rename."""
+"""One part: written next to the output, read back, and put in place by one rename."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from segcli.store.directory import list_parts, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.key_index import key_hash
 from segcli.store.lock import in_turn
-from segcli.store.part_file import normalized_keys, open_part, read_footer, read_part, write_part
-from segcli.store.schema import Categories, table
+from segcli.store.part_file import normalized_keys, open_part, read_part, write_part
+from segcli.store.schema import table
 from segcli.types import Record
 
 
@@ -43,28 +44,32 @@ class PartWriter:
     joining: Joining
     turn: Path | None = None
 
-    def write(self, records: Sequence[Record], *, create: bool) -> str:
+    def write(self, records: Sequence[Record], *, create: bool, begun: float | None = None) -> str:
         """Put all of `records` in place as one part; returns its name. Raises OutputError.
 
         `create`: the directory may not exist yet; else its absence means that it was removed.
+        `begun`: when the run began them (seconds since 1970).
         """
         name = part_name(r.sample.key for r in records)
-        self._publish(name, table(records, self.columns, self._categories), self.footer, create)
+        footer = replace(self.footer, begun=begun, ended=None if begun is None else time.time())
+        self._publish(name, table(records, self.columns, self.footer.categories), footer, create)
         return name
 
-    def find(self, keys: Iterable[str]) -> tuple[str, Footer] | None:
-        """The part of exactly these images, if it is in place."""
-        name = part_name(keys)
-        if not (self.directory / name).exists():
+    def find(self, keys: Iterable[str]) -> tuple[str, Footer, tuple[tuple[str, str], ...]] | None:
+        """The part of exactly these images, if it is in place, and its failures (key, reason)."""
+        path = self.directory / part_name(keys)
+        if not path.exists():
             return None
-        return name, read_footer(self.directory / name)
+        with open_part(path) as (file, footer):
+            rows = file.read(["key", "error"]).to_pylist() if footer.failed else []
+        return path.name, footer, tuple((r["key"], r["error"]) for r in rows if r["error"])
 
     def rewrite(self, name: str, records: Sequence[Record]) -> None:
         """Replace the images of `records` in part `name`; the others stay as they are.
 
         The keys of the part stay the same, hence its name, and one rename swaps the two states.
         """
-        new = table(records, self.columns, self._categories)
+        new = table(records, self.columns, self.footer.categories)
         import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
 
         # An undivided run may have made the part: then it holds images of several shards.
@@ -86,10 +91,6 @@ class PartWriter:
     @property
     def footer(self) -> Footer:
         return self.joining.footer
-
-    @property
-    def _categories(self) -> Categories:
-        return self.footer.category_names, self.footer.category_ids
 
     def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
         # A directory of its own, so that it can become the output when this is the first part.

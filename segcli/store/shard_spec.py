@@ -1,4 +1,4 @@
-"""The split of a run over machines: whose an image is, told by the hash of its key alone."""
+"""The split of a run over machines: the hash of its key alone decides whose an image is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = re.compile(r"(0|[1-9]\d{0,8})/([1-9]\d{0,8})")
 
 @dataclass(frozen=True, slots=True)
 class ShardSpec:
-    """Shard `index` of `count`, counted from 0. `key in split` tells whether an image is its own.
+    """Shard `index` of `count`, counted from 0. `key in split` is whether an image is its own.
 
     Every key belongs to one shard, on every machine and in every version. The frames of one video
     (`cam1/0800.mp4#frame=125`) stay together, so that each video is decoded by one shard.
@@ -32,17 +32,17 @@ class ShardSpec:
         found = _WORDS.fullmatch(text)
         if not found:
             raise UsageError(
-                f"--shard {text}: expected I/N, as in 0/8 for the first of eight "
-                f"(Slurm: --array=0-7 and --shard $SLURM_ARRAY_TASK_ID/8)"
+                f"`shard` {text}: expected I/N, as in 0/8 for the first of eight "
+                f"(in a Slurm array of 0-7: $SLURM_ARRAY_TASK_ID/8)"
             )
         index, count = int(found[1]), int(found[2])
         if count > MOST:
-            raise UsageError(f"--shard {text}: expected {MOST:,} shards at most")
+            raise UsageError(f"`shard` {text}: expected {MOST:,} shards at most")
         if index >= count:
             last = f"{count - 1}/{count}"
             raise UsageError(
-                f"--shard {text}: shards count from 0, so the last one is {last} "
-                f"(Slurm: --array=0-{count - 1})"
+                f"`shard` {text}: shards count from 0, so the last one is {last} "
+                f"(a Slurm array of 0-{count - 1})"
             )
         return ShardSpec(index, count)
 

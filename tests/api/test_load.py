@@ -157,7 +157,7 @@ def test_the_names_of_options_are_those_of_the_command() -> None:
     from segcli.api.run import Options
     from segcli.pipeline import PredictOptions
 
-    own = {"source", "out", "count_ahead", "command_line"}
+    own = {"source", "out", "count_ahead", "command_line", "run_id"}
     assert set(Options.__annotations__) == {field.name for field in fields(PredictOptions)} - own
 
 

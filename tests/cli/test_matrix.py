@@ -66,7 +66,8 @@ def run(*words: object, code: int = 0) -> str:
 
 def _predict(source: Path, out: Path, **more: Any) -> None:
     options = {"model": "toy", "chunk_size": 2, **more}
-    predict(PredictOptions(source=str(source), out=out, **options), report=lambda event: None)
+    given = {"replicas": 0, **options}
+    predict(PredictOptions(source=str(source), out=out, **given), report=lambda event: None)
 
 
 def _plain(images: Path, out: Path) -> None:
@@ -180,7 +181,10 @@ def test_compact(way: str, outputs: Outputs, images: Path, tmp_path: Path) -> No
     assert parts > 1 or way == "imported"
     if way in ("plain", "shards", "older", "rewritten"):
         events: list[Any] = []
-        predict(PredictOptions(source=str(images), out=path, model="toy"), report=events.append)
+        predict(
+            PredictOptions(source=str(images), out=path, model="toy", replicas=0),
+            report=events.append,
+        )
         assert (events[-1].images, events[-1].earlier) == (0, IMAGES + 1)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,10 @@ def test_quiet_tells_only_what_failed(
     (images / "8.png").write_bytes((images / "0.png").read_bytes())
     code, out, err = segcli_main(*words)
     assert (code, out) == (1, "")
-    assert err.startswith("1 of 2 images failed; DuckDB lists them all by: SELECT")
+    lines = err.splitlines()
+    assert lines[0] == "1 of 2 images failed"
+    assert lines[1].startswith("failed: 9.png: ")
+    assert lines[2].startswith("all failed images, by DuckDB: SELECT")
 
 
 @pytest.mark.slow
@@ -101,8 +105,49 @@ def test_json_log_is_one_object_per_line(
     code, out, err = segcli_main(*words, "--log-format", "json")
     told = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (0, "")
-    assert [event["event"] for event in told] == ["started", "progress", "committed", "summary"]
+    assert [event["event"] for event in told] == [
+        "loading",
+        "started",
+        "progress",
+        "committed",
+        "summary",
+    ]
     assert told[-1]["images"] == 3
+
+
+def test_json_log_has_the_time_the_run_and_every_failed_image(
+    segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
+) -> None:
+    from segcli.store import read_settings
+
+    for number in range(12):
+        (images / f"bad{number:02d}.png").write_bytes(b"no")
+    target = tmp_path / "m.parquet"
+    words = ["predict", images, "--out", target, "--model", "toy", "--replicas", "0"]
+    code, out, _ = segcli_main(*words, "--log-format", "json")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert {event["run"] for event in told} == {read_settings(target)["run"]}
+    assert all(datetime.fromisoformat(event["time"]).tzinfo for event in told)
+    failed = [event["key"] for event in told if event["event"] == "image_failed"]
+    assert failed == [f"bad{number:02d}.png" for number in range(12)]
+    assert all(event["reason"] for event in told if event["event"] == "image_failed")
+
+
+def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
+    import inspect
+    from dataclasses import fields
+
+    from segcli.cli.predict import predict
+    from segcli.pipeline import PredictOptions
+
+    worded_otherwise = {"source", "out", "batch_size", "count_ahead", "command_line", "run_id"}
+    library = PredictOptions(source="", out=Path())
+    given = inspect.signature(predict).parameters
+    for field in fields(PredictOptions):
+        if field.name not in worded_otherwise:
+            default = given[field.name].default
+            assert (default or None) == (getattr(library, field.name) or None), field.name
 
 
 @pytest.mark.parametrize(

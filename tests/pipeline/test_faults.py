@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import toy_faults
 import toy_gate
+import toy_worker
 from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import finish, start, wait_for
@@ -27,7 +28,14 @@ from segcli.pipeline.events import Summary
 
 
 def run(source: Path | str, out: Path, **options: Any) -> Summary:
-    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, **options}
+    given = {
+        "model": "toy",
+        "device": "cpu",
+        "precision": "float32",
+        "workers": 2,
+        "replicas": 0,
+        **options,
+    }
     return predict(PredictOptions(source=str(source), out=out, **given), report=[].append)
 
 
@@ -247,3 +255,19 @@ def test_second_process_on_an_output_is_told_at_once(
     assert finish(first) == 0
     assert finish(waiting) == 0
     assert len(keys(out)) == 12
+
+
+def test_second_run_is_refused_while_the_first_loads_its_model(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, out = pictures(4), tmp_path / "m.parquet"
+    command = ["predict", folder, "--out", out, "--model", "toy", "--log-format", "json"]
+    gate = tmp_path / "gate"
+    before = partial(toy_gate.shut, str(gate), "")
+    first = start(*command, log=tmp_path / "1.log", load=toy_worker.load_at_gate, before=before)
+    wait_for(tmp_path / "1.log", "loading")
+    assert finish(start(*command, log=tmp_path / "2.log", load=toy_worker.load_at_gate)) == 4
+    assert "loading" not in (tmp_path / "2.log").read_text(), "it need not load a model for that"
+    gate.touch()
+    assert finish(first) == 0
+    assert len(keys(out)) == 4

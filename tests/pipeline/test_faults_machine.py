@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import toy_faults
 import toy_gate
+import toy_worker
 from toy_data import keys, rows
 from toy_processes import events, finish, start, wait_for
 
@@ -174,7 +175,7 @@ def test_processes_of_a_crew_that_are_stopped_double_nothing(
     gate = tmp_path / "gate"
     words = command(images, out, "--replicas", "2", "--chunk-timeout", "20")
     before = partial(toy_gate.shut, str(gate), "0030.png")
-    process = start(*words, log=log, opener="toy_worker:open_fake", before=before)
+    process = start(*words, log=log, load=toy_worker.load_fake, before=before)
     wait_for(log, "committed")
     coordinator = process.pid or 0
     worker = toy_faults.workers_of(coordinator)[0]

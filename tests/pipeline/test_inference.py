@@ -11,7 +11,10 @@ from segcli_toy import TINY
 from segcli.errors import NothingDone, UsageError, WorkersLost
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Committed, Event, Note
-from segcli.pipeline.stages.inference import GIVE_UP_AFTER, Inference, load_engine
+from segcli.pipeline.job import Job
+from segcli.pipeline.settings import describe
+from segcli.pipeline.stages.inference import GIVE_UP_AFTER, Inference, load_inference
+from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.types import Image, Sample
 
@@ -19,11 +22,9 @@ CANVAS = (64, 96)
 
 
 def engine(model: str, told: list[Event] | None = None, **options: object) -> Inference:
-    wanted = PredictOptions(
-        source="", out=Path("out"), model=model, device="cpu", precision="float32", **options
-    )
-    report = (told if told is not None else []).append
-    return load_engine(wanted, None, precision="float32", report=report)
+    wanted = PredictOptions(source="", out=Path("out"), model=model, **{"device": "cpu", **options})
+    job = Job.of(wanted, describe(wanted), precision="float32", load=load_predictor)
+    return load_inference(job, (told if told is not None else []).append)
 
 
 def red(index: int, value: int = 200) -> Loaded:
@@ -153,22 +154,13 @@ def test_many_refused_images_after_a_good_one_are_rows() -> None:
 
 
 def test_labels_and_scores_are_the_models_business_and_are_passed_on() -> None:
-    wanted = PredictOptions(source="", out=Path("out"), model="toy", device="cpu", min_score=0.9)
-    strict = load_engine(wanted, None, precision="float32", report=[].append)
-    assert strict.records(CANVAS, [red(0)])[0].segments == []
-    blue_only = load_engine(
-        PredictOptions(source="", out=Path("out"), model="toy", device="cpu"),
-        frozenset({2}),
-        precision="float32",
-        report=[].append,
-    )
-    assert blue_only.records(CANVAS, [red(0)])[0].segments == []
+    assert engine("toy", min_score=0.9).records(CANVAS, [red(0)])[0].segments == []
+    assert engine("toy", categories=("blue",)).records(CANVAS, [red(0)])[0].segments == []
 
 
 def test_unknown_device_is_a_usage_error() -> None:
-    wanted = PredictOptions(source="", out=Path("out"), model="toy", device="tpu")
     with pytest.raises(UsageError, match="tpu"):
-        load_engine(wanted, None, precision="auto", report=[].append)
+        engine("toy", device="tpu")
 
 
 def test_auto_batch_size_is_four_on_a_processor() -> None:

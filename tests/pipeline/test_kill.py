@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import toy_faults
 import toy_gate
+import toy_worker
 from toy_data import keys, rows
 from toy_processes import finish, start, wait_for
 
@@ -91,7 +92,7 @@ def test_rerun_after_workers_and_coordinators_were_killed_repeats_a_chunk_of_eac
             *options,
             *more,
             log=tmp_path / f"{number}.log",
-            opener="toy_worker:open_fake",
+            load=toy_worker.load_fake,
             before=before,
         )
 

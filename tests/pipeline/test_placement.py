@@ -41,7 +41,7 @@ def test_devices_are_read(text: str, expected: tuple[str, ...]) -> None:
     ],
 )
 def test_other_devices_are_refused(text: str, named: str) -> None:
-    with pytest.raises(UsageError, match=f"--device {text}.*{named}"):
+    with pytest.raises(UsageError, match=f"`device` {text}.*{named}"):
         parse_devices(text)
 
 
@@ -100,7 +100,7 @@ def test_sizes_are_read(text: str, size: int) -> None:
 
 
 def test_other_sizes_are_refused() -> None:
-    with pytest.raises(UsageError, match="--max-memory much: expected a size such as 4GB"):
+    with pytest.raises(UsageError, match="`max_memory` much: expected a size such as 4GB"):
         parse_size("much")
 
 
@@ -111,5 +111,5 @@ def test_images_that_wait_get_half_of_what_the_model_leaves(
     assert queue_bytes(None, workers=2) == 768 << 20
     assert queue_bytes(2 << 30, workers=2) == (1024 - 600) // 2 << 20
     assert queue_bytes(8 << 30, workers=2) == 768 << 20
-    with pytest.raises(UsageError, match=r"--max-memory 1.0GB is too little for 2 .* 600MB; give"):
+    with pytest.raises(UsageError, match=r"`max_memory` 1.0GB is too little for 2 .* 600MB; give"):
         queue_bytes(1 << 30, workers=2)

@@ -16,7 +16,7 @@ from segcli.types import Sample
 
 def test_images_come_in_order_and_fitted(pictures: Callable[..., Path]) -> None:
     samples = list(open_source(str(pictures(20))))
-    loaded = list(Prefetch(TINY, threads=4, max_pixels=10**6)(samples))
+    loaded = list(Prefetch(TINY, threads=4, max_pixels=10**6).load(samples))
     assert [item.sample for item in loaded] == samples
     assert [item.index for item in loaded] == list(range(20))
     # 48x64 scaled to a short side of 64.
@@ -26,7 +26,7 @@ def test_images_come_in_order_and_fitted(pictures: Callable[..., Path]) -> None:
 def test_bad_image_has_a_reason_and_the_others_come(pictures: Callable[..., Path]) -> None:
     folder = pictures(3)
     (folder / "0001.png").write_bytes(b"no picture")
-    loaded = list(Prefetch(TINY, threads=2, max_pixels=10**6)(list(open_source(str(folder)))))
+    loaded = list(Prefetch(TINY, threads=2, max_pixels=10**6).load(list(open_source(str(folder)))))
     assert [item.image is None for item in loaded] == [False, True, False]
     assert loaded[1].error
 
@@ -38,7 +38,9 @@ def test_unexpected_exception_is_a_failed_image(
         raise KeyError("odd")
 
     monkeypatch.setattr(prefetch, "read", broken)
-    loaded = list(Prefetch(TINY, threads=1, max_pixels=10**6)(list(open_source(str(pictures(1))))))
+    loaded = list(
+        Prefetch(TINY, threads=1, max_pixels=10**6).load(list(open_source(str(pictures(1)))))
+    )
     assert loaded[0].error == "KeyError: 'odd'"
 
 
@@ -49,13 +51,15 @@ def test_out_of_memory_is_a_failed_image(
         raise MemoryError
 
     monkeypatch.setattr(prefetch, "read", greedy)
-    loaded = list(Prefetch(TINY, threads=1, max_pixels=10**6)(list(open_source(str(pictures(1))))))
+    loaded = list(
+        Prefetch(TINY, threads=1, max_pixels=10**6).load(list(open_source(str(pictures(1)))))
+    )
     assert loaded[0].error == "not enough memory to decode it"
 
 
 def test_images_larger_than_the_budget_pass_one_by_one(pictures: Callable[..., Path]) -> None:
     samples = list(open_source(str(pictures(12))))
-    loaded = list(Prefetch(TINY, threads=4, max_pixels=10**6, limit_bytes=1)(samples))
+    loaded = list(Prefetch(TINY, threads=4, max_pixels=10**6, limit_bytes=1).load(samples))
     assert all(item.image is not None for item in loaded)
 
 
@@ -64,8 +68,8 @@ def decoding() -> list[str]:
 
 
 def test_leaving_early_ends_the_threads(pictures: Callable[..., Path]) -> None:
-    images = Prefetch(TINY, threads=4, max_pixels=10**6, limit_bytes=1)
-    stream = images(list(open_source(str(pictures(12)))))
+    prefetch = Prefetch(TINY, threads=4, max_pixels=10**6, limit_bytes=1)
+    stream = prefetch.load(list(open_source(str(pictures(12)))))
     next(stream)
     assert decoding()
     stream.close()
@@ -95,5 +99,5 @@ def test_budget_lets_the_first_in_line_exceed_it() -> None:
 def test_sample_with_data_is_not_read_from_disk(pictures: Callable[..., Path]) -> None:
     (sample,) = open_source(str(pictures(1)))
     inside = replace(sample, data=Path(sample.path).read_bytes(), path="nowhere.png")
-    (loaded,) = Prefetch(TINY, threads=1, max_pixels=10**6)([inside])
+    (loaded,) = Prefetch(TINY, threads=1, max_pixels=10**6).load([inside])
     assert loaded.image is not None

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import toy_gate
+import toy_worker
 from toy_data import keys, rows
 from toy_processes import finish, start, wait_for
 
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Event, Note
 
-FAKE = "toy_worker:open_fake"
+FAKE = toy_worker.load_fake
 IMAGES = 60
 MANY = 400
 
@@ -40,7 +41,7 @@ def begin(
     return start(
         *("predict", images, "--out", out, *options, "--log-format", "json", *more),
         log=log,
-        opener=FAKE,
+        load=FAKE,
         before=before,
     )
 
@@ -157,9 +158,9 @@ def test_full_disk_in_a_worker_is_told_and_the_rerun_continues(files: Path, tmp_
     out, log = tmp_path / "m.parquet", tmp_path / "log"
     words = ["predict", files, "--out", out, "--model", "toy", "--device", "cpu", "--replicas", "1"]
     words += ["--precision", "float32"]
-    assert finish(start(*words, log=log, opener=FAKE, file_limit=3000)) == 7
+    assert finish(start(*words, log=log, load=FAKE, file_limit=3000)) == 7
     assert "cannot write" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert not out.exists()
-    assert finish(start(*words, log=log, opener=FAKE)) == 0
+    assert finish(start(*words, log=log, load=FAKE)) == 0
     assert len(keys(out)) == IMAGES

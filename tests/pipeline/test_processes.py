@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_worker
 from toy_data import keys, rows
 
 from segcli.errors import NothingDone, UsageError, WorkersLost
 from segcli.pipeline import PredictOptions, predict, retries
 from segcli.pipeline.events import Committed, Event, Note, Progress, Started, Summary
+from segcli.pipeline.job import Load
+from segcli.pipeline.stages.predictor import load_predictor
 
-FAKE = "toy_worker:open_fake"
+FAKE = toy_worker.load_fake
 
 
 @pytest.fixture
@@ -31,11 +34,11 @@ def files(tmp_path: Path) -> Callable[..., Path]:
 
 
 def run(
-    source: Path, out: Path, told: list[Event] | None = None, opener: str = FAKE, **options: Any
+    source: Path, out: Path, told: list[Event] | None = None, load: Load = FAKE, **options: Any
 ) -> Summary:
     given = {"model": "toy", "device": "cpu", "precision": "float32", "replicas": 2, **options}
     wanted = PredictOptions(source=str(source), out=out, **given)
-    return predict(wanted, report=(told if told is not None else []).append, opener=opener)
+    return predict(wanted, report=(told if told is not None else []).append, load=load)
 
 
 def reasons(out: Path) -> dict[str, str]:
@@ -66,10 +69,12 @@ def test_the_coordinator_loads_no_torch_and_leaves_no_process(
     toy = Path(__file__).resolve().parent.parent / "toy"
     code = (
         f"import sys; sys.path.insert(0, {str(toy)!r})\n"
-        "from pathlib import Path; from segcli.pipeline import PredictOptions, predict\n"
+        "from pathlib import Path; import toy_worker\n"
+        "from segcli.pipeline import PredictOptions, predict\n"
         "o = PredictOptions(source=sys.argv[1], out=Path(sys.argv[2]), model='toy', "
         "device='cpu', precision='float32', replicas=2)\n"
-        f"print(predict(o, report=[].append, opener={FAKE!r}).images, 'torch' in sys.modules)\n"
+        "done = predict(o, report=[].append, load=toy_worker.load_fake)\n"
+        "print(done.images, 'torch' in sys.modules)\n"
         "import os\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('no child')"
@@ -150,8 +155,8 @@ def test_workers_that_die_of_everything_end_the_run(
 
 
 def test_workers_that_cannot_start_end_the_run(files: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(WorkersLost, match="no worker process can be started: SIGKILL"):
-        run(files(2), tmp_path / "m.parquet", opener="toy_worker:open_dying", replicas=1)
+    with pytest.raises(WorkersLost, match="no worker can be started: SIGKILL"):
+        run(files(2), tmp_path / "m.parquet", load=toy_worker.load_dying, replicas=1)
 
 
 @pytest.mark.slow
@@ -163,7 +168,7 @@ def test_device_that_is_not_there_is_a_usage_error(
             files(2),
             tmp_path / "m.parquet",
             device="cuda:99",
-            opener="segcli.pipeline.job:open_job",
+            load=load_predictor,
             replicas=1,
         )
     assert os.listdir(tmp_path) == ["images"]
@@ -172,7 +177,7 @@ def test_device_that_is_not_there_is_a_usage_error(
 def test_too_little_memory_is_a_usage_error_that_says_how_much(
     files: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"--max-memory 100MB is too little for 2 worker.*give "):
+    with pytest.raises(UsageError, match=r"`max_memory` 100MB is too little for 2 worker.*give "):
         run(files(2), tmp_path / "m.parquet", max_memory=100 << 20)
 
 
@@ -206,11 +211,11 @@ def test_all_means_the_devices_that_the_first_worker_finds(
 
 
 def test_several_devices_need_processes(files: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--replicas 0 starts none"):
+    with pytest.raises(UsageError, match="`replicas=0` starts none"):
         run(files(1), tmp_path / "m.parquet", device="cpu,cuda", replicas=0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan])
 def test_a_limit_that_cannot_be_is_refused(tmp_path: Path, seconds: float) -> None:
-    with pytest.raises(UsageError, match="--chunk-timeout"):
+    with pytest.raises(UsageError, match="chunk_timeout"):
         PredictOptions(source=str(tmp_path), out=tmp_path / "m", chunk_timeout=seconds)

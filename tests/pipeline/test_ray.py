@@ -14,7 +14,7 @@ from toy_data import keys, rows
 
 from segcli.errors import UsageError
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.executors.ray_resources import RayResources, check_device, find_slots
+from segcli.pipeline.executors.ray_resources import RayResources, check_device, find_resources
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray, an extra, is not installed")
@@ -44,7 +44,7 @@ def test_workers_fill_the_living_nodes(
     nodes: list[dict[str, Any]], options: dict[str, Any], expected: RayResources
 ) -> None:
     given = {"device": "auto", "replicas": 1, "cpus": None, **options}
-    assert find_slots(nodes, given.pop("device"), **given) == expected
+    assert find_resources(nodes, given.pop("device"), **given) == expected
 
 
 def test_slots_say_device_and_threads() -> None:
@@ -53,7 +53,7 @@ def test_slots_say_device_and_threads() -> None:
 
 
 def test_which_gpu_is_not_for_the_user_to_say() -> None:
-    with pytest.raises(UsageError, match="cuda:1 with --engine ray: expected auto, cpu, cuda"):
+    with pytest.raises(UsageError, match="cuda:1 with `engine='ray'`: expected auto, cpu, cuda"):
         check_device("cuda:1")
 
 
@@ -95,7 +95,12 @@ def test_node_that_dies_in_the_middle_loses_and_doubles_nothing(
     assert any("a worker died over 3 image(s)" in note for note in told["notes"])
     assert len(keys(out)) == len({*keys(out)}) == 25
     options = PredictOptions(
-        source=str(images), out=alone, model="troubled/slow", device="cpu", precision="float32"
+        source=str(images),
+        out=alone,
+        model="troubled/slow",
+        device="cpu",
+        precision="float32",
+        replicas=0,
     )
     predict(options, report=[].append)
     assert rows(out) == rows(alone)

@@ -41,21 +41,21 @@ class Actor:
     def __init__(
         self,
         act: Callable[[Any], Record],
-        begin: Callable[[], Any],
+        load: Callable[[], Any],
         halted: threading.Event,
     ) -> None:
         self._pool = ThreadPoolExecutor(2)
-        self._act, self._begin, self._halted = act, begin, halted
+        self._act, self._load, self._halted = act, load, halted
         self._counts, self._signum = Counts(), None
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self, f"_{name}_")
         return SimpleNamespace(remote=lambda *args: self._pool.submit(method, *args))
 
-    def _begin_(self, job: Any, threads: int) -> Any:
-        return self._begin()
+    def _load_(self, job: Any, threads: int, max_memory: int | None) -> Any:
+        return self._load()
 
-    def _do_(self, chunk: Any) -> list[Record]:
+    def _process_(self, chunk: Any) -> list[Record]:
         records: list[Record] = []
         for sample in chunk.samples:
             if self._signum is None:
@@ -63,7 +63,7 @@ class Actor:
                 self._counts = Counts.of(records)
         return records
 
-    def _told_(self) -> tuple[Counts, list[str]]:
+    def _progress_(self) -> tuple[Counts, list[str]]:
         return self._counts, []
 
     def _halt_(self, signum: int) -> None:
@@ -72,19 +72,19 @@ class Actor:
 
 
 class Ray:
-    """What of Ray the staff uses. Killing is not heard: the worst case, a worker that lives on."""
+    """What the executor uses of Ray. The worst case: a worker that is killed lives on."""
 
     exceptions = SimpleNamespace(RayTaskError=TaskFailed, RayError=(ActorDied, TaskFailed))
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []
         self.act: Callable[[Any], Record] = row
-        self.begin: Callable[[], Any] = lambda: ("cpu", "float32")
+        self.load: Callable[[], Any] = lambda: ("cpu", "float32")
         self.halted = threading.Event()  # somebody has been asked to end
 
-    def hire(self, *_: Any) -> Actor:
-        act, begin = (lambda sample: self.act(sample)), (lambda: self.begin())
-        self.actors.append(Actor(act, begin, self.halted))
+    def create_actor(self, *_: Any) -> Actor:
+        act, load = (lambda sample: self.act(sample)), (lambda: self.load())
+        self.actors.append(Actor(act, load, self.halted))
         return self.actors[-1]
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ class Ray:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     ray = Ray()
     monkeypatch.setattr(ray_executor, "connect", lambda: ray)
-    monkeypatch.setattr(ray_executor, "hire", ray.hire)
+    monkeypatch.setattr(ray_executor, "create_actor", ray.create_actor)
     monkeypatch.setattr(ray_executor, "_TICK_S", 0.01)
     yield ray
     for actor in ray.actors:
@@ -199,7 +199,7 @@ def test_what_the_user_can_mend_ends_the_run(cluster: Ray, images: Path, tmp_pat
     def refuse() -> Any:
         raise TaskFailed(UsageError("weights of another model"))
 
-    cluster.begin = refuse
+    cluster.load = refuse
     with pytest.raises(UsageError, match="weights of another model"):
         run(images, tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
@@ -209,7 +209,7 @@ def test_workers_that_cannot_start_end_the_run(cluster: Ray, images: Path, tmp_p
     def die() -> Any:
         raise ActorDied("no module named segcli")
 
-    cluster.begin = die
+    cluster.load = die
     with pytest.raises(WorkersLost, match="no module named segcli"):
         run(images, tmp_path / "m.parquet")
 
@@ -225,7 +225,7 @@ def test_cluster_without_room_is_waited_for_and_told(
         noted.wait(PATIENCE_S)
         return "cpu", "float32"
 
-    cluster.begin = late
+    cluster.load = late
     told: list[Event] = []
 
     def report(event: Event) -> None:
@@ -238,7 +238,7 @@ def test_cluster_without_room_is_waited_for_and_told(
     )
     assert predict(options, report=report).images == 12
     notes = [e.message for e in told if isinstance(e, Note)]
-    assert notes == ["no worker has begun yet: Ray looks for room for one (1 CPU, 0 GPU)"]
+    assert notes == ["no worker is loaded yet: Ray looks for room for one (1 CPU, 0 GPU)"]
 
 
 def test_sigterm_commits_what_the_workers_have(cluster: Ray, images: Path, tmp_path: Path) -> None:

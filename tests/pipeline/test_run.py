@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,31 @@ from toy_data import Row, keys, picture, rows
 
 from segcli.errors import UsageError
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.events import Committed, Event, Progress, Started, Summary
+from segcli.pipeline.events import (
+    Committed,
+    Event,
+    ImageFailed,
+    Loading,
+    Progress,
+    Started,
+    Summary,
+)
+from segcli.sources import Source
 from segcli.store import read_settings
+from segcli.types import Sample
 
 SIZES = ((48, 64), (64, 48), (100, 20))
 
 
 def run(source: Path, out: Path, told: list[Event] | None = None, **options: Any) -> Summary:
-    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, **options}
+    given = {
+        "model": "toy",
+        "device": "cpu",
+        "precision": "float32",
+        "workers": 2,
+        "replicas": 0,
+        **options,
+    }
     wanted = PredictOptions(source=str(source), out=out, **given)
     return predict(wanted, report=(told if told is not None else []).append)
 
@@ -37,7 +55,8 @@ def test_run_tells_what_it_does(pictures: Callable[..., Path], tmp_path: Path) -
     out = tmp_path / "m.parquet"
     summary = run(pictures(5), out, told, chunk_size=3, batch_size=2)
     assert (summary.images, summary.failed, summary.masks) == (5, 0, len(rows(out)))
-    assert isinstance(told[0], Started)
+    assert told[0] == Loading("toy/tiny", "tiny.safetensors")
+    assert isinstance(told[1], Started)
     assert [e.images for e in told if isinstance(e, Progress)] == [2, 3, 5]
     assert [e.images for e in told if isinstance(e, Committed)] == [3, 2]
     assert told[-1] == summary
@@ -166,10 +185,10 @@ def test_facts_tell_how_the_rows_were_made(pictures: Callable[..., Path], tmp_pa
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"min_score": 0.2}, "--min-score"),
-        ({"max_masks": 2}, "--max-masks"),
-        ({"precision": "bfloat16"}, "--precision"),
-        ({"categories": ("red",)}, "--categories"),
+        ({"min_score": 0.2}, "`min_score`"),
+        ({"max_masks": 2}, "`max_masks`"),
+        ({"precision": "bfloat16"}, "`precision`"),
+        ({"categories": ("red",)}, "`categories`"),
         ({"model": "troubled/slow"}, "family"),
     ],
 )
@@ -230,7 +249,7 @@ def test_moved_archive_and_second_archive(pictures: Callable[..., Path], tmp_pat
     first, out = pictures(2, name="cam1"), tmp_path / "m.parquet"
     second = pictures(3, name="cam2")
     run(first, out)
-    with pytest.raises(UsageError, match="--key-prefix"):
+    with pytest.raises(UsageError, match="key_prefix"):
         run(second, out)
     assert run(second, out, key_prefix="cam2").images == 3
     assert keys(out) == ["0000.png", "0001.png", "cam2/0000.png", "cam2/0001.png", "cam2/0002.png"]
@@ -241,13 +260,99 @@ def test_moved_archive_and_second_archive(pictures: Callable[..., Path], tmp_pat
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"min_score": 1.5}, "--min-score 1.5"),
-        ({"workers": 0}, "--workers 0"),
-        ({"batch_size": -1}, "--batch-size -1"),
-        ({"precision": "float8"}, "--precision float8"),
+        ({"min_score": 1.5}, "`min_score` 1.5"),
+        ({"workers": 0}, "`workers` 0"),
+        ({"batch_size": -1}, "`batch_size` -1"),
+        ({"precision": "float8"}, "`precision` float8"),
+        ({"engine": "spark"}, "`engine` spark: expected one of local, ray"),
     ],
 )
 def test_impossible_options_are_refused(given: dict[str, Any], named: str) -> None:
     options = PredictOptions(source="x", out=Path("y"))
     with pytest.raises(UsageError, match=named):
         replace(options, **given)
+
+
+def test_a_source_is_listed_once(
+    pictures: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segcli.pipeline import run as module
+
+    listed: list[str] = []
+    opened = module.open_source
+
+    def counting(*args: Any, **more: Any) -> Source:
+        source = opened(*args, **more)
+
+        def listing() -> Iterator[Sample]:
+            for sample in source:
+                listed.append(sample.key)
+                yield sample
+
+        return replace(source, listing=listing, sift=None)
+
+    monkeypatch.setattr(module, "open_source", counting)
+    told: list[Event] = []
+    assert run(pictures(5), tmp_path / "m.parquet", told, batch_size=1).images == 5
+    assert sorted(listed) == [f"{i:04d}.png" for i in range(5)]
+    assert [e.total for e in told if isinstance(e, Progress)][-1] == 5
+
+
+def test_what_the_output_holds_is_what_is_earlier_and_redone(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, out = pictures(6), tmp_path / "m.parquet"
+    run(folder, out)
+    for number in (1, 4):
+        Image.fromarray(picture(90 + number, (30, 30))).save(folder / f"{number:04d}.png")
+    pictures(8)
+    told: list[Event] = []
+    summary = run(folder, out, told)
+    assert [e.in_output for e in told if isinstance(e, Started)] == [6]
+    assert (summary.images, summary.redone, summary.earlier) == (4, 2, 4)
+
+
+def test_every_failed_image_is_an_event(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, told = pictures(1), list[Event]()
+    for number in range(14):
+        (folder / f"bad{number:02d}.png").write_bytes(b"no")
+    summary = run(folder, tmp_path / "m.parquet", told)
+    assert [e.key for e in told if isinstance(e, ImageFailed)] == [
+        f"bad{number:02d}.png" for number in range(14)
+    ]
+    assert len(summary.first_failures) == 10
+
+
+def test_a_run_that_makes_no_output_leaves_nothing(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = pictures(1)
+    with pytest.raises(UsageError, match="tpu"):
+        run(folder, tmp_path / "deep" / "er" / "m.parquet", device="cuda:99,tpu")
+    with pytest.raises(UsageError, match="cuda:99"):
+        run(folder, tmp_path / "deep" / "er" / "m.parquet", device="cuda:99")
+    assert os.listdir(tmp_path) == ["images"]
+
+
+def test_the_speed_of_a_run_leaves_out_what_rewrote_its_parts_later(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    from segcli.stats.runs import speeds
+    from segcli.store import compact
+
+    folder, out = pictures(6), tmp_path / "m.parquet"
+    seconds = run(folder, out, chunk_size=2).seconds
+    first = speeds(out)
+    assert [speed["images"] for speed in first] == [6]
+    assert 0 < first[0]["seconds"] <= seconds + 0.1
+    later = (time.time() + 3600,) * 2
+    for part in out.iterdir():
+        os.utime(part, later)
+    Image.fromarray(picture(99, (30, 30))).save(folder / "0001.png")
+    assert run(folder, out).redone == 1
+    assert speeds(out) == first
+    compact(out, images=100)
+    assert speeds(out) == first
+    pictures(7)
+    run(folder, out)
+    assert [speed["images"] for speed in speeds(out)] == [6, 1]

@@ -2,19 +2,19 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import toy_faults
 import toy_gate
+import toy_worker
 from PIL import Image
 from toy_data import keys, picture, rows
 from toy_processes import events, finish, start, wait_for
 
+from segcli.pipeline.job import Load
 from segcli.store.part_file import read_footer
 
 SHARDS = ("0/3", "1/3", "2/3")
@@ -150,14 +150,17 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     images, out = pictures(12), tmp_path / "m.parquet"
     logs = [tmp_path / "first.log", tmp_path / "late.log"]
 
-    def shard(number: int, precision: str, opener: str) -> BaseProcess:
+    def shard(number: int, precision: str, load: Load, gate: str) -> BaseProcess:
         words = ["predict", images, "--out", out, "--model", "toy", "--precision", precision]
         words += ["--shard", f"{number}/2", "--replicas", "2", "--device", "cpu", *OPTIONS]
-        return start(*words, log=logs[number], opener=f"toy_worker:{opener}")
+        before = partial(toy_gate.shut, str(tmp_path / gate), "0000.png")
+        return start(*words, log=logs[number], load=load, before=before)
 
-    late = shard(1, given, "open_late")
+    late = shard(1, given, toy_worker.load_float32, "late")
     wait_for(logs[1], "started")
-    assert finish(shard(0, "auto", "open_measured")) == 0
+    (tmp_path / "first").touch()
+    assert finish(shard(0, "auto", toy_worker.load_bfloat16, "first")) == 0
+    (tmp_path / "late").touch()
     assert finish(late) == code
     found = {read_footer(part).facts.compared["precision"] for part in out.iterdir()}
     assert found == {"bfloat16"}
@@ -165,7 +168,7 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     if code:
         assert "--precision: bfloat16 there, float32 now" in told
     else:
-        assert "beginning anew with its precision" in told
+        assert "taking over its precision" in told
         assert len(keys(out)) == 12
 
 
@@ -174,23 +177,21 @@ def test_run_that_waited_takes_the_precision_that_it_finds(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     images, out = pictures(12), tmp_path / "m.parquet"
-    gate, opened = tmp_path / "gate", tmp_path / "opened"
+    gate = tmp_path / "gate"
 
-    def begin(name: str, opener: str, before: Callable[[], None]) -> BaseProcess:
+    def begin(name: str, load: Load, before: Callable[[], None] | None) -> BaseProcess:
         words = ["predict", images, "--out", out, "--model", "toy", "--replicas", "1", "--wait"]
         words += ["--device", "cpu", *OPTIONS]
-        opener = f"toy_worker:{opener}"
-        return start(*words, log=tmp_path / f"{name}.log", opener=opener, before=before)
+        return start(*words, log=tmp_path / f"{name}.log", load=load, before=before)
 
-    first = begin("first", "open_measured", partial(toy_gate.shut, str(gate), "0000.png"))
+    shut = partial(toy_gate.shut, str(gate), "0000.png")
+    first = begin("first", toy_worker.load_bfloat16, shut)
     wait_for(tmp_path / "first.log", "started")
-    second = begin("second", "open_late", partial(toy_faults.count_in, str(opened)))
-    while not opened.exists():
-        assert second.is_alive()
-        time.sleep(0.005)
+    second = begin("second", toy_worker.load_float32, None)
+    wait_for(tmp_path / "second.log", "note")
+    assert "waiting: another process works on" in (tmp_path / "second.log").read_text()
     gate.touch()
     assert [finish(first), finish(second)] == [0, 0]
-    assert "beginning anew with its precision" in (tmp_path / "second.log").read_text()
     assert {read_footer(p).facts.compared["precision"] for p in out.iterdir()} == {"bfloat16"}
     assert len(keys(out)) == 12
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from segcli.pipeline.chunk import FIRST, ChunkSize
+from segcli.pipeline.chunk_size import FIRST, ChunkSize
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.progress import Counts
 from segcli.pipeline.task_list import TaskList
@@ -64,3 +64,38 @@ def test_chunks_become_smaller_towards_the_end_for_several_workers() -> None:
     fixed = ChunkSize(7)
     fixed.share_out(10, workers=4)
     assert fixed.now == 7
+
+
+class Changed(Empty):
+    """An output that has rows of every sample, all of which have changed; ten to a part."""
+
+    def state(self, sample: Sample) -> str:
+        return "changed"
+
+    def part_of(self, sample: Sample) -> str:
+        return f"part {int(sample.key) // 10}"
+
+
+def changed(count: int, size: int, most_bytes: int) -> TaskList:
+    samples = (Sample(str(i), str(i), data=bytes(size)) for i in range(count))
+    return TaskList(samples, Changed(), most_bytes=most_bytes)
+
+
+def test_changed_images_of_a_manifest_are_not_all_held_until_the_end() -> None:
+    found = changed(100, size=10_000, most_bytes=300_000)
+    tasks = found.tasks(ChunkSize(4))
+    first = next(tasks)
+    assert found.taken < 40, "so many fit into the bytes"
+    parts = [first.part, *(task.part for task in tasks)]
+    assert found.taken == found.redone == 100
+    assert len(parts) <= 14, "parts are rewritten a few times at most"
+    assert {*parts} == {f"part {number}" for number in range(10)}
+
+
+def test_an_image_that_waits_to_be_redone_is_not_taken_again() -> None:
+    samples = [Sample(key, key, data=bytes(100)) for key in "1234512345"]
+    found = TaskList(samples, Changed(), most_bytes=3000)
+    tasks = list(found.tasks(ChunkSize(4)))
+    keys = [sample.key for task in tasks for sample in task.samples]
+    assert sorted(keys) == ["1", "2", "3", "4", "5"]
+    assert found.repeated == 5

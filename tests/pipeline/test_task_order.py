@@ -3,11 +3,9 @@
 import pytest
 
 from segcli.pipeline import hang_detector
-from segcli.pipeline.executors.worker_process import WorkerProcess
+from segcli.pipeline.dispatcher import Worker
 from segcli.pipeline.hang_detector import HangDetector
-from segcli.pipeline.placement import Placement
-from segcli.pipeline.resources import CpuShare
-from segcli.pipeline.task_list import Pending, Task
+from segcli.pipeline.task_list import Task, TaskQueue
 from segcli.types import Sample
 
 
@@ -20,7 +18,7 @@ def names(found: Task | None) -> str:
 
 
 def test_a_task_is_done_whole_once_more_and_then_in_halves() -> None:
-    todo = Pending(iter([task("a", "b", "c"), task("d")]))
+    todo = TaskQueue(iter([task("a", "b", "c"), task("d")]))
     first = todo.take(())
     assert first is not None
     assert todo.give_back(first) is None
@@ -33,7 +31,7 @@ def test_a_task_is_done_whole_once_more_and_then_in_halves() -> None:
 
 
 def test_a_single_image_that_kills_twice_is_poison() -> None:
-    todo = Pending(iter([task("a")]))
+    todo = TaskQueue(iter([task("a")]))
     for _ in range(2):
         taken = todo.take(())
         assert taken is not None
@@ -43,7 +41,7 @@ def test_a_single_image_that_kills_twice_is_poison() -> None:
 
 
 def test_halves_of_one_part_are_never_rewritten_side_by_side() -> None:
-    todo = Pending(iter([task("a", "b", part="p"), task("c", part="q")]))
+    todo = TaskQueue(iter([task("a", "b", part="p"), task("c", part="q")]))
     for _ in range(2):
         taken = todo.take(())
         assert taken is not None
@@ -57,58 +55,64 @@ def test_halves_of_one_part_are_never_rewritten_side_by_side() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the watch reads."""
+    """The seconds that the detector reads."""
     now = [0.0]
     monkeypatch.setattr(hang_detector.time, "monotonic", lambda: now[0])
     return now
 
 
-class Killable(WorkerProcess):
-    def kill(self, why: str | None = None) -> None:
-        self.last_words = why
-
-    @property
-    def is_empty(self) -> bool:
-        return False
-
-
-def at_work() -> Killable:
-    return Killable(0, Placement("cpu", CpuShare(1)), task=task("a"), is_ready=True)
+def at_work() -> Worker:
+    return Worker(0, task=task("a"), is_running=True, is_ready=True)
 
 
 def pass_time(
-    clock: list[float], seconds: float, looked: HangDetector, seat: WorkerProcess
-) -> None:
+    clock: list[float], seconds: float, detector: HangDetector, worker: Worker
+) -> str | None:
+    """The reason why the worker hangs after so many seconds, if it does."""
+    reasons = []
     for _ in range(int(seconds)):
         clock[0] += 1
-        looked.look([seat])
+        reasons += [reason for _, reason in detector.hung([worker])]
+    return reasons[0] if reasons else None
 
 
 def test_a_worker_hangs_when_it_is_slower_by_far_than_any_before(clock: list[float]) -> None:
-    looked, seat = HangDetector(), at_work()
-    assert looked.limit_s == 600
+    detector, worker = HangDetector(), at_work()
+    assert detector.limit_s == 600
     clock[0] = 8
-    looked.headway(seat)
-    assert looked.limit_s == 160
-    pass_time(clock, 160, looked, seat)
-    assert seat.last_words is None
-    pass_time(clock, 1, looked, seat)
-    assert seat.last_words == "it hung: no batch was finished for 160 s"
+    detector.headway(worker)
+    assert detector.limit_s == 160
+    assert pass_time(clock, 160, detector, worker) is None
+    reason = "it hung: no batch was finished for 160 s"
+    assert pass_time(clock, 1, detector, worker) == reason
 
 
 def test_a_fast_worker_has_two_minutes_and_a_given_limit_counts(clock: list[float]) -> None:
-    looked, seat = HangDetector(), at_work()
+    detector, worker = HangDetector(), at_work()
     clock[0] = 0.1
-    looked.headway(seat)
-    assert looked.limit_s == 120
+    detector.headway(worker)
+    assert detector.limit_s == 120
     assert HangDetector(3.0).limit_s == 3
 
 
+def test_loading_has_a_limit_unless_it_may_wait_for_room(clock: list[float]) -> None:
+    detector = HangDetector(10.0)
+    local, remote = Worker(0, is_running=True), Worker(1, may_wait=True, is_running=True)
+    assert pass_time(clock, 601, detector, local) is not None
+    assert pass_time(clock, 601, detector, remote) is None
+
+
 def test_nobody_hangs_for_having_been_stopped_together_with_us(clock: list[float]) -> None:
-    looked, seat = HangDetector(10.0), at_work()
-    looked.look([seat])
+    detector, worker = HangDetector(10.0), at_work()
+    assert not list(detector.hung([worker]))
     clock[0] = 3600
-    looked.look([seat])
-    assert seat.last_words is None
-    pass_time(clock, 11, looked, seat)
-    assert seat.last_words is not None
+    assert not list(detector.hung([worker]))
+    assert pass_time(clock, 11, detector, worker) is not None
+
+
+def test_a_task_of_a_part_that_is_being_rewritten_waits() -> None:
+    queue = TaskQueue(iter([task("a", part="p"), task("b", part="p"), task("c")]))
+    assert names(queue.take(set())) == "a"
+    assert queue.take({"p"}) is None
+    assert not queue.is_empty
+    assert names(queue.take(set())) == "b"

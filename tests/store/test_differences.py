@@ -17,11 +17,11 @@ def test_equal_runs_do_not_differ():
 @pytest.mark.parametrize(
     ("there", "now", "text"),
     [
-        (0.05, 0.3, "--min-score: 0.05 there, 0.3 now"),
-        (None, 0.3, "--min-score: none there, 0.3 now"),
+        (0.05, 0.3, "`min_score`: 0.05 there, 0.3 now"),
+        (None, 0.3, "`min_score`: none there, 0.3 now"),
     ],
 )
-def test_an_option_is_named_as_it_is_typed(there, now, text):
+def test_an_option_is_named_as_an_argument(there, now, text):
     assert differences(footer(min_score=there), footer(min_score=now)) == [text]
 
 
@@ -67,7 +67,7 @@ def test_a_new_output_gets_the_first_free_number(tmp_path):
         (["segcli", "--out", "m.parquet", "a b"], "segcli --out m-2.parquet 'a b'"),
         (["segcli", "--out=m.parquet", "x"], "segcli --out=m-2.parquet x"),
         (["segcli", "predict", "x"], "segcli predict x --out m-2.parquet"),
-        (None, "--out m-2.parquet"),
+        (None, "`out='m-2.parquet'`"),
     ],
 )
 def test_the_command_for_a_new_output(command, new):

@@ -52,7 +52,7 @@ def test_a_file_is_no_output(tmp_path):
     file.touch()
     with pytest.raises(UsageError, match="is a file"):
         check_place(file)
-    with pytest.raises(UsageError, match="no place beside it"):
+    with pytest.raises(UsageError, match="no place next to it"):
         check_place(Path("/"))
 
 
@@ -60,7 +60,7 @@ def test_a_mount_point_is_refused_with_advice(tmp_path, monkeypatch):
     (tmp_path / "mnt").mkdir()
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "mnt")
     check_place(tmp_path / "new")
-    with pytest.raises(UsageError, match=r"mount point.*--out .*mnt/masks\.parquet"):
+    with pytest.raises(UsageError, match=r"mount point.*inside it: .*mnt/masks\.parquet"):
         check_place(tmp_path / "mnt")
 
 

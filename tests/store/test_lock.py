@@ -42,7 +42,7 @@ def held_elsewhere(path, kind):
 
 def test_a_second_taker_is_told_at_once_who_holds_it(path, tmp_path):
     lock = acquire(path, output=tmp_path, wait=False)
-    with pytest.raises(Locked, match=rf"process {os.getpid()} on .*--wait") as caught:
+    with pytest.raises(Locked, match=rf"process {os.getpid()} on .*`wait=True`") as caught:
         acquire(path, output=tmp_path, wait=False)
     assert caught.value.exit_code == 4
     lock.close()

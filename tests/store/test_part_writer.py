@@ -57,7 +57,7 @@ def killed_everywhere(output, killed_at, begin, act):
                     if type(e).__name__ != "Killed":
                         raise
                 if out is not None:
-                    out._locks[0].close()  # as the kernel does
+                    out._lock.locks[0].close()  # as the kernel does
             reached.append(rows(path))
             with output(path.name) as again:  # the next run is able to go on
                 act(again)

@@ -97,7 +97,7 @@ def test_whatever_happens_each_image_ends_up_in_it_once(
                 if type(e).__name__ != "Killed":
                     raise
         if out is not None:
-            out._locks[0].close()  # as the kernel does
+            out._lock.locks[0].close()  # as the kernel does
         found = images(path)
         assert max(Counter(key for key, *_ in found).values(), default=1) == 1
         assert {*found} <= archive.seen

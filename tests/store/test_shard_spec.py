@@ -39,7 +39,7 @@ def test_what_is_no_shard_is_refused_with_an_example(text):
 def test_shards_count_from_zero_and_the_refusal_says_so():
     assert str(ShardSpec.parse("0/3")) == "0/3"
     assert str(ShardSpec.parse("2/3")) == "2/3"
-    with pytest.raises(UsageError, match="from 0, so the last one is 2/3 .*--array=0-2"):
+    with pytest.raises(UsageError, match="from 0, so the last one is 2/3 .*array of 0-2"):
         ShardSpec.parse("3/3")
     with pytest.raises(UsageError, match="100,000"):
         ShardSpec.parse("3/100001")

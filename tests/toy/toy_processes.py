@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 TOY = Path(__file__).resolve().parent
 PATIENCE_S = 180.0  # for what takes a second; nothing waits that long unless it is broken
@@ -20,13 +21,13 @@ def start(
     *words: str | Path,
     log: Path,
     file_limit: int | None = None,
-    opener: str | None = None,
+    load: Callable[..., Any] | None = None,
     before: Callable[[], None] | None = None,
 ) -> BaseProcess:
     """`segcli WORDS` with stdout and stderr in `log`; `file_limit` bytes per file it writes.
 
-    `predict` works in that one process unless told otherwise, for it has torch already; `opener`
-    is what its workers open their job with. `before`, a function of a module, befalls the process
+    `predict` works in that one process unless told otherwise, for it has torch already; `load`
+    makes the predictor of its workers. `before`, a function of a module, befalls the process
     (toy_faults).
     """
     context = multiprocessing.get_context("forkserver")
@@ -36,7 +37,7 @@ def start(
     command = [str(word) for word in words]
     if command[0] == "predict" and "--replicas" not in command:
         command += ["--replicas", "0"]
-    process = context.Process(target=_segcli, args=(command, str(log), file_limit, opener, before))
+    process = context.Process(target=_segcli, args=(command, str(log), file_limit, load, before))
     process.start()
     return process
 
@@ -68,7 +69,7 @@ def _segcli(
     command: list[str],
     log: str,
     file_limit: int | None,
-    opener: str | None,
+    load: Callable[..., Any] | None,
     before: Callable[[], None] | None,
 ) -> None:
     # As on a terminal: where the tests run in the background, Ctrl-C is ignored.
@@ -80,10 +81,10 @@ def _segcli(
     sys.argv = ["segcli", *command]
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    if opener is not None:
-        import segcli.pipeline
+    if load is not None:
+        import segcli.pipeline.run
 
-        segcli.pipeline.predict = functools.partial(segcli.pipeline.predict, opener=opener)
+        segcli.pipeline.run.predict = functools.partial(segcli.pipeline.run.predict, load=load)
     if before is not None:
         before()
     from segcli.cli import main

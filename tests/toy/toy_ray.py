@@ -43,7 +43,7 @@ def start_cluster() -> tuple[Cluster, list[Any]]:
 
 def kill_a_node_at_work(cluster: Cluster, nodes: list[Any], actors: list[Any]) -> None:
     """Of the workers that have done an image one is gone, with all of its machine."""
-    told = {actor.told.remote(): actor for actor in actors}
+    told = {actor.progress.remote(): actor for actor in actors}
     for answered in ray.wait(list(told), num_returns=len(told), timeout=1)[0]:
         if ray.get(answered)[0].images:
             where = told[answered].__ray_call__.remote(
@@ -65,11 +65,11 @@ def main() -> None:
     told: dict[str, Any] = {"notes": [], "parts": 0}
     actors: list[Any] = []
 
-    def hire(*args: Any) -> Any:
-        actors.append(ray_worker.hire(*args))
+    def create(*args: Any) -> Any:
+        actors.append(ray_worker.create_actor(*args))
         return actors[-1]
 
-    ray_executor.hire = hire  # to know them
+    ray_executor.create_actor = create  # to know them
 
     def report(event: Event) -> None:
         if isinstance(event, Note):

@@ -9,18 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import toy_gate
 
 from segcli.pipeline.events import Report
-from segcli.pipeline.job import Chunk, Job, Outcome, commit
-from segcli.pipeline.progress import Counts
+from segcli.pipeline.job import Chunk, Job
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
-from segcli.store import PartWriter
 from segcli.types import Record, Sample, Segment
 
 IMAGE_S = 0.01
@@ -35,23 +32,18 @@ class Fake:
         self.image_s = image_s
         self.precision = "float32"
 
-    def equip(self, means: Resources) -> None:
+    def equip(self, resources: Resources) -> None:
         pass
 
-    def do(
-        self, chunk: Chunk, writer: PartWriter, *, stop: Stop, done: Callable[[Counts], None]
-    ) -> Outcome:
-        records = []
+    def batches(self, chunk: Chunk, *, stop: Stop) -> Iterator[list[Record]]:
         for sample in chunk.samples:
             toy_gate.wait([sample.key], lambda: stop.requested)
             if stop.requested:
-                break
+                return
             time.sleep(self.image_s)
             fault(sample)
             note(sample)
-            records.append(row(sample))
-            done(Counts.of(records[-1:]))
-        return commit(records, chunk, writer)
+            yield [row(sample)]
 
 
 def fault(sample: Sample) -> None:
@@ -79,34 +71,29 @@ def row(sample: Sample) -> Record:
     return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0.0, 0.0, 4.0, 4.0), 16, b"0@"),))
 
 
-def open_fake(job: Job, report: Report) -> Fake:
+def load_fake(job: Job, report: Report) -> Fake:
     return Fake(IMAGE_S)
 
 
-class Late(Fake):
-    """Commits when the output is there already."""
-
-    def do(self, chunk: Chunk, writer: PartWriter, **more: Any) -> Outcome:
-        while not writer.directory.exists():
-            time.sleep(0.01)
-        return super().do(chunk, writer, **more)
+def load_at_gate(job: Job, report: Report) -> Fake:
+    """Loading takes until the gate is open."""
+    toy_gate.wait(["load"])
+    return Fake(IMAGE_S)
 
 
-def open_late(job: Job, report: Report) -> Fake:
-    """With --precision auto it measures float32, which `open_measured` does not."""
-    if path := os.environ.get("TOY_DONE"):
-        Path(path).touch()
-    late = Late(IMAGE_S)
-    late.precision = "float32" if job.precision == "auto" else job.precision
-    return late
+def load_float32(job: Job, report: Report) -> Fake:
+    """With --precision auto it chooses float32, unlike `load_bfloat16`."""
+    fake = Fake(IMAGE_S)
+    fake.precision = "float32" if job.precision == "auto" else job.precision
+    return fake
 
 
-def open_measured(job: Job, report: Report) -> Fake:
+def load_bfloat16(job: Job, report: Report) -> Fake:
     fake = Fake(IMAGE_S)
     fake.precision = "bfloat16" if job.precision == "auto" else job.precision
     return fake
 
 
-def open_dying(job: Job, report: Report) -> Fake:
+def load_dying(job: Job, report: Report) -> Fake:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("dead")

@@ -1,4 +1,4 @@
-"""What a coordinator and its workers say to one another."""
+"""What goes to a worker, and the events that come back from it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import CpuShare
 from segcli.store import PartWriter
 
-# From the coordinator; a Chunk of `job` is sent as it is.
+# To a worker process; the `Chunk`s of its job are sent as they are.
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Load the model: `opener` is "module:function", see job.Opener."""
+class Load:
+    """Load the model and answer to the number `worker`."""
 
-    opener: str
+    worker: int
     job: Job
     share: CpuShare
 
 
 @dataclass(frozen=True, slots=True)
 class Equip:
-    """The output is locked, chunks may come; the descriptors of its locks come along."""
+    """The output is open, chunks may come; the descriptors of its locks come along."""
 
     writer: PartWriter
     share: CpuShare
@@ -42,35 +42,58 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The model is loaded; `devices` is what "all" means here."""
+class Ready:
+    """The model is loaded; `devices` is what "all" means there."""
 
+    worker: int
     device: str
     precision: str
-    devices: tuple[str, ...]
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Headway:
-    """More images of the chunk in hand are finished."""
+class Progressed:
+    """More images of the chunk in hand are finished: so many since the last time."""
 
+    worker: int
     counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
-class Did:
+class Finished:
     """The chunk in hand is committed."""
 
+    worker: int
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
+    worker: int
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last words of a worker that cannot go on: a SegcliError, or our own mistake."""
+    """The worker cannot go on: a SegcliError, or our own mistake."""
 
+    worker: int
     error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Dying:
+    """The worker takes no more chunks; Lost follows."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker is gone, and nothing that it did later can reach the output."""
+
+    worker: int
+    reason: str
+
+
+WorkerEvent = Ready | Progressed | Finished | Noted | Failed | Dying | Lost

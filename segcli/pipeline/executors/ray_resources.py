@@ -33,15 +33,15 @@ def check_device(device: str) -> None:
     """Raises UsageError: which GPU a worker gets is Ray's business."""
     if device not in DEVICES:
         raise UsageError(
-            f"--device {device} with --engine ray: expected {', '.join(DEVICES)}; Ray chooses "
-            f"which GPUs, --replicas N puts N workers on each"
+            f"`device` {device} with `engine='ray'`: expected {', '.join(DEVICES)}; Ray chooses "
+            f"which GPUs, `replicas=N` puts N workers on each"
         )
 
 
-def find_slots(
+def find_resources(
     nodes: Sequence[Mapping[str, Any]], device: str, *, replicas: int, cpus: int | None
 ) -> RayResources:
-    """From what ray.nodes() tells: one worker for each GPU of the living nodes and replica.
+    """From what ray.nodes() returns: one worker for each GPU of the living nodes and replica.
 
     Without GPUs, or with `device` "cpu": one for each node and replica. All take as many `cpus`,
     by default what the poorest node can give. A cluster that is still empty gets one worker to

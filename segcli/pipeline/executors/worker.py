@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import pkgutil
 import queue
 import signal
 import socket
@@ -16,28 +15,28 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 
 from segcli.errors import SegcliError
 from segcli.pipeline.events import Event, Note
 from segcli.pipeline.executors.channel import WorkerChannel
 from segcli.pipeline.executors.messages import (
-    Begin,
-    Begun,
-    Did,
     Equip,
     Failed,
+    Finished,
     Halt,
-    Headway,
+    Load,
     Noted,
+    Progressed,
+    Ready,
 )
-from segcli.pipeline.job import Chunk, Opener, Performer
+from segcli.pipeline.job import Chunk, ChunkPredictor, commit
 from segcli.pipeline.progress import Counts
-from segcli.pipeline.resources import bind, queue_bytes
+from segcli.pipeline.resources import pin, queue_bytes
 from segcli.pipeline.signals import Stop
 from segcli.store import PartWriter, get_ready
+from segcli.types import Record
 
-TELL_EVERY_S = 0.5
+REPORT_EVERY_S = 0.5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -61,21 +60,14 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-@dataclass(slots=True)
-class _Told:
-    """What has been counted but not yet told."""
-
-    counts: Counts = Counts()
-    at: float = float("-inf")
-
-
 class Worker:
-    """One performer, one chunk at a time; the messages are read by a thread beside it."""
+    """One predictor, one chunk at a time; a thread reads the messages meanwhile."""
 
-    def __init__(self, post: WorkerChannel) -> None:
-        self._post = post
-        self._orders: queue.SimpleQueue[object] = queue.SimpleQueue()
+    def __init__(self, channel: WorkerChannel) -> None:
+        self._channel = channel
+        self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._stop = Stop()
+        self._number = 0
 
     def serve(self) -> None:
         """Ends by the end of the process."""
@@ -83,67 +75,69 @@ class Worker:
         try:
             self._work()
         except SegcliError as error:
-            self._post.send(Failed(error))
+            self._channel.send(Failed(self._number, error))
         except BrokenPipeError:
             pass
         except BaseException as error:
             if os.environ.get("SEGCLI_DEBUG", "0") not in ("", "0"):
                 traceback.print_exc()
-            self._post.send(Failed(RuntimeError(f"{type(error).__name__}: {error}")))
+            reason = RuntimeError(f"{type(error).__name__}: {error}")
+            self._channel.send(Failed(self._number, reason))
         # No clean-up: libraries crash in theirs, and everything of worth is on disk.
         os._exit(0)
 
     def _listen(self) -> None:
-        for message in self._post.messages():
+        for message in self._channel.messages():
             if isinstance(message, Halt):
                 self._stop.signum = message.signum
             else:
-                self._orders.put(message)
+                self._messages.put(message)
         os._exit(1)  # orphaned: nobody would know of what it did
 
     def _work(self) -> None:
-        begin = self._orders.get()
-        assert isinstance(begin, Begin), "the first message says what to begin"
-        bind(begin.share)
-        opener: Opener = pkgutil.resolve_name(begin.opener)
-        performer = opener(begin.job, self._report)
-        self._post.send(Begun(performer.device, performer.precision, _devices(performer)))
+        load = self._messages.get()
+        assert isinstance(load, Load), "the first message says what to load"
+        self._number = load.worker
+        pin(load.share)
+        predictor = load.job.load(load.job, self._report)
+        devices = _devices(predictor)
+        self._channel.send(Ready(self._number, predictor.device, predictor.precision, devices))
         writer: PartWriter | None = None
         while True:
-            order = self._orders.get()
-            if isinstance(order, Equip):
-                writer = order.writer
-                bind(order.share)
-                limit = queue_bytes(order.max_memory, workers=order.workers)
-                performer.equip(order.share.means(limit))
-            elif isinstance(order, Chunk):
+            message = self._messages.get()
+            if isinstance(message, Equip):
+                writer = message.writer
+                pin(message.share)
+                limit = queue_bytes(message.max_memory, workers=message.workers)
+                predictor.equip(message.share.resources(limit))
+            elif isinstance(message, Chunk):
                 assert writer is not None, "equipped before the first chunk"
-                self._do(performer, order, writer)
+                self._process(predictor, message, writer)
 
-    def _do(self, performer: Performer, chunk: Chunk, writer: PartWriter) -> None:
-        told = _Told(at=time.monotonic())
-
-        def done(counts: Counts) -> None:
-            told.counts += counts
-            if time.monotonic() - told.at >= TELL_EVERY_S:
-                self._post.send(Headway(told.counts))
-                told.counts, told.at = Counts(), time.monotonic()
-
-        self._post.send(Did(performer.do(chunk, writer, stop=self._stop, done=done)))
+    def _process(self, predictor: ChunkPredictor, chunk: Chunk, writer: PartWriter) -> None:
+        records: list[Record] = []
+        unreported, reported_at = Counts(), time.monotonic()
+        for batch in predictor.batches(chunk, stop=self._stop):
+            records += batch
+            unreported += Counts.of(batch)
+            if time.monotonic() - reported_at >= REPORT_EVERY_S:
+                self._channel.send(Progressed(self._number, unreported))
+                unreported, reported_at = Counts(), time.monotonic()
+        self._channel.send(Finished(self._number, commit(records, chunk, writer)))
 
     def _report(self, event: Event) -> None:
         if isinstance(event, Note):
-            self._post.send(Noted(event.message))
+            self._channel.send(Noted(self._number, event.message))
 
 
-def _devices(performer: Performer) -> tuple[str, ...]:
+def _devices(predictor: ChunkPredictor) -> tuple[str, ...]:
     """Every GPU that this process sees, else what it computes on: what "all" means."""
     if "torch" not in sys.modules:
-        return (performer.device,)
+        return (predictor.device,)
     from segcli.models.device import available_devices
 
     found = tuple(name for name in available_devices() if name != "cpu")
-    return found or (performer.device,)
+    return found or (predictor.device,)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What one worker does with a chunk: read ahead, batch, infer, postprocess."""
+"""What one worker does with a chunk: read, decode, batch, infer, make masks."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from segcli.images.batch import canvas_size
 from segcli.pipeline.stages.prefetch import Loaded
@@ -11,31 +12,36 @@ from segcli.types import Size
 PENDING_BYTES = 256 << 20
 
 
-def grouped(
-    images: Iterable[Loaded],
-    stride: int,
-    size_of: Callable[[Size], int],
-    *,
-    pending_bytes: int = PENDING_BYTES,
-) -> Iterator[tuple[Size, list[Loaded]]]:
-    """(canvas, images of that canvas), at most `size_of(canvas)` each; every image must be there.
+@dataclass(slots=True)
+class Batcher:
+    """Collects images until a canvas has `size_of(canvas)` of them.
 
-    The groups depend on the sequence of the images alone. An archive of many shapes would keep many
-    half-filled groups: beyond `pending_bytes` of pixels the one that has waited longest goes first.
+    The batches depend on the sequence of the images alone. An archive of many shapes would keep
+    many half-filled batches: beyond `pending_bytes` of pixels the oldest one goes first.
     """
-    waiting: dict[Size, list[Loaded]] = {}  # in the order of each group's first image
-    used = 0
-    for item in images:
+
+    stride: int
+    size_of: Callable[[Size], int]
+    pending_bytes: int = PENDING_BYTES
+    _waiting: dict[Size, list[Loaded]] = field(default_factory=dict)  # oldest first
+    _used: int = 0
+
+    def add(self, item: Loaded) -> Iterator[tuple[Size, list[Loaded]]]:
+        """The batches (canvas, images of that canvas) that are complete with this image."""
         assert item.image is not None, "failed images have no canvas"
-        canvas = canvas_size(item.image.pixels.shape[:2], stride)
-        group = waiting.setdefault(canvas, [])
+        canvas = canvas_size(item.image.pixels.shape[:2], self.stride)
+        group = self._waiting.setdefault(canvas, [])
         group.append(item)
-        used += item.image.pixels.nbytes
-        full = len(group) >= size_of(canvas)
-        while full or used > pending_bytes:
-            leaving = canvas if full else next(iter(waiting))
-            ready = waiting.pop(leaving)
-            used -= sum(one.image.pixels.nbytes for one in ready if one.image is not None)
+        self._used += item.image.pixels.nbytes
+        full = len(group) >= self.size_of(canvas)
+        while full or self._used > self.pending_bytes:
+            leaving = canvas if full else next(iter(self._waiting))
+            ready = self._waiting.pop(leaving)
+            self._used -= sum(one.image.pixels.nbytes for one in ready if one.image is not None)
             yield leaving, ready
             full = False
-    yield from waiting.items()
+
+    def rest(self) -> Iterator[tuple[Size, list[Loaded]]]:
+        """The batches that are left at the end of the images."""
+        yield from self._waiting.items()
+        self._waiting = {}

@@ -53,7 +53,7 @@ def clip_images(
     def before(index: int, size: Size) -> None:
         if size[0] * size[1] > max_pixels:
             raise ImageError(
-                f"frames of {size[1]} x {size[0]} px are larger than --max-pixels {max_pixels}"
+                f"frames of {size[1]} x {size[0]} px are larger than max_pixels, {max_pixels}"
             )
         take(positions[index], size[0] * size[1] * 3)
 

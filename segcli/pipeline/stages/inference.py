@@ -12,7 +12,7 @@ from segcli.masks.sampling import segments
 from segcli.models.device import autocast, one_thread, resolve_device, resolve_precision
 from segcli.models.registry import load_model
 from segcli.pipeline.events import Note, Report
-from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.job import Job
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.plugin import Fusible, Segmenter
 from segcli.types import Image, Record, Segment, Size
@@ -79,7 +79,7 @@ class Inference:
             return [record for part in parts for record in self.records(canvas, part)]
         if isinstance(found, _NoMemory):
             _free_memory(self.device)
-            advice = "" if self.device.type == "cpu" else "; --retry-failed --device cpu may do it"
+            advice = "" if self.device.type == "cpu" else "; retry it on the CPU"
             return [_failed(group[0], f"not enough memory for this image alone{advice}")]
         if isinstance(found, _Refused):
             self._refuse(found)
@@ -106,7 +106,7 @@ class Inference:
     def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
         import torch
 
-        # Only page-locked memory is copied beside the computing; from other memory CUDA waits.
+        # Only page-locked memory is copied while the GPU computes; from other memory CUDA waits.
         batch = collate(images, self.model.info, locked=self.device.type == "cuda")
         batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
         with torch.inference_mode(), autocast(self.device, self.precision):
@@ -133,23 +133,21 @@ class Inference:
             raise NothingDone(
                 f"the model failed on each of the first {self._refused} images ({refused}): "
                 "that is no fault of the images, so no rows were written for them; SEGCLI_DEBUG=1 "
-                "shows where it failed, --device cpu and --precision float32 may avoid it"
+                "shows where it failed, `device='cpu'` and `precision='float32'` may avoid it"
             ) from refused.error
 
 
-def load_engine(
-    options: PredictOptions, labels: frozenset[int] | None, *, precision: str, report: Report
-) -> Inference:
+def load_inference(job: Job, report: Report) -> Inference:
     """Load the model onto its device.
 
     Raises UsageError (no such device, weights of another model), WorkersLost when it does not fit.
     """
     import torch
 
-    device = resolve_device(options.device)
+    device = resolve_device(job.device)
     try:
-        precision = resolve_precision(precision, device)
-        loaded = load_model(options.model, options.weights)
+        precision = resolve_precision(job.precision, device)
+        loaded = load_model(job.model, job.weights)
         # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
         model = loaded.model.to(device, memory_format=torch.channels_last)
         if precision != "float32" and isinstance(model, Fusible):
@@ -159,16 +157,16 @@ def load_engine(
             raise
         raise WorkersLost(
             f"{device} has not enough memory left for the model: end what else is there, or give "
-            f"fewer --replicas or another --device, then run the same command again"
+            f"fewer `replicas` or another `device`, then run the same command again"
         ) from error
     return Inference(
         model=model,
         device=device,
         precision=precision,
-        min_score=options.min_score,
-        max_masks=options.max_masks,
-        labels=labels,
-        batch_size=options.batch_size or BATCH_SIZE.get(device.type, 4),
+        min_score=job.min_score,
+        max_masks=job.max_masks,
+        labels=job.described.labels,
+        batch_size=job.batch_size or BATCH_SIZE.get(device.type, 4),
         report=report,
     )
 

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 from segcli.errors import ImageError
 from segcli.images import decode
-from segcli.images.batch import content_size, fit
+from segcli.images.batch import fit
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.sources import is_clip, read
 from segcli.types import Image, ModelInfo, Sample, Size
 
-DECODE: Literal["full", "dct"] = "full"
+DECODE = "full"
 """The decode rule of every run, a name in images.RULES; it is compared on resume."""
 
 _BYTES_PER_PX = 4  # Pillow keeps RGB in four bytes
@@ -36,7 +35,7 @@ class Loaded:
 
 @dataclass(slots=True)
 class Budget:
-    """Bytes in flight: whoever is not first in line waits until they fit into `limit`.
+    """Bytes in flight: a ticket that is not first in line waits until they fit into `limit`.
 
     The first in line never waits, so an image larger than the limit passes (alone), and a ticket
     that holds some bytes and asks for more cannot lock the line up.
@@ -93,7 +92,7 @@ class Prefetch:
     limit_bytes: int = 512 << 20
     stream: int = 0
 
-    def __call__(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
+    def load(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         """Every sample, in order, whatever the timing of the threads."""
         import torch
 
@@ -174,9 +173,6 @@ class Prefetch:
         def opened(size: Size) -> None:
             take(size[0] * size[1] * _BYTES_PER_PX)
 
-        def at_least(size: Size) -> Size:
-            return content_size(size, self.info.resize)
-
         if is_clip(sample):
             raise ImageError(_why_unreadable(sample, self.stream))
         if sample.data is None:
@@ -185,7 +181,6 @@ class Prefetch:
             read(sample),
             key=sample.key,
             max_pixels=self.max_pixels,
-            at_least=at_least if DECODE == "dct" else None,
             opened=opened,
             strict=self.strict,
         )

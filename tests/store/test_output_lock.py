@@ -53,7 +53,7 @@ def test_a_shard_that_runs_already_and_an_undivided_run_are_locked_out(shard, ou
         with pytest.raises(Locked, match=r"works on shard 0/2 of .*process \d+") as caught:
             shard("0/2")
         assert caught.value.exit_code == 4
-        with pytest.raises(Locked, match="one of its shards, see --shard"):
+        with pytest.raises(Locked, match="one of its shards, see `shard`"):
             output()
     with output(), pytest.raises(Locked, match=r"process \d+"):
         shard("0/2")
@@ -117,7 +117,7 @@ def test_a_directory_that_appears_while_the_first_part_is_renamed_is_joined(
 @pytest.mark.parametrize(
     ("compared", "told"),
     [
-        ({"precision": "bfloat16"}, "--precision: none there, bfloat16 now"),
+        ({"precision": "bfloat16"}, "`precision`: none there, bfloat16 now"),
         ({"root": "/elsewhere"}, "was made from /archive, now given /elsewhere"),
     ],
 )

@@ -1,0 +1,38 @@
+"""Errors in the words of the command line."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from dataclasses import fields
+
+_FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+
+
+def worded(message: str) -> str:
+    """The library names arguments as `min_score` or `engine='ray'`; this names the options.
+
+    >>> worded("wait for it with `wait=True`, or choose another `out`")
+    'wait for it with --wait, or choose another --out'
+    """
+    from segcli.pipeline import PredictOptions
+
+    names = {field.name for field in fields(PredictOptions)}
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        if name not in names:
+            return found[0]
+        words = "--" + name.replace("_", "-")
+        return words if value in (None, "True") else f"{words} {_word(value)}"
+
+    return _FIELD.sub(option, message)
+
+
+def _word(value: str) -> str:
+    """A Python value as a word of a shell."""
+    try:
+        return shlex.quote(str(ast.literal_eval(value)))
+    except (ValueError, SyntaxError):
+        return value

@@ -1,0 +1,102 @@
+"""The samples of a source, listed once and counted on the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from segcli.sources import Source
+from segcli.types import Sample
+
+AHEAD_BYTES = 48 << 20  # of samples that are listed but not yet taken: about 100,000 paths
+_SAMPLE_BYTES = 512
+_BLOCK = 64  # samples that are handed over together
+_PAUSE_S = 0.001  # after each block, because the run needs the interpreter more
+
+
+def sample_bytes(sample: Sample) -> int:
+    """What a sample takes in memory, about."""
+    return _SAMPLE_BYTES + len(sample.data or b"")
+
+
+@dataclass(slots=True)
+class Listing:
+    """Iterates over a source once. `total` is None until the end of the listing is known.
+
+    `ahead`: a thread lists up to AHEAD_BYTES of samples before they are wanted, so that the total
+    of most archives is known early.
+    """
+
+    source: Source
+    ahead: bool = False
+    total: int | None = None
+    _blocks: deque[list[Sample]] = field(default_factory=deque)
+    _held_bytes: int = 0
+    _is_over: bool = False
+    _error: BaseException | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Raises what listing raises, after the samples before."""
+        if not self.ahead:
+            total = 0
+            for total, sample in enumerate(self.source, start=1):  # noqa: B007
+                yield sample
+            self.total = total
+            return
+        threading.Thread(target=self._list, name="list", daemon=True).start()
+        try:
+            while (block := self._next_block()) is not None:
+                yield from block
+        finally:
+            self.close()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the thread; what it has listed is not wanted any more."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _next_block(self) -> list[Sample] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._blocks or self._is_over)
+            if not self._blocks:
+                return None
+            block = self._blocks.popleft()
+            self._held_bytes -= sum(map(sample_bytes, block))
+            self._changed.notify_all()
+            return block
+
+    def _list(self) -> None:
+        total, block = 0, list[Sample]()
+        try:
+            for total, sample in enumerate(self.source, start=1):  # noqa: B007
+                block.append(sample)
+                if len(block) >= _BLOCK or sample.data is not None:
+                    if not self._hand_over(block):
+                        return
+                    block = []
+                    time.sleep(_PAUSE_S)
+            if self._hand_over(block):
+                self.total = total
+        except BaseException as error:  # raised again where the samples are taken
+            self._hand_over(block)
+            self._error = error
+        finally:
+            self.close()
+
+    def _hand_over(self, block: list[Sample]) -> bool:
+        """Waits for room; False when nobody takes samples any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over or self._held_bytes < AHEAD_BYTES)
+            if self._is_over:
+                return False
+            self._blocks.append(block)
+            self._held_bytes += sum(map(sample_bytes, block))
+            self._changed.notify_all()
+            return True
