@@ -185,6 +185,13 @@ def summary_text(event: Summary) -> str:
         f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
     ]
+    if event.masks and event.default_score is not None and event.min_score is not None:
+        kept, shown = event.min_score, event.default_score
+        if shown > kept:
+            lines.append(
+                f"masks are kept from a score of {kept:g}; viz, stats, report and export show "
+                f"those from {shown:g}, the model's default score"
+            )
     if event.redone:
         lines.append(f"{images(event.redone)} of these replaced: changed, or failed before")
     if event.earlier:

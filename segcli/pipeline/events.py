@@ -73,7 +73,8 @@ class Summary:
     `earlier` images had rows before and were not done again; `earlier_failed` of them are failed
     rows. `redone` of the run's `images` had rows before and have new ones: they had changed, or
     failed images were retried. `warnings` counts this run's images by the kind of warning.
-    `planned` is set by a dry run: how many images it would do.
+    `planned` is set by a dry run: how many images it would do. Masks are kept from `min_score` on;
+    viz, stats, report and export show them from the model's `default_score` on.
     """
 
     out: str
@@ -89,6 +90,8 @@ class Summary:
     seconds: float = 0.0
     images_per_s: float = 0.0
     planned: int | None = None
+    min_score: float | None = None
+    default_score: float | None = None
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

@@ -175,6 +175,8 @@ class RunProgress:
             warnings=dict(done.warnings),
             seconds=seconds,
             images_per_s=done.images / max(seconds, 1e-9),
+            min_score=self.options.min_score,
+            default_score=self.described.info.default_score,
         )
         self.report(summary)
         if self.stop.requested:

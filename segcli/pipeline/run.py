@@ -101,6 +101,7 @@ def _predict(
                 carried=source.carried,
                 categories=(described.info.categories, described.info.category_ids),
                 same_source=options.same_source,
+                keys=(sample.key for sample in source),
                 lock=lock,
             ) as output,
             stop_on_signals() as stop,
@@ -112,6 +113,7 @@ def _predict(
             except OtherSettings:
                 if not stop.requested:
                     raise
+            output.record_move()
             return progress.end()
 
 
@@ -169,6 +171,7 @@ def _preview(
         carried=source.carried,
         categories=(info.categories, info.category_ids),
         same_source=options.same_source,
+        keys=(sample.key for sample in source),
     ) as output:
         tasks = _tasks(options, source, output, count_ahead=False)
         planned = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,25 +47,31 @@ class Joining:
             return advice
         return f"The masks that you want are in it: {filtered} (or export) reads them. {advice}"
 
-    def check_roots(self, roots: Set[str]) -> None:
+    def check_roots(self, roots: Set[str], may_be_same: Callable[[], bool]) -> None:
         """`roots`: of the parts with our key prefix. Several were declared to be the same.
+
+        `may_be_same`: whether the source has the keys of the output, so that it can be the same
+        archive in another place.
 
         Raises OtherSettings when ours is another.
         """
         now = str(self.footer.facts.compared.get(ROOT))
-        if roots and now not in roots and not self.same_source:
-            raise OtherSettings(
-                f"{self.path} was made from {' and '.join(sorted(roots))}, now given {now}. Is it "
-                f"the same archive, only moved? `same_source=True`. Is it another one, added? "
-                f"`key_prefix='NAME/'` keeps the names apart. Else write to a new output: "
-                f"{self.new_command()}"
-            )
+        if not roots or now in roots or self.same_source:
+            return
+        same = ""
+        if may_be_same():
+            same = "Is it the same archive, only moved? `same_source=True`. "
+        raise OtherSettings(
+            f"{self.path} was made from {' and '.join(sorted(roots))}, now given {now}. {same}"
+            f"Is it another one, to be added? `key_prefix='NAME/'` keeps the names apart. Else "
+            f"write to a new output: {self.new_command()}"
+        )
 
     def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
         """Both, for one part that another shard has made since this one started."""
         self.check_part(name, columns, there)
         if there.facts.key_prefix == self.footer.facts.key_prefix:
-            self.check_roots({str(there.facts.compared.get(ROOT))})
+            self.check_roots({*there.roots}, lambda: True)
 
     def new_command(self) -> str:
         return new_command(self.path, self.footer.facts)

@@ -62,6 +62,12 @@ class Footer:
     redone: Mapping[str, Any] = field(default_factory=dict)
     begun: float | None = None
     ended: float | None = None
+    moved_to: tuple[str, ...] = ()
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where the images of the part are or have been."""
+        return (str(self.facts.compared.get(ROOT)), *self.moved_to)
 
     @property
     def categories(self) -> Categories:
@@ -91,6 +97,7 @@ class Footer:
             redone=values["redone"],
             begun=values.get("begun"),
             ended=values.get("ended"),
+            moved_to=tuple(values.get("moved_to", ())),
         )
 
 

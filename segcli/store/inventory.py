@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from segcli.types import Record, Sample
 
 State = Literal["new", "done", "changed", "failed"]
 
+_FIRST_KEYS = 200
 _LOAD_KEYS = 1_000_000  # 16 MB of keys are gathered before they are sorted in
 
 
@@ -33,12 +35,16 @@ class _Origin(IntEnum):
 
 
 class Inventory:
-    """`images`, `failed` and `masks` count what the output holds; `done` knows the keys."""
+    """`images`, `failed` and `masks` count what the output holds; `done` knows the keys.
+
+    `moved`: no part names the source root of this run, so the archive has been moved there.
+    """
 
     def __init__(self, path: Path, writer: PartWriter) -> None:
         self.done = KeyIndex()
         self.parts: list[str] = []
         self.images = self.failed = self.masks = 0
+        self.moved = False
         self._path = path
         self._writer = writer
         self._numbers: dict[str, int] = {}
@@ -47,9 +53,10 @@ class Inventory:
     def __contains__(self, part: str) -> bool:
         return part in self._numbers
 
-    def load(self) -> None:
+    def load(self, keys: Iterable[str] = ()) -> None:
         """Read the footers and the keys (of a shard: its own) of the parts that are there.
 
+        `keys` are those of the run's source; the first ones are looked at when it is another one.
         Raises UsageError when this run's rows must not join them.
         """
         joining, shard = self._writer.joining, self._writer.footer.facts.shard
@@ -62,7 +69,7 @@ class Inventory:
             joining.check_part(name, columns, footer)
             origin = self._origin(footer.facts)
             if origin != _Origin.OTHER:
-                roots.add(str(footer.facts.compared.get(ROOT)))
+                roots.update(footer.roots)
             self.count(None, footer)
             pending.append(pack(marks, self._number(name, origin), fresh=False))
             waiting += len(marks)
@@ -71,13 +78,20 @@ class Inventory:
                 pending, waiting = [], 0
         if pending:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
-        joining.check_roots(roots)
+        joining.check_roots(roots, lambda: self._knows(keys))
+        root = self._writer.footer.roots[0]
+        self.moved = bool(roots) and root not in roots
         if repeats:
             raise UsageError(
                 f"{self._path} holds {repeats} images twice, so parts of another output must have "
                 f"been copied into it; take them out, or write to a new output: "
                 f"{self._new_command()}"
             )
+
+    def _knows(self, keys: Iterable[str]) -> bool:
+        """Whether at least half of the first keys are in the output."""
+        found = [self.done.find(key) is not None for key in islice(keys, _FIRST_KEYS)]
+        return 2 * sum(found) >= len(found)
 
     def state(self, sample: Sample) -> State:
         """What is known of a sample; raises UsageError when its key is another archive's."""
@@ -108,6 +122,7 @@ class Inventory:
         number = self._numbers.get(name)
         if number is None:
             number = self._number(name, _Origin.SAME)
+            self.moved = False  # the new part names the root
         marks = (
             Mark(r.sample.key, r.sample.size_bytes, r.sample.mtime_ns, r.error is not None)
             for r in records

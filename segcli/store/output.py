@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -32,10 +32,12 @@ def open_output(
     categories: Categories,
     wait: bool = False,
     same_source: bool = False,
+    keys: Iterable[str] = (),
     lock: OutputLock | None = None,
 ) -> Output:
     """Lock `path` and read what it holds; to be used as a context manager.
 
+    `keys` of the run's source tell whether another source may be the same one, moved.
     With `facts.shard` it is locked against all but the other shards. `lock` is a lock that the
     caller holds on the path already, and keeps. Nothing but the locks next to it is written before
     the first commit. Raises Locked when another process holds it (unless `wait`), UsageError when
@@ -51,7 +53,7 @@ def open_output(
             remove_stale(stale)
         joining = _joining(path, facts, carried, categories, same_source=same_source)
         output = Output(joining, held, owns_lock=own is not None)
-        output.inventory.load()
+        output.inventory.load(keys)
     except BaseException:
         if own is not None:
             own.close()
@@ -66,11 +68,12 @@ def preview_output(
     carried: Mapping[str, pa.DataType],
     categories: Categories,
     same_source: bool = False,
+    keys: Iterable[str] = (),
 ) -> Output:
     """The same without the lock, for looking only (a dry run); nothing is written at all."""
     check_place(resolve(path))
     output = Output(_joining(path, facts, carried, categories, same_source=same_source))
-    output.inventory.load()
+    output.inventory.load(keys)
     return output
 
 
@@ -183,6 +186,20 @@ class Output:
     @property
     def masks(self) -> int:
         return self.inventory.masks
+
+    def record_move(self) -> None:
+        """Note in a part that the archive has been moved, where no new part of this run says so.
+
+        Raises OutputError.
+        """
+        self._assert_writable()
+        if not self.inventory.moved or not self.inventory.parts:
+            return
+        sizes = {
+            name: (self.writer.directory / name).stat().st_size for name in self.inventory.parts
+        }
+        self.writer.record_move(min(sizes, key=lambda name: sizes[name]))
+        self.inventory.moved = False
 
     def state(self, sample: Sample) -> State:
         """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
-from segcli.store.footer import ROOT
 from segcli.store.part_file import first_rows, open_part, read_footer
 from segcli.store.schema import MASK_COLUMNS
 
@@ -125,5 +124,5 @@ def read_roots(path: Path) -> dict[str, list[str]]:
     roots: dict[str, set[str]] = {}
     for part in part_paths(path):
         footer = read_footer(part)
-        roots.setdefault(footer.facts.key_prefix, set()).add(str(footer.facts.compared.get(ROOT)))
+        roots.setdefault(footer.facts.key_prefix, set()).update(footer.roots)
     return {prefix: sorted(found) for prefix, found in roots.items()}

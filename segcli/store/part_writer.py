@@ -84,6 +84,15 @@ class PartWriter:
             footer = replace(footer, redone=self.footer.facts.recorded)
             self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
 
+    def record_move(self, name: str) -> None:
+        """Note in part `name` that its archive is at the source root of this run now."""
+        with in_turn(self.turn):
+            rows, footer = read_part(self.directory / name)
+            if self.footer.roots[0] in footer.roots:  # another shard was faster
+                return
+            moved_to = (*footer.moved_to, self.footer.roots[0])
+            self._publish(name, rows, replace(footer, moved_to=moved_to), create=False)
+
     @property
     def columns(self) -> pa.Schema:
         return self.joining.columns

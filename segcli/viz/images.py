@@ -128,8 +128,9 @@ def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
     if given is not None:
         return given
     known = sorted({root for found in roots.values() for root in found})
-    if len(known) == 1 and os.path.exists(known[0]):
-        return known[0]
+    there = [root for root in known if os.path.exists(root)]
+    if len(roots) == 1 and len(there) == 1:  # where it has been moved to
+        return there[0]
     told = "; ".join(known) if known else "unknown"
     raise UsageError(
         f"--images is needed: the images came from {told}"

@@ -113,6 +113,7 @@ def test_json_log_is_one_object_per_line(
         "summary",
     ]
     assert told[-1]["images"] == 3
+    assert (told[-1]["min_score"], told[-1]["default_score"]) == (0.05, 0.3)
 
 
 def test_json_log_has_the_time_the_run_and_every_failed_image(
@@ -348,6 +349,16 @@ def test_summaries() -> None:
         "all failed images, by DuckDB: SELECT key, error FROM "
         "read_parquet('o.parquet/*.parquet') WHERE status = 'failed'",
     ]
+
+
+def test_the_summary_names_the_score_that_people_see() -> None:
+    text = summary_text(Summary("o.parquet", 5, 301, min_score=0.05, default_score=0.62))
+    assert text.splitlines()[1] == (
+        "masks are kept from a score of 0.05; viz, stats, report and export show those from 0.62, "
+        "the model's default score"
+    )
+    higher = Summary("o.parquet", 5, 301, min_score=0.7, default_score=0.62)
+    assert "default score" not in summary_text(higher)
 
 
 def test_durations_as_people_say_them() -> None:

@@ -27,7 +27,7 @@ from segcli.pipeline.events import (
     Summary,
 )
 from segcli.sources import Source
-from segcli.store import read_settings
+from segcli.store import read_roots, read_settings
 from segcli.types import Sample
 
 SIZES = ((48, 64), (64, 48), (100, 20))
@@ -255,6 +255,23 @@ def test_moved_archive_and_second_archive(pictures: Callable[..., Path], tmp_pat
     assert keys(out) == ["0000.png", "0001.png", "cam2/0000.png", "cam2/0001.png", "cam2/0002.png"]
     shutil.move(first, tmp_path / "elsewhere")
     assert run(tmp_path / "elsewhere", out, same_source=True).images == 0
+    # That was recorded, though there was nothing to do.
+    assert run(tmp_path / "elsewhere", out).images == 0
+    assert read_roots(out)[""] == sorted([str(first), str(tmp_path / "elsewhere")])
+
+
+def test_the_move_of_an_archive_is_offered_where_the_keys_match(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    archive, out = pictures(3, name="archive/cam"), tmp_path / "m.parquet"
+    run(archive.parent, out)
+    with pytest.raises(UsageError) as caught:  # a subfolder: other keys, so all would be redone
+        run(archive, out)
+    assert "same_source" not in str(caught.value)
+    assert "key_prefix" in str(caught.value)
+    shutil.move(archive.parent, tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="`same_source=True`"):
+        run(tmp_path / "elsewhere", out)
 
 
 @pytest.mark.parametrize(
