@@ -115,28 +115,34 @@ Every = Annotated[
     str,
     typer.Option(
         metavar="5f|1s|keyframe",
-        help="Which frames of videos: each fifth one, one per second, or the keyframes.",
+        help="Take these frames of videos: each fifth, one per second, or the keyframes.",
     ),
 ]
 Stream = Annotated[
-    int, typer.Option(min=0, help="Which video stream of a file, if it has several; 0 is first.")
+    int,
+    typer.Option(min=0, help="Take this video stream of a file that has several; 0 is the first."),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATTERN", help="Only keys that match, such as 'cam1/*'; repeatable."),
+    typer.Option(
+        metavar="PATTERN", help="Take only keys that match, as in 'cam1/*'; can be repeated."
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATTERN", help="No keys that match, such as '*/thumbs/*'; repeatable."),
+    typer.Option(
+        metavar="PATTERN", help="Leave out keys that match, as in '*/thumbs/*'; can be repeated."
+    ),
 ]
 NewerThan = Annotated[
     str | None,
-    typer.Option(metavar="AGE", help="Only files changed within this time, such as 2h or 7d."),
+    typer.Option(metavar="AGE", help="Take only files changed within this time, such as 2h or 7d."),
 ]
 OlderThan = Annotated[
     str | None,
     typer.Option(
-        metavar="AGE", help="Only files unchanged for this time, such as 5m: not still written to."
+        metavar="AGE",
+        help="Take only files unchanged for this time, such as 5m, as they are complete.",
     ),
 ]
 DryRun = Annotated[
