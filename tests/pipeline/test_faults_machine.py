@@ -167,7 +167,7 @@ def test_process_that_is_stopped_for_a_while_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the coordinator", "a worker"])
-def test_processes_of_a_crew_that_are_stopped_double_nothing(
+def test_worker_processes_that_are_stopped_double_nothing(
     pictures: Callable[..., Path], tmp_path: Path, whom: str
 ) -> None:
     """A worker that does not go on for longer than it may is killed, stopped as it is."""

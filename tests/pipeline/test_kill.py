@@ -22,7 +22,7 @@ from toy_processes import finish, start, wait_for
 MOMENTS = 8  # of a run in one process
 WORKERS = 2
 CHUNK = 4
-CREW_MOMENTS = 12  # of a run with workers: of one of them, of their coordinator, of both
+POOL_MOMENTS = 12  # of a run with workers: of one of them, of their coordinator, of both
 OPTIONS = ["--model", "troubled/slow", "--chunk-size", "4", "--batch-size", "2", "--workers", "1"]
 
 
@@ -82,7 +82,7 @@ def test_rerun_after_workers_and_coordinators_were_killed_repeats_a_chunk_of_eac
     chance = random.Random(1)
     plans = [
         (("a worker", "the coordinator", "both")[number % 3], chance.random() * 0.25)
-        for number in range(CREW_MOMENTS)
+        for number in range(POOL_MOMENTS)
     ]
 
     def begin(number: int, before: Callable[[], None], *more: str):
@@ -119,4 +119,4 @@ def test_rerun_after_workers_and_coordinators_were_killed_repeats_a_chunk_of_eac
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        assert all(pool.map(kill_and_rerun, range(CREW_MOMENTS)))
+        assert all(pool.map(kill_and_rerun, range(POOL_MOMENTS)))
