@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segcli import store
-from segcli.export.stream import select
+from segcli.annotations.selection import select
 from segcli.masks import rle
 from segcli.models import checkpoint
 from segcli.stats import StatsOptions, compare, statistics

@@ -60,6 +60,14 @@ Missing = Annotated[
     Literal["error", "ignore", "count"],
     typer.Option(help="What to do about images of the ground truth that the run never saw."),
 ]
+MergeCategories = Annotated[
+    bool,
+    typer.Option("--merge-categories", help="Take categories of one name in --gt for one."),
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse broken parts of --gt even where no number needs them."),
+]
 Rescale = Annotated[
     bool, typer.Option("--rescale", help="Stretch the masks of images that differ in size.")
 ]
@@ -118,6 +126,8 @@ def eval_(
     max_dets: MaxDets = "1,10,100",
     missing: Missing = "error",
     rescale: Rescale = False,
+    merge_categories: MergeCategories = False,
+    strict: Strict = False,
     errors: Errors = False,
     plots: Plots = None,
     min_score: MinScore = None,
@@ -138,18 +148,16 @@ def eval_(
 
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
-    choices = Choices(iou, missing, rescale, category_names(categories))
+    choices = Choices(iou, missing, rescale, category_names(categories), strict, merge_categories)
     params = _params(max_dets, area_ranges)
     if (errors or plots) and (protocol != "coco" or iou == "boundary"):
         raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
     result = evaluate(gt, pred, choices=choices, params=params, engine=engine, protocol=protocol)
-    wanted = errors or plots or json or html
-    explained = bool(wanted) and protocol == "coco" and iou != "boundary"
+    explained = bool(errors or plots or json or html) and protocol == "coco" and iou != "boundary"
     diagnosis = _diagnosis(result, min_score) if explained else None
     comparison = _comparison(result, compare, choices, resamples) if compare else None
-    matching = _show(
-        result, choices, (diagnosis if errors else None, comparison), (per_class, wide)
-    )
+    found = (diagnosis if errors else None, comparison)
+    matching = _show(result, choices, found, (per_class, wide))
     # The worst images are always in the JSON, where `segcli viz --worst` looks for them.
     content = _content(result, diagnosis, comparison, json)
     if plots or html:
@@ -244,8 +252,9 @@ def _number(text: str) -> float:
 def _diagnosis(result: Evaluation, min_score: float | None) -> Diagnosis:
     from segcli.evaluate.diagnosis import diagnose
 
-    own = getattr(result.found, "default_score", None)
-    return diagnose(result, min_score=min_score if min_score is not None else own or 0.5)
+    if min_score is None:
+        min_score = getattr(result.found, "default_score", None)
+    return diagnose(result, min_score=0.5 if min_score is None else min_score)
 
 
 def _comparison(result: Evaluation, other: Path, choices: Choices, resamples: int) -> Comparison:

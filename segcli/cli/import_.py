@@ -11,23 +11,35 @@ Path_ = Annotated[
     Path, typer.Argument(metavar="PATH", help="COCO json, or a folder of YOLO or LabelMe labels.")
 ]
 From = Annotated[
-    Literal["coco", "yolo", "labelme"], typer.Option("--from", help="The format of PATH.")
+    Literal["coco", "yolo", "labelme"] | None,
+    typer.Option("--from", help="The format of PATH; default: recognised by its files."),
 ]
 Out = Annotated[Path, typer.Option(help="The new output, a folder of parts; name it *.parquet.")]
 Images = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Where the images are; YOLO needs their sizes."),
 ]
+Merge = Annotated[
+    bool, typer.Option("--merge-categories", help="COCO: take categories of one name for one.")
+]
 
 
-def import_(path: Path_, kind: From, out: Out, images: Images = None) -> None:
+def import_(
+    path: Path_,
+    out: Out,
+    kind: From = None,
+    images: Images = None,
+    merge_categories: Merge = False,
+) -> None:
     """Make an output of annotations, so that viz, stats and export work on ground truth.
 
-    Every mask gets the score 1. Regions of crowds are left out and counted.
+    Masks keep the scores that the file gives; others get the score 1. What an output cannot hold
+    is left out and counted: regions of crowds, objects without a mask, points and lines.
     """
     from segcli.export.import_annotations import import_annotations
 
-    pictures, masks, skipped = import_annotations(kind, path, out, images=images)
-    typer.echo(f"{pictures} images, {masks} masks -> {out}")
-    for what, count in skipped.items():
-        typer.echo(f"{count} {what} regions were left out", err=True)
+    done = import_annotations(kind, path, out, images=images, merge_categories=merge_categories)
+    scores = "with the scores of the file" if done.scored else "each with the score 1"
+    typer.echo(f"{done.images} images, {done.masks} masks {scores}, from {done.kind} -> {out}")
+    for sentence in done.notes:
+        typer.echo(sentence, err=True)

@@ -1,10 +1,10 @@
 """How good the masks are: COCO's numbers to the last bit, what does not match, what to fix."""
 
+from segcli.annotations.coco import KINDS, GroundTruth, read_coco
 from segcli.evaluate.engines import ENGINES, RANGES, Params
 from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded, score_records
 from segcli.evaluate.matched import Case, Choices, Matching
 from segcli.evaluate.predictions import read_found
-from segcli.evaluate.truth import KINDS, Truth, read_truth
 
 __all__ = [
     "ENGINES",
@@ -15,10 +15,10 @@ __all__ = [
     "Evaluation",
     "Matching",
     "Params",
-    "Truth",
+    "GroundTruth",
     "evaluate",
     "evaluate_loaded",
     "read_found",
-    "read_truth",
+    "read_coco",
     "score_records",
 ]

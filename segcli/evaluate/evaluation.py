@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from segcli.annotations.coco import GroundTruth, parse_coco, read_coco
+from segcli.annotations.label_maps import merged
 from segcli.errors import UsageError
 from segcli.evaluate.engines import Curves, Params, run
 from segcli.evaluate.lvis import run_lvis
 from segcli.evaluate.matched import Case, Choices, Matching, build_case
 from segcli.evaluate.predictions import Results, Rows, read_found, results_of
 from segcli.evaluate.scores import PerClass, per_class, summary
-from segcli.evaluate.truth import Truth, read_truth, truth_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,17 @@ def evaluate(
     chosen = choices or Choices()
     with ThreadPoolExecutor(1) as reader:  # Arrow reads while JSON is parsed
         reading = reader.submit(read_found, pred, iou=chosen.iou)
-        truth = read_truth(gt, iou=chosen.iou)
+        truth = read_coco(gt, iou=chosen.iou, strict=chosen.strict)
         found = reading.result()
+    if chosen.merge_categories:
+        truth = merged(truth)
     return evaluate_loaded(
         truth, found, choices=chosen, params=params or Params(), engine=engine, protocol=protocol
     )
 
 
 def evaluate_loaded(
-    truth: Truth,
+    truth: GroundTruth,
     found: Rows | Results,
     *,
     choices: Choices,
@@ -117,9 +120,9 @@ def score_records(
     (AP of each category). Raises UsageError.
     """
     if isinstance(truth, Path):
-        known = read_truth(truth, iou=iou)
+        known = read_coco(truth, iou=iou)
     else:
-        known = truth_of(dict(truth), "the ground truth", iou=iou)
+        known = parse_coco(dict(truth), "the ground truth", iou=iou)
     items = [dict(record) for record in records]
     for item in items:
         mask = item.get("segmentation")

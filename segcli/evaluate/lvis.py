@@ -35,7 +35,7 @@ def run_lvis(case: Case, iou: str) -> tuple[dict[str, float], list[PerClass]]:
             f"{case.truth.where} is no LVIS ground truth: its images have no neg_category_ids; "
             "leave --protocol lvis away"
         )
-    number = {int(own): i + 1 for i, own in enumerate(case.truth.category_ids)}
+    number = {own: i + 1 for i, own in enumerate(case.truth.category_ids.tolist())}
     images = image_dicts(case)
     for image, absent, partly in zip(images, known.absent, known.not_exhaustive, strict=True):
         image["neg_category_ids"] = [number[one] for one in absent if one in number]

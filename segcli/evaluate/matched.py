@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.annotations.coco import GroundTruth
+from segcli.annotations.columns import find, places
+from segcli.annotations.label_maps import CategoryPairs, pair_categories, require_distinct_names
+from segcli.annotations.outlines import check_outlines, to_rle
+from segcli.annotations.pairing import pair_images
 from segcli.errors import UsageError
-from segcli.evaluate.columns import places
-from segcli.evaluate.masks import Masks, measure
-from segcli.evaluate.matching import CategoryPairs, pair_categories, pair_images
 from segcli.evaluate.mismatch_errors import (
     SHOWN,
     called,
@@ -19,10 +22,9 @@ from segcli.evaluate.mismatch_errors import (
     nothing_in_common,
     require_alike,
 )
-from segcli.evaluate.outlines import check_outlines, to_rle
 from segcli.evaluate.predictions import Results, Rows
-from segcli.evaluate.truth import Truth
 from segcli.masks import rle
+from segcli.masks.batch import Masks, measure
 from segcli.suggest import did_you_mean
 
 
@@ -30,12 +32,15 @@ from segcli.suggest import did_you_mean
 class Choices:
     """What the user decides: `missing` error, ignore or count (images that were never predicted);
     `categories` of the ground truth by name (None: those that the run looked for; ("all",): all).
+    `strict`: see read_coco. `merge_categories`: those of one name in the ground truth are one.
     """
 
     iou: str = "segm"
     missing: str = "error"
     rescale: bool = False
     categories: tuple[str, ...] | None = None
+    strict: bool = False
+    merge_categories: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Matching:
     truth_only: tuple[tuple[str, str | None], ...] = ()
     run_only: tuple[tuple[str, str | None], ...] = ()
     not_counted: int = 0  # detections of images or categories that are not compared
+    notes: tuple[str, ...] = ()  # what of the files was tolerated
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class Case:
     `keys`: how the images are called in the output that was evaluated, "" where unknown.
     """
 
-    truth: Truth
+    truth: GroundTruth
     iou: str
     images: NDArray[np.int64]
     categories: NDArray[np.int64]
@@ -77,34 +83,36 @@ class Case:
     keys: tuple[str, ...] = field(repr=False)
 
 
-def build_case(truth: Truth, found: Rows | Results, choices: Choices) -> tuple[Case, Matching]:
+def build_case(
+    truth: GroundTruth, found: Rows | Results, choices: Choices
+) -> tuple[Case, Matching]:
     """Raises UsageError when what belongs together cannot be told, or differs in size."""
     if isinstance(found, Results):
         return _from_results(truth, found, choices)
     return _from_rows(truth, found, choices)
 
 
-def _from_results(truth: Truth, found: Results, choices: Choices) -> tuple[Case, Matching]:
+def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple[Case, Matching]:
     """COCO's ids say what belongs together. No image is missing: such a file cannot tell."""
     image = places(found.image_ids, truth.image_ids, found.items, "detection", of="image")
     everything = np.arange(len(truth.category_ids))
     counted = _asked(truth, choices.categories, everything)
-    at = np.searchsorted(truth.category_ids, found.category_ids)
-    at[at == len(truth.category_ids)] = 0
-    known = truth.category_ids[at] == found.category_ids if len(truth.category_ids) else at > 0
+    at = find(found.category_ids, truth.category_ids)
+    known = at >= 0
     keep = np.flatnonzero(known & np.isin(at, counted))
     sizes = truth.sizes[image]
+    notes: Counter[str] = Counter()
     masks = None
     if choices.iou != "bbox":
-        outlines = check_outlines(found.items, sizes, "detection")
-        masks = Masks.of([to_rle(one, *sizes[i].tolist()) for i, one in enumerate(outlines)])
+        outlines = check_outlines(found.items, sizes, "detection", notes=notes)
+        masks = Masks.of([to_rle(one, *sizes[i].tolist()) for i, one in enumerate(outlines) if one])
         areas = measure(masks, sizes, name=lambda i: f"detection at place {i}").astype(np.float64)
         boxes = np.zeros((len(image), 4))
     else:
         assert found.boxes is not None, "boxes are read when they are compared"
         boxes = found.boxes
         areas = boxes[:, 2] * boxes[:, 3]
-    lost = sorted({int(number) for number in found.category_ids[~known]})
+    lost = sorted({str(number) for number in found.category_ids[~known]})
     case = Case(
         truth=truth,
         iou=choices.iou,
@@ -124,11 +132,12 @@ def _from_results(truth: Truth, found: Results, choices: Choices) -> tuple[Case,
         compared=len(case.images),
         run_only=tuple((f"id {number}", None) for number in lost),
         not_counted=len(image) - len(keep),
+        notes=(*truth.notes, *(text.format(count) for text, count in notes.items())),
     )
 
 
-def _from_rows(truth: Truth, rows: Rows, choices: Choices) -> tuple[Case, Matching]:
-    pairs = pair_images(truth, rows)
+def _from_rows(truth: GroundTruth, rows: Rows, choices: Choices) -> tuple[Case, Matching]:
+    pairs = pair_images(truth.names, rows.names)
     categories = pair_categories(truth, rows.vocabulary)
     there = pairs.row >= 0
     if not there.any():
@@ -149,7 +158,7 @@ def _from_rows(truth: Truth, rows: Rows, choices: Choices) -> tuple[Case, Matchi
         categories_by=categories.rule,
         compared=len(case.images),
         never_predicted=never,
-        without_truth=pairs.without_truth,
+        without_truth=tuple(rows.keys[i] for i in pairs.without_truth),
         failed=tuple(
             (rows.keys[row], rows.reasons[row] or "") for row in pairs.row[failed].tolist()
         ),
@@ -158,11 +167,12 @@ def _from_rows(truth: Truth, rows: Rows, choices: Choices) -> tuple[Case, Matchi
         truth_only=categories.truth_only,
         run_only=categories.run_only,
         not_counted=len(rows.scores) - len(case.scores),
+        notes=truth.notes,
     )
 
 
 def _gather(
-    truth: Truth,
+    truth: GroundTruth,
     rows: Rows,
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     images: NDArray[np.int64],
@@ -188,9 +198,10 @@ def _gather(
         areas = measure(
             masks, own_sizes, name=lambda i: f"a mask of {rows.keys[rows.image[keep[i]]]!r}"
         ).astype(np.float64)
-    other = np.flatnonzero((own_sizes != sizes).any(1))
+    other = np.flatnonzero((own_sizes != sizes).any(1) & (sizes > 0).all(1))
     if len(other):
-        boxes = boxes * np.tile(sizes[:, ::-1] / own_sizes[:, ::-1], 2)
+        scale = np.where(sizes > 0, sizes, own_sizes) / own_sizes
+        boxes = boxes * np.tile(scale[:, ::-1], 2)
         areas = boxes[:, 2] * boxes[:, 3]
         if masks is not None:
             masks = _rescaled(masks, own_sizes, sizes, other)
@@ -225,16 +236,16 @@ def _rescaled(
 
 
 def _differing(
-    truth: Truth, rows: Rows, row: NDArray[np.int64], judged: NDArray[np.bool_]
+    truth: GroundTruth, rows: Rows, row: NDArray[np.int64], judged: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Images of the truth whose rows have another size."""
-    index = np.flatnonzero(judged)
+    """Images of the truth whose rows have another size, where the truth has one."""
+    index = np.flatnonzero(judged & (truth.sizes > 0).all(1))
     found: NDArray[np.int64] = index[(truth.sizes[index] != rows.sizes[row[index]]).any(1)]
     return found
 
 
 def _counted_categories(
-    truth: Truth, pairs: CategoryPairs, asked: Sequence[str] | None
+    truth: GroundTruth, pairs: CategoryPairs, asked: Sequence[str] | None
 ) -> NDArray[np.int64]:
     paired = np.flatnonzero(np.bincount(pairs.truth[pairs.truth >= 0]))
     if asked is None and not len(paired):
@@ -248,7 +259,7 @@ def _counted_categories(
 
 
 def _asked(
-    truth: Truth, asked: Sequence[str] | None, default: NDArray[np.int64]
+    truth: GroundTruth, asked: Sequence[str] | None, default: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Indices, ascending, of --categories."""
     if asked is None:
@@ -262,5 +273,6 @@ def _asked(
                 f"--categories: the ground truth has no category {name!r}; it has "
                 f"{', '.join(truth.category_names[:20])}{did_you_mean(name, truth.category_names)}"
             )
+        require_distinct_names(truth, [name])
         places.add(truth.category_names.index(name))
     return np.array(sorted(places), np.int64)

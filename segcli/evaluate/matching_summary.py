@@ -41,7 +41,7 @@ def sentences(matching: Matching, *, missing: str = "error") -> list[str]:
             f"{len(matching.rescaled)} images differ in size, their masks were stretched: "
             f"{_some(matching.rescaled)}"
         )
-    return lines + _about_categories(matching)
+    return [*lines, *_about_categories(matching), *matching.notes]
 
 
 def _about_categories(matching: Matching) -> list[str]:

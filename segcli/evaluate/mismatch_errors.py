@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.annotations.coco import GroundTruth
 from segcli.errors import UsageError
 from segcli.evaluate.predictions import Rows
-from segcli.evaluate.truth import Truth
 
 SHOWN = 5
 """Names that a message shows before it only counts."""
 
 
 def require_alike(
-    truth: Truth,
+    truth: GroundTruth,
     rows: Rows,
     row: NDArray[np.int64],
     differing: NDArray[np.int64],
@@ -46,11 +46,11 @@ def _by(size: NDArray[np.int64]) -> str:
     return f"{size[0]} x {size[1]} px"
 
 
-def called(truth: Truth, index: int) -> str:
+def called(truth: GroundTruth, index: int) -> str:
     return truth.names[index] or f"image {truth.image_ids[index]}"
 
 
-def nothing_in_common(truth: Truth, rows: Rows) -> str:
+def nothing_in_common(truth: GroundTruth, rows: Rows) -> str:
     return (
         f"not one image of {truth.where} is in {rows.where}: the ground truth calls its images "
         f"{called(truth, 0)!r}, the output {rows.keys[0]!r}; expected the same relative paths, or "

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from segcli.annotations.columns import Items, boxes, checked_objects, identities, load_json, numbers
 from segcli.errors import UsageError
 from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
-from segcli.evaluate.columns import Items, boxes, checked_objects, integers, load_json, numbers
-from segcli.evaluate.masks import Masks
 from segcli.keys import path_from_key
+from segcli.masks.batch import Masks
 from segcli.store import read_rows as read_batches
 from segcli.store import read_settings, schema
 
@@ -57,8 +57,8 @@ class Results:
     """
 
     where: str
-    image_ids: NDArray[np.int64]
-    category_ids: NDArray[np.int64]
+    image_ids: NDArray[Any]
+    category_ids: NDArray[Any]
     scores: NDArray[np.float64]
     boxes: NDArray[np.float64] | None
     items: list[dict[str, Any]]
@@ -89,8 +89,8 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
     found = boxes(items, "bbox", "detection") if _boxed(items, iou) else None
     return Results(
         where,
-        integers(items, "image_id", "detection"),
-        integers(items, "category_id", "detection"),
+        identities(items, "image_id", "detection"),
+        identities(items, "category_id", "detection"),
         scores,
         found if iou == "bbox" else None,
         items,

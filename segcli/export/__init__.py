@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from segcli.export.coco import write_instances, write_results
-from segcli.export.cvat import write_cvat
-from segcli.export.files import write_geojson, write_labelme, write_png, write_yolo
-from segcli.export.losses import Losses
-from segcli.export.stream import Selection, select
+from segcli.annotations.coco_writer import write_instances, write_results
+from segcli.annotations.cvat import write_cvat
+from segcli.annotations.geojson import write_geojson
+from segcli.annotations.labelme import write_labelme
+from segcli.annotations.losses import Losses
+from segcli.annotations.selection import Selection, select
+from segcli.annotations.yolo import write_yolo
+from segcli.export.png_masks import write_png
 
 __all__ = ["FORMATS", "Selection", "Losses", "select"]
 

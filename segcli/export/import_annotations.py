@@ -2,81 +2,93 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from segcli.errors import ImageError, UsageError
-from segcli.export.annotations import Annotations, read_coco, read_labelme, read_yolo
-from segcli.sources import SUFFIXES, open_source, read
+from segcli.annotations.coco_records import read_coco_records
+from segcli.annotations.labelme import read_labelme
+from segcli.annotations.records import Annotations
+from segcli.annotations.yolo import read_yolo
+from segcli.errors import UsageError
 from segcli.store import Settings, open_output
 from segcli.types import Record
 
 _CHUNK = 500
-SOURCES = ("coco", "yolo", "labelme")
+FORMATS = ("coco", "yolo", "labelme")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`scored`: the file gives scores of its own. `notes`: sentences on what was left out or put
+    together."""
+
+    kind: str
+    images: int
+    masks: int
+    scored: bool
+    notes: tuple[str, ...] = ()
 
 
 def import_annotations(
-    kind: str, path: Path, out: Path, *, images: Path | None = None
-) -> tuple[int, int, dict[str, int]]:
-    """(images, masks, what was skipped and how often). Raises UsageError, OutputError.
+    kind: str | None,
+    path: Path,
+    out: Path,
+    *,
+    images: Path | None = None,
+    merge_categories: bool = False,
+) -> Imported:
+    """Write the annotations at `path` as an output. Raises UsageError, OutputError.
 
-    `images` is the folder of the pictures: YOLO needs it for their sizes. Every mask has the
-    score 1, unless the file has one. An output that exists is refused: annotations do not resume.
+    `kind` is one of FORMATS, None: found out. `images` is the folder of the pictures: YOLO needs
+    it for their sizes. Every mask has the score 1, unless the file has one. An output that exists
+    is refused: annotations do not resume.
     """
     if out.exists():
         raise UsageError(f"{out} exists already; import into a new directory")
-    found = _read(kind, path, images)
+    kind = kind or format_of(path)
+    found = _read(kind, path, images, merge_categories)
     root = str(images.resolve()) if images else found.root
-    facts = Settings(
+    settings = Settings(
         {"source_root": root, "imported_from": kind},
-        {"default_score": 0.0, "annotations": found.root},
+        {"default_score": 0.0, "annotations": str(path.resolve())},
     )
     pictures = masks = 0
-    with open_output(out, facts, carried={}, categories=found.categories) as output:
+    scored = found.scored
+    with open_output(out, settings, carried={}, categories=found.categories) as output:
         for chunk in _chunks(found.records):
             output.commit(chunk)
             pictures += len(chunk)
             masks += sum(len(record.segments) for record in chunk)
-    return pictures, masks, found.skipped
+            scored |= any(one.score < 1 for record in chunk for one in record.segments)
+    return Imported(kind, pictures, masks, scored, found.sentences())
 
 
-def _read(kind: str, path: Path, images: Path | None) -> Annotations:
+def format_of(path: Path) -> str:
+    """What the annotations at `path` are, by their names. Raises UsageError where that is open."""
+    if path.is_file() and path.suffix.lower() == ".json":
+        return "coco"
+    if path.is_dir():
+        yolo = any(path.glob("*.y*ml")) or any(path.rglob("labels/"))
+        labelme = next(path.rglob("*.json"), None) is not None
+        if yolo != labelme:
+            return "yolo" if yolo else "labelme"
+    if not os.path.exists(path):
+        raise UsageError(f"no such file or folder: {path}; expected {_EXPECTED}")
+    raise UsageError(f"{path} can be several formats, or none; say which with --from")
+
+
+_EXPECTED = "COCO json, or a folder of YOLO or LabelMe labels"
+
+
+def _read(kind: str, path: Path, images: Path | None, merge_categories: bool) -> Annotations:
     if kind == "coco":
-        return read_coco(path)
+        return read_coco_records(path, images=images, merge_categories=merge_categories)
     if kind == "labelme":
-        return read_labelme(path)
-    if images is None:
-        raise UsageError("YOLO labels have no sizes: give the folder of the pictures, --images")
-    return read_yolo(path, _sizes(images))
-
-
-class _Sizes:
-    """Finds the image that a label belongs to, and what its header says of its size."""
-
-    def __init__(self, images: Path) -> None:
-        self._samples = {
-            sample.key.rpartition(".")[0]: sample for sample in open_source(str(images))
-        }
-        self._images = images
-
-    def __call__(self, name: str) -> tuple[str, int, int]:
-        from segcli.images.probe import probe
-        from segcli.sources import key_from_path, path_from_key
-
-        sample = self._samples.get(key_from_path(name))
-        if sample is None:
-            known = " ".join(sorted(SUFFIXES)[:5])
-            raise UsageError(f"no picture {name}.* ({known} ...) in {self._images} for the label")
-        try:
-            header = probe(read(sample), key=sample.key)
-        except ImageError as error:
-            raise UsageError(f"{sample.path}: {error}") from None
-        return path_from_key(sample.key), header.height, header.width
-
-
-def _sizes(images: Path) -> _Sizes:
-    return _Sizes(images)
+        return read_labelme(path, images)
+    return read_yolo(path, images)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

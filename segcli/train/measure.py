@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from segcli.errors import UsageError
-from segcli.evaluate import read_truth, score_records
+from segcli.evaluate import read_coco, score_records
 from segcli.evaluate.diagnosis import diagnose
 from segcli.plugin import Segmenter
 from segcli.train.results import coco_results
@@ -48,7 +48,7 @@ def measure(
     where no category is common.
     """
     info = model.info
-    known = set(read_truth(validation.annotations).category_names)
+    known = set(read_coco(validation.annotations).category_names)
     if validation.categories is not None:
         known &= validation.categories
     common = tuple(name for name in info.categories if name in known)

@@ -88,7 +88,8 @@ class Painter:
         if found is None:
             raise UsageError("--gt has no image of that path or name")
         true_items, crowds = found
-        return Scene(pixels, size, judged(image.items, true_items, crowds, size), true_items)
+        items = [item for item in image.items if self.truth.counts(item)]
+        return Scene(pixels, size, judged(items, true_items, crowds, size), true_items)
 
     def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
         left = draw(scene.pixels, scene.items, style, image_size=scene.size)

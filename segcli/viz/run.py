@@ -124,7 +124,10 @@ class _Drawing:
     """The state of one call of `visualise`."""
 
     def __init__(self, options: VizOptions, images: Images, report: Report) -> None:
-        truth = None if options.gt is None else read_truth(options.gt, options.categories)
+        truth = None
+        if options.gt is not None:
+            counted = None if options.worst is None else counted_categories(options.worst)
+            truth = read_truth(options.gt, options.masks, only=options.categories, counted=counted)
         self.pictures = self.masks = 0
         self.skipped: list[tuple[str, str]] = []
         self._options, self._report, self._images = options, report, images
@@ -236,6 +239,15 @@ def worst_keys(path: Path) -> tuple[str, ...]:
             f"--worst {path} lists no worst images; expected what segcli eval --json FILE writes"
         )
     return keys
+
+
+def counted_categories(path: Path) -> tuple[str, ...] | None:
+    """The categories of the ground truth that an evaluation compared, where it says so."""
+    content: Any = json.loads(path.read_bytes())
+    found = content.get("categories") if isinstance(content, dict) else None
+    if not isinstance(found, list):
+        return None
+    return tuple(str(one.get("name")) for one in found if isinstance(one, dict))
 
 
 def _refuse_image(rows: Rows, images: Images, sheet: Path | None) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from segcli.annotations.coco import GroundTruth, read_coco
+from segcli.annotations.label_maps import merged, pair_categories
+from segcli.annotations.outlines import to_rle
+from segcli.annotations.pairing import pair_images
 from segcli.errors import UsageError
+from segcli.keys import path_from_key
 from segcli.masks import rle
-from segcli.sources import path_from_key
+from segcli.store import read_images, read_settings
 from segcli.types import Size
 from segcli.viz.patch import Patch, patch_of
 from segcli.viz.picture import Item
@@ -24,67 +28,95 @@ _IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The annotations of a COCO file, by relative path and, where it is unique, by file name.
+    """Ground truth paired with the rows of an output as `segcli eval` pairs them.
 
-    Only objects of the categories `only` count, when there are any.
+    `images`: key -> index of the image. `categories`: index of each category that counts -> its
+    (id, name) in the output. `order` are the objects by image, cut at `cuts`.
     """
 
-    by_path: Mapping[str, Mapping[str, Any]]
-    by_name: Mapping[str, Mapping[str, Any] | None]
-    annotations: Mapping[Any, Sequence[Mapping[str, Any]]]
-    categories: Mapping[Any, str]
-    only: Sequence[str] = ()
+    known: GroundTruth
+    images: Mapping[str, int]
+    categories: Mapping[int, tuple[int, str]]
+    order: NDArray[np.int64]
+    cuts: NDArray[np.int64]
 
     def objects(self, key: str, size: Size) -> tuple[list[Item], list[Item]] | None:
         """(objects, crowds) of an image of `size` (H, W) px; None when it is not annotated.
 
-        Raises UsageError for an annotation that is no mask of that size.
+        Raises UsageError when the ground truth has another size for it.
         """
-        path = path_from_key(key)
-        image = self.by_path.get(path) or self.by_name.get(os.path.basename(path))
-        if image is None:
+        at = self.images.get(key)
+        if at is None:
             return None
+        tall, wide = self.known.sizes[at].tolist()
+        if (tall, wide) != size:
+            raise UsageError(
+                f"--gt: the image is {tall} x {wide} px there, and {size[0]} x {size[1]} px in the "
+                "output"
+            )
         objects: list[Item] = []
         crowds: list[Item] = []
-        for annotation in self.annotations.get(image.get("id"), ()):
-            if self.only and self.categories.get(annotation.get("category_id")) not in self.only:
-                continue
-            item = self._item(annotation, size)
-            (crowds if annotation.get("iscrowd") else objects).append(item)
+        for i in self.order[self.cuts[at] : self.cuts[at + 1]].tolist():
+            outline, own = self.known.outlines[i], self.categories.get(int(self.known.category[i]))
+            if own is not None and outline is not None:
+                counts = to_rle(outline, *size)
+                item = Item(*own, None, rle.to_box(counts, *size), counts)
+                (crowds if self.known.crowd[i] else objects).append(item)
         return objects, crowds
 
-    def _item(self, annotation: Mapping[str, Any], size: Size) -> Item:
-        category_id = annotation.get("category_id")
-        try:
-            counts = rle.from_coco(annotation.get("segmentation") or [], *size)
-        except UsageError as error:
-            raise UsageError(f"--gt, annotation {annotation.get('id')}: {error}") from None
-        name = self.categories.get(category_id, str(category_id))
-        number = category_id if isinstance(category_id, int) else 0
-        return Item(number, name, None, rle.to_box(counts, *size), counts)
+    def counts(self, item: Item) -> bool:
+        """Whether objects of its category are compared."""
+        return any(item.category == name for _, name in self.categories.values())
 
 
-def read_truth(path: Path, only: Sequence[str] = ()) -> Truth:
-    """Raises UsageError when the file is not COCO's instances json."""
+def read_truth(
+    path: Path, masks: Path, *, only: Sequence[str] = (), counted: Sequence[str] | None = None
+) -> Truth:
+    """Pair the ground truth at `path` with the output `masks`. Raises UsageError.
+
+    `only`: categories of the output that are drawn (empty: all). `counted`: those of the ground
+    truth that an evaluation compared (None: those that the output knows).
+    """
     try:
-        content = json.loads(path.read_bytes())
-        images = {image["file_name"]: image for image in content["images"]}
-        categories = {c["id"]: str(c["name"]) for c in content["categories"]}
-        annotations: dict[Any, list[Mapping[str, Any]]] = {}
-        for annotation in content["annotations"]:
-            annotations.setdefault(annotation["image_id"], []).append(annotation)
-    except OSError as error:
-        raise UsageError(f"--gt {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"--gt {path} is not COCO's instances json ({type(error).__name__}: {error}); expected "
-            f"an object with images, annotations and categories"
-        ) from None
-    by_name: dict[str, Mapping[str, Any] | None] = {}
-    for name, image in images.items():
-        base = os.path.basename(name)
-        by_name[base] = None if base in by_name else image
-    return Truth(images, by_name, annotations, categories, only)
+        known = merged(read_coco(path, need_masks=False))
+    except UsageError as error:
+        raise UsageError(f"--gt {path}: {error}") from None
+    keys = [
+        (row["key"], row["frame"])
+        for batch in read_images(masks, columns=["key", "frame"])
+        for row in batch.to_pylist()
+    ]
+    pairs = pair_images(known.names, [_name(key, frame) for key, frame in keys])
+    settings = read_settings(masks)
+    vocabulary = [*zip(settings["category_names"], settings["category_ids"], strict=True)]
+    if asked := settings.get("categories"):
+        vocabulary = [pair for pair in vocabulary if pair[0] in asked]
+    paired = pair_categories(known, vocabulary).truth.tolist()
+    own = {at: (number, name) for at, (name, number) in zip(paired, vocabulary, strict=True)}
+    if counted is not None:
+        own = {
+            i: own.get(i, (0, name))
+            for i, name in enumerate(known.category_names)
+            if name in set(counted)
+        }
+    order = np.argsort(known.image, kind="stable")
+    return Truth(
+        known,
+        {keys[row][0]: i for i, row in enumerate(pairs.row.tolist()) if row >= 0},
+        {i: pair for i, pair in own.items() if i >= 0 and (not only or pair[1] in only)},
+        order,
+        np.searchsorted(known.image[order], np.arange(len(known.names) + 1)),
+    )
+
+
+def _name(key: str, frame: int | None) -> str:
+    """As an evaluation compares it with the names of the ground truth."""
+    if frame is not None:
+        return key
+    try:
+        return path_from_key(key)
+    except ValueError:
+        return key
 
 
 def judged(

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segcli.annotations.coco import parse_coco
 from segcli.evaluate import ENGINES, Choices, Params, evaluate, score_records
 from segcli.evaluate.engines import run
 from segcli.evaluate.matched import build_case
 from segcli.evaluate.predictions import results_of
-from segcli.evaluate.truth import truth_of
 
 from .eval_cases import judge, make, only, write_output
 
@@ -80,7 +80,7 @@ def test_random_cases_agree_to_the_last_bit(seed: int) -> None:
     for iou in ("segm", "bbox"):
         expected = judge(truth, found, iou)
         case, _ = build_case(
-            truth_of(truth, "truth", iou=iou), results_of(found, "found", iou=iou), Choices(iou)
+            parse_coco(truth, "truth", iou=iou), results_of(found, "found", iou=iou), Choices(iou)
         )
         for engine in ENGINES:
             curves = run(case, Params(), engine=engine, iou=iou)
@@ -106,7 +106,7 @@ def test_parts_give_what_the_results_file_gives(tmp_path: Path, seed: int, iou: 
 def test_other_limits_than_cocos_agree_as_well() -> None:
     truth, found = make(4)
     params = Params((2, 7), (("tiny", 0.0, 100.0), ("rest", 100.0, 1e10)))
-    case, _ = build_case(truth_of(truth, "t"), results_of(found, "f"), Choices())
+    case, _ = build_case(parse_coco(truth, "t"), results_of(found, "f"), Choices())
     fast, slow = (run(case, params, engine=engine) for engine in ENGINES)
     assert fast.precision.shape[3:] == (3, 2)
     assert np.array_equal(fast.precision, slow.precision)

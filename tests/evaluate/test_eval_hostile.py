@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from segcli.annotations.coco import parse_coco
 from segcli.errors import UsageError
 from segcli.evaluate import Choices, Params, evaluate, evaluate_loaded
 from segcli.evaluate.predictions import results_of
-from segcli.evaluate.truth import truth_of
 
 TRUTH: dict[str, Any] = {
     "images": [
@@ -70,7 +70,7 @@ FOUND: list[dict[str, Any]] = [
 
 def score(truth: Any, found: Any, iou: str) -> dict[str, float]:
     return evaluate_loaded(
-        truth_of(truth, "ann.json", iou=iou),
+        parse_coco(truth, "ann.json", iou=iou),
         results_of(found, "found.json", iou=iou),
         choices=Choices(iou),
         params=Params(),
@@ -88,8 +88,11 @@ def test_the_sound_case() -> None:
         ({"id": 11}, "annotation 11: the id 11 comes twice"),
         ({"image_id": 5}, "annotation 10: it is of image 5, which the ground truth lacks"),
         ({"category_id": 5}, "annotation 10: it is of category 5"),
-        ({"image_id": 1.0}, 'annotation 10: "image_id": 1.0; expected a whole number'),
-        ({"image_id": 2**70}, "does not fit in 64 bits"),
+        ({"image_id": 1.5}, 'annotation 10: "image_id": 1.5; expected a whole number or a text'),
+        ({"image_id": None}, 'annotation 10: "image_id": null; expected a whole number or a text'),
+        ({"image_id": True}, 'annotation 10: "image_id": true; expected a whole number or a text'),
+        ({"image_id": "a"}, "annotation 10: it is of image a, which the ground truth lacks"),
+        ({"image_id": 2**70}, f"annotation 10: it is of image {2**70}, which"),
         ({"area": float("nan")}, 'annotation 10: "area": nan'),
         ({"area": "12"}, 'annotation 10: "area": "12"; expected a number'),
         ({"bbox": [1, 1, float("inf"), 3]}, 'annotation 10: "bbox"'),
@@ -116,7 +119,7 @@ def test_a_wrong_annotation_is_named(change: dict[str, Any], message: str) -> No
     truth = copy.deepcopy(TRUTH)
     truth["annotations"][0] |= change
     with pytest.raises(UsageError) as raised:
-        score(truth, FOUND, "segm")
+        score(truth, FOUND, "bbox" if "bbox" in change else "segm")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segcli.annotations.coco import parse_coco
 from segcli.evaluate import Choices, Params, evaluate_loaded
 from segcli.evaluate.predictions import results_of
-from segcli.evaluate.truth import truth_of
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -25,7 +25,7 @@ Item = dict[str, Any]
 
 def metrics(truth: Item, found: list[Item], iou: str = "bbox") -> dict[str, float]:
     return evaluate_loaded(
-        truth_of(truth, "t", iou=iou),
+        parse_coco(truth, "t", iou=iou),
         results_of(found, "f", iou=iou),
         choices=Choices(iou),
         params=Params(),

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcli.errors import UsageError
-from segcli.evaluate.masks import Masks, measure
 from segcli.masks import rle
+from segcli.masks.batch import Masks, measure
 
 
 def sizes(*pairs: tuple[int, int]) -> np.ndarray:

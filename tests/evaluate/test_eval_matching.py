@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segcli.annotations.coco import parse_coco
 from segcli.errors import UsageError
 from segcli.evaluate import Choices, Evaluation, Params, evaluate_loaded, read_found
 from segcli.evaluate.matching_summary import sentences
-from segcli.evaluate.truth import truth_of
 from segcli.masks import rle
 from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
@@ -44,7 +44,7 @@ def output(
 
 
 def truth(names: list[str], category: str = "car", number: int = 3) -> Any:
-    return truth_of(
+    return parse_coco(
         {
             "images": [
                 {"id": i, "file_name": name, "height": TALL, "width": WIDE}

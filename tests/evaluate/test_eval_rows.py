@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from segcli.errors import UsageError
-from segcli.evaluate import Choices, Params, evaluate_loaded, read_truth
-from segcli.evaluate.masks import Masks, measure
+from segcli.evaluate import Choices, Params, evaluate_loaded, read_coco
 from segcli.evaluate.predictions import Rows, read_rows
 from segcli.masks import rle
+from segcli.masks.batch import Masks, measure
 from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
@@ -118,7 +118,7 @@ def test_a_tampered_row_is_named(
     )
     with pytest.raises(UsageError, match=message):
         evaluate_loaded(
-            read_truth(tmp_path / "ann.json"),
+            read_coco(tmp_path / "ann.json"),
             read_rows(output),
             choices=Choices(),
             params=Params(),
@@ -165,7 +165,7 @@ def test_long_texts_get_the_verdict_of_the_careful_check(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many runs, large images, several blocks, and numbers that would overflow a careless sum."""
-    monkeypatch.setattr("segcli.evaluate.masks._TEXT_AT_ONCE", 200)
+    monkeypatch.setattr("segcli.masks.batch._TEXT_AT_ONCE", 200)
     r = random.Random(seed)
     texts, sizes, verdicts = [], [], []
     for _ in range(40):

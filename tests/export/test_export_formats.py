@@ -56,7 +56,7 @@ def test_label_maps_do_not_overwrite_the_images(
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     roots = {prefix: [str(tmp_path / root)]}
-    monkeypatch.setattr("segcli.export.files.read_roots", lambda path: roots)
+    monkeypatch.setattr("segcli.export.png_masks.read_roots", lambda path: roots)
     with pytest.raises(UsageError, match="would overwrite them"):
         run(output, "png", tmp_path / out)
     run(output, "png", tmp_path / "maps")
@@ -187,7 +187,7 @@ def test_yolo_comes_back_by_the_even_odd_rule(output: Path, masks: Masks, tmp_pa
             assert points.min() >= 0
             assert (points <= (width, height)).all()
             assert np.array_equal(even_odd(points.round(4), height, width), mask)
-    assert '  1: "red car"\n' in (tmp_path / "yolo/data.yaml").read_text()
+    assert "  1: red car\n" in (tmp_path / "yolo/data.yaml").read_text()
 
 
 def test_labelme_polygons_and_masks(output: Path, masks: Masks, tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_folder_is_no_file(output: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
 def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
-    from segcli.export.paths import beside
+    from segcli.annotations.paths import beside
 
     with pytest.raises(UsageError):
         beside(tmp_path, name, ".txt")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segcli.errors import UsageError
 from segcli.export import FORMATS, select
-from segcli.export.import_annotations import import_annotations
+from segcli.export.import_annotations import Imported, import_annotations
 from segcli.masks import rle
 from segcli.store import read_images, read_masks
 
@@ -45,7 +45,8 @@ def same(found: dict[str, list[tuple[str, np.ndarray]]], masks: Masks) -> bool:
 
 def test_coco_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None:
     write(output, "coco", tmp_path / "ann.json")
-    assert import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet") == (3, 4, {})
+    done = import_annotations(None, tmp_path / "ann.json", tmp_path / "in.parquet")
+    assert done == Imported("coco", 3, 4, scored=True)
     assert same(decoded(tmp_path / "in.parquet"), masks)
     assert [row["score"] for row in rows(tmp_path / "in.parquet")] == [0.9, 0.6, 0.2, 0.75]
 
@@ -64,10 +65,10 @@ def test_yolo_there_and_back(output: Path, masks: Masks, tmp_path: Path) -> None
         Image.new("RGB", (width, height)).save(path)
     (tmp_path / "pictures/cam2").mkdir()
     Image.new("RGB", (20, 50)).save(tmp_path / "pictures/cam2/a.jpg")
-    counts = import_annotations(
+    done = import_annotations(
         "yolo", tmp_path / "yolo", tmp_path / "in.parquet", images=tmp_path / "pictures"
     )
-    assert counts == (3, 4, {})
+    assert (done.images, done.masks, done.scored, done.notes) == (3, 4, False, ())
     assert same(decoded(tmp_path / "in.parquet"), masks)
 
 
@@ -82,8 +83,8 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "ann.json").write_text(json.dumps(document))
-    counts = import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
-    assert counts == (1, 1, {"crowd": 1})
+    done = import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+    assert done == Imported("coco", 1, 1, False, ("1 regions of crowds were left out",))
     (row,) = rows(tmp_path / "in.parquet")
     assert (row["key"], row["category_id"], row["area"], row["score"]) == ("a#1.jpg", 3, 16, 1.0)
 
@@ -95,7 +96,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"category_id": 9}, "annotation 2: it is of category 9"),
         ({"segmentation": [[0, 0, 1]]}, "annotation 2: a polygon of 3 numbers"),
         ({"segmentation": {"size": [8, 8], "counts": "00"}}, "annotation 2: the runs"),
-        ({"segmentation": 5}, "annotation 2: "),
+        ({"segmentation": 5}, "annotation 2 has no mask"),
         ({"score": 7}, "annotation 2: its score 7"),
     ],
 )
@@ -130,8 +131,8 @@ def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
         ("7 0 0 1 0 1 1", "line 2: class 7, but data.yaml names 2"),
         ("0 0 0 1 0 nan 1", "line 2: a corner lies nowhere near"),
         ("0 0 0 100 0 100 100", "line 2: a corner lies nowhere near"),
-        ("0 0 0 1 0 1 1 3.5", "line 2: an annotation without an id: its score 3.5"),
-        ("car 0 0 1 0 1 1", "line 2: invalid literal"),
+        ("0 0 0 1 0 1 1 3.5", "line 2: its score 3.5"),
+        ("car 0 0 1 0 1 1", "line 2: class 'car'; expected a whole number"),
     ],
 )
 def test_a_wrong_line_of_yolo_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -156,5 +157,6 @@ def bring_in_yolo(folder: Path, text: str) -> None:
 
 
 def test_yolo_needs_the_pictures(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [a]")
     with pytest.raises(UsageError, match="--images"):
         import_annotations("yolo", tmp_path, tmp_path / "in.parquet")

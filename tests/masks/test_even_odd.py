@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segcli.annotations.yolo import _joined, _rings
 from segcli.errors import UsageError
-from segcli.export.files import _joined, _rings
 from segcli.masks import rle
 from segcli.masks.contours import parts
 from segcli.masks.even_odd import fill

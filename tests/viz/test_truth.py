@@ -73,31 +73,58 @@ def annotations(tmp_path):
     return path
 
 
-def test_annotations_are_found_by_path_or_unique_name(annotations):
-    truth = read_truth(annotations)
+def test_annotations_are_found_by_path_or_unique_name(annotations, write, make_record, tmp_path):
     for key in ("sub/one.png", "elsewhere/one.png"):
+        records = [make_record(key, tmp_path), make_record("two.png", tmp_path)]
+        masks = write(records, tmp_path, f"{key[0]}.parquet")
+        truth = read_truth(annotations, masks)
         objects, crowds = truth.objects(key, SIZE)
         assert [o.category for o in objects] == ["car"]
         assert [c.category for c in crowds] == ["person"]
-    assert truth.objects("two.png", SIZE) is None
+        assert truth.objects("two.png", SIZE) is None
 
 
-def test_only_some_categories(annotations):
-    objects, crowds = read_truth(annotations, ("person",)).objects("one.png", SIZE)
+def test_two_rows_of_one_file_name_are_no_pair_as_in_eval(
+    annotations, write, make_record, tmp_path
+):
+    records = [make_record("a/one.png", tmp_path), make_record("b/one.png", tmp_path)]
+    truth = read_truth(annotations, write(records, tmp_path))
+    assert truth.objects("a/one.png", SIZE) is truth.objects("b/one.png", SIZE) is None
+
+
+def test_categories_that_eval_did_not_count_are_not_missed(
+    annotations, write, make_record, tmp_path
+):
+    masks = write([make_record("sub/one.png", tmp_path)], tmp_path)
+    content = json.loads(annotations.read_text())
+    content["categories"] = [{"id": 3, "name": "Car"}, {"id": 1, "name": "tree"}]
+    content["annotations"][1]["iscrowd"] = 0
+    annotations.write_text(json.dumps(content))
+    objects, _ = read_truth(annotations, masks).objects("sub/one.png", SIZE)
+    assert [o.category for o in objects] == ["car"], "the name in the output; a tree is unknown"
+    objects, _ = read_truth(annotations, masks, counted=("tree",)).objects("sub/one.png", SIZE)
+    assert [o.category for o in objects] == ["tree"]
+
+
+def test_only_some_categories(annotations, write, make_record, tmp_path):
+    masks = write([make_record("sub/one.png", tmp_path)], tmp_path)
+    truth = read_truth(annotations, masks, only=("person",))
+    objects, crowds = truth.objects("sub/one.png", SIZE)
     assert (len(objects), len(crowds)) == (0, 1)
 
 
-def test_a_mask_of_another_size_names_its_annotation(annotations):
-    with pytest.raises(UsageError, match="annotation 6: an RLE of size"):
-        read_truth(annotations).objects("one.png", (60, 80))
+def test_an_image_of_another_size_is_refused(annotations, write, make_record, tmp_path):
+    truth = read_truth(annotations, write([make_record("sub/one.png", tmp_path)], tmp_path))
+    with pytest.raises(UsageError, match="120 x 160 px there, and 60 x 80 px"):
+        truth.objects("sub/one.png", (60, 80))
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"images": 3}', '{"images": [{}]}', "\x00"])
-def test_what_is_no_coco_json_is_an_error(tmp_path, content):
+def test_what_is_not_coco_json_is_an_error(tmp_path, content):
     path = tmp_path / "ann.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="not COCO's instances json"):
-        read_truth(path)
+    with pytest.raises(UsageError, match=r"ann\.json"):
+        read_truth(path, tmp_path / "masks.parquet")
 
 
 def test_drawn_over_and_beside(archive, annotations, tmp_path):

@@ -7,7 +7,7 @@ counts, as bytes; its size travels beside it. Nothing imports torch.
 
 from segcli.masks.rle.counts import MAX_PIXELS, check, compress, compress_many, expand
 from segcli.masks.rle.mask import area, decode, decode_crop, encode, runs_to_boxes, to_box
-from segcli.masks.rle.shapes import from_coco, from_polygons, from_runs
+from segcli.masks.rle.shapes import from_coco, from_polygons, from_runs, union
 
 __all__ = [
     "MAX_PIXELS",
@@ -24,4 +24,5 @@ __all__ = [
     "from_runs",
     "runs_to_boxes",
     "to_box",
+    "union",
 ]

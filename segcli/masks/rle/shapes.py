@@ -61,6 +61,15 @@ def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     return counts
 
 
+def union(texts: Sequence[bytes], height: int, width: int) -> bytes:
+    """One RLE of all pixels inside any of at least one checked RLE."""
+    if len(texts) == 1:
+        return texts[0]
+    joined = coco.merge([{"size": [height, width], "counts": text} for text in texts])
+    counts: bytes = joined["counts"]
+    return counts
+
+
 def _points(polygon: Sequence[float], height: int, width: int) -> list[float]:
     """The polygon as pycocotools can safely have it."""
     try:

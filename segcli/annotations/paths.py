@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,23 @@ from typing import TextIO
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting, write_bytes
+
+
+def portable(name: str, folder: str = "") -> str:
+    r"""The path of an image as an annotation file has it, with `/` between its parts.
+
+    `\` separates folders: the file comes from Windows. `folder` is that of the file, which the
+    name is relative to. What leads out of the root (`..`, a drive) is left away at the front.
+    """
+    name = name.replace("\\", "/")
+    if name.startswith("/") or name[1:3] == ":/":
+        return name
+    parts = posixpath.normpath(posixpath.join(folder, name)).split("/")
+    while parts[0] == "..":
+        parts.pop(0)
+        if not parts:
+            return ""
+    return "/".join(parts)
 
 
 def beside(out: Path, name: str, suffix: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -10,40 +11,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.annotations.columns import Gathered, name_of
 from segcli.errors import UsageError
-from segcli.evaluate.columns import Gathered, name_of
-from segcli.evaluate.masks import Masks, measure
 from segcli.masks import rle
+from segcli.masks.batch import Masks, measure
 
 Outline = list[list[float]] | dict[str, Any]
 """Polygons, or {"size": [h, w], "counts": ...}, checked: compressed as bytes, or a list of runs."""
 
+_SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
 _FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.masks.rle
 
 
 def check_outlines(
-    items: Sequence[Mapping[str, Any]], sizes: NDArray[np.int64], what: str
-) -> list[Outline]:
+    items: Sequence[Mapping[str, Any]],
+    sizes: NDArray[np.int64],
+    what: str,
+    *,
+    required: bool = True,
+    notes: Counter[str] | None = None,
+) -> list[Outline | None]:
     """The segmentation of each object in an image of `sizes` (n, 2) px.
 
-    Raises UsageError naming the object whose mask is missing, damaged or of another size.
+    None for an object without a mask where none is `required`. `notes` counts polygons of fewer
+    than three points that were left out beside a good one; None: they are refused. Raises
+    UsageError naming the object whose mask is missing, damaged or of another size.
     """
     if isinstance(items, Gathered) and "segmentation" in items.columns:
         found = list(items.columns["segmentation"])
     else:
         found = [item.get("segmentation") for item in items]
-    kinds = set(map(type, found))
-    if kinds - {list, dict}:
-        at = next(i for i, one in enumerate(found) if type(one) not in (list, dict))
+    if not required:
+        found = [one if _is_mask(one) else None for one in found]
+    allowed = {list, dict} if required else {list, dict, type(None)}
+    if set(map(type, found)) - allowed:
+        at = next(i for i, one in enumerate(found) if type(one) not in allowed)
         raise UsageError(
             f"{name_of(items, at, what)} has no mask: expected a segmentation of polygons or of "
             "run lengths; compare boxes with --iou bbox"
         )
     drawn = [i for i, one in enumerate(found) if type(one) is list]
-    _check_polygons([found[i] for i in drawn], sizes[drawn], [*drawn], items=items, what=what)
+    suspects = _suspects([found[i] for i in drawn], sizes[drawn])
+    for i in (drawn[one] for one in suspects):
+        found[i] = _careful(found[i], sizes[i], name_of(items, i, what), notes)
     if len(drawn) < len(found):
         _check_runs(found, sizes, items=items, what=what)
     return found
+
+
+def _is_mask(segmentation: Any) -> bool:
+    """Whether there is anything in it."""
+    if type(segmentation) is list:
+        return any(one != [] for one in segmentation)
+    return segmentation not in (None, {})
 
 
 def to_rle(outline: Outline, height: int, width: int) -> bytes:
@@ -54,33 +74,23 @@ def to_rle(outline: Outline, height: int, width: int) -> bytes:
     return rle.from_polygons(outline, height, width)
 
 
-def _check_polygons(
-    drawn: list[Any],
-    sizes: NDArray[np.int64],
-    places: list[int],
-    *,
-    items: Sequence[Mapping[str, Any]],
-    what: str,
-) -> None:
-    """The quick check of all; what it does not like gets the careful one for its words."""
+def _suspects(drawn: list[Any], sizes: NDArray[np.int64]) -> list[int]:
+    """The quick check of all polygons; what it does not like gets the careful one."""
     if not drawn:
-        return
+        return []
     polygons = list(chain.from_iterable(drawn))
     counts = np.fromiter(map(len, drawn), np.int64, len(drawn))
     owner = np.repeat(np.arange(len(drawn)), counts)
     suspects = set(np.flatnonzero(counts == 0).tolist())
-    wrong_kind: set[int] = set()
     if set(map(type, polygons)) - {list}:
-        wrong_kind = {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
-    if not wrong_kind and not suspects:
-        values = _floats(list(chain.from_iterable(polygons)))
-        if values is not None:
-            lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
-            suspects |= set(owner[_unusual(values, lengths, sizes[owner])].tolist())
-        else:
-            suspects = set(range(len(drawn)))
-    for i in sorted(suspects | wrong_kind):
-        _careful(drawn[i], sizes[i], name_of(items, places[i], what))
+        suspects |= {int(o) for o, p in zip(owner, polygons, strict=True) if type(p) is not list}
+        owner = np.array([o for o in owner.tolist() if o not in suspects], np.int64)
+        polygons = [p for i, one in enumerate(drawn) if i not in suspects for p in one]
+    values = _floats(list(chain.from_iterable(polygons)))
+    if values is None:
+        return list(range(len(drawn)))
+    lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+    return sorted(suspects | set(owner[_unusual(values, lengths, sizes[owner])].tolist()))
 
 
 def _floats(numbers: list[Any]) -> NDArray[np.float64] | None:
@@ -98,27 +108,37 @@ def _unusual(
     values: NDArray[np.float64], lengths: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Which polygons are too short, odd, not finite, or absurdly far outside."""
-    bad = (lengths < 6) | (lengths % 2 == 1)
+    bad: NDArray[np.bool_] = (lengths < 6) | (lengths % 2 == 1)
     if bad.any():
-        return np.ones(len(lengths), bool)
-    farthest = np.maximum.reduceat(np.abs(values), np.cumsum(lengths) - lengths)
-    reach: NDArray[np.bool_] = farthest <= _FARTHEST * sizes.max(1)  # False for NaN
-    return ~reach
+        values, lengths, sizes = values[np.repeat(~bad, lengths)], lengths[~bad], sizes[~bad]
+    if len(lengths):
+        farthest = np.maximum.reduceat(np.abs(values), np.cumsum(lengths) - lengths)
+        bad[~bad] = ~(farthest <= _FARTHEST * sizes.max(1))  # True for NaN
+    return bad
 
 
-def _careful(polygons: Any, size: NDArray[np.int64], name: str) -> None:
+def _careful(
+    polygons: Any, size: NDArray[np.int64], name: str, notes: Counter[str] | None
+) -> list[list[float]]:
+    """The polygons, less those that are points or lines where a good one is among them."""
     try:
         if not polygons:
             raise UsageError("its segmentation is empty; compare boxes with --iou bbox")
         for polygon in polygons:
             if type(polygon) is not list or set(map(type, polygon)) - {int, float}:
                 raise UsageError("a polygon must be a list of numbers x0, y0, x1, y1, ...")
+        kept = [one for one in polygons if len(one) >= 6 or len(one) % 2]
+        if notes is None or not kept:
+            kept = polygons
         try:
-            rle.from_polygons(polygons, int(size[0]), int(size[1]))
+            rle.from_polygons(kept, int(size[0]), int(size[1]))
         except OverflowError:
             raise UsageError("a polygon with a number beyond every image") from None
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from None
+    if notes is not None and len(kept) < len(polygons):
+        notes[_SHORT] += len(polygons) - len(kept)
+    return kept
 
 
 def _check_runs(
@@ -136,18 +156,20 @@ def _check_runs(
                 f"{name_of(items, i, what)}: its mask is of size {size}, but its image has "
                 f"{tall} x {wide} px"
             )
-        if type(counts) is str:
+        if isinstance(counts, str | bytes):
             coded.append(i)
-            texts.append(counts.encode("ascii", "replace"))
+            texts.append(counts if isinstance(counts, bytes) else counts.encode("ascii", "replace"))
             counts = texts[-1]
         else:
-            _check_plain(counts, tall * wide, name_of(items, i, what))
+            counts = _check_plain(counts, tall * wide, name_of(items, i, what))
         found[i] = {"size": [tall, wide], "counts": counts}
     measure(Masks.of(texts), sizes[coded], name=lambda i: name_of(items, coded[i], what))
 
 
-def _check_plain(counts: Any, pixels: int, name: str) -> None:
+def _check_plain(counts: Any, pixels: int, name: str) -> list[int]:
     """Run lengths as a list: whole numbers, none below 0, that fill the image."""
+    if type(counts) is list and float in set(map(type, counts)):
+        counts = [int(c) if type(c) is float and c.is_integer() else c for c in counts]
     if type(counts) is not list or not counts or set(map(type, counts)) - {int}:
         raise UsageError(f"{name}: its run lengths are neither text nor a list of whole numbers")
     if min(counts) < 0 or sum(counts) != pixels:
@@ -155,3 +177,4 @@ def _check_plain(counts: Any, pixels: int, name: str) -> None:
             f"{name}: its run lengths sum to {sum(counts)} px, the least is {min(counts)}; "
             f"expected {pixels} px in all, none below 0"
         )
+    return counts

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from segcli.export.losses import Losses
-from segcli.export.paths import one_file
-from segcli.export.stream import Mask, Picture, Selection
+from segcli.annotations.losses import Losses
+from segcli.annotations.paths import one_file
+from segcli.annotations.selection import Mask, Picture, Selection
 from segcli.masks.contours import parts, signed_area
 
 

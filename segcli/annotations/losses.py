@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from segcli.export.stream import Picture
+from segcli.annotations.selection import Picture
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(slots=True)
@@ -32,6 +35,14 @@ class Losses:
         shown = raw.decode("utf-8", "replace")
         if shown.encode() != raw:
             self.lost("{} names of images hold bytes that are no text, written as U+FFFD")
+        return shown
+
+    def xml(self, name: str) -> str:
+        """A name as XML can hold it: control characters are lost, and counted."""
+        text = self.text(name)
+        shown = _NOT_XML.sub("\ufffd", text)
+        if shown != text:
+            self.lost("{} names hold characters that XML cannot, written as U+FFFD")
         return shown
 
     def sentences(self) -> list[str]:

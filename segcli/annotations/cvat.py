@@ -7,43 +7,45 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from segcli.export.losses import Losses
-from segcli.export.paths import one_file
-from segcli.export.stream import Mask, Picture, Selection
+from segcli.annotations.losses import Losses
+from segcli.annotations.paths import one_file
+from segcli.annotations.selection import Mask, Picture, Selection
 from segcli.masks import rle
 
 
 def write_cvat(selection: Selection, out: Path) -> Losses:
     """One file for the whole output; CVAT matches its images by name."""
     tally = Losses()
+    quiet = Losses()  # the names of labels are counted once, where they are listed
+    labels = [quiet.xml(name) for name, _ in selection.categories]
     with one_file(out) as file:
         file.write(
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
         )
-        file.write(_meta(selection))
+        file.write(_meta(selection, tally))
         for picture in tally.counted(selection.with_masks()):
-            name = tally.text(picture.name)
+            name = tally.xml(picture.name)
             file.write(
                 f'<image id="{picture.id - 1}" name={quoteattr(name)} '
                 f'width="{picture.width}" height="{picture.height}">\n'
             )
             for mask in picture.masks:
-                file.write(_mask(mask, picture, selection.categories[mask.label][0]))
+                file.write(_mask(mask, picture, labels[mask.label]))
             file.write("</image>\n")
         file.write("</annotations>\n")
     return tally
 
 
-def _meta(selection: Selection) -> str:
+def _meta(selection: Selection, tally: Losses) -> str:
     """What a task is called and which labels it has: some readers insist on it."""
     names = [name for name, _ in selection.categories if name in selection.wanted]
     labels = "".join(
-        f"<label><name>{escape(name)}</name><type>mask</type><attributes></attributes></label>\n"
+        f"<label><name>{escape(tally.xml(name))}</name><type>mask</type><attributes></attributes></label>\n"
         for name in names
     )
     size = sum(1 for _ in selection.pictures())
     return (
-        f"<meta><task><name>{escape(selection.path.name)}</name><size>{size}</size>"
+        f"<meta><task><name>{escape(tally.xml(selection.path.name))}</name><size>{size}</size>"
         f"<mode>annotation</mode>\n<labels>\n{labels}</labels></task></meta>\n"
     )
 

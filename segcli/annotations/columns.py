@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -80,17 +82,54 @@ def checked_objects(found: list[Any], where: str) -> list[dict[str, Any]]:
 
 
 def integers(items: Items, key: str, what: str) -> NDArray[np.int64]:
-    """Whole numbers of 64 bits; true and 1.0 are none."""
+    """Whole numbers of 64 bits; 1.0 and "1" are taken for 1, true is refused."""
     values = _values(items, key, what)
     if set(map(type, values)) - {int}:
-        at = next(i for i, v in enumerate(values) if type(v) is not int)
-        raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected a whole number')
+        values = [identity(value) for value in values]
+        if set(map(type, values)) - {int}:
+            at = next(i for i, v in enumerate(values) if type(v) is not int)
+            shown = _shown(_values(items, key, what)[at])
+            raise _wrong(items, at, what, f'"{key}": {shown}; expected a whole number')
     try:
         return np.array(array("q", values), np.int64)
     except OverflowError:
         at = next(i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
         reason = f'"{key}": {_shown(values[at])} does not fit in 64 bits'
         raise _wrong(items, at, what, reason) from None
+
+
+def identities(items: Items, key: str, what: str) -> NDArray[Any]:
+    """Ids: int64, or objects (int and str) where some are texts or do not fit in 64 bits.
+
+    1.0 and "1" are the id 1: tools that go through tables or Python write them so.
+    """
+    values = _values(items, key, what)
+    if set(map(type, values)) - {int}:
+        given, values = values, [identity(value) for value in values]
+        if None in values:
+            at = values.index(None)
+            reason = f'"{key}": {_shown(given[at])}; expected a whole number or a text'
+            raise _wrong(items, at, what, reason)
+    if set(map(type, values)) <= {int}:
+        with contextlib.suppress(OverflowError):
+            return np.array(array("q", values), np.int64)
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
+
+
+def identity(value: Any) -> int | str | None:
+    """An id as it is compared: the whole number that it stands for, or its text; None: no id."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    if type(value) is not str or not value:
+        return None
+    whole = value.removeprefix("-")
+    # "007" is a text of its own: it may stand beside "7".
+    plain = whole.isascii() and whole.isdecimal() and (whole == "0" or whole[0] != "0")
+    return int(value) if plain and len(value) < 40 else value
 
 
 def numbers(items: Items, key: str, what: str) -> NDArray[np.float64]:
@@ -125,24 +164,37 @@ def boxes(items: Items, key: str, what: str) -> NDArray[np.float64]:
     return found
 
 
-def unique(values: NDArray[np.int64], items: Items, key: str, what: str) -> None:
-    """Raises UsageError for a number that comes twice."""
-    order = np.argsort(values, kind="stable")
-    twice = np.flatnonzero(np.diff(values[order]) == 0)
-    if len(twice):
-        reason = f"the {key} {values[order[twice[0]]]} comes twice"
-        raise _wrong(items, int(order[twice[0] + 1]), what, reason)
+def unique(values: NDArray[Any], items: Items, key: str, what: str) -> None:
+    """Raises UsageError for an id that comes twice."""
+    if values.dtype == object:
+        counts = Counter(values.tolist())
+        twice = [i for i, value in enumerate(values.tolist()) if counts[value] > 1][1:2]
+    else:
+        order = np.argsort(values, kind="stable")
+        same = np.flatnonzero(np.diff(values[order]) == 0)[:1]
+        twice = order[same + 1].tolist()
+    for at in twice:
+        raise _wrong(items, at, what, f"the {key} {values[at]} comes twice")
 
 
-def places(
-    values: NDArray[np.int64], among: NDArray[np.int64], items: Items, what: str, *, of: str
-) -> NDArray[np.int64]:
-    """Where each value stands in the ascending `among`; raises UsageError for an unknown one."""
+def find(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each id stands in `among`, whose ids differ; -1 for an unknown one."""
+    if object in (values.dtype, among.dtype) or (np.diff(among) <= 0).any():
+        place = {value: i for i, value in enumerate(among.tolist())}
+        return np.array([place.get(value, -1) for value in values.tolist()], np.int64)
     at = np.searchsorted(among, values)
     known = at < len(among)
     known[known] = among[at[known]] == values[known]
-    if not known.all():
-        wrong = int(np.flatnonzero(~known)[0])
+    return np.where(known, at, -1)
+
+
+def places(
+    values: NDArray[Any], among: NDArray[Any], items: Items, what: str, *, of: str
+) -> NDArray[np.int64]:
+    """Where each id stands in `among`; raises UsageError for an unknown one."""
+    at = find(values, among)
+    if (at < 0).any():
+        wrong = int(np.flatnonzero(at < 0)[0])
         raise _wrong(
             items, wrong, what, f"it is of {of} {values[wrong]}, which the ground truth lacks"
         )
@@ -151,8 +203,8 @@ def places(
 
 def name_of(items: Items, at: int, what: str) -> str:
     """How an object is called in messages: by its id where it has one, else by its place."""
-    number = items[at].get("id")
-    return f"{what} {number}" if type(number) is int else f"{what} at place {at}"
+    number = identity(items[at].get("id"))
+    return f"{what} at place {at}" if number is None else f"{what} {number}"
 
 
 def _floats(values: list[Any]) -> NDArray[np.float64]:

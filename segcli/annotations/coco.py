@@ -1,0 +1,269 @@
+"""COCO JSON as columns, every value of it checked: the one reader for all commands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.annotations.columns import (
+    Gathered,
+    boxes,
+    identities,
+    identity,
+    integers,
+    load_json,
+    name_of,
+    numbers,
+    objects,
+    places,
+    unique,
+)
+from segcli.annotations.outlines import Outline, check_outlines, to_rle
+from segcli.errors import UsageError
+from segcli.masks import rle
+
+KINDS = ("segm", "bbox", "boundary")
+_KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
+_BROKEN_BOX = "{} broken boxes were ignored: masks are compared"
+_NAMELESS = "{} categories have no name and go by their id"
+
+
+@dataclass(frozen=True, slots=True)
+class Federated:
+    """What LVIS adds per image: categories known to be absent, and those not fully annotated."""
+
+    absent: tuple[list[int | str], ...]
+    not_exhaustive: tuple[list[int | str], ...]
+    frequency: tuple[str, ...]  # per category: r, c, f
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """I images and C categories, each ascending by id, and N objects in the order of the file.
+
+    `image_ids` and `category_ids` are int64, or objects where some ids are texts. `names` are file
+    names ("" where the file has none), `sizes` (I, 2) px (0 where only boxes are compared and the
+    file does not say). Of the objects: `image` and `category` are indices, `areas` px, `boxes`
+    (N, 4) xywh px, `crowd` regions that are neither right nor wrong, `outlines` the masks (empty
+    when only boxes are compared; None for an object without one where masks are optional).
+    `notes` are sentences on what was tolerated, with counts.
+    """
+
+    where: str
+    image_ids: NDArray[Any]
+    names: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    category_ids: NDArray[Any]
+    category_names: tuple[str, ...]
+    ids: NDArray[Any]
+    image: NDArray[np.int64]
+    category: NDArray[np.int64]
+    areas: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    outlines: list[Outline | None] = field(repr=False)
+    federated: Federated | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_coco(
+    path: Path,
+    *,
+    iou: str = "segm",
+    strict: bool = False,
+    need_masks: bool = True,
+) -> GroundTruth:
+    """Raises UsageError with one sentence that names the object at fault.
+
+    `strict` also refuses what changes no number: broken boxes where masks are compared, polygons
+    of fewer than three points beside a good one, categories without a name. `need_masks` False:
+    objects without a mask are read too.
+    """
+    document = load_json(path)
+    return parse_coco(document, str(path), iou=iou, strict=strict, need_masks=need_masks)
+
+
+def parse_coco(
+    document: Any,
+    where: str,
+    *,
+    iou: str = "segm",
+    strict: bool = False,
+    need_masks: bool = True,
+) -> GroundTruth:
+    """The same from the loaded JSON. Masks are not looked at when only boxes are compared."""
+    if not isinstance(document, dict):
+        raise UsageError(f"{where} is no COCO json: expected an object with images, annotations")
+    notes: Counter[str] | None = None if strict else Counter()
+    images = _sorted_by_id(objects(document, "images", where), "image")
+    categories = _sorted_by_id(objects(document, "categories", where), "category")
+    if not images:
+        raise UsageError(f"{where} has no images; expected the ground truth of an evaluation")
+    image_ids = identities(images, "id", "image")
+    category_ids = identities(categories, "id", "category")
+    sizes = _sizes(images, required=iou != "bbox")
+    items = Gathered(objects(document, "annotations", where), _KEYS)
+    image, category = (
+        places(identities(items, f"{of}_id", "annotation"), among, items, "annotation", of=of)
+        for of, among in (("image", image_ids), ("category", category_ids))
+    )
+    outlines: list[Outline | None] = []
+    if iou != "bbox":
+        outlines = check_outlines(
+            items, sizes[image], "annotation", required=need_masks, notes=notes
+        )
+    around = _boxes(items, required=iou == "bbox", notes=notes)
+    return GroundTruth(
+        where=where,
+        image_ids=image_ids,
+        names=tuple(_file_name(image) for image in images),
+        sizes=sizes,
+        category_ids=category_ids,
+        category_names=tuple(_category_name(one, notes) for one in categories),
+        ids=_annotation_ids(items),
+        image=image,
+        category=category,
+        areas=_areas(items, outlines, sizes[image], around),
+        boxes=around,
+        crowd=_crowd(items),
+        outlines=outlines,
+        federated=_federated(images, categories),
+        notes=tuple(text.format(count) for text, count in (notes or {}).items()),
+    )
+
+
+def _sorted_by_id(items: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Texts in their own order, as pycocotools has them; numbers before texts."""
+    ids = identities(items, "id", what)
+    unique(ids, items, "id", what)
+    if ids.dtype != object:
+        if not all(type(item["id"]) is str for item in items):
+            return [items[i] for i in np.argsort(ids, kind="stable").tolist()]
+        return sorted(items, key=lambda item: str(item["id"]))
+    pairs = zip(ids.tolist(), items, strict=True)
+    return [item for _, item in sorted(pairs, key=lambda p: (type(p[0]) is str, p[0]))]
+
+
+def _sizes(images: Sequence[Mapping[str, Any]], *, required: bool) -> NDArray[np.int64]:
+    """(I, 2) px; 0 where there is none and none is required."""
+    sizes = np.zeros((len(images), 2), np.int64)
+    told = [
+        i
+        for i, image in enumerate(images)
+        if required or None not in (image.get("height"), image.get("width"))
+    ]
+    own = [images[i] for i in told]
+    sizes[told] = np.stack([integers(own, side, "image") for side in ("height", "width")], 1)
+    sane = (sizes >= 1).all(1) & (sizes[:, 0] <= rle.MAX_PIXELS // sizes[:, 1].clip(1))
+    wrong = [i for i in told if not sane[i]]
+    if wrong:
+        tall, wide = sizes[wrong[0]].tolist()
+        raise UsageError(f"{name_of(images, wrong[0], 'image')} cannot be {tall} x {wide} px")
+    return sizes
+
+
+def _annotation_ids(items: Gathered) -> NDArray[Any]:
+    """Given or, where no annotation has one, counted from 1."""
+    if "id" not in items.columns and not any("id" in item for item in items):
+        return np.arange(1, len(items) + 1)
+    ids = identities(items, "id", "annotation")
+    unique(ids, items, "id", "annotation")
+    return ids
+
+
+def _file_name(image: Mapping[str, Any]) -> str:
+    """LVIS has no file name in some versions, but the address of the picture."""
+    name = image.get("file_name") or image.get("coco_url")
+    return str(name).removeprefix("./") if name else ""
+
+
+def _category_name(category: Mapping[str, Any], notes: Counter[str] | None) -> str:
+    name = category.get("name")
+    if isinstance(name, str) and name:
+        return name
+    if notes is None:
+        raise UsageError(f'category {category["id"]}: it has no "name"')
+    notes[_NAMELESS] += 1
+    return str(category["id"])
+
+
+def _boxes(items: Gathered, *, required: bool, notes: Counter[str] | None) -> NDArray[np.float64]:
+    """Zeros for boxes that are missing or broken where nobody compares boxes."""
+    there = [i for i, item in enumerate(items) if required or item.get("bbox") is not None]
+    try:
+        if len(there) == len(items):
+            return boxes(items, "bbox", "annotation")
+        if notes is None:
+            boxes([items[i] for i in there], "bbox", "annotation")
+    except UsageError:
+        if required or notes is None:
+            raise
+    assert notes is not None or len(there) < len(items)
+    found = np.zeros((len(items), 4))
+    for i in there:
+        try:
+            found[i] = boxes([items[i]], "bbox", "annotation")[0]
+        except UsageError:
+            if notes is not None:
+                notes[_BROKEN_BOX] += 1
+    return found
+
+
+def _areas(
+    items: Gathered,
+    outlines: list[Outline | None],
+    sizes: NDArray[np.int64],
+    around: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """As the file says, for the ranges of area are defined by it; else of the mask, or the box."""
+    given = items.columns.get("area") or [item.get("area") for item in items]
+    missing = [i for i, area in enumerate(given) if area is None]
+    if not missing:
+        return numbers(items, "area", "annotation")
+    found = np.zeros(len(items))
+    there = [i for i, area in enumerate(given) if area is not None]
+    found[there] = numbers([items[i] for i in there], "area", "annotation")
+    for i in missing:
+        outline = outlines[i] if outlines else None
+        if outline is not None:
+            tall, wide = sizes[i].tolist()
+            found[i] = rle.area(to_rle(outline, tall, wide), tall, wide)
+        else:
+            found[i] = around[i, 2] * around[i, 3]
+    return found
+
+
+def _crowd(items: Gathered) -> NDArray[np.bool_]:
+    """0 and 1 as numbers, as text, as false and true; null is 0."""
+    flags = items.columns.get("iscrowd") or [item.get("iscrowd", 0) for item in items]
+    if set(map(type, flags)) - {int, bool} or set(flags) - {0, 1}:
+        flags = [0 if f is None else int(f) if type(f) is bool else identity(f) for f in flags]
+        wrong = [i for i, flag in enumerate(flags) if flag not in (0, 1)]
+        if wrong:
+            raise UsageError(f'{name_of(items, wrong[0], "annotation")}: "iscrowd" must be 0 or 1')
+    return np.array(flags, bool)
+
+
+def _federated(images: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Federated | None:
+    if not any("neg_category_ids" in image for image in images):
+        return None
+    return Federated(
+        tuple(_id_list(image, "neg_category_ids") for image in images),
+        tuple(_id_list(image, "not_exhaustive_category_ids") for image in images),
+        tuple(str(category.get("frequency", "f")) for category in categories),
+    )
+
+
+def _id_list(image: Mapping[str, Any], key: str) -> list[int | str]:
+    given = image.get(key, [])
+    found = [identity(one) for one in given] if type(given) is list else [None]
+    ids = [one for one in found if one is not None]
+    if len(ids) < len(found):
+        raise UsageError(f'image {image["id"]}: "{key}" must be a list of category ids')
+    return ids

@@ -1,0 +1,109 @@
+"""COCO JSON as records, for `segcli import`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcli.annotations.coco import GroundTruth, parse_coco
+from segcli.annotations.columns import load_json, name_of
+from segcli.annotations.label_maps import merged, require_distinct_names
+from segcli.annotations.outlines import to_rle
+from segcli.annotations.paths import portable
+from segcli.annotations.records import (
+    SAME_PICTURE,
+    Annotations,
+    record,
+    require_same_size,
+    segment,
+)
+from segcli.errors import UsageError
+from segcli.types import Record, Segment
+
+_CROWD = "{} regions of crowds were left out"
+_NO_MASK = "{} annotations without a mask were left out"
+_NEW_IDS = "{} categories got new ids, counted from 1: an output has whole numbers"
+
+
+def read_coco_records(
+    path: Path, *, images: Path | None = None, merge_categories: bool = False
+) -> Annotations:
+    """Raises UsageError, also while the records are gone through, naming the annotation.
+
+    `images` is the folder of the pictures, if it is known: a name that is one of a file there is
+    taken as it is.
+    """
+    document = load_json(path)
+    truth = parse_coco(document, str(path), need_masks=False)
+    if merge_categories:
+        truth = merged(truth)
+    require_distinct_names(truth, truth.category_names)
+    items = document["annotations"]
+    notes = Counter(dict.fromkeys(truth.notes, 1))
+    ids = truth.category_ids.tolist()
+    if not all(type(one) is int and abs(one) < 2**31 for one in ids):
+        notes[_NEW_IDS] = len(ids)
+        ids = [*range(1, len(ids) + 1)]
+    info = document.get("info")
+    ours = isinstance(info, dict) and str(info.get("description")).startswith("written by segcli")
+    found = Annotations(
+        str(path.resolve()),
+        (truth.category_names, tuple(ids)),
+        iter(()),
+        notes,
+        scored=any("score" in item for item in items),
+    )
+    found.records = _records(truth, _by_name(truth, images, literal=ours), items, notes)
+    return found
+
+
+def _by_name(truth: GroundTruth, images: Path | None, *, literal: bool) -> dict[str, list[int]]:
+    """The images of each picture, which may be listed under several ids."""
+    pictures: dict[str, list[int]] = {}
+    for i, given in enumerate(truth.names):
+        name = given or str(truth.image_ids[i])
+        if not literal and not (images is not None and (images / name).is_file()):
+            name = portable(name) or name
+        pictures.setdefault(name, []).append(i)
+    return pictures
+
+
+def _records(
+    truth: GroundTruth,
+    pictures: Mapping[str, list[int]],
+    items: Sequence[Mapping[str, Any]],
+    notes: Counter[str],
+) -> Iterator[Record]:
+    order = np.argsort(truth.image, kind="stable")
+    cuts = np.searchsorted(truth.image[order], np.arange(len(truth.names) + 1)).tolist()
+    for name, own in pictures.items():
+        sizes = [(tall, wide) for tall, wide in truth.sizes[own].tolist()]
+        height, width = require_same_size(name, sizes)
+        if len(own) > 1:
+            notes[SAME_PICTURE] += 1
+        there = [i for at in own for i in order[cuts[at] : cuts[at + 1]].tolist()]
+        segments = (_segment(truth, i, (height, width), items, notes) for i in there)
+        yield record(name, height, width, [one for one in segments if one is not None], notes)
+
+
+def _segment(
+    truth: GroundTruth,
+    i: int,
+    size: tuple[int, int],
+    items: Sequence[Mapping[str, Any]],
+    notes: Counter[str],
+) -> Segment | None:
+    outline = truth.outlines[i]
+    if truth.crowd[i] or outline is None:
+        notes[_CROWD if truth.crowd[i] else _NO_MASK] += 1
+        return None
+    score = items[i].get("score")
+    try:
+        text = to_rle(outline, *size)
+        return segment(int(truth.category[i]), text, *size, 1.0 if score is None else score)
+    except UsageError as error:
+        raise UsageError(f"{name_of(items, i, 'annotation')}: {error}") from None

@@ -1,0 +1,52 @@
+"""GeoJSON: polygons with holes, a file for every image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from segcli.annotations.losses import Losses
+from segcli.annotations.one_each import write_each
+from segcli.annotations.selection import Mask, Picture, Selection
+from segcli.masks.contours import Ring, parts, signed_area
+
+
+def write_geojson(selection: Selection, out: Path) -> Losses:
+    """Features in px, y downwards; holes stay holes, several parts a MultiPolygon."""
+
+    def content(picture: Picture, tally: Losses) -> bytes:
+        name = tally.text(picture.name)
+        features = [_feature(mask, name, picture, selection) for mask in picture.masks]
+        return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+    return write_each(selection, out, ".geojson", content)
+
+
+def _feature(mask: Mask, image: str, picture: Picture, selection: Selection) -> dict[str, Any]:
+    found = parts(mask.rle, picture.height, picture.width)
+    polygons = [
+        [_closed(part.outer, 1), *(_closed(hole, -1) for hole in part.holes)] for part in found
+    ]
+    single = len(polygons) == 1
+    name, number = selection.categories[mask.label]
+    return {
+        "type": "Feature",
+        "geometry": {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": polygons[0] if single else polygons,
+        },
+        "properties": {
+            "image": image,
+            "category": name,
+            "category_id": number,
+            "score": mask.score,
+            "area": mask.area,
+        },
+    }
+
+
+def _closed(ring: Ring, turn: int) -> list[list[int]]:
+    """The first corner again at the end; outer rings have a positive area, holes a negative one."""
+    own = ring if signed_area(ring) * turn > 0 else ring[::-1]
+    return [list(corner) for corner in [*own, own[0]]]

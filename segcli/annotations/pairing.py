@@ -1,0 +1,88 @@
+"""Which image of the ground truth belongs to which row of an output, and by what rule.
+
+Nothing is matched silently: what has no partner, or more than one, is listed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.annotations.paths import portable
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePairs:
+    """`row` (I,): for each image of the ground truth its row, -1 without one.
+
+    `without_truth` are rows; `ambiguous` names of the ground truth that several rows or several
+    images have.
+    """
+
+    row: NDArray[np.int64]
+    rule: str
+    without_truth: tuple[int, ...]
+    ambiguous: tuple[str, ...]
+
+
+def pair_images(wanted: Sequence[str], there: Sequence[str]) -> ImagePairs:
+    """Pair the names of the ground truth with those of the rows: by relative path, else by file
+    name where only one image and one row have it. Paths written on Windows match too."""
+    by_path = _singles(there)
+    row = np.array([by_path.get(name, -1) if name else -1 for name in wanted], np.int64)
+    left = [i for i in np.flatnonzero(row < 0).tolist() if "\\" in wanted[i]]
+    taken = set(row.tolist())
+    for name, i in _singles([portable(wanted[i]) for i in left]).items():
+        if (at := by_path.get(name, -1)) not in taken:
+            row[left[i]] = at
+    counts = Counter(wanted)
+    for i, name in enumerate(wanted):
+        if counts[name] > 1:
+            row[i] = -1
+    paths = int((row >= 0).sum())
+    ambiguous = _pair_by_file_name(wanted, there, row)
+    rules = ["relative path"] * (paths > 0) + ["file name"] * (int((row >= 0).sum()) > paths)
+    taken = set(row.tolist())
+    return ImagePairs(
+        row,
+        " or ".join(rules) or "none",
+        tuple(i for i in range(len(there)) if i not in taken),
+        ambiguous,
+    )
+
+
+def _pair_by_file_name(
+    wanted: Sequence[str], there: Sequence[str], row: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Fills `row` where it is -1; gives the names that could not be told apart."""
+    left = np.flatnonzero(row < 0).tolist()
+    if not left:
+        return ()
+    own = Counter(_file_name(name) for name in wanted)
+    others = Counter(_file_name(name) for name in there)
+    place = {_file_name(name): i for i, name in enumerate(there)}
+    taken = set(row.tolist())
+    ambiguous = []
+    for i in left:
+        name = _file_name(wanted[i])
+        if not name or name not in place:
+            continue
+        if own[name] > 1 or others[name] > 1 or place[name] in taken:
+            ambiguous.append(wanted[i])
+        else:
+            row[i] = place[name]
+    return tuple(ambiguous)
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _singles(names: Sequence[str]) -> dict[str, int]:
+    """Place of each name that occurs once."""
+    counts = Counter(names)
+    return {name: i for i, name in enumerate(names) if counts[name] == 1}

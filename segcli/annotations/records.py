@@ -1,0 +1,62 @@
+"""Annotations as the records of an output: what every reader for `segcli import` makes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segcli.errors import UsageError
+from segcli.keys import key_from_path
+from segcli.masks import rle
+from segcli.types import Record, Sample, Segment
+
+EMPTY = "{} masks without a pixel were left out"
+SAME_PICTURE = "{} pictures came more than once; their objects were put together"
+
+
+@dataclass(slots=True)
+class Annotations:
+    """`categories` (names, ids); `records` to be gone through once.
+
+    `notes` counts what was left out or put together, by sentence with {} for the count; it is
+    complete after the records.
+    """
+
+    root: str
+    categories: tuple[tuple[str, ...], tuple[int, ...]]
+    records: Iterator[Record]
+    notes: Counter[str] = field(default_factory=Counter)
+    scored: bool = False
+
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(text.format(count) for text, count in self.notes.items())
+
+
+def segment(label: int, text: bytes, height: int, width: int, score: Any = 1.0) -> Segment:
+    """Raises UsageError for a score that is not a number in [0, 1]."""
+    if type(score) not in (int, float) or not 0 <= score <= 1:
+        raise UsageError(f"its score {score!r} is outside [0, 1]")
+    area = rle.area(text, height, width)
+    return Segment(label, float(score), rle.to_box(text, height, width), area, text)
+
+
+def record(
+    name: str, height: int, width: int, segments: Sequence[Segment], notes: Counter[str]
+) -> Record:
+    """Best score first; masks without a pixel, which no row can have, are counted."""
+    kept = [one for one in segments if one.area]
+    if len(kept) < len(segments):
+        notes[EMPTY] += len(segments) - len(kept)
+    kept.sort(key=lambda one: -one.score)
+    return Record(Sample(key_from_path(name), name), height, width, kept)
+
+
+def require_same_size(name: str, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """(height, width) that all descriptions of a picture agree on. Raises UsageError."""
+    for size in sizes:
+        if size != sizes[0]:
+            shown = " and ".join(f"{tall} x {wide}" for tall, wide in (sizes[0], size))
+            raise UsageError(f"{name!r} is annotated twice, as {shown} px; remove one of them")
+    return sizes[0]

@@ -1,0 +1,207 @@
+"""YOLO's labels for segmentation: a text file for every image, and data.yaml with the names."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from segcli.annotations.losses import Losses
+from segcli.annotations.one_each import write_each
+from segcli.annotations.records import Annotations, record, segment
+from segcli.annotations.selection import Picture, Selection
+from segcli.annotations.texts import read_bytes, read_text
+from segcli.errors import ImageError, UsageError
+from segcli.files import write_bytes
+from segcli.images.probe import probe
+from segcli.keys import path_from_key
+from segcli.masks.contours import Part, Ring, parts
+from segcli.masks.even_odd import fill
+from segcli.sources import open_source, read
+from segcli.types import Record, Sample, Segment
+
+_CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling programs write them
+_YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
+_SHARED = "{} pictures share their label file with another one; each got its objects"
+_BARE = "{} pictures without a label file are images without objects"
+
+_Pair = tuple[Sample, Path | None]
+
+
+def read_yolo(folder: Path, images: Path | None = None) -> Annotations:
+    """`folder` holds data.yaml (or labels/classes.txt) and labels/, or train/labels/ and the like;
+    `images` the pictures: their sizes are needed (None: folder/images, or below `folder`).
+
+    A picture without a label is an image without objects. Raises UsageError, also while the
+    records are gone through, naming file and line.
+    """
+    names = read_names(folder)
+    root = images or (folder / "images" if (folder / "images").is_dir() else folder)
+    labels = [path for path in sorted(folder.rglob("*.txt")) if path.name not in _CLASSES]
+    inside = [path for path in labels if "labels" in path.relative_to(folder).parts[:-1]]
+    notes: Counter[str] = Counter()
+    pairs = _pairs(folder, root, notes)
+    used = {path for _, path in pairs}
+    if not inside and not used - {None}:
+        raise UsageError(
+            f"no label in {folder / 'labels'}; expected YOLO-seg text, one file for each image"
+        )
+    for path in inside:
+        if path not in used:
+            raise UsageError(f"no picture {path.stem}.* in {root} for the label {path}")
+    place = {number: i for i, number in enumerate(names)}
+    records = _records(pairs, place, notes)
+    categories = tuple(names.values()), tuple(names)
+    return Annotations(str(root.resolve()), categories, records, notes)
+
+
+def _pairs(folder: Path, root: Path, notes: Counter[str]) -> list[_Pair]:
+    """Every picture with its label, if it has one."""
+    try:
+        samples = list(open_source(str(root)))
+    except UsageError as error:
+        raise UsageError(f"{error}; give the folder of the pictures, --images") from None
+    pairs = [(sample, _label_of(sample, folder, root)) for sample in samples]
+    counts = Counter(path for _, path in pairs if path is not None)
+    if shared := sum(counts[path] > 1 for _, path in pairs if path is not None):
+        notes[_SHARED] = shared
+    if bare := sum(path is None for _, path in pairs):
+        notes[_BARE] = bare
+    return pairs
+
+
+def _label_of(sample: Sample, folder: Path, root: Path) -> Path | None:
+    """In labels/ under the same relative path; where the last folder "images" of the picture's
+    path is "labels"; or next to the picture."""
+    name = os.path.splitext(path_from_key(sample.key))[0] + ".txt"
+    beside = root / name
+    before, images, after = str(beside).rpartition(f"{os.sep}images{os.sep}")
+    swapped = Path(f"{before}{os.sep}labels{os.sep}{after}") if images else beside
+    for path in (folder / "labels" / name, swapped, beside):
+        if path.is_file() and path.name not in _CLASSES:
+            return path
+    return None
+
+
+def _records(pairs: list[_Pair], place: dict[int, int], notes: Counter[str]) -> Iterator[Record]:
+    for sample, path in pairs:
+        try:
+            header = probe(read(sample), key=sample.key)
+        except ImageError as error:
+            raise UsageError(f"{sample.path}: {error}") from None
+        size = header.height, header.width
+        segments = [] if path is None else list(_segments(path, place, size))
+        yield record(path_from_key(sample.key), *size, segments, notes)
+
+
+def _segments(path: Path, place: dict[int, int], size: tuple[int, int]) -> Iterator[Segment]:
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            label, score, text = _line(line, place, *size)
+            yield segment(label, text, *size, score)
+        except (ValueError, UsageError) as error:
+            raise UsageError(f"{path}, line {number}: {error}") from None
+
+
+def _line(line: str, place: dict[int, int], height: int, width: int) -> tuple[int, float, bytes]:
+    """(label, score, mask) of "class x y x y x y ...", sides from 0 to 1, at times a score last."""
+    words = line.split()
+    sides = [float(word) for word in words[1:]]
+    try:
+        number = float(words[0])
+    except ValueError:
+        raise UsageError(f"class {words[0]!r}; expected a whole number") from None
+    label = place.get(int(number)) if number.is_integer() else None
+    if label is None:
+        raise UsageError(f"class {words[0]}, but data.yaml names {len(place)}")
+    if len(sides) in (4, 5):
+        raise UsageError("a box, not an outline: these are labels for detection, without masks")
+    score = sides.pop() if len(sides) % 2 else 1.0
+    points = np.array(sides, np.float64).reshape(-1, 2) * (width, height)
+    return label, score, fill(points, height, width)
+
+
+def read_names(folder: Path) -> dict[int, str]:
+    """The names of the classes by number, as a YAML parser reads them from data.yaml; where there
+    is none, the lines of classes.txt. Raises UsageError."""
+    paths = [folder / name for name in _YAMLS if (folder / name).is_file()]
+    paths = paths or sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    if not paths:
+        lists = [p for place in (folder, folder / "labels") for name in _CLASSES
+                 if (p := place / name).is_file()]  # fmt: skip
+        if not lists:
+            raise UsageError(f"{folder} has no data.yaml; expected the names of the classes there")
+        lines = [line.strip() for line in read_text(lists[0]).splitlines()]
+        return _checked(dict(enumerate(line for line in lines if line)), lists[0])
+    path = paths[0]
+    try:
+        document = yaml.safe_load(read_bytes(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not valid YAML: {reason}") from None
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise UsageError(f'{path} has no "names:" of the classes')
+    return _checked(names, path)
+
+
+def _checked(names: dict[Any, Any], path: Path) -> dict[int, str]:
+    try:
+        found = {int(number): "" if name is None else str(name) for number, name in names.items()}
+    except (TypeError, ValueError):
+        raise UsageError(f"{path}: the names of the classes must have numbers") from None
+    texts = set(found.values())
+    if len(texts) < len(names) or "" in texts or any(len(name.split()) == 0 for name in texts):
+        raise UsageError(f"{path}: the names of the classes must differ, and none be empty")
+    return dict(sorted(found.items()))
+
+
+def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losses:
+    """labels/NAME.txt, a line "class x y x y ..." (sides from 0 to 1) per mask, and data.yaml.
+
+    A mask of several parts, or with holes, is one polygon whose rings are joined by doubled lines
+    of no width: nothing is lost for a reader that fills by the even-odd rule.
+    """
+    names = [name for name, _ in selection.categories if name in selection.wanted]
+    index = {i: names.index(n) for i, (n, _) in enumerate(selection.categories) if n in names}
+
+    def lines(picture: Picture, tally: Losses) -> bytes:
+        text = []
+        for mask in picture.masks:
+            rings = _rings(parts(mask.rle, picture.height, picture.width))
+            if len(rings) > 1:
+                tally.lost("{} masks of several parts or with holes became one joined polygon")
+            scale = (picture.width, picture.height)
+            numbers = [f"{side / scale[i]:.9g}" for c in _joined(rings) for i, side in enumerate(c)]
+            text.append(f"{index[mask.label]} {' '.join(numbers)}\n")
+        return "".join(text).encode()
+
+    tally = write_each(selection, out / "labels", ".txt", lines)
+    where = "images" if images is None else str(images)
+    where = tally.text(where)
+    content = {"path": ".", "train": where, "val": where, "names": dict(enumerate(names))}
+    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+    write_bytes(out / "data.yaml", text.encode())
+    return tally
+
+
+def _rings(found: list[Part]) -> list[Ring]:
+    return [ring for part in found for ring in (part.outer, *part.holes)]
+
+
+def _joined(rings: list[Ring]) -> Ring:
+    """One ring: out to each further ring, around it, and back the same way."""
+    first = rings[0]
+    joined = [*first]
+    for ring in rings[1:]:
+        joined += [first[0], *ring, ring[0]]
+    return joined + [first[0]] if len(rings) > 1 else joined
