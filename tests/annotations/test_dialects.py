@@ -1,0 +1,282 @@
+"""Annotation files in the dialects that tools write: the masks they mean, or a sentence."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from segcli.annotations.coco import parse_coco
+from segcli.annotations.losses import Losses
+from segcli.annotations.pairing import pair_images
+from segcli.annotations.paths import portable
+from segcli.annotations.yolo import read_names
+from segcli.errors import UsageError
+from segcli.evaluate import score_records
+from segcli.export.import_annotations import Imported, import_annotations
+from segcli.store import read_images, read_masks
+
+SQUARE = [10.0, 8.0, 50.0, 8.0, 50.0, 48.0, 10.0, 48.0]  # 1,600 px
+LINE = "0.1 0.1 0.5 0.1 0.5 0.6 0.1 0.6"  # the same in an image of 100 x 80 px
+
+
+def coco(**change: Any) -> dict[str, Any]:
+    item = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE], "iscrowd": 0}
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 80, "width": 100}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [item | {"bbox": [10, 8, 40, 40], "area": 1600} | change],
+    }
+
+
+def bring_in(tmp_path: Path, document: Any, **more: Any) -> tuple[Imported, list[Any], list[str]]:
+    path = tmp_path / "ann.json"
+    path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
+    return imported("coco", path, tmp_path, **more)
+
+
+def imported(
+    kind: str | None, path: Path, tmp_path: Path, **more: Any
+) -> tuple[Imported, list[Any], list[str]]:
+    out = tmp_path / "out.parquet"
+    done = import_annotations(kind, path, out, **more)
+    rows = [row for batch in read_masks(out) for row in batch.to_pylist()]
+    keys = [row["key"] for batch in read_images(out) for row in batch.to_pylist()]
+    return done, [(row["category"], row["area"]) for row in rows], keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_id": 1.0},
+        {"image_id": "1"},
+        {"category_id": "1"},
+        {"iscrowd": None},
+        {"iscrowd": 0.0},
+        {"iscrowd": "0"},
+        {"area": None},
+        {"bbox": None},
+        {"bbox": [1, math.nan, 2, 2]},
+        {"segmentation": [SQUARE, [1, 1, 2, 2]]},
+        {"segmentation": {"size": [80.0, 100.0], "counts": [8000 - 1600.0, 1600.0]}},
+    ],
+)
+def test_what_means_the_same_scores_and_imports_the_same(tmp_path: Path, change: Any) -> None:
+    document = coco(**change)
+    result = {"image_id": 1, "category_id": 1, "score": 0.9}
+    result["segmentation"] = document["annotations"][0]["segmentation"]
+    assert score_records([result], document).metrics["AP"] == pytest.approx(1)
+    assert bring_in(tmp_path, document)[1] == [("person", 1600)]
+
+
+def test_ids_may_be_texts(tmp_path: Path) -> None:
+    document = coco(image_id="img_1", category_id="p")
+    document["images"][0] |= {"id": "img_1", "height": 80.0, "width": "100"}
+    document["categories"][0]["id"] = "p"
+    found = {"image_id": "img_1", "category_id": "p", "score": 1, "segmentation": [SQUARE]}
+    assert score_records([found], document).metrics["AP"] == pytest.approx(1)
+    done, rows, _ = bring_in(tmp_path, document)
+    assert rows == [("person", 1600)]
+    assert "1 categories got new ids" in done.notes[0]
+
+
+def test_strict_refuses_what_changes_no_number() -> None:
+    for change in ({"bbox": [1, 1, -2, 2]}, {"segmentation": [SQUARE, [1, 1, 2, 2]]}):
+        assert len(parse_coco(coco(**change), "ann.json").notes) == 1
+        with pytest.raises(UsageError, match="annotation 1: "):
+            parse_coco(coco(**change), "ann.json", strict=True)
+
+
+def test_boxes_need_no_sizes() -> None:
+    document = coco()
+    del document["images"][0]["height"], document["images"][0]["width"]
+    found = {"image_id": 1, "category_id": 1, "score": 1, "bbox": [10, 8, 40, 40]}
+    assert score_records([found], document, iou="bbox").metrics["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("empty", [None, [], [[]], {}])
+def test_an_object_without_a_mask_is_counted(tmp_path: Path, empty: Any) -> None:
+    done, rows, keys = bring_in(tmp_path, coco(segmentation=empty))
+    assert (rows, keys) == ([], ["a.jpg"])
+    assert done.notes == ("1 annotations without a mask were left out",)
+
+
+def test_a_mask_without_a_pixel_is_counted(tmp_path: Path) -> None:
+    done, rows, _ = bring_in(tmp_path, coco(segmentation=[[1, 1, 5, 5, 1, 1]]))
+    assert (rows, done.notes) == ([], ("1 masks without a pixel were left out",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    assert bring_in(tmp_path, json.dumps(coco()).encode(encoding))[1] == [("person", 1600)]
+
+
+def test_one_picture_under_two_ids(tmp_path: Path) -> None:
+    document = coco()
+    document["images"].append(document["images"][0] | {"id": 2, "file_name": ".\\a.jpg"})
+    document["annotations"].append(document["annotations"][0] | {"id": 2, "image_id": 2})
+    done, rows, keys = bring_in(tmp_path, document)
+    assert (rows, keys) == ([("person", 1600)] * 2, ["a.jpg"])
+    assert "1 pictures came more than once" in done.notes[0]
+
+
+def test_two_categories_of_one_name(tmp_path: Path) -> None:
+    document = coco()
+    document["categories"].append({"id": 7, "name": "person"})
+    with pytest.raises(UsageError, match=r"called 'person' \(ids 1, 7\); give --merge-categories"):
+        bring_in(tmp_path, document)
+    done, rows, _ = bring_in(tmp_path, document, merge_categories=True)
+    assert rows == [("person", 1600)]
+    assert "1 categories were merged" in done.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "path"),
+    [
+        ("images\\val\\a.jpg", "", "images/val/a.jpg"),
+        ("images/val\\a.jpg", "", "images/val/a.jpg"),
+        ("..\\images\\a.jpg", "ann", "images/a.jpg"),
+        ("..\\..\\upload\\a.jpg", "", "upload/a.jpg"),
+        ("./a.jpg", ".", "a.jpg"),
+        ("C:\\data\\a.jpg", "", "C:/data/a.jpg"),
+    ],
+)
+def test_paths_of_windows(given: str, folder: str, path: str) -> None:
+    assert portable(given, folder) == path
+
+
+def test_windows_paths_are_paired_by_path() -> None:
+    wanted, there = ["a\\x.jpg", "b\\x.jpg"], ["b/x.jpg", "a/x.jpg"]
+    assert pair_images(wanted, there).row.tolist() == [1, 0]
+
+
+@given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=4, unique=True))
+@settings(deadline=None, max_examples=60)
+def test_names_of_yolo_come_back_exactly(tmp_path_factory: Any, names: list[str]) -> None:
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return
+    folder = tmp_path_factory.mktemp("yolo")
+    content = yaml.safe_dump({"names": dict(enumerate(names))}, allow_unicode=True)
+    (folder / "data.yaml").write_bytes(content.encode())
+    assert list(read_names(folder).values()) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: {0: person, 1: car}", {0: "person", 1: "car"}),
+        ("names: ['a, b',\n   'c']  # two", {0: "a, b", 1: "c"}),
+        ("names:\n  2: \"x: y\"\n  0: 'driver''s'\n", {0: "driver's", 2: "x: y"}),
+        ("\ufeffnames: [a]", {0: "a"}),
+    ],
+)
+def test_data_yaml_is_read_as_yaml(tmp_path: Path, text: str, names: dict[int, str]) -> None:
+    (tmp_path / "data.yaml").write_text(text)
+    assert read_names(tmp_path) == names
+
+
+def yolo(folder: Path, labels: dict[str, str], images: list[str]) -> None:
+    (folder / "data.yaml").write_text("names: [person, car]")
+    for name, text in labels.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for name in images:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (100, 80)).save(folder / name)
+
+
+def test_background_images_of_yolo(tmp_path: Path) -> None:
+    labels = {"labels/a.txt": f"0.0 {LINE}\n", "labels/b.txt": "", "labels/classes.txt": "x\n"}
+    yolo(tmp_path, labels, ["images/a.png", "images/b.png", "images/c.png"])
+    _, rows, keys = imported(None, tmp_path, tmp_path)
+    assert (rows, keys) == ([("person", 1600)], ["a.png", "b.png", "c.png"])
+
+
+def test_train_labels_next_to_train_images(tmp_path: Path) -> None:
+    yolo(tmp_path, {"train/labels/a.txt": f"1 {LINE}\n"}, ["train/images/a.png"])
+    _, rows, keys = imported(None, tmp_path, tmp_path)
+    assert (rows, keys) == ([("car", 1600)], ["train/images/a.png"])
+
+
+def test_two_pictures_of_one_label(tmp_path: Path) -> None:
+    yolo(tmp_path, {"labels/a.txt": f"1 {LINE}\n"}, ["images/a.png", "images/a.bmp"])
+    done, rows, _ = imported(None, tmp_path, tmp_path)
+    assert rows == [("car", 1600)] * 2
+    assert "2 pictures share their label file" in done.notes[0]
+
+
+def labelme(tmp_path: Path, shapes: list[dict[str, Any]], path: str = "a.jpg") -> Path:
+    folder = tmp_path / "lm"
+    (folder / "json").mkdir(parents=True, exist_ok=True)
+    document = {"shapes": shapes, "imagePath": path, "imageHeight": 80, "imageWidth": 100}
+    (folder / "json/a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(document).encode())
+    return folder
+
+
+def shape(kind: str | None, points: Any, **more: Any) -> dict[str, Any]:
+    return {"label": "person", "points": points, "shape_type": kind, "group_id": None} | more
+
+
+def block(x: int, y: int, side: int) -> list[list[int]]:
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "areas"),
+    [
+        ([shape("circle", [[50, 40], [60, 40]])], [349]),
+        ([shape("rectangle", [[50, 8], [10, 48]])], [1600]),
+        ([shape("rectangle", block(10, 10, 20))], [400]),
+        ([shape("oriented_rectangle", block(10, 10, 20))], [400]),
+        ([shape(None, block(10, 10, 20))], [400]),
+        (
+            [
+                shape("polygon", block(10, 10, 20), group_id=1),
+                shape("polygon", block(60, 10, 20), group_id=1),
+                shape("polygon", block(10, 50, 10), group_id=2),
+            ],
+            [800, 100],
+        ),
+        ([shape("point", [[1, 1]]), shape("polygon", block(10, 10, 20))], [400]),
+    ],
+)
+def test_shapes_of_labelme(tmp_path: Path, shapes: Any, areas: list[int]) -> None:
+    done, rows, keys = imported("labelme", labelme(tmp_path, shapes), tmp_path)
+    assert [area for _, area in rows] == areas
+    assert keys == ["json/a.jpg"]
+    flat = [f"{n} points and lines" for n in [sum(s["shape_type"] == "point" for s in shapes)] if n]
+    assert [note[: len(flat[0])] for note in done.notes] == flat
+
+
+def test_the_picture_is_where_its_path_leads(tmp_path: Path) -> None:
+    folder = labelme(tmp_path, [shape("polygon", block(0, 0, 9))], "..\\images\\a.jpg")
+    (folder / "json/b.json").write_bytes((folder / "json/a.json").read_bytes())
+    done, rows, keys = imported("labelme", folder, tmp_path)
+    assert (len(rows), keys) == (2, ["images/a.jpg"])
+    assert "1 pictures came more than once" in done.notes[0]
+
+
+def test_a_null_mask_is_named(tmp_path: Path) -> None:
+    folder = labelme(tmp_path, [shape("mask", [[1, 1], [2, 2]], mask=None)])
+    with pytest.raises(UsageError, match=r"a\.json: a shape of 'person': its mask or its box is"):
+        imported("labelme", folder, tmp_path)
+
+
+@given(st.text())
+def test_any_name_is_well_formed_in_xml(name: str) -> None:
+    from xml.sax.saxutils import quoteattr
+
+    losses = Losses()
+    try:
+        shown = losses.xml(name)
+    except UnicodeEncodeError:
+        return  # a lone surrogate, which no file name has
+    ElementTree.fromstring(f"<a b={quoteattr(shown)}/>")
