@@ -92,7 +92,6 @@ class Instances:
     strict: bool = False
     outside: float | Literal["clamp"] = 0.0
     mask_scores: Tensor | None = None
-    keypoints: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
@@ -130,6 +130,3 @@ def _mask(row: dict[str, Any], label: dict[str, int]) -> Mask:
 
 def _name(key: str, frame: int | None) -> str:
     return path_from_key(key) if frame is None else key
-
-
-Progress = Callable[[int], None]

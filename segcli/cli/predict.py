@@ -138,6 +138,13 @@ NewerThan = Annotated[
     str | None,
     typer.Option(metavar="AGE", help="Take only files changed within this time, such as 2h or 7d."),
 ]
+AllFolders = Annotated[
+    bool,
+    typer.Option(
+        "--all-folders",
+        help="Look into folders of NAS and archive tools as well, such as @eaDir and __MACOSX.",
+    ),
+]
 OlderThan = Annotated[
     str | None,
     typer.Option(
@@ -167,6 +174,7 @@ def predict(
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None,
     newer_than: NewerThan = None, older_than: OlderThan = None,
+    all_folders: AllFolders = False,
     every: Every = _DEFAULT.every, stream: Stream = _DEFAULT.stream,
     max_pixels: MaxPixels = _DEFAULT.max_pixels, strict_images: StrictImages = False,
     retry_failed: RetryFailed = False, limit: Limit = None, shard: Shard = None,
@@ -195,7 +203,7 @@ def predict(
         max_memory=_size(max_memory),
         batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
-        newer_than=newer_than, older_than=older_than,
+        newer_than=newer_than, older_than=older_than, all_folders=all_folders,
     )  # fmt: skip
     _predict(options, log_format, quiet=quiet)
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from segcli.cli.wording import worded
 from segcli.pipeline.events import Event, Loading, Note, Progress, Report, Started, Summary
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Lines:
         elif isinstance(event, Started):
             _say(started_line(event), sys.stderr)
         elif isinstance(event, Note):
-            _say(event.message, sys.stderr)
+            _say(worded(event.message), sys.stderr)
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class Terminal:
                 failed=event.failed,
             )
         elif isinstance(event, Note):
-            self.bar.console.print(event.message, markup=False, highlight=False)
+            self.bar.console.print(worded(event.message), markup=False, highlight=False)
         elif isinstance(event, Summary):
             self.bar.stop()
             _say(summary_text(event), sys.stdout)

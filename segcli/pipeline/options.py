@@ -59,6 +59,7 @@ class PredictOptions:
     exclude: tuple[str, ...] = ()
     newer_than: str | None = None
     older_than: str | None = None
+    all_folders: bool = False
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid4().hex[:12])

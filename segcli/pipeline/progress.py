@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segcli.errors import Interrupted, NothingDone
-from segcli.pipeline.events import Committed, ImageFailed, Progress, Report, Started, Summary
+from segcli.pipeline.events import Committed, ImageFailed, Note, Progress, Report, Started, Summary
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
@@ -178,6 +178,13 @@ class RunProgress:
             min_score=self.options.min_score,
             default_score=self.described.info.default_score,
         )
+        if left_out := tasks.source.left_out:
+            self.report(
+                Note(
+                    f"{len(left_out)} folders of NAS or archive tools were left out, such as "
+                    f"{min(left_out)}; `all_folders=True` takes them as well"
+                )
+            )
         self.report(summary)
         if self.stop.requested:
             raise Interrupted(

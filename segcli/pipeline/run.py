@@ -147,6 +147,7 @@ def _open_source(options: PredictOptions) -> Source:
             None if options.newer_than is None else parse_age(options.newer_than),
             None if options.older_than is None else parse_age(options.older_than),
         ),
+        all_folders=options.all_folders,
     )
     if options.shard is None:
         return source

@@ -57,7 +57,8 @@ class Source:
     folder for a single image): keys mean something only below it. `carried` are a manifest's own
     columns, name -> Arrow type; their values ride in Sample.carried as Python values, dates and
     times as the integers of their type. `notes` are sentences on what does not ride along.
-    `sift` lists what is wanted more cheaply than listing all and leaving the rest out.
+    `sift` lists what is wanted more cheaply than listing all and leaving the rest out. `left_out`
+    are the folders of NAS and archive tools that listing has passed by.
     """
 
     root: str
@@ -65,6 +66,7 @@ class Source:
     carried: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
+    left_out: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Sample]:
         return self.listing()
@@ -84,14 +86,18 @@ def open_source(
     every: Every | None = None,
     stream: int = 0,
     wanted: Wanted | None = None,
+    all_folders: bool = False,
 ) -> Source:
     """Finds out what `location` is and that it has an image, without listing all of it.
 
     `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
     of every key. With `every`, videos are listed too, as the frames that it chooses of their
-    `stream`-th video stream. `wanted` leaves files out. Raises UsageError.
+    `stream`-th video stream. `wanted` leaves files out. With `all_folders`
+    the folders of NAS and archive tools (folder.SYSTEM_FOLDERS) count too. Raises UsageError.
     """
-    source = _opened(location, column, key_prefix, videos=every is not None)
+    source = _opened(
+        location, column, key_prefix, videos=every is not None, all_folders=all_folders
+    )
     if wanted is not None and not wanted.is_everything:
         source = _changed(source, wanted.among)
         source = _checked(
@@ -114,7 +120,9 @@ def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sampl
     )
 
 
-def _opened(location: str, column: str | None, key_prefix: str, *, videos: bool) -> Source:
+def _opened(
+    location: str, column: str | None, key_prefix: str, *, videos: bool, all_folders: bool
+) -> Source:
     try:
         mode = os.stat(location).st_mode
     except (OSError, ValueError) as error:
@@ -126,7 +134,7 @@ def _opened(location: str, column: str | None, key_prefix: str, *, videos: bool)
             f"--column {column!r} was given, but {location!r} is no Parquet manifest: leave it away"
         )
     if stat.S_ISDIR(mode):
-        return _open_folder(location, key_prefix, videos)
+        return _open_folder(location, key_prefix, videos, all_folders)
     if is_image_name(location) or (videos and is_video_name(location)):
         return _open_image(location, key_prefix)
     if location.lower().endswith(LIST_SUFFIXES):
@@ -197,7 +205,7 @@ def _not_found(sample: Sample) -> str:
     return f"no such file: {sample.path}"
 
 
-def _open_folder(location: str, key_prefix: str, videos: bool) -> Source:
+def _open_folder(location: str, key_prefix: str, videos: bool, all_folders: bool) -> Source:
     try:
         with os.scandir(location) as entries:
             empty = next(entries, None) is None
@@ -207,11 +215,19 @@ def _open_folder(location: str, key_prefix: str, videos: bool) -> Source:
         ) from None
     if empty:
         raise UsageError(f"the folder {location!r} is empty; expected images in it")
-    source = Source(
-        os.path.realpath(location),
-        lambda: list_folder(location, key_prefix, videos=videos),
-        sift=lambda wanted: list_folder(location, key_prefix, wanted, videos=videos),
-    )
+    left_out: set[str] = set()
+
+    def listed(wanted: Callable[[str], bool] | None = None) -> Iterator[Sample]:
+        return list_folder(
+            location,
+            key_prefix,
+            wanted,
+            videos=videos,
+            all_folders=all_folders,
+            left_out=left_out,
+        )
+
+    source = Source(os.path.realpath(location), listed, sift=listed, left_out=left_out)
     names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if videos else SUFFIXES))
     kinds = "image or video" if videos else "image"
     return _checked(

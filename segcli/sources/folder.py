@@ -31,6 +31,15 @@ SUFFIXES = frozenset(_NAMES.split())
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
 _VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
 
+# Names are compared in lower case.
+SYSTEM_FOLDERS = frozenset(
+    {b"@eadir", b"__macosx", b"thumbs", b"#recycle", b"@recycle", b"$recycle.bin", b"lost+found"}
+)
+"""Folders that NAS, archive tools and viewers make: small copies, metadata, deleted files.
+
+Those that begin with a dot (.thumbnails) are never looked into.
+"""
+
 Identity = tuple[int, int]  # (device, inode)
 
 
@@ -59,6 +68,8 @@ def list_folder(
     wanted: Callable[[str], bool] | None = None,
     *,
     videos: bool = False,
+    all_folders: bool = False,
+    left_out: set[str] | None = None,
 ) -> Iterator[Sample]:
     """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
     With `videos`, every file with a video's suffix as well.
@@ -66,9 +77,18 @@ def list_folder(
     Symbolic links are followed, unless they lead to a directory that is being walked. A directory
     that has an image's name, and one that cannot be listed, are samples too, so that they become
     failed rows instead of silence. Of keys that are not `wanted` only the names are read.
+    SYSTEM_FOLDERS are added to `left_out` and not looked into, unless `all_folders`.
     """
     root = os.fsencode(folder)
-    for relative in _walk(root, _is_media_name if videos else is_image_name):
+
+    def is_left_out(path: bytes) -> bool:
+        if all_folders or os.path.basename(path[:-1]).lower() not in SYSTEM_FOLDERS:
+            return False
+        if left_out is not None:
+            left_out.add(os.fsdecode(path))
+        return True
+
+    for relative in _walk(root, _is_media_name if videos else is_image_name, is_left_out):
         key = prefixed(key_from_path(relative), key_prefix)
         if wanted is None or wanted(key):
             path = os.path.join(root, relative)
@@ -90,7 +110,9 @@ def _is_media_name(name: bytes) -> bool:
     return is_image_name(name) or is_video_name(name)
 
 
-def _walk(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
+def _walk(
+    root: bytes, is_wanted: Callable[[bytes], bool], is_left_out: Callable[[bytes], bool]
+) -> Iterator[bytes]:
     """Paths of the samples below `root`, relative to it, in the order of their bytes."""
     pending = [_Directory(b"", (0, 0), [b"/"])]  # "/" after "" is the root itself
     while pending:
@@ -101,6 +123,8 @@ def _walk(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
         path = directory.relative + directory.names.pop()
         if not path.endswith(b"/"):
             yield path
+            continue
+        if is_left_out(path):
             continue
         if is_wanted(path[:-1]):
             yield path[:-1]

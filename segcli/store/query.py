@@ -60,12 +60,16 @@ class Rows:
         self._connection.execute("SET enable_progress_bar = false")
         self._files = [literal(_without_globs(path)) for path in parts]
         files = ", ".join(self._files)
-        with _translated("the parts"):
-            self._connection.execute(
-                f"CREATE VIEW rows AS SELECT *, file_index AS part, "
-                f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
-                f"FROM read_parquet([{files}])"
-            )
+        try:
+            with _translated("the parts"):
+                self._connection.execute(
+                    f"CREATE VIEW rows AS SELECT *, file_index AS part, "
+                    f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
+                    f"FROM read_parquet([{files}])"
+                )
+        except BaseException:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> Rows:
         return self

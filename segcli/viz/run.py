@@ -37,8 +37,9 @@ _NAMED = 20
 class VizOptions:
     """The arguments of `viz`; None means: the default of the run or of the mode.
 
-    `min_score` None: the model's default scores. `video` is a file for one video, a folder for
-    several. `worst` is an evaluation (eval --json) whose worst images are drawn.
+    `min_score` None: the model's default scores, and every mask for the mode "blur". `video` is a
+    file for one video, a folder for several. `worst` is an evaluation
+    (eval --json) whose worst images are drawn.
     """
 
     masks: Path
@@ -95,8 +96,12 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     Raises UsageError, also when nothing fits what was asked for, and OutputError.
     """
     roots = store.read_roots(options.masks)
-    min_score = store.min_scores(store.read_settings(options.masks), options.min_score)
-    if options.min_score is None:
+    lowest = options.min_score
+    if lowest is None and options.style.mode == "blur":
+        lowest = 0.0  # somebody who was found with a low score must not stay recognisable
+        report("--mode blur takes the masks of every score; --min-score leaves out the weaker ones")
+    min_score = store.min_scores(store.read_settings(options.masks), lowest)
+    if lowest is None:
         report(f"masks with a score of {min_score} or more, the model's default")
     images = Images(source_of(options.images, roots), list(roots))
     _check_places(options, images)

@@ -373,3 +373,11 @@ def test_the_speed_of_a_run_leaves_out_what_rewrote_its_parts_later(
     pictures(7)
     run(folder, out)
     assert [speed["images"] for speed in speeds(out)] == [6, 1]
+
+
+def test_folders_left_out_are_reported(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    folder, told = pictures(1), list[Event]()
+    shutil.copytree(folder, tmp_path / "images" / "@eaDir")
+    assert run(folder, tmp_path / "m.parquet", told).images == 1
+    assert "1 folders of NAS or archive tools were left out, such as @eaDir/" in str(told[-2])
+    assert run(folder, tmp_path / "all.parquet", all_folders=True).images == 2

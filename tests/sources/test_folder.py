@@ -151,3 +151,14 @@ def test_a_source_can_be_listed_again(tmp_path: Path) -> None:
     source = open_source(str(tmp_path), key_prefix="cam2")
     assert [s.key for s in source] == [s.key for s in source] == ["cam2/a.jpg", "cam2/b.jpg"]
     assert source.root == os.path.realpath(tmp_path)
+
+
+def test_folders_of_nas_and_archive_tools_are_left_out_and_said(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg", "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/a/._1.jpg")
+    make(tmp_path, "Thumbs/1.jpg", "__MACOSX/2.jpg", ".thumbnails/1.jpg", "thumbs.jpg")
+    source = open_source(str(tmp_path))
+    assert [sample.key for sample in source] == ["a/1.jpg", "thumbs.jpg"]
+    assert source.left_out == {"Thumbs/", "__MACOSX/", "a/@eaDir/"}
+    everything = open_source(str(tmp_path), all_folders=True)
+    assert len(list(everything)) == 6, "the folder 1.jpg is a failure of its own"
+    assert everything.left_out == set()

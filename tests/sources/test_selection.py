@@ -10,7 +10,7 @@ import pytest
 from segcli.errors import ImageError, UsageError
 from segcli.sources import Wanted, open_source, parse_age, read
 
-KEYS = ("a.jpg", "cam1/b.jpg", "cam1/thumbs/c.jpg", "cam2/d.png")
+KEYS = ("a.jpg", "cam1/b.jpg", "cam1/previews/c.jpg", "cam2/d.png")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def keys(folder: Path, wanted: Wanted) -> list[str]:
 def test_patterns_match_the_whole_key_and_stars_match_slashes(folder: Path) -> None:
     assert keys(folder, Wanted()) == list(KEYS)
     assert keys(folder, Wanted(include=("cam*",))) == list(KEYS[1:])
-    assert keys(folder, Wanted(include=("*.jpg",), exclude=("*/thumbs/*",))) == list(KEYS[:2])
+    assert keys(folder, Wanted(include=("*.jpg",), exclude=("*/previews/*",))) == list(KEYS[:2])
     assert keys(folder, Wanted(include=("a.jpg", "cam2/*"))) == ["a.jpg", "cam2/d.png"]
 
 

@@ -44,6 +44,15 @@ def test_min_score_decides_which_masks(viz):
     assert viz(min_score=0.7)[0].masks == 2
 
 
+def test_blur_takes_every_mask_unless_a_score_is_given(viz):
+    drawn, told = viz(style={"mode": "blur"})
+    assert drawn.masks == 4
+    assert told == [
+        "--mode blur takes the masks of every score; --min-score leaves out the weaker ones"
+    ]
+    assert viz(style={"mode": "blur"}, min_score=0.7)[0].masks == 2
+
+
 def test_where_leaves_only_images_with_such_masks(viz, tmp_path):
     drawn, _ = viz(where="category = 'car' and score > 0.7")
     assert (drawn.pictures, drawn.masks) == (1, 1)
