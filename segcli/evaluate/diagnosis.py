@@ -16,16 +16,9 @@ from segcli.errors import UsageError
 from segcli.evaluate.engines import fast_evaluator, object_indices, translated
 from segcli.evaluate.evaluation import Evaluation
 from segcli.evaluate.matched import Case
+from segcli.evaluate.tide import tide
 
 WORST = 20
-_TIDE = {
-    "Cls": "classification",
-    "Loc": "localisation",
-    "Both": "both",
-    "Dupe": "duplicate",
-    "Bkg": "background",
-    "Miss": "missed",
-}
 MEANING = MappingProxyType(
     {
         "classification": "right place, wrong class",
@@ -106,7 +99,6 @@ def diagnose(evaluation: Evaluation, *, min_score: float) -> Diagnosis:
         raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
     evaluator = fast_evaluator(case, evaluation.params, evaluation.iou)
     with translated("hotcoco"):
-        tide = evaluator.tide_errors()
         matrix = evaluator.confusion_matrix(iou_thr=0.5, min_score=min_score)["matrix"]
         calibration = evaluator.calibration()
         found = evaluator.image_diagnostics(iou_thr=0.5, score_thr=0.0)
@@ -114,10 +106,7 @@ def diagnose(evaluation: Evaluation, *, min_score: float) -> Diagnosis:
     wrong = np.array([found["dt_status"].get(i + 1) == "fp" for i in range(len(case.scores))], bool)
     return Diagnosis(
         min_score=min_score,
-        tide={
-            name: (100 * float(tide["delta_ap"][short]), int(tide["counts"][short]))
-            for short, name in _TIDE.items()
-        },
+        tide=tide(case, evaluation.iou, most=evaluation.params.max_dets[-1]),
         names=[one.name for one in evaluation.classes],
         confusion=_of_interest(case, matrix),
         calibration={

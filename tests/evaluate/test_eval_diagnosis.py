@@ -161,3 +161,18 @@ def test_the_json_is_versioned_and_has_null_for_unknown() -> None:
     assert content["metrics"]["APl"] is None
     assert content["categories"][1]["ap"] is None
     assert content["worst"] == []
+
+
+@pytest.mark.parametrize(
+    ("detections", "points"),
+    [
+        ([RIGHT, found(1, 1, 0.8, 20, 0)], 50),  # one category perfect, the other never found
+        ([RIGHT, found(1, 2, 0.8, 0, 20)], 100 * (1 - 51 / 101)),  # one of two in each
+        ([], 100),
+    ],
+)
+def test_missed_counts_categories_without_a_detection(detections: Any, points: float) -> None:
+    known = truth((1, 1, 0, 0), (1, 1, 20, 0), (1, 2, 0, 20), (1, 2, 20, 20))
+    tide = diagnose(run(known, *detections), min_score=0.5).tide
+    assert tide["missed"][0] == pytest.approx(points)
+    assert all(cost == 0 for name, (cost, _) in tide.items() if name != "missed")
