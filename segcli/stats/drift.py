@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segcli.stats.statistics import Statistics, StatsOptions, prepared, score_of, statistics
+from segcli.stats.statistics import Statistics, StatsOptions, measured, prepared, score_of
 from segcli.store import MinScores
+from segcli.store.query import Rows
 
 PSI_BINS = 10
 PSI_MODERATE, PSI_LARGE = 0.1, 0.25
@@ -35,8 +36,8 @@ def compare(options: StatsOptions, other: StatsOptions) -> Drift:
     the former."""
     min_score = score_of(options)
     options, other = (replace(o, min_score=min_score) for o in (options, other))
-    now, before = statistics(options), statistics(other)
-    values = [_values(o, min_score) for o in (options, other)]
+    (now, *new_values), (before, *old_values) = (_read(o, min_score) for o in (options, other))
+    values = [*new_values, *old_values]
     table = []
     names = [row["category"] for row in now.classes]
     names += [row["category"] for row in before.classes if row["category"] not in names]
@@ -68,24 +69,30 @@ Counts = Sequence[tuple[float, int]]
 """(value, how often), ascending values."""
 
 
-def _values(options: StatsOptions, min_score: MinScores) -> dict[str, dict[str, Counts]]:
+def _read(
+    options: StatsOptions, min_score: MinScores
+) -> tuple[Statistics, dict[str, dict[str, Counts]]]:
+    """Both from one preparation, which reads the header of every image where there are some."""
+    with prepared(options, min_score) as rows:
+        return measured(options, min_score, rows), _values(rows)
+
+
+def _values(rows: Rows) -> dict[str, dict[str, Counts]]:
     """Category -> "score", "area" -> its distribution: scores to four digits, areas to three.
 
     Rounding bounds the memory by the number of different values, not of masks.
     """
     found: dict[str, dict[str, Counts]] = {}
-    with prepared(options, min_score) as rows:
-        for kind, value in (
-            ("score", "round(score, 4)"),
-            (
-                "area",
-                "round(area / power(10, floor(log10(area)) - 2)) "
-                "* power(10, floor(log10(area)) - 2)",
-            ),
-        ):
-            for name, points, counts in rows.tuples(_distribution(value)):
-                pairs = list(zip(points, counts, strict=True))
-                found.setdefault(name, {})[kind] = pairs
+    for kind, value in (
+        ("score", "round(score, 4)"),
+        (
+            "area",
+            "round(area / power(10, floor(log10(area)) - 2)) * power(10, floor(log10(area)) - 2)",
+        ),
+    ):
+        for name, points, counts in rows.tuples(_distribution(value)):
+            pairs = list(zip(points, counts, strict=True))
+            found.setdefault(name, {})[kind] = pairs
     return found
 
 

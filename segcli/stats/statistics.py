@@ -59,20 +59,25 @@ def statistics(options: StatsOptions) -> Statistics:
     """Raises UsageError for a wrong condition, group or pattern."""
     min_score = score_of(options)
     with prepared(options, min_score) as rows:
-        classes.count_per_image(rows)
-        run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
-        table = classes.class_table(rows, run["done"])
-        return Statistics(
-            masks=options.masks,
-            min_score=min_score,
-            run=run,
-            classes=table,
-            categories=tuple(store.read_settings(options.masks)["category_names"]),
-            by=options.by,
-            groups=[] if options.by == "category" else classes.group_table(rows),
-            bins=classes.distributions(rows),
-            together=classes.together(rows, [row["category_id"] for row in table]),
-        )
+        return measured(options, min_score, rows)
+
+
+def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statistics:
+    """The numbers of rows that are `prepared` with these options."""
+    classes.count_per_image(rows)
+    run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
+    table = classes.class_table(rows, run["done"])
+    return Statistics(
+        masks=options.masks,
+        min_score=min_score,
+        run=run,
+        classes=table,
+        categories=tuple(store.read_settings(options.masks)["category_names"]),
+        by=options.by,
+        groups=[] if options.by == "category" else classes.group_table(rows),
+        bins=classes.distributions(rows),
+        together=classes.together(rows, [row["category_id"] for row in table]),
+    )
 
 
 def score_of(options: StatsOptions) -> MinScores:

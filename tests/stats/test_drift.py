@@ -53,3 +53,12 @@ def test_nothing_moved_is_said_too(made):
     drift = compare(StatsOptions(masks=one), StatsOptions(masks=other))
     assert drift.sentences[0].startswith("nothing moved")
     assert all(r["score_ks"] == 0 and r["area_psi"] == 0 for r in drift.classes)
+
+
+def test_each_output_is_prepared_once(made, monkeypatch):
+    from segcli.stats import drift
+
+    calls, prepared = [], drift.prepared
+    monkeypatch.setattr(drift, "prepared", lambda *a: calls.append(a) or prepared(*a))
+    compare(StatsOptions(masks=made()), StatsOptions(masks=made("old", seed=3)))
+    assert len(calls) == 2
