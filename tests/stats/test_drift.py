@@ -56,9 +56,11 @@ def test_nothing_moved_is_said_too(made):
 
 
 def test_each_output_is_prepared_once(made, monkeypatch):
-    from segcli.stats import drift
+    from segcli.stats import moments
 
-    calls, prepared = [], drift.prepared
-    monkeypatch.setattr(drift, "prepared", lambda *a: calls.append(a) or prepared(*a))
+    calls, moments_of = [], moments.moments_of
+    monkeypatch.setattr(
+        moments, "moments_of", lambda *a, **more: calls.append(a) or moments_of(*a, **more)
+    )
     compare(StatsOptions(masks=made()), StatsOptions(masks=made("old", seed=3)))
-    assert len(calls) == 2
+    assert len(calls) == 2, "once for each preparation"
