@@ -30,6 +30,13 @@ def open_webp(data: bytes) -> Opened:
     return _opened("WEBP", headers.webp(data), lambda codecs: codecs.webp_decode(data))
 
 
+def encode_webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """uint8 (h, w, 3) RGB or (h, w, 4) RGBA as a lossy WebP file; `quality` 0 to 100."""
+    import imagecodecs
+
+    return bytes(imagecodecs.webp_encode(np.ascontiguousarray(pixels), level=quality))
+
+
 def open_jpeg2000(data: bytes) -> Opened:
     return _opened(
         "JPEG2000",

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
-from PIL import features
 
 from segcli.errors import UsageError
 from segcli.files import write_bytes
+from segcli.images.codecs import encode_webp
 from segcli.keys import path_from_key, split_frame
 from segcli.types import Size
 
@@ -24,13 +24,15 @@ Format = Literal["jpg", "png", "webp"]
 _SAVE: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 90, "subsampling": 0},
     "png": {"format": "PNG", "compress_level": 4},
-    "webp": {"format": "WEBP", "quality": 85, "method": 3},
 }
+_WEBP_QUALITY = 85
 _LONGEST = 200  # bytes of a name: file systems take 255
 
 
 def encode(pixels: NDArray[np.uint8], kind: str) -> bytes:
     """uint8 (h, w, 3) RGB, or (h, w, 4) RGBA for png and webp, as a file of that kind."""
+    if kind == "webp":
+        return encode_webp(pixels, _WEBP_QUALITY)
     out = io.BytesIO()
     PilImage.fromarray(pixels).save(out, **_SAVE[kind])
     return out.getvalue()
@@ -80,18 +82,16 @@ def _name(part: str) -> str:
 
 
 def small_copy(pixels: NDArray[np.uint8], size: Size, budget: int) -> tuple[str, bytes, Size]:
-    """(kind, file, its (h, w)) of an image shrunk to `size` (h, w) or less, WebP where it can be.
+    """(kind, WebP file, its (h, w)) of an image shrunk to `size` (h, w) or less.
 
     Quality falls first, then the size, until the file has at most `budget` bytes, as far as a
     picture can still be recognised.
     """
-    kind = "webp" if features.check("webp") else "jpeg"
     picture = PilImage.fromarray(pixels)
     for shrink, quality in ((1.0, 74), (1.0, 60), (0.8, 55), (0.6, 50), (0.45, 40)):
         h, w = (max(1, round(side * shrink)) for side in size)
         smaller = picture.resize((w, h), PilImage.Resampling.BICUBIC, reducing_gap=3)
-        out = io.BytesIO()
-        smaller.save(out, format=kind.upper(), quality=quality)
-        if out.tell() <= budget:
+        file = encode_webp(np.asarray(smaller), quality)
+        if len(file) <= budget:
             break
-    return kind, out.getvalue(), (h, w)
+    return "webp", file, (h, w)
