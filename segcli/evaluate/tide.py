@@ -35,6 +35,7 @@ class _Error:
 
 @dataclass(slots=True)
 class _Found:
+    points: list[tuple[int, _Point]] = field(default_factory=list)  # as they came
     right: list[tuple[int, float]] = field(default_factory=list)
     errors: list[_Error] = field(default_factory=list)
     missed: list[int] = field(default_factory=list)  # categories
@@ -143,6 +144,8 @@ def _judge(image: _Image, found: _Found, most: int) -> None:
     usable = used.copy()
     for i, own in enumerate(category.tolist()):
         score = float(image.scores[i])
+        if right[i] or not image.crowded[i]:
+            found.points.append((own, (score, bool(right[i]))))
         if right[i]:
             found.right.append((own, score))
             continue
@@ -179,6 +182,11 @@ def _ap50(found: _Found, repaired: str | None) -> float:
     """The mean AP over the categories with objects or detections, in points."""
     points: dict[int, list[_Point]] = defaultdict(list)
     objects = defaultdict(int, found.objects)
+    if repaired is None:
+        for category, point in found.points:
+            points[category].append(point)
+        return _mean(points, objects)
+    # As in the published tool, of equal scores the errors come first in what is repaired.
     for error in found.errors:
         if error.kind != repaired:
             if error.before is not None:
@@ -190,9 +198,13 @@ def _ap50(found: _Found, repaired: str | None) -> float:
     if repaired == "missed":
         for category in found.missed:
             objects[category] -= 1
+    return _mean(points, objects)
+
+
+def _mean(points: dict[int, list[_Point]], objects: dict[int, int]) -> float:
     kept = [one for one in {*points, *objects} if points[one] or objects[one]]
     if not kept:  # nothing is asked for and nothing is wrong
-        return 100.0 if found.objects else 0.0
+        return 100.0 if objects else 0.0
     return sum(_average_precision(points[one], objects[one]) for one in kept) / len(kept)
 
 
