@@ -20,6 +20,17 @@ Size = tuple[int, int]  # (height, width), px
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """Where an image lies in an archive: the `number` of its entry from 0, its `size` in bytes, and
+    the `offset` of its bytes in an uncompressed tar, None where they are not stored as they are."""
+
+    name: str
+    number: int
+    size: int
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image to be done: born in `source`, it says where the bytes are without holding them.
 
@@ -27,6 +38,7 @@ class Sample:
     encoded image itself where a manifest carries it; then `path` is only a name for messages.
     `size_bytes` and `mtime_ns` are None where listing could not tell (the file has vanished).
     `frame` (index in the video, from 0) and `time_s` (its presentation time) are None for stills.
+    `member` is set for an image inside the archive `path`; `size_bytes` is then the member's own.
     `carried` are the manifest's own columns, without the `src_` prefix that they get on disk.
     """
 
@@ -37,6 +49,7 @@ class Sample:
     mtime_ns: int | None = None
     frame: int | None = None
     time_s: float | None = None
+    member: Member | None = None
     carried: Mapping[str, Any] = field(default_factory=dict)
 
 

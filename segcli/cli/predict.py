@@ -17,7 +17,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A folder, an image, a video, a text file of paths, or a Parquet manifest.",
+        help="A folder, image, video, archive, text file of paths, or Parquet manifest.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The output, a folder of parts; name it *.parquet.")]

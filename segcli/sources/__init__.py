@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from segcli.errors import ImageError, UsageError
 from segcli.keys import key_from_path, path_from_key, prefixed
+from segcli.sources.archive import (
+    archive_images,
+    is_archive,
+    read_member,
+    why_unreadable,
+    with_members,
+)
 from segcli.sources.clips import is_clip, with_frames
 from segcli.sources.file_list import list_lines
 from segcli.sources.folder import (
     SUFFIXES,
     VIDEO_SUFFIXES,
+    is_archive_name,
     is_image_name,
     is_video_name,
     list_folder,
@@ -31,6 +39,8 @@ __all__ = [
     "SUFFIXES",
     "Source",
     "Wanted",
+    "archive_images",
+    "is_archive_name",
     "is_clip",
     "key_from_path",
     "open_source",
@@ -44,8 +54,8 @@ MAX_FILE_BYTES = 2**31
 """A larger file is refused: an uncompressed image within the pixel limit is smaller."""
 
 _EXPECTED = (
-    "a folder of images or videos, an image, a video, a text file of paths (.txt) or a Parquet "
-    "manifest"
+    "a folder, an image, a video, an archive (tar, zip), a text file of paths (.txt) or a "
+    "Parquet manifest"
 )
 
 
@@ -91,13 +101,15 @@ def open_source(
     """Finds out what `location` is and that it has an image, without listing all of it.
 
     `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
-    of every key. With `every`, videos are listed too, as the frames that it chooses of their
-    `stream`-th video stream. `wanted` leaves files out. With `all_folders`
+    of every key. With `every`, archives are listed as the images in them, and videos as the frames
+    that it chooses of their `stream`-th video stream. `wanted` leaves files out. With `all_folders`
     the folders of NAS and archive tools (folder.SYSTEM_FOLDERS) count too. Raises UsageError.
     """
     source = _opened(
-        location, column, key_prefix, videos=every is not None, all_folders=all_folders
+        location, column, key_prefix, containers=every is not None, all_folders=all_folders
     )
+    if every is not None:
+        source = _with_members(source)
     if wanted is not None and not wanted.is_everything:
         source = _changed(source, wanted.among)
         source = _checked(
@@ -108,6 +120,23 @@ def open_source(
     if every is not None:
         source = _changed(source, lambda samples: with_frames(samples, every, stream))
     return source
+
+
+def _with_members(source: Source) -> Source:
+    """Archives replaced by their images. A shard takes of each archive the images that are its
+    own, so no archive is left out by its name."""
+    listing, sift = source.listing, source.sift
+
+    def sifted(wanted: Callable[[str], bool]) -> Iterator[Sample]:
+        assert sift is not None
+        samples = sift(lambda key: is_archive_name(key) or wanted(key))
+        return (sample for sample in with_members(samples) if wanted(sample.key))
+
+    return replace(
+        source,
+        listing=lambda: with_members(listing()),
+        sift=None if sift is None else sifted,
+    )
 
 
 def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sample]]) -> Source:
@@ -121,7 +150,7 @@ def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sampl
 
 
 def _opened(
-    location: str, column: str | None, key_prefix: str, *, videos: bool, all_folders: bool
+    location: str, column: str | None, key_prefix: str, *, containers: bool, all_folders: bool
 ) -> Source:
     try:
         mode = os.stat(location).st_mode
@@ -134,8 +163,10 @@ def _opened(
             f"--column {column!r} was given, but {location!r} is no Parquet manifest: leave it away"
         )
     if stat.S_ISDIR(mode):
-        return _open_folder(location, key_prefix, videos, all_folders)
-    if is_image_name(location) or (videos and is_video_name(location)):
+        return _open_folder(location, key_prefix, containers, all_folders)
+    if is_image_name(location) or (
+        containers and (is_video_name(location) or is_archive_name(location))
+    ):
         return _open_image(location, key_prefix)
     if location.lower().endswith(LIST_SUFFIXES):
         source = Source(os.path.realpath(location), lambda: list_lines(location, key_prefix))
@@ -152,6 +183,11 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
     """
     if sample.data is not None:
         return sample.data
+    if sample.member is not None:
+        data = read_member(sample, sample.member)
+        return data if most < 0 else data[:most]
+    if is_archive(sample):
+        raise ImageError(why_unreadable(sample))
     if not sample.path:
         raise ImageError("the manifest has no path in this row")
     try:
@@ -205,7 +241,7 @@ def _not_found(sample: Sample) -> str:
     return f"no such file: {sample.path}"
 
 
-def _open_folder(location: str, key_prefix: str, videos: bool, all_folders: bool) -> Source:
+def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: bool) -> Source:
     try:
         with os.scandir(location) as entries:
             empty = next(entries, None) is None
@@ -222,14 +258,14 @@ def _open_folder(location: str, key_prefix: str, videos: bool, all_folders: bool
             location,
             key_prefix,
             wanted,
-            videos=videos,
+            containers=containers,
             all_folders=all_folders,
             left_out=left_out,
         )
 
     source = Source(os.path.realpath(location), listed, sift=listed, left_out=left_out)
-    names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if videos else SUFFIXES))
-    kinds = "image or video" if videos else "image"
+    names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if containers else SUFFIXES))
+    kinds = "image or video" if containers else "image"
     return _checked(
         source,
         f"no {kinds} in the folder {location!r}, nor below it; expected files named {names}",

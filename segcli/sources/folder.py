@@ -28,6 +28,9 @@ VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
 SUFFIXES = frozenset(_NAMES.split())
 """What counts as an image by name. `images` has the formats; a test compares both lists."""
 
+_ARCHIVE_SUFFIXES = (
+    ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz", ".tzst", ".zip",
+)  # fmt: skip
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
 _VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
 
@@ -62,17 +65,22 @@ def is_video_name(name: str | bytes) -> bool:
     return os.fsencode(name).lower().endswith(_VIDEO_BYTES_SUFFIXES)
 
 
+def is_archive_name(name: str | bytes) -> bool:
+    """Whether a file of this name is an archive whose images are listed."""
+    return os.fsdecode(name).lower().endswith(_ARCHIVE_SUFFIXES)
+
+
 def list_folder(
     folder: str,
     key_prefix: str = "",
     wanted: Callable[[str], bool] | None = None,
     *,
-    videos: bool = False,
+    containers: bool = False,
     all_folders: bool = False,
     left_out: set[str] | None = None,
 ) -> Iterator[Sample]:
     """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
-    With `videos`, every file with a video's suffix as well.
+    With `containers`, every file with the suffix of a video or an archive as well.
 
     Symbolic links are followed, unless they lead to a directory that is being walked. A directory
     that has an image's name, and one that cannot be listed, are samples too, so that they become
@@ -88,7 +96,7 @@ def list_folder(
             left_out.add(os.fsdecode(path))
         return True
 
-    for relative in _walk(root, _is_media_name if videos else is_image_name, is_left_out):
+    for relative in _walk(root, _is_media_name if containers else is_image_name, is_left_out):
         key = prefixed(key_from_path(relative), key_prefix)
         if wanted is None or wanted(key):
             path = os.path.join(root, relative)
@@ -107,7 +115,7 @@ def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample
 
 
 def _is_media_name(name: bytes) -> bool:
-    return is_image_name(name) or is_video_name(name)
+    return is_image_name(name) or is_video_name(name) or is_archive_name(name)
 
 
 def _walk(

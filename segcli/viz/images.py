@@ -11,7 +11,7 @@ from threading import Lock
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
 from segcli.keys import first_spelling, key_from_path, normalized, path_from_key
-from segcli.sources import open_source, read
+from segcli.sources import archive_images, is_archive_name, open_source, read
 from segcli.types import Image, Sample, Size
 
 _MOST_NAMES = 200_000
@@ -28,6 +28,7 @@ class Images:
         self.root = os.path.realpath(location) if self._source is None else self._source.root
         self._listed: dict[str, Sample] | None = None
         self._by_name: dict[str, str] | None = None
+        self._archives: dict[Path, dict[str, Sample]] = {}
         self._lock = Lock()  # many threads ask, one looks
 
     def path(self, key: str) -> Path:
@@ -72,12 +73,32 @@ class Images:
         if self._folder is not None:
             paths = [self._folder / path_from_key(candidate) for candidate in candidates]
             path = next((path for path in paths if path.exists()), paths[0])
+            if not path.exists():
+                inside = (
+                    self._member(path, candidate)
+                    for path, candidate in zip(paths, candidates, strict=True)
+                )
+                if (found := next(filter(None, inside), None)) is not None:
+                    return found
             return Sample(key, str(path))
         listed = self._all_samples()
         for candidate in candidates:
             if candidate in listed:
                 return listed[candidate]
         raise ImageError(f"{self.root} does not list it")
+
+    def _member(self, path: Path, key: str) -> Sample | None:
+        """The image in an archive, if one of the folders of `path` is an archive instead."""
+        archive = next((folder for folder in path.parents if is_archive_name(folder.name)), None)
+        if archive is None or not archive.is_file():
+            return None
+        with self._lock:
+            if archive not in self._archives:
+                below = key_from_path(os.path.relpath(archive, self.root))
+                self._archives[archive] = {
+                    sample.key: sample for sample in archive_images(str(archive), below)
+                }
+            return self._archives[archive].get(key)
 
     def _without_prefix(self, key: str) -> list[str]:
         """The key as it may be below the source: without a prefix of the run, or as it is."""

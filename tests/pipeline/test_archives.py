@@ -1,0 +1,50 @@
+"""Runs over archives: rows equal those of the same images in a folder, and viz finds them again."""
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_data import keys, rows
+
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Summary
+from segcli.viz import VizOptions, visualise
+
+
+def run(source: Path, out: Path, **options: Any) -> Summary:
+    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 3, **options}
+    return predict(PredictOptions(source=str(source), out=out, **given), report=[].append)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_rows_are_those_of_the_images_in_a_folder(
+    kind: str, pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = pictures(9, ((48, 64), (64, 48)))
+    archive = tmp_path / f"archives/a.{kind}"
+    archive.parent.mkdir()
+    files = sorted(folder.iterdir())
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in files:
+                file.write(path, path.name)
+    else:
+        with tarfile.open(archive, f"w:{kind[4:]}") as file:
+            for path in files:
+                file.add(path, path.name)
+    plain, packed = tmp_path / "plain.parquet", tmp_path / "packed.parquet"
+    run(folder, plain)
+    assert run(archive.parent, packed, limit=4, chunk_size=2).images == 4
+    assert run(archive.parent, packed).images == 5
+    assert run(archive.parent, packed).images == 0
+    assert keys(packed) == [f"a.{kind}/{path.name}" for path in files]
+
+    def masks(out: Path) -> list[tuple[Any, ...]]:
+        return [(row[0].rpartition("/")[2], *row[-8:]) for row in rows(out)]
+
+    assert masks(packed) == masks(plain)
+    visualise(VizOptions(masks=packed, out=tmp_path / "viz", min_score=0.0), report=[].append)
+    assert len(list((tmp_path / "viz").rglob("*.jpg"))) == 9
