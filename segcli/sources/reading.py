@@ -1,0 +1,78 @@
+"""The encoded bytes of a sample, wherever they are."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from segcli.errors import ImageError
+from segcli.sources.archive import is_archive, read_member, why_unreadable
+from segcli.types import Sample
+
+MAX_FILE_BYTES = 2**31
+"""A larger file is refused: an uncompressed image within the pixel limit is smaller."""
+
+
+def read(sample: Sample, *, most: int = -1) -> bytes:
+    """The encoded image; reads the file whole, or its first `most` bytes.
+
+    Raises ImageError with a reason for the row.
+    """
+    if sample.data is not None:
+        return sample.data
+    if sample.member is not None:
+        data = read_member(sample, sample.member)
+        return data if most < 0 else data[:most]
+    if is_archive(sample):
+        raise ImageError(why_unreadable(sample))
+    if not sample.path:
+        raise ImageError("the manifest has no path in this row")
+    try:
+        with open(sample.path, "rb", opener=_open_without_waiting) as file:
+            _require_file(sample, os.fstat(file.fileno()))
+            return file.read(most)
+    except FileNotFoundError:
+        raise ImageError(_not_found(sample)) from None
+    except MemoryError:
+        raise ImageError("not enough memory to read the file") from None
+    except ValueError:
+        raise ImageError("the path holds a NUL byte; no file has such a name") from None
+    except IsADirectoryError:
+        raise ImageError(_directory(sample)) from None
+    except OSError as error:
+        raise ImageError(f"cannot read the file: {error.strerror or error}") from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A named pipe that nobody writes to would block for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _require_file(sample: Sample, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError("not a regular file but a device, a pipe or a socket")
+    if found.st_size > MAX_FILE_BYTES:
+        raise ImageError(
+            f"the file has {found.st_size:,} bytes; larger than {MAX_FILE_BYTES:,} is not read"
+        )
+    if sample.size_bytes is not None and found.st_size > sample.size_bytes:
+        raise ImageError(
+            f"still being written: {sample.size_bytes:,} bytes when it was listed, "
+            f"{found.st_size:,} when it was read"
+        )
+
+
+def _directory(sample: Sample) -> str:
+    try:
+        os.scandir(sample.path).close()
+    except OSError as error:
+        return f"this directory cannot be listed ({error.strerror}); images in it are not done"
+    return "a directory, not an image file"
+
+
+def _not_found(sample: Sample) -> str:
+    if os.path.islink(sample.path):
+        return "a symbolic link that leads nowhere"
+    if sample.size_bytes is not None:
+        return "the file has vanished since it was listed"
+    return f"no such file: {sample.path}"
