@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from segcli.cli import app
-from segcli.pipeline.chunk import MOST
+from segcli.pipeline.chunk_size import MOST
 from segcli.pipeline.executors.ray_executor import HUNG_S
 from segcli.store.key_index import MAX_PARTS
 

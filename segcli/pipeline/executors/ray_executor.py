@@ -32,6 +32,7 @@ from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.progress import Counts
 from segcli.store import Output
 
+HUNG_S = 600.0  # without a finished batch; a network in between may be slow for a while
 PATIENCE_S = 30.0  # without any worker, before that is reported
 _TICK_S = 0.5
 _LOOK_S = 5.0  # nodes come and go
@@ -57,7 +58,7 @@ class RayWorker:
 class RayExecutor:
     """Workers on the cluster that RAY_ADDRESS, or this machine, leads to."""
 
-    hang_limit_s: float | None = 600.0  # a network in between may be slow for a while
+    hang_limit_s: float | None = HUNG_S
     may_wait = True  # a cluster without room may grow
 
     def __init__(self, job: Job, options: PredictOptions) -> None:
