@@ -1,6 +1,7 @@
 """Every command reads what every way of making an output has made."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ Outputs = Callable[[str], Path]
 def _toy_family() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(TOY)
+    known = os.environ.get("PYTHONPATH")  # for the workers of Ray
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(TOY), *([known] if known else [])]))
     yield
     patch.undo()
 
@@ -120,7 +123,7 @@ def _imported(images: Path, out: Path) -> None:
 
 
 def _ray(images: Path, out: Path) -> None:
-    _predict(images, out, engine="ray", cpus=1)
+    _predict(images, out, engine="ray", workers=1)
 
 
 MAKERS = {
