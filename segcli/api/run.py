@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     max_masks: int
     max_pixels: int
     strict_images: bool
+    all_folders: bool
     categories: Sequence[str] | None
     column: str | None
     key_prefix: str
