@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from segcli.errors import ImageError, UsageError
 from segcli.keys import path_from_key
 from segcli.report.outline import SCALE, path_of
+from segcli.video.frames import read_frames
 from segcli.viz import Found, Images, Item
 from segcli.viz.label import printable
 from segcli.viz.patch import patch_of
 from segcli.viz.picture import picture_size
 from segcli.viz.save import small_copy
-from segcli.viz.video import read_frames
 
 SIDE = 640  # px: the longer side of a copy
 MOST_BYTES = 15_000_000
@@ -88,19 +88,20 @@ def _frames(frames: Sequence[Found], images: Images, budget: int) -> Iterator[Ma
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
-        for index, _, pixels in read_frames(images.path(frames[0].key), wanted.keys()):
-            image = left[index]
+        for frame in read_frames(str(images.path(frames[0].key)), sorted(wanted)):
+            image, pixels = left[frame.index], frame.pixels
+            if pixels is None:
+                del left[frame.index]
+                yield None, image.key, frame.error or "the frame cannot be decoded"
+                continue
             if pixels.shape[:2] != (image.height, image.width):
                 raise ImageError("the video's frames have another size than the row says")
             made = card(image, pixels, budget)
-            del left[index]
+            del left[frame.index]
             yield made, image.key, ""
     except (ImageError, UsageError) as error:
-        reason = str(error)
-    else:
-        reason = "the video ends before this frame"
-    for image in left.values():
-        yield None, image.key, reason
+        for image in left.values():
+            yield None, image.key, str(error)
 
 
 def card(image: Found, pixels: NDArray[np.uint8], budget: int) -> Card:

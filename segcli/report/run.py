@@ -16,8 +16,8 @@ from segcli.files import write_bytes
 from segcli.machine import cores
 from segcli.report import charts, gallery
 from segcli.report.page import render
-from segcli.stats import Statistics, StatsOptions, statistics
-from segcli.stats.statistics import prepared
+from segcli.stats import Statistics, StatsOptions
+from segcli.stats.statistics import measured, prepared, score_of
 from segcli.store import MinScores
 from segcli.store.query import Rows
 from segcli.viz import Found, Images, Wanted, find, source_of
@@ -71,10 +71,12 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         time_pattern=options.time_pattern,
         time_column=options.time_column,
     )
-    found = statistics(asked)
+    min_score = score_of(asked)
+    with prepared(asked, min_score) as rows:
+        found = measured(asked, min_score, rows)
+        line = _series(rows, found)
     if options.min_score is None:
         report(f"masks with a score of {found.min_score} or more, the model's default")
-    line = _series(asked, found)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
         _values(options, found, line, cards, evaluation),
@@ -86,13 +88,12 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     return Written(len(cards), tuple(skipped), len(data))
 
 
-def _series(asked: StatsOptions, found: Statistics) -> charts.Series | None:
+def _series(rows: Rows, found: Statistics) -> charts.Series | None:
     """Only where time means something: in footage, or where it is not that of mere files."""
-    with prepared(asked, found.min_score) as rows:
-        ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
-        if not frames and "files" in found.run["time_from"]:
-            return None
-        return charts.series(rows, found)
+    ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
+    if not frames and "files" in found.run["time_from"]:
+        return None
+    return charts.series(rows, found)
 
 
 def _gallery(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -82,10 +82,3 @@ class Average:
                 self.state[key].lerp_(value.detach(), 1 - decay)
             else:
                 self.state[key].copy_(value)
-
-
-def apply_to(
-    state: Mapping[str, Tensor], function: Callable[[Tensor], Tensor]
-) -> dict[str, Tensor]:
-    """The state dict with `function` applied to every tensor."""
-    return {key: function(value) for key, value in state.items()}

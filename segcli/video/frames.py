@@ -27,6 +27,7 @@ which costs about as much as decoding the frames that it holds back."""
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One wanted frame: `pixels` uint8 (h, w, 3) RGB, or the `error` that is its row's reason.
+    `time_s` is its presentation time, None for a frame that the video does not have.
 
     `damaged`: data before it, since the last keyframe, could not be decoded.
     """
@@ -35,6 +36,7 @@ class Frame:
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
     damaged: bool = False
+    time_s: float | None = None
 
 
 def read_frames(
@@ -63,7 +65,7 @@ def read_frames(
                 awaited = next(waiting, None)
             if index == awaited:
                 before(index, (frame.height, frame.width))
-                yield Frame(index, _upright(frame), damaged=bool(damaged))
+                yield Frame(index, _upright(frame), None, bool(damaged), timeline.times[index])
                 awaited = next(waiting, None)
             if awaited is None:
                 break

@@ -1,4 +1,4 @@
-"""Frames out of a video and drawn ones back into one: a door to PyAV.
+"""Drawn frames back into a video: a door to PyAV.
 
 Frames are numbered from 0 in the order in which they are shown. Times are kept as they are: a
 video of every tenth frame shows each of them at its own moment, and the sound fits.
@@ -6,7 +6,7 @@ video of every tenth frame shows each of them at its own moment, and the sound f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.errors import ImageError, OutputError, UsageError
+from segcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
 
 _CLOCK = Fraction(1, 90_000)  # s: what video streams count in
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
-
-
-def read_frames(
-    path: Path, wanted: Collection[int]
-) -> Iterator[tuple[int, float | None, NDArray[np.uint8]]]:
-    """(index, time in s, uint8 (h, w, 3) RGB) of the wanted frames, in order, upright.
-
-    Decodes up to the last of them. Raises ImageError when the file is no video or is damaged.
-    """
-    last = max(wanted, default=-1)
-    try:
-        with av.open(str(path)) as file:
-            if not file.streams.video:
-                raise ImageError(f"{path} has no picture, only sound")
-            file.streams.video[0].thread_type = "AUTO"
-            for index, frame in enumerate(file.decode(video=0)):
-                if index in wanted:
-                    pixels = frame.to_ndarray(format="rgb24")
-                    turns = round(frame.rotation / 90) % 4
-                    yield index, frame.time, np.ascontiguousarray(np.rot90(pixels, turns))
-                if index >= last:
-                    return
-    except (av.FFmpegError, OSError) as error:
-        raise ImageError(f"cannot read the video {path}: {error}") from None
 
 
 class Writer:

@@ -8,10 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from segcli.errors import ImageError, UsageError
+from segcli.video.frames import read_frames
 from segcli.viz.painter import Job, Painter
 from segcli.viz.save import refuse_original
 from segcli.viz.select import Found
-from segcli.viz.video import Writer, read_frames
+from segcli.viz.video import Writer
 
 _USUAL = Fraction(25)  # frames a second where one frame alone tells nothing
 
@@ -37,26 +38,26 @@ def draw_video(
             if target is not None:
                 refuse_original(target, path)
             writer = None if target is None else stack.enter_context(Writer(target, path))
-            for index, time_s, pixels in read_frames(path, wanted.keys()):
-                image = left.pop(index)
+            for frame in read_frames(str(path), sorted(wanted)):
+                image, pixels = left.pop(frame.index), frame.pixels
+                if pixels is None:
+                    yield image, Job(error=frame.error)
+                    continue
                 if pixels.shape[:2] != (image.height, image.width):
                     raise ImageError(
                         f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
                         f"{image.width} x {image.height}: another video?"
                     )
                 shown, job = painter.paint_pixels(image, pixels, small)
-                moment = image.time_s if image.time_s is not None else time_s
+                moment = image.time_s if image.time_s is not None else frame.time_s
                 if writer is not None and moment is not None:
                     writer.add(shown, moment, _rate(frames))
                 yield image, job
             if writer is not None and writer.note is not None:
                 tell(f"{target}: {writer.note}")
     except (ImageError, UsageError) as error:
-        reason = str(error)
-    else:
-        reason = "the video ends before this frame"
-    for image in left.values():
-        yield image, Job(error=reason)
+        for image in left.values():
+            yield image, Job(error=str(error))
 
 
 def _rate(frames: Sequence[Found]) -> Fraction:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from segcli.errors import ImageError, UsageError
+from segcli.video.frames import read_frames
 from segcli.viz import VizOptions, visualise
-from segcli.viz.video import Writer, read_frames
+from segcli.viz.video import Writer
 
 SIZE = (120, 160)
 TIMES = [0.0, 0.1, 0.2, 0.5, 0.6, 1.4]  # s; not evenly spaced
@@ -37,21 +38,21 @@ def test_times_survive(tmp_path):
 
 def test_frames_are_read_by_their_number(tmp_path):
     path = encoded(tmp_path / "a.mp4")
-    found = list(read_frames(path, {1, 4}))
-    assert [(index, round(time, 3)) for index, time, _ in found] == [(1, 0.1), (4, 0.6)]
-    assert [round(pixels.mean() / 40) for *_, pixels in found] == [1, 4]
+    found = list(read_frames(str(path), [1, 4]))
+    assert [(frame.index, round(frame.time_s, 3)) for frame in found] == [(1, 0.1), (4, 0.6)]
+    assert [round(frame.pixels.mean() / 40) for frame in found] == [1, 4]
 
 
 def test_odd_sides_are_padded(tmp_path):
     path = encoded(tmp_path / "a.mp4", (31, 45))
-    assert next(read_frames(path, {0}))[2].shape == (32, 46, 3)
+    assert next(read_frames(str(path), [0])).pixels.shape == (32, 46, 3)
 
 
 def test_what_is_no_video_is_an_image_error(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ImageError, match="cannot read the video"):
-        list(read_frames(path, {0}))
+    with pytest.raises(ImageError, match="not a readable video"):
+        list(read_frames(str(path), [0]))
 
 
 @pytest.fixture
@@ -71,9 +72,11 @@ def test_frames_are_drawn_back_at_their_times(footage, tmp_path):
     target = tmp_path / "out.mp4"
     drawn = visualise(VizOptions(masks=masks, video=target), report=lambda _: None)
     assert drawn.pictures == 3
-    assert drawn.skipped == (("cam/a.mp4#frame=9", "the video ends before this frame"),)
+    ((key, reason),) = drawn.skipped
+    assert key == "cam/a.mp4#frame=9"
+    assert reason.startswith("the video ends before this frame")
     assert times(target) == pytest.approx([TIMES[1], TIMES[3], TIMES[5]], abs=1e-4)
-    _, _, pixels = next(read_frames(target, {0}))
+    pixels = next(read_frames(str(target), [0])).pixels
     blue, grey = pixels[60, 80].astype(int), pixels[5, 5].astype(int)
     assert blue[2] - blue[0] > 60  # the person's colour over the grey
     assert np.ptp(grey) < 12
