@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,17 @@ def _line(line: str, place: dict[int, int], height: int, width: int) -> tuple[in
     return label, score, fill(points, height, width)
 
 
+def data_yaml(content: Mapping[str, Any]) -> str:
+    """The text of a data.yaml that a YAML parser reads back exactly.
+
+    PyYAML writes some line breaks of Unicode as they are, and reads them back as spaces.
+    """
+    text: str = yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False)
+    if yaml.safe_load(text) != content:
+        text = yaml.safe_dump(dict(content), sort_keys=False)
+    return text
+
+
 def read_names(folder: Path) -> dict[int, str]:
     """The names of the classes by number, as a YAML parser reads them from data.yaml; where there
     is none, the lines of classes.txt. Raises UsageError."""
@@ -189,7 +200,7 @@ def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losse
     where = "images" if images is None else str(images)
     where = tally.text(where)
     content = {"path": ".", "train": where, "val": where, "names": dict(enumerate(names))}
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+    text = data_yaml(content)
     write_bytes(out / "data.yaml", text.encode())
     return tally
 

@@ -7,7 +7,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,7 +15,7 @@ from segcli.annotations.coco import parse_coco
 from segcli.annotations.losses import Losses
 from segcli.annotations.pairing import pair_images
 from segcli.annotations.paths import portable
-from segcli.annotations.yolo import read_names
+from segcli.annotations.yolo import data_yaml, read_names
 from segcli.errors import UsageError
 from segcli.evaluate import score_records
 from segcli.export.import_annotations import Imported, import_annotations
@@ -164,7 +163,7 @@ def test_names_of_yolo_come_back_exactly(tmp_path_factory: Any, names: list[str]
     except UnicodeEncodeError:
         return
     folder = tmp_path_factory.mktemp("yolo")
-    content = yaml.safe_dump({"names": dict(enumerate(names))}, allow_unicode=True)
+    content = data_yaml({"names": dict(enumerate(names))})
     (folder / "data.yaml").write_bytes(content.encode())
     assert list(read_names(folder).values()) == names
 
