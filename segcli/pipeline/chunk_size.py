@@ -22,6 +22,11 @@ class ChunkSize:
     _most: int = MOST
 
     @property
+    def is_known(self) -> bool:
+        """False until the first chunk has been measured."""
+        return self.fixed is not None or self._is_measured
+
+    @property
     def now(self) -> int:
         return self.fixed or min(self._measured, self._most)
 

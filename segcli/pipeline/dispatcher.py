@@ -142,7 +142,8 @@ class Dispatcher:
                 if not progress.stop.requested:
                     self._start_missing()
                     self._hand_out(progress, queue)
-                    queue.list_ahead()
+                    if self._size.is_known:
+                        queue.list_ahead()
                 self._wait()
         finally:
             progress.tasks.listing.close()

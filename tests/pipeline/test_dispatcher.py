@@ -1,9 +1,11 @@
 """What the dispatcher makes of the events of workers, whatever order they come in."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from segcli.pipeline import PredictOptions
 from segcli.pipeline.dispatcher import Dispatcher
@@ -22,23 +24,25 @@ from segcli.pipeline.signals import Stop
 from segcli.pipeline.task_list import TaskList
 from segcli.types import Sample
 
-DESCRIBED = SimpleNamespace(model="toy/tiny", weights=Path("tiny.safetensors"))
+DESCRIBED = SimpleNamespace(
+    model="toy/tiny", weights=Path("tiny.safetensors"), info=SimpleNamespace(default_score=0.5)
+)
 OPTIONS = PredictOptions(source="in", out=Path("out"), chunk_size=2)
 
 
 class Scripted:
-    """Two workers; `script` decides what a worker does with its nth chunk."""
+    """As many workers as asked for; `script` decides what a worker does with its nth chunk."""
 
     job = SimpleNamespace(described=DESCRIBED)
     hang_limit_s, may_wait, device = None, False, "cpu"
 
-    def __init__(self, script: Any) -> None:
-        self.script = script
+    def __init__(self, script: Any, workers: int) -> None:
+        self.script, self.workers = script, workers
         self.events: list[WorkerEvent] = []
         self.submitted: list[tuple[int, list[str]]] = []
 
     def slots(self) -> int:
-        return 2
+        return self.workers
 
     def attach(self, output: Any) -> None: ...
 
@@ -76,12 +80,14 @@ class Output(SimpleNamespace):
         self.adopted += [sample.key for sample in samples]
 
 
-def run(keys: str, script: Any) -> tuple[Scripted, Output, RunProgress, list[Event]]:
+def run(
+    keys: Iterable[str], script: Any, options: PredictOptions = OPTIONS, workers: int = 2
+) -> tuple[Scripted, Output, RunProgress, list[Event]]:
     told: list[Event] = []
-    output, executor = Output(), Scripted(script)
+    output, executor = Output(), Scripted(script, workers)
     tasks = TaskList([Sample(key, key) for key in keys], output)
-    progress = RunProgress(OPTIONS, DESCRIBED, tasks, told.append, Stop())
-    Dispatcher(executor, OPTIONS, told.append).run(progress)
+    progress = RunProgress(options, DESCRIBED, tasks, told.append, Stop())
+    Dispatcher(executor, options, told.append).run(progress)
     return executor, output, progress, told
 
 
@@ -135,3 +141,12 @@ def test_a_dying_worker_gets_no_chunk() -> None:
         worker for worker, _ in executor.submitted
     ] == [0, 1, 1, 0]
     assert sorted(output.adopted) == [*"abcdefgh"]
+
+
+@pytest.mark.parametrize(("workers", "sizes"), [(1, [32, 68]), (2, [32, 32, 36])])
+def test_the_first_chunk_is_measured_before_the_next_is_cut(workers: int, sizes: list[int]) -> None:
+    options = PredictOptions(source="in", out=Path("out"))
+    names = [f"{number:03d}" for number in range(100)]
+    executor, output, _, _ = run(names, lambda n, w, c: [finished(w, c)], options, workers)
+    assert [len(keys) for _, keys in executor.submitted] == sizes
+    assert output.adopted == names
