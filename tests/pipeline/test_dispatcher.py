@@ -22,6 +22,7 @@ from segcli.pipeline.job import Chunk, Outcome
 from segcli.pipeline.progress import Counts, RunProgress
 from segcli.pipeline.signals import Stop
 from segcli.pipeline.task_list import TaskList
+from segcli.sources import Source
 from segcli.types import Sample
 
 DESCRIBED = SimpleNamespace(
@@ -85,7 +86,8 @@ def run(
 ) -> tuple[Scripted, Output, RunProgress, list[Event]]:
     told: list[Event] = []
     output, executor = Output(), Scripted(script, workers)
-    tasks = TaskList([Sample(key, key) for key in keys], output)
+    samples = [Sample(key, key) for key in keys]
+    tasks = TaskList(Source("in", lambda: iter(samples)), output)
     progress = RunProgress(options, DESCRIBED, tasks, told.append, Stop())
     Dispatcher(executor, options, told.append).run(progress)
     return executor, output, progress, told
