@@ -18,7 +18,6 @@ import numpy, imagecodecs, tifffile  # so that only decoding counts
 from segcli.errors import ImageError
 from segcli.images import decode
 limit = 4 << 30
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 found = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
@@ -31,8 +30,10 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     except ImageError as error:
         told = str(error)
     found[path.name] = told, time.process_time() - begin
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"found": found, "peak": peak - before}))
+# VmHWM and not ru_maxrss, which a child inherits from the process that started it
+status = Path("/proc/self/status").read_text()
+peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+print(json.dumps({"found": found, "peak": peak}))
 """
 
 
@@ -62,4 +63,4 @@ def test_each_is_a_picture_or_a_reason(tmp_path: Path) -> None:
     assert sum(reason != "ok" for reason, _ in answer["found"].values()) > COUNT / 4
     slow = {name: seconds for name, (_, seconds) in answer["found"].items() if seconds > 3}
     assert slow == {}
-    assert answer["peak"] < 1000  # MB, beyond what the imports take
+    assert answer["peak"] < 1500  # MB
