@@ -48,6 +48,7 @@ def run_table(rows: Rows) -> dict[str, Any]:
 def speeds(masks: Path) -> list[dict[str, Any]]:
     """For each run that made parts: when it started, its images and seconds, images per second.
 
+    In the order of their first chunks; those that do not state it come first, as they started.
     The seconds are those from its first chunk to its last commit, as the parts state them: without
     loading the model, and whatever rewrote the parts later. None for parts that do not state them
     (made by an earlier version, imported, or merged from several runs). Empty when the output has
@@ -62,7 +63,12 @@ def speeds(masks: Path) -> list[dict[str, Any]]:
         recorded = footer.facts.recorded
         if isinstance(started := recorded.get("started"), str):
             runs.setdefault((started, str(recorded.get("run"))), []).append(footer)
-    return [_speed(started, footers) for (started, _), footers in sorted(runs.items())]
+    order = sorted(runs, key=lambda run: (_first_chunk(runs[run]), run))  # `started` is in seconds
+    return [_speed(run[0], runs[run]) for run in order]
+
+
+def _first_chunk(footers: Sequence[Footer]) -> float:
+    return min((footer.begun for footer in footers if footer.begun is not None), default=0.0)
 
 
 def _speed(started: str, footers: Sequence[Footer]) -> dict[str, Any]:
