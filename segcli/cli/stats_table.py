@@ -11,18 +11,35 @@ from segcli.cli.tables import TablePrinter
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics
 
-_OPTIONAL = ("KS", "max", "share", "small", "medium", "border", "large", "PSI", "with it", "score")
+_PER_IMAGE, _WITH, _SCORE, _AREA = (
+    "masks\n/image",
+    "images\nwith it",
+    "score\nmedian",
+    "area px\nmedian",
+)
+_OPTIONAL = (
+    "KS",
+    "most",
+    "share\nmedian",
+    "small",
+    "medium",
+    "border",
+    "large",
+    "PSI",
+    _WITH,
+    _SCORE,
+)
 """Columns that a narrow window goes without, the first of them first."""
 
 _CLASS_COLUMNS = (
     ("class", "category", ""),
-    ("images", "images", ",d"),
+    (_WITH, "images_with", ",d"),
     ("masks", "masks", ",d"),
-    ("/image", "per_image_mean", ".1f"),
-    ("max", "per_image_max", ",d"),
-    ("score", "score_p50", ".2f"),
-    ("area", "area_p50", ",.0f"),
-    ("share", "share_p50", ".1%"),
+    (_PER_IMAGE, "per_image", ".3g"),
+    ("most", "per_image_max", ",d"),
+    (_SCORE, "score_p50", ".2f"),
+    (_AREA, "area_p50", ",.0f"),
+    ("share\nmedian", "share_p50", ".1%"),
     ("small", "small_share", ".0%"),
     ("medium", "medium_share", ".0%"),
     ("large", "large_share", ".0%"),
@@ -32,22 +49,25 @@ _GROUP_COLUMNS = (
     ("group", "group", ""),
     ("class", "category", ""),
     ("images", "images", ",d"),
-    ("with it", "images_with", ",d"),
+    (_WITH, "images_with", ",d"),
     ("masks", "masks", ",d"),
-    ("per image", "per_image", ".3g"),
-    ("score", "score_mean", ".2f"),
-    ("area px", "area_median", ",.0f"),
+    (_PER_IMAGE, "per_image", ".3g"),
+    (_SCORE, "score_p50", ".2f"),
+    (_AREA, "area_p50", ",.0f"),
 )
 _DRIFT_COLUMNS = (
     ("class", "category", ""),
-    ("per image", "per_image", ".3g"),
-    ("score", "score", ".2f"),
+    (_PER_IMAGE, "per_image", ".3g"),
+    (_SCORE, "score", ".2f"),
     ("PSI", "score_psi", ".2f"),
     ("KS", "score_ks", ".2f"),
-    ("area px", "area", ",.0f"),
+    (_AREA, "area", ",.0f"),
     ("PSI", "area_psi", ".2f"),
     ("KS", "area_ks", ".2f"),
 )
+
+
+_RATE = "masks/image is over all images, also those without the class"
 
 
 def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
@@ -59,12 +79,13 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
         for sentence in drift.sentences:
             printer.line(f"- {sentence}")
         _table(printer, _DRIFT_COLUMNS, [_both(row) for row in drift.classes])
-        printer.line("before → now; scores and areas are medians", style="dim")
+        printer.line(f"before → now; {_RATE}", style="dim")
     elif found.groups:
         _table(printer, _GROUP_COLUMNS, found.groups)
+        printer.line(_RATE.replace("images", "images of the group"), style="dim")
     elif found.classes:
         _table(printer, _CLASS_COLUMNS, found.classes)
-        printer.line("scores, areas and shares are medians", style="dim")
+        printer.line(_RATE, style="dim")
     printer.end()
 
 

@@ -70,7 +70,9 @@ def _table(
     table.show_header = any(titles)
     for number, title in enumerate(titles):
         text = (number == 0 and title) or title in words
-        table.add_column(title, justify="left" if text else "right", no_wrap=True)
+        table.add_column(
+            title, justify="left" if text else "right", no_wrap=True, vertical="bottom"
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table

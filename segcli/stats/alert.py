@@ -110,7 +110,7 @@ def measured(found: Statistics, rule: Rule) -> float:
     values = {
         "count": masks,
         "count/image": masks / max(1, run["done"]),
-        "images": row.get("images", 0),
+        "images": row.get("images_with", 0),
         "score": row.get("score_p50", 0),
         "area": row.get("area_p50", 0),
     }

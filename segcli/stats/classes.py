@@ -22,7 +22,11 @@ _WORD = 62  # categories per integer of a set
 
 
 def class_table(rows: Rows, images: int) -> list[dict[str, Any]]:
-    """One mapping per class, most masks first; `images` were done. Needs the view `chosen`."""
+    """One mapping per class, most masks first. Needs the view `chosen`.
+
+    `images` were done; `images_with` of them have the class. `per_image` is over all images,
+    `per_image_with_mean` and `per_image_with_median` are over those that have the class.
+    """
     counts = {row["category_id"]: row for row in rows.dicts(_COUNTS)}
     quantiles = {
         name: {number: found for number, found in rows.tuples(_QUANTILES.format(sql))}
@@ -33,11 +37,13 @@ def class_table(rows: Rows, images: int) -> list[dict[str, Any]]:
         found: dict[str, Any] = {"category": row["category"], "category_id": row["category_id"]}
         count = counts[row["category_id"]]
         found |= {
-            "images": count["images"],
+            "images": images,
+            "images_with": count["images"],
             "image_share": count["images"] / images if images else 0.0,
             "masks": row["masks"],
-            "per_image_mean": count["mean"],
-            "per_image_median": count["median"],
+            "per_image": row["masks"] / images if images else 0.0,
+            "per_image_with_mean": count["mean"],
+            "per_image_with_median": count["median"],
             "per_image_max": count["max"],
             "score_mean": row["score_mean"],
         }
@@ -140,13 +146,15 @@ def counted_together(
     diagonal those with the class at all. `pairs` as `together` gives them."""
     ids = [row["category_id"] for row in table]
     return [
-        [row["images"] if a == b else pairs.get((a, b), pairs.get((b, a), 0)) for b in ids]
+        [row["images_with"] if a == b else pairs.get((a, b), pairs.get((b, a), 0)) for b in ids]
         for a, row in zip(ids, table, strict=True)
     ]
 
 
 def group_table(rows: Rows) -> list[dict[str, Any]]:
     """One mapping per group and class; a group of images without any mask has one without a class.
+
+    The names mean what they mean in `class_table`; `images` are those of the group.
 
     Needs the views `chosen` and `pictures` with `grp`.
     """
@@ -155,7 +163,7 @@ def group_table(rows: Rows) -> list[dict[str, Any]]:
 
 _GROUPS = """
 SELECT p.grp AS "group", category, category_id, p.images, count(DISTINCT m.image) AS images_with,
-  count(m.image) AS masks, count(m.image) / p.images AS per_image, avg(score) AS score_mean,
-  median(area) AS area_median
+  count(m.image) AS masks, count(m.image) / p.images AS per_image, median(score) AS score_p50,
+  median(area) AS area_p50
 FROM (SELECT grp, count(*) AS images FROM pictures GROUP BY grp) p LEFT JOIN chosen m USING (grp)
 GROUP BY p.grp, category, category_id, p.images ORDER BY p.grp, masks DESC, category_id"""

@@ -16,8 +16,9 @@ from segcli.stats.statistics import Statistics
 _READ = (
     "category",
     "images",
+    "images_with",
     "masks",
-    "per_image_mean",
+    "per_image",
     "per_image_max",
     "score_p50",
     "area_p50",
@@ -27,7 +28,7 @@ _READ = (
     "large_share",
     "border_share",
 )
-SCHEMA = 1
+SCHEMA = 2
 """Of the JSON; raised when a name in it changes its meaning."""
 
 
@@ -84,7 +85,7 @@ def as_markdown(table: Sequence[Mapping[str, Any]]) -> str:
     """A table of GitHub's Markdown, numbers to four digits; of classes only what people read."""
     if not table:
         return ""
-    names = [name for name in table[0] if "score_p50" not in table[0] or name in _READ]
+    names = [name for name in table[0] if "score_p05" not in table[0] or name in _READ]
     lines = ["| " + " | ".join(names) + " |"]
     lines.append("|" + "|".join(" ---: " if _number(table[0][n]) else " --- " for n in names) + "|")
     lines += ["| " + " | ".join(cell(row[n]) for n in names) + " |" for row in table]

@@ -53,9 +53,23 @@ def test_the_table_names_the_score_and_the_classes(masks):
     assert "person" in said
 
 
+def test_both_tables_say_what_their_words_mean(masks):
+    """2 of the 4 images have a person, one each."""
+    for options in ((), ("--by", "hour")):
+        said = run(masks, *options)
+        assert any(
+            line.split()[:4] == ["images", "masks", "score", "area"] for line in said.splitlines()
+        )
+        assert any("with it" in line and "/image" in line for line in said.splitlines())
+        assert "median" in said
+        assert "masks/image is over all images" in said
+    row = next(line for line in run(masks).splitlines() if line.startswith("person"))
+    assert row.split()[:5] == ["person", "2", "2", "0.5", "1"]
+
+
 def test_json_is_whole(masks):
     found = json.loads(run(masks, "--format", "json"))
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert {row["category"]: row["masks"] for row in found["classes"]} == {"person": 2, 'a|"b': 4}
     assert found["run"]["first"] == "1970-01-01T00:00:00"
 
@@ -63,7 +77,7 @@ def test_json_is_whole(masks):
 def test_csv_survives_strange_names(masks):
     rows = list(csv.DictReader(io.StringIO(run(masks, "--format", "csv"))))
     assert [row["category"] for row in rows] == ['a|"b', "person"]
-    assert float(rows[0]["per_image_mean"]) == 2.0
+    assert float(rows[0]["per_image"]) == 1.0  # 4 masks in 4 images
 
 
 def test_markdown_escapes_bars(masks):

@@ -17,7 +17,14 @@ def statistics(masks=100, hours=5):
         "first": datetime(2026, 1, 1, 0),
         "last": datetime(2026, 1, 1, hours),
     }
-    row = {"category": "person", "masks": masks, "images": 20, "score_p50": 0.8, "area_p50": 900}
+    row = {
+        "category": "person",
+        "masks": masks,
+        "images": 45,
+        "images_with": 20,
+        "score_p50": 0.8,
+        "area_p50": 900,
+    }
     return Statistics(Path("masks.parquet"), 0.5, run, [row], ("person", "cat"))
 
 

@@ -29,10 +29,11 @@ def test_counts_per_class(masks, frame, chosen):
         row = of(found, name)
         per_image = rows.groupby("key").size()
         assert row["masks"] == len(rows)
-        assert row["images"] == len(per_image)
+        assert (row["images"], row["images_with"]) == (done, len(per_image))
+        assert row["per_image"] == pytest.approx(len(rows) / done)
         assert row["image_share"] == pytest.approx(len(per_image) / done)
-        assert row["per_image_mean"] == pytest.approx(per_image.mean())
-        assert row["per_image_median"] == per_image.median()
+        assert row["per_image_with_mean"] == pytest.approx(per_image.mean())
+        assert row["per_image_with_median"] == per_image.median()
         assert row["per_image_max"] == per_image.max()
 
 
@@ -138,8 +139,20 @@ def test_groups(masks, frame, by, group):
         assert row["images"] == images[row["group"]]
         assert (row["masks"], row["images_with"]) == (len(part), part["key"].nunique())
         assert row["per_image"] == pytest.approx(len(part) / images[row["group"]])
-        assert row["score_mean"] == pytest.approx(part["score"].mean())
-        assert row["area_median"] == part["area"].median()
+        assert row["score_p50"] == pytest.approx(part["score"].median())
+        assert row["area_p50"] == part["area"].median()
+
+
+def test_one_group_of_everything_says_what_the_classes_say(masks):
+    """The same words mean the same in both tables."""
+    found = statistics(StatsOptions(masks=masks, by="status"))
+    classes = {row["category"]: row for row in found.classes}
+    assert len(found.groups) == len(classes) == 3
+    for row in found.groups:
+        shared = row.keys() & classes[row["category"]].keys()
+        assert {"images", "images_with", "masks", "per_image", "score_p50", "area_p50"} <= shared
+        for name in shared:
+            assert row[name] == pytest.approx(classes[row["category"]][name]), name
 
 
 def test_weekdays_are_in_order(masks):
