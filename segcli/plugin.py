@@ -90,6 +90,42 @@ class Freezable(Trainable, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A checkpoint that the authors of a variant published, for `segcli weights fetch`.
+
+    `url` is https. `size` is its exact length in bytes, `megabytes` the rounded one that a page
+    states. `sha256` (64 hex digits or the first 8 and more) and `md5` (the first 6 and more) are
+    compared with the download. `ap` is the mask AP in % on the COCO images `ap_images`, and
+    `source` the page that states these facts. `non_commercial`: the `licence` has to be accepted.
+    `by_hand` says why no program can fetch the file; then `url` is a page for a browser.
+    `recommended`: worth naming to people who have only the weights that ship.
+    """
+
+    url: str
+    licence: str
+    source: str
+    ap: float | None = None
+    ap_images: str = "val2017"
+    size: int | None = None
+    megabytes: float | None = None
+    sha256: str = ""
+    md5: str = ""
+    non_commercial: bool = False
+    by_hand: str = ""
+    recommended: bool = False
+
+    @property
+    def file(self) -> str:
+        """The name of the file, the last part of its address."""
+        return self.url.partition("?")[0].rpartition("/")[2]
+
+    @property
+    def about_mb(self) -> float | None:
+        """The size in MB (10^6 bytes) for people; None where no page states it."""
+        return self.megabytes if self.size is None else self.size / 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """What an entry point names.
@@ -97,16 +133,19 @@ class Family:
     `variants`: the first is the default. `build` makes a model with random weights (imports torch
     inside). `convert` maps a published checkpoint's names to the model's own and raises a
     UsageError that names the first differences when it is another model's. `published`: variant ->
-    where its authors' checkpoint lies, for messages only; segcli fetches nothing by itself.
+    the checkpoint of its authors; segcli fetches one only when it is asked to.
     `needs_weights` False: `build` makes a model that is ready to use, because it has computed or
     fixed parameters; weights given by the user are still loaded.
     `bodies`: variant -> the classifier whose body a training may begin with, as its file begins.
+    `requires`: module that `build` imports beyond segcli's own dependencies -> what installs it, as
+    in {"transformers": "pip install 'segcli[hf]'"}.
     """
 
     name: str
     variants: Mapping[str, ModelInfo]
     build: Callable[[ModelInfo], Segmenter]
     convert: Callable[[Mapping[str, Tensor], ModelInfo], dict[str, Tensor]]
-    published: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)
     needs_weights: bool = True
+    requires: Mapping[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -91,6 +92,51 @@ def test_family_describes_its_variants(name) -> None:
         assert info.stride >= 1
         assert 0 <= info.default_score <= 1
     assert set(family.published) <= set(family.variants)
+
+
+BROWSER_ONLY = ("1drv.ms", "drive.google.com", "pan.baidu.com", "sharepoint.com")
+PUBLISHED = {
+    f"{name}/{variant}": published
+    for name, family in FAMILIES.items()
+    for variant, published in family.published.items()
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_a_published_checkpoint_is_described_as_a_program_needs_it(model) -> None:
+    published = PUBLISHED[model]
+    url = urlsplit(published.url)
+    assert url.scheme == "https"
+    assert url.hostname
+    assert published.url.isascii()
+    assert not re.search(r"\s", published.url)
+    # A domain that has expired, which anybody may buy.
+    assert not url.hostname.endswith("openmmlab.com")
+    assert bool(published.by_hand) == url.hostname.endswith(BROWSER_ONLY)
+    assert published.licence
+    assert published.source
+    assert published.non_commercial == bool(re.search("non-commercial|BY-NC", published.licence))
+    assert published.ap is None or 10 < published.ap < 60
+    assert published.size is None or published.size > 10_000_000
+    assert re.fullmatch(r"([0-9a-f]{8,64})?", published.sha256)
+    assert re.fullmatch(r"([0-9a-f]{6,32})?", published.md5)
+    if published.by_hand:
+        return
+    assert re.search(r"\.(pth|pkl|safetensors|bin)$", published.file)
+    if url.hostname == "huggingface.co":  # where /blob/ is a page about the file
+        assert re.match(r"/[\w.-]+/[\w.-]+/resolve/", url.path)
+    else:  # the hub sends a checksum itself
+        assert published.sha256 or published.md5
+    if found := re.search(r"model_final_([0-9a-f]{6})\.pkl$", published.file):
+        assert published.md5.startswith(found[1])
+    if found := re.search(r"-([0-9a-f]{8})\.pth$", published.file):
+        assert published.sha256.startswith(found[1])
+
+
+def test_no_two_models_share_a_published_file() -> None:
+    urls = [published.url for published in PUBLISHED.values() if not published.by_hand]
+    assert len(urls) > 15
+    assert len(set(urls)) == len(urls)
 
 
 @pytest.mark.slow

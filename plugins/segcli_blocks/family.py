@@ -14,7 +14,7 @@ from segcli.categories import (
     STREET_IDS,
     STREET_NAMES,
 )
-from segcli.plugin import Family
+from segcli.plugin import Family, Published
 from segcli.types import ModelInfo, Resize
 
 Categories = tuple[tuple[str, ...], tuple[int, ...]]  # names and COCO's ids
@@ -42,8 +42,9 @@ def coco_family(
     *,
     stride: int = 32,
     categories: Mapping[str, Categories] | None = None,
-    published: Mapping[str, str] | None = None,
+    published: Mapping[str, Published] | None = None,
     bodies: Mapping[str, str] | None = None,
+    requires: Mapping[str, str] | None = None,
 ) -> Family:
     """A family whose variants find the 80 categories of COCO, or what `categories` says of them.
 
@@ -67,4 +68,5 @@ def coco_family(
         convert=deferred(f"segcli_{name}.convert:convert"),
         published=published or {},
         bodies=bodies or {},
+        requires=requires or {},
     )

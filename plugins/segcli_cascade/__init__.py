@@ -2,11 +2,10 @@
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family
+from segcli_cascade.published import PUBLISHED
 
 FAMILY = coco_family(
     "cascade",
     {"r50-fpn": Resize(short=800, long=1333)},
-    published={
-        "r50-fpn": "detectron2's cascade_mask_rcnn_R_50_FPN_3x or _1x (its MODEL_ZOO.md)",
-    },
+    published=PUBLISHED,
 )

@@ -2,16 +2,12 @@
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family
+from segcli_condinst.published import PUBLISHED
 
 _RESIZE = Resize(short=800, long=1333)
-_AUTHORS = "github.com/aim-uofa/AdelaiDet, configs/CondInst/"
 
 FAMILY = coco_family(
     "condinst",
     {"r50-fpn": _RESIZE, "r101-fpn": _RESIZE, "r101-fpn-sem": _RESIZE},
-    published={
-        "r50-fpn": _AUTHORS + "MS_R_50_1x or MS_R_50_3x",
-        "r101-fpn": _AUTHORS + "MS_R_101_3x",
-        "r101-fpn-sem": _AUTHORS + "MS_R_101_3x_sem",
-    },
+    published=PUBLISHED,
 )

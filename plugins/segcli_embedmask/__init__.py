@@ -2,6 +2,7 @@
 
 from segcli.types import Resize
 from segcli_blocks.family import STREET, coco_family
+from segcli_embedmask.published import PUBLISHED
 
 _PUBLISHED = Resize(short=800, long=1333, rounding="floor")
 
@@ -13,8 +14,5 @@ FAMILY = coco_family(
         "r101-fpn": _PUBLISHED,
     },
     categories={"mobilenet": STREET},
-    published={
-        "r50-fpn": "github.com/yinghdb/EmbedMask (embed_mask_R50_1x)",
-        "r101-fpn": "github.com/yinghdb/EmbedMask (embed_mask_R101_ms_3x)",
-    },
+    published=PUBLISHED,
 )

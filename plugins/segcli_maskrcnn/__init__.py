@@ -2,6 +2,7 @@
 
 from segcli.types import Resize
 from segcli_blocks.family import EVERYDAY, STREET, coco_family
+from segcli_maskrcnn.published import PUBLISHED
 
 _LIGHT = Resize(short=416, long=704)
 _TORCHVISION = Resize(short=800, long=1333, rounding="floor", antialias=False)
@@ -24,12 +25,5 @@ FAMILY = coco_family(
         "lite1": "efficientnet_lite1",
         "lite2": "efficientnet_lite2",
     },
-    published={
-        "r50-fpn": "torchvision's maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth "
-        "(MaskRCNN_ResNet50_FPN_Weights.COCO_V1)",
-        "r50-fpn-v2": "torchvision's maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth "
-        "(MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1)",
-        "r101-fpn": "detectron2's mask_rcnn_R_101_FPN_3x (its MODEL_ZOO.md)",
-        "x101-fpn": "detectron2's mask_rcnn_X_101_32x8d_FPN_3x (its MODEL_ZOO.md)",
-    },
+    published=PUBLISHED,
 )

@@ -2,19 +2,14 @@
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family
+from segcli_yolact.published import PUBLISHED
 
 _SQUARE = Resize(short=550, long=550, mode="stretch", antialias=False)
-_FILES = {
-    "r50": "yolact_resnet50_54_800000.pth",
-    "r101": "yolact_base_54_800000.pth",
-    "darknet53": "yolact_darknet53_54_800000.pth",
-    "plus-r50": "yolact_plus_resnet50_54_800000.pth",
-    "plus-r101": "yolact_plus_base_54_800000.pth",
-}
+_VARIANTS = ("r50", "r101", "darknet53", "plus-r50", "plus-r101")
 
 FAMILY = coco_family(
     "yolact",
-    dict.fromkeys(_FILES, _SQUARE),
+    dict.fromkeys(_VARIANTS, _SQUARE),
     stride=1,
-    published={name: f"github.com/dbolya/yolact ({file})" for name, file in _FILES.items()},
+    published=PUBLISHED,
 )

@@ -251,7 +251,8 @@ def _path_of(weights: str) -> tuple[Path, str]:
 def _how_to_get(family: Family, info: ModelInfo) -> str:
     model = f"{info.family}/{info.variant}"
     ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
-    source = family.published.get(info.variant, "a checkpoint that its authors published")
+    published = family.published.get(info.variant)
+    source = "a checkpoint that its authors published" if published is None else published.url
     return (
         f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): fetch {source}, "
         f"then run `segcli weights convert CHECKPOINT --model {model}`, which puts them at "

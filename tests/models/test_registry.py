@@ -11,7 +11,7 @@ from segcli.models import checkpoint, plugins, registry
 
 PLUGIN = """
     from segcli.errors import UsageError
-    from segcli.plugin import Family
+    from segcli.plugin import Family, Published
     from segcli.types import ModelInfo, Resize
 
     def info(variant):
@@ -29,7 +29,8 @@ PLUGIN = """
         return {{"weight": published["{name}.w"], "bias": published["{name}.b"]}}
 
     VARIANTS = {{variant: info(variant) for variant in ("small", "large")}}
-    FAMILY = Family("{name}", VARIANTS, build, convert, {{"large": "their page"}})
+    PAGE = Published(url="https://their.page/large.pth", licence="MIT", source="their page")
+    FAMILY = Family("{name}", VARIANTS, build, convert, {{"large": PAGE}})
 """
 
 
@@ -238,8 +239,9 @@ def test_absent_weights_say_what_to_fetch_and_where_to_put_it(site, tmp_path) ->
     with pytest.raises(UsageError) as caught:
         registry.load_model("pebble/large", None)
     assert str(caught.value) == (
-        "no weights for pebble/large are here (shipped: pebble/small): fetch their page, then run "
-        "`segcli weights convert CHECKPOINT --model pebble/large`, which puts them at "
+        "no weights for pebble/large are here (shipped: pebble/small): fetch "
+        "https://their.page/large.pth, then run `segcli weights convert CHECKPOINT "
+        "--model pebble/large`, which puts them at "
         f"{tmp_path}/kept/pebble/large.safetensors; or name a file with --weights"
     )
 
