@@ -45,12 +45,11 @@ def counts_of_all_readers(masks: Path, asked: float | None) -> list[dict[str, in
     cut = min_scores(store.read_settings(masks), asked)
     with Rows(store.part_paths(masks)) as rows:
         names = [
-            item.category for image in find(rows, Wanted(min_score=cut)) for item in image.items
+            mask.category for image in find(rows, Wanted(min_score=cut)) for mask in image.masks
         ]
     counts.append({name: names.count(name) for name in set(names)})
     selection = select(masks, min_score=asked)
-    known = [name for name, _ in selection.categories]
-    labels = [known[m.label] for picture in selection.with_masks() for m in picture.masks]
+    labels = [mask.category for image in selection.with_masks() for mask in image.masks]
     counts.append({name: labels.count(name) for name in set(labels)})
     return counts
 

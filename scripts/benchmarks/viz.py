@@ -61,12 +61,22 @@ def main() -> dict[str, float | str]:
 
 def items_of(masks: list[np.ndarray]) -> list:
     from segcli.masks import rle
-    from segcli.viz import Item
+    from segcli.store.image_masks import Mask
+    from segcli.viz import ShownMask
 
     counts = [rle.encode(mask) for mask in masks]
     return [
-        Item(1 + i % 8, f"class {i % 8}", 0.9 - i / 100, rle.to_box(c, HEIGHT, WIDTH), c)
-        for i, c in enumerate(counts)
+        ShownMask(
+            Mask(
+                category_id=1 + i % 8,
+                category=f"class {i % 8}",
+                score=0.9 - i / 100,
+                box=rle.to_box(text, HEIGHT, WIDTH),
+                area=rle.area(text, HEIGHT, WIDTH),
+                rle=text,
+            )
+        )
+        for i, text in enumerate(counts)
     ]
 
 
@@ -81,7 +91,7 @@ def torchvision_costs(scenes: list, items: list) -> dict[str, Cost]:
     stacks = [torch.from_numpy(np.stack(masks)) for _, masks in scenes]
 
     def expanded(i: int) -> torch.Tensor:
-        return torch.from_numpy(np.stack([rle.decode(m.rle, HEIGHT, WIDTH) for m in items[i]]))
+        return torch.from_numpy(np.stack([rle.decode(m.mask.rle, HEIGHT, WIDTH) for m in items[i]]))
 
     def drawn(i: int, masks: torch.Tensor) -> object:
         return draw_segmentation_masks(images[i], masks, alpha=0.45, colors=colours)

@@ -9,8 +9,9 @@ from typing import Any, TextIO
 
 from segcli.annotations.losses import Losses
 from segcli.annotations.paths import one_file
-from segcli.annotations.selection import Mask, Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.masks.contours import parts, signed_area
+from segcli.store.image_masks import ImageMasks, Mask
 
 
 def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losses:
@@ -18,16 +19,15 @@ def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losse
     tally = Losses()
     with one_file(out) as file:
         file.write('{"info": {"description": "written by segcli export"}, "images": ')
-        _list(file, (_image(picture, tally) for picture in selection.pictures()))
+        _list(file, (_image(i, image, tally) for i, image in enumerate(selection.images(), 1)))
         file.write(', "annotations": ')
         _list(file, _annotations(selection, tally, polygons=polygons))
         file.write(', "categories": ')
         _list(
             file,
             (
-                {"id": number, "name": name, "supercategory": ""}
-                for name, number in selection.categories
-                if name in selection.wanted
+                {"id": selection.ids[name], "name": name, "supercategory": ""}
+                for name in selection.names
             ),
         )
         file.write("}\n")
@@ -42,13 +42,13 @@ def write_results(selection: Selection, out: Path) -> Losses:
             file,
             (
                 {
-                    "image_id": picture.id,
-                    "category_id": selection.categories[mask.label][1],
-                    "segmentation": _rle(mask, picture),
+                    "image_id": number,
+                    "category_id": selection.ids[mask.category],
+                    "segmentation": _rle(mask, image),
                     "score": mask.score,
                 }
-                for picture in tally.counted(selection.with_masks())
-                for mask in picture.masks
+                for number, image in enumerate(tally.counted(selection.with_masks()), 1)
+                for mask in image.masks
             ),
         )
         file.write("\n")
@@ -63,12 +63,12 @@ def _list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
     file.write("]")
 
 
-def _image(picture: Picture, tally: Losses) -> dict[str, Any]:
+def _image(number: int, image: ImageMasks, tally: Losses) -> dict[str, Any]:
     return {
-        "id": picture.id,
-        "file_name": tally.text(picture.name),
-        "height": picture.height,
-        "width": picture.width,
+        "id": number,
+        "file_name": tally.text(image.name),
+        "height": image.height,
+        "width": image.width,
     }
 
 
@@ -76,16 +76,14 @@ def _annotations(
     selection: Selection, tally: Losses, *, polygons: bool
 ) -> Iterable[dict[str, Any]]:
     number = 0
-    for picture in tally.counted(selection.with_masks()):
-        for mask in picture.masks:
+    for image_id, image in enumerate(tally.counted(selection.with_masks()), 1):
+        for mask in image.masks:
             number += 1
             yield {
                 "id": number,
-                "image_id": picture.id,
-                "category_id": selection.categories[mask.label][1],
-                "segmentation": _polygons(mask, picture, tally)
-                if polygons
-                else _rle(mask, picture),
+                "image_id": image_id,
+                "category_id": selection.ids[mask.category],
+                "segmentation": _polygons(mask, image, tally) if polygons else _rle(mask, image),
                 "area": mask.area,
                 "bbox": list(mask.box),
                 "iscrowd": 0,
@@ -93,13 +91,13 @@ def _annotations(
             }
 
 
-def _rle(mask: Mask, picture: Picture) -> dict[str, Any]:
-    return {"size": [picture.height, picture.width], "counts": mask.rle.decode("ascii")}
+def _rle(mask: Mask, image: ImageMasks) -> dict[str, Any]:
+    return {"size": [image.height, image.width], "counts": mask.rle.decode("ascii")}
 
 
-def _polygons(mask: Mask, picture: Picture, tally: Losses) -> list[list[int]]:
+def _polygons(mask: Mask, image: ImageMasks, tally: Losses) -> list[list[int]]:
     """The largest part first, for Label Studio's own reader takes the first polygon alone."""
-    found = parts(mask.rle, picture.height, picture.width)
+    found = parts(mask.rle, *image.size)
     if any(part.holes for part in found):
         tally.lost("holes of {} masks were filled: polygons of COCO have none")
     if len(found) > 1:

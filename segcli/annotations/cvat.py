@@ -9,28 +9,29 @@ import numpy as np
 
 from segcli.annotations.losses import Losses
 from segcli.annotations.paths import one_file
-from segcli.annotations.selection import Mask, Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.masks import rle
+from segcli.store.image_masks import ImageMasks, Mask
 
 
 def write_cvat(selection: Selection, out: Path) -> Losses:
     """One file for the whole output; CVAT matches its images by name."""
     tally = Losses()
     quiet = Losses()  # the names of labels are counted once, where they are listed
-    labels = [quiet.xml(name) for name, _ in selection.categories]
+    labels = {name: quiet.xml(name) for name in selection.ids}
     with one_file(out) as file:
         file.write(
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
         )
         file.write(_meta(selection, tally))
-        for picture in tally.counted(selection.with_masks()):
-            name = tally.xml(picture.name)
+        for number, image in enumerate(tally.counted(selection.with_masks())):
+            name = tally.xml(image.name)
             file.write(
-                f'<image id="{picture.id - 1}" name={quoteattr(name)} '
-                f'width="{picture.width}" height="{picture.height}">\n'
+                f'<image id="{number}" name={quoteattr(name)} '
+                f'width="{image.width}" height="{image.height}">\n'
             )
-            for mask in picture.masks:
-                file.write(_mask(mask, picture, labels[mask.label]))
+            for mask in image.masks:
+                file.write(_mask(mask, image, labels[mask.category]))
             file.write("</image>\n")
         file.write("</annotations>\n")
     return tally
@@ -38,21 +39,20 @@ def write_cvat(selection: Selection, out: Path) -> Losses:
 
 def _meta(selection: Selection, tally: Losses) -> str:
     """What a task is called and which labels it has: some readers insist on it."""
-    names = [name for name, _ in selection.categories if name in selection.wanted]
     labels = "".join(
         f"<label><name>{escape(tally.xml(name))}</name><type>mask</type><attributes></attributes></label>\n"
-        for name in names
+        for name in selection.names
     )
-    size = sum(1 for _ in selection.pictures())
+    size = sum(1 for _ in selection.images())
     return (
         f"<meta><task><name>{escape(tally.xml(selection.path.name))}</name><size>{size}</size>"
         f"<mode>annotation</mode>\n<labels>\n{labels}</labels></task></meta>\n"
     )
 
 
-def _mask(mask: Mask, picture: Picture, label: str) -> str:
+def _mask(mask: Mask, image: ImageMasks, label: str) -> str:
     """Runs go row by row through the mask's tight box, outside first."""
-    x, y, crop = rle.decode_crop(mask.rle, picture.height, picture.width)
+    x, y, crop = rle.decode_crop(mask.rle, *image.size)
     flat = crop.ravel()
     cuts = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate(([0], cuts, [len(flat)]))).tolist()

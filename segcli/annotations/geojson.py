@@ -8,28 +8,28 @@ from typing import Any
 
 from segcli.annotations.losses import Losses
 from segcli.annotations.one_each import write_each
-from segcli.annotations.selection import Mask, Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.masks.contours import Ring, parts, signed_area
+from segcli.store.image_masks import ImageMasks, Mask
 
 
 def write_geojson(selection: Selection, out: Path) -> Losses:
     """Features in px, y downwards; holes stay holes, several parts a MultiPolygon."""
 
-    def content(picture: Picture, tally: Losses) -> bytes:
-        name = tally.text(picture.name)
-        features = [_feature(mask, name, picture, selection) for mask in picture.masks]
+    def content(image: ImageMasks, tally: Losses) -> bytes:
+        name = tally.text(image.name)
+        features = [_feature(mask, name, image, selection) for mask in image.masks]
         return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
     return write_each(selection, out, ".geojson", content)
 
 
-def _feature(mask: Mask, image: str, picture: Picture, selection: Selection) -> dict[str, Any]:
-    found = parts(mask.rle, picture.height, picture.width)
+def _feature(mask: Mask, name: str, image: ImageMasks, selection: Selection) -> dict[str, Any]:
+    found = parts(mask.rle, *image.size)
     polygons = [
         [_closed(part.outer, 1), *(_closed(hole, -1) for hole in part.holes)] for part in found
     ]
     single = len(polygons) == 1
-    name, number = selection.categories[mask.label]
     return {
         "type": "Feature",
         "geometry": {
@@ -37,9 +37,9 @@ def _feature(mask: Mask, image: str, picture: Picture, selection: Selection) -> 
             "coordinates": polygons[0] if single else polygons,
         },
         "properties": {
-            "image": image,
-            "category": name,
-            "category_id": number,
+            "image": name,
+            "category": mask.category,
+            "category_id": selection.ids[mask.category],
             "score": mask.score,
             "area": mask.area,
         },

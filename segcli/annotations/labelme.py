@@ -26,12 +26,13 @@ from segcli.annotations.records import (
     require_same_size,
     segment,
 )
-from segcli.annotations.selection import Mask, Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.annotations.texts import read_text
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
 from segcli.masks import rle
 from segcli.masks.contours import parts
+from segcli.store.image_masks import ImageMasks, Mask
 from segcli.types import Record, Segment
 
 _FLAT = "{} points and lines were left out: they have no area"
@@ -196,28 +197,28 @@ def _shapes(document: Any, path: Path) -> list[dict[str, Any]]:
 def write_labelme(selection: Selection, out: Path, *, images: Path | None) -> Losses:
     """LabelMe json: polygons; a mask of several parts or with holes as LabelMe's shape "mask"."""
 
-    def content(picture: Picture, tally: Losses) -> bytes:
-        path = picture.name if images is None else os.path.join(images, picture.name)
-        folder = beside(out, picture.name, ".json").parent
+    def content(image: ImageMasks, tally: Losses) -> bytes:
+        path = image.name if images is None else os.path.join(images, image.name)
+        folder = beside(out, image.name, ".json").parent
         shown = path if images is None else os.path.relpath(path, folder)
         document: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
-            "shapes": [_shape(mask, picture, selection) for mask in picture.masks],
+            "shapes": [_shape(mask, image) for mask in image.masks],
             "imagePath": shown if images is not None else os.path.basename(path),
             "imageData": None,
-            "imageHeight": picture.height,
-            "imageWidth": picture.width,
+            "imageHeight": image.height,
+            "imageWidth": image.width,
         }
         return json.dumps(document, indent=1).encode()
 
     return write_each(selection, out, ".json", content)
 
 
-def _shape(mask: Mask, picture: Picture, selection: Selection) -> dict[str, Any]:
-    found = parts(mask.rle, picture.height, picture.width)
+def _shape(mask: Mask, image: ImageMasks) -> dict[str, Any]:
+    found = parts(mask.rle, *image.size)
     shape: dict[str, Any] = {
-        "label": selection.categories[mask.label][0],
+        "label": mask.category,
         "group_id": None,
         "description": f"{mask.score:.4f}",
         "flags": {},
@@ -225,7 +226,7 @@ def _shape(mask: Mask, picture: Picture, selection: Selection) -> dict[str, Any]
     if len(found) == 1 and not found[0].holes:
         points = [list(map(float, corner)) for corner in found[0].outer]
         return {**shape, "shape_type": "polygon", "points": points, "mask": None}
-    x, y, crop = rle.decode_crop(mask.rle, picture.height, picture.width)
+    x, y, crop = rle.decode_crop(mask.rle, *image.size)
     tall, wide = crop.shape
     corners = [[float(x), float(y)], [float(x + wide - 1), float(y + tall - 1)]]
     encoded = base64.b64encode(png.binary(crop)).decode()

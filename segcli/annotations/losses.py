@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from segcli.annotations.selection import Picture
+from segcli.store.image_masks import ImageMasks
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -20,11 +20,11 @@ class Losses:
     masks: int = 0
     losses: Counter[str] = field(default_factory=Counter)
 
-    def counted(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
-        for picture in pictures:
+    def counted(self, images: Iterable[ImageMasks]) -> Iterator[ImageMasks]:
+        for image in images:
             self.images += 1
-            self.masks += len(picture.masks)
-            yield picture
+            self.masks += len(image.masks)
+            yield image
 
     def lost(self, sentence: str) -> None:
         self.losses[sentence] += 1

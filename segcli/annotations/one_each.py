@@ -7,27 +7,28 @@ from pathlib import Path
 
 from segcli.annotations.losses import Losses
 from segcli.annotations.paths import beside, stamp, written_since
-from segcli.annotations.selection import Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.errors import UsageError
 from segcli.files import write_bytes
+from segcli.store.image_masks import ImageMasks
 
 
 def write_each(
-    selection: Selection, out: Path, suffix: str, content: Callable[[Picture, Losses], bytes]
+    selection: Selection, out: Path, suffix: str, content: Callable[[ImageMasks, Losses], bytes]
 ) -> Losses:
     """A file below `out` for every image, under the image's own name. Raises UsageError when two
     images would share one (a.jpg and a.png in one folder)."""
     tally = Losses()
     start = stamp(out)
-    for picture in tally.counted(selection.with_masks()):
-        path = beside(out, picture.name, suffix)
-        require_own(path, picture, selection, out=out, start=start)
-        write_bytes(path, content(picture, tally))
+    for image in tally.counted(selection.with_masks()):
+        path = beside(out, image.name, suffix)
+        require_own(path, image, selection, out=out, start=start)
+        write_bytes(path, content(image, tally))
     return tally
 
 
 def require_own(
-    path: Path, picture: Picture, selection: Selection, *, out: Path, start: int
+    path: Path, image: ImageMasks, selection: Selection, *, out: Path, start: int
 ) -> None:
     """Raises UsageError when another image of this export has written to `path` before.
 
@@ -36,10 +37,10 @@ def require_own(
     """
     if not written_since(path, start):
         return
-    suffix = path.name.removeprefix(beside(out, picture.name, "").name)
-    for other in selection.pictures():
-        if other.id != picture.id and beside(out, other.name, suffix) == path:
+    suffix = path.name.removeprefix(beside(out, image.name, "").name)
+    for other in selection.images():
+        if other.key != image.key and beside(out, other.name, suffix) == path:
             raise UsageError(
-                f"{other.name!r} and {picture.name!r} would both become {path}; export them apart "
+                f"{other.name!r} and {image.name!r} would both become {path}; export them apart "
                 "with --key"
             )

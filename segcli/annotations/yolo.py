@@ -14,7 +14,7 @@ import yaml
 from segcli.annotations.losses import Losses
 from segcli.annotations.one_each import write_each
 from segcli.annotations.records import Annotations, record, segment
-from segcli.annotations.selection import Picture, Selection
+from segcli.annotations.selection import Selection
 from segcli.annotations.texts import read_bytes, read_text
 from segcli.errors import ImageError, UsageError
 from segcli.files import write_bytes
@@ -23,6 +23,7 @@ from segcli.keys import path_from_key
 from segcli.masks.contours import Part, Ring, parts
 from segcli.masks.even_odd import fill
 from segcli.sources import open_source, read
+from segcli.store.image_masks import ImageMasks
 from segcli.types import Record, Sample, Segment
 
 _CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling programs write them
@@ -182,18 +183,18 @@ def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losse
     A mask of several parts, or with holes, is one polygon whose rings are joined by doubled lines
     of no width: nothing is lost for a reader that fills by the even-odd rule.
     """
-    names = [name for name, _ in selection.categories if name in selection.wanted]
-    index = {i: names.index(n) for i, (n, _) in enumerate(selection.categories) if n in names}
+    names = selection.names
+    index = {name: i for i, name in enumerate(names)}
 
-    def lines(picture: Picture, tally: Losses) -> bytes:
+    def lines(image: ImageMasks, tally: Losses) -> bytes:
         text = []
-        for mask in picture.masks:
-            rings = _rings(parts(mask.rle, picture.height, picture.width))
+        for mask in image.masks:
+            rings = _rings(parts(mask.rle, *image.size))
             if len(rings) > 1:
                 tally.lost("{} masks of several parts or with holes became one joined polygon")
-            scale = (picture.width, picture.height)
+            scale = (image.width, image.height)
             numbers = [f"{side / scale[i]:.9g}" for c in _joined(rings) for i, side in enumerate(c)]
-            text.append(f"{index[mask.label]} {' '.join(numbers)}\n")
+            text.append(f"{index[mask.category]} {' '.join(numbers)}\n")
         return "".join(text).encode()
 
     tally = write_each(selection, out / "labels", ".txt", lines)

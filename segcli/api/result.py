@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.store import MinScores
+from segcli.store.image_masks import Mask
 from segcli.types import Image, ModelInfo, Segment
-from segcli.viz.picture import Item, Style, draw
+from segcli.viz.picture import ShownMask, Style, draw
 from segcli.viz.save import encode
 
 _SHOWN_PX = 1280  # the long side of the picture in a notebook
@@ -130,12 +131,21 @@ class Result:
 
     def draw(self, *, max_side: int | None = None) -> NDArray[np.uint8]:
         """The objects drawn on the image, uint8 (h, w, 3) RGB, as `segcli viz` draws them."""
-        items = [
-            Item(self.info.category_ids[one.label], name, one.score, one.box, one.rle)
-            for one, name in zip(self.segments, self.categories, strict=True)
+        info = self.info
+        masks = [
+            Mask(
+                info.category_ids[one.label],
+                info.categories[one.label],
+                one.score,
+                one.box,
+                one.area,
+                one.rle,
+            )
+            for one in self.segments
         ]
-        size = (self.height, self.width)
-        return draw(self.image.pixels, items, Style(max_side=max_side), image_size=size)
+        shown = [ShownMask(mask) for mask in masks]
+        size = self.image.original_size
+        return draw(self.image.pixels, shown, Style(max_side=max_side), image_size=size)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the objects of `above()`."""

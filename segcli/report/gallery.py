@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from segcli.errors import ImageError, UsageError
 from segcli.keys import path_from_key
 from segcli.report.outline import SCALE, path_of
+from segcli.store.image_masks import ImageMasks, Mask
 from segcli.video.frames import read_frames
-from segcli.viz import Found, Images, Item
+from segcli.viz import Images
 from segcli.viz.label import printable
 from segcli.viz.patch import patch_of
 from segcli.viz.picture import picture_size
@@ -61,13 +62,13 @@ Made = tuple[Card | None, str, str]
 """(card, key, reason when there is none)"""
 
 
-def cards(found: Sequence[Found], images: Images, *, workers: int) -> Iterator[Made]:
+def cards(found: Sequence[ImageMasks], images: Images, *, workers: int) -> Iterator[Made]:
     """A card for every image, in order; videos last."""
     budget = round((MOST_BYTES * 0.97 / max(1, len(found)) - _OUTLINES) / _BASE64)
     stills = [image for image in found if image.frame is None]
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(lambda image: _still(image, images, budget), stills)
-    videos: dict[str, list[Found]] = {}
+    videos: dict[str, list[ImageMasks]] = {}
     for image in found:
         if image.frame is not None:
             videos.setdefault(path_from_key(image.key), []).append(image)
@@ -75,16 +76,15 @@ def cards(found: Sequence[Found], images: Images, *, workers: int) -> Iterator[M
         yield from _frames(frames, images, budget)
 
 
-def _still(image: Found, images: Images, budget: int) -> Made:
-    size = (image.height, image.width)
+def _still(image: ImageMasks, images: Images, budget: int) -> Made:
     try:
-        loaded = images.load(image.key, size, at_least=picture_size(size, SIDE))
+        loaded = images.load(image.key, image.size, at_least=picture_size(image.size, SIDE))
         return card(image, loaded.pixels, budget), image.key, ""
     except (ImageError, UsageError) as error:
         return None, image.key, str(error)
 
 
-def _frames(frames: Sequence[Found], images: Images, budget: int) -> Iterator[Made]:
+def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterator[Made]:
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
@@ -94,7 +94,7 @@ def _frames(frames: Sequence[Found], images: Images, budget: int) -> Iterator[Ma
                 del left[frame.index]
                 yield None, image.key, frame.error or "the frame cannot be decoded"
                 continue
-            if pixels.shape[:2] != (image.height, image.width):
+            if pixels.shape[:2] != image.size:
                 raise ImageError("the video's frames have another size than the row says")
             made = card(image, pixels, budget)
             del left[frame.index]
@@ -104,26 +104,25 @@ def _frames(frames: Sequence[Found], images: Images, budget: int) -> Iterator[Ma
             yield None, image.key, str(error)
 
 
-def card(image: Found, pixels: NDArray[np.uint8], budget: int) -> Card:
+def card(image: ImageMasks, pixels: NDArray[np.uint8], budget: int) -> Card:
     """`budget`: bytes of the encoded copy. Raises UsageError for a damaged RLE."""
-    size = (image.height, image.width)
-    kind, data, (height, width) = small_copy(pixels, picture_size(size, SIDE), budget)
+    kind, data, (height, width) = small_copy(pixels, picture_size(image.size, SIDE), budget)
     shapes = []
-    for item in image.items[:_MOST_MASKS]:
-        path = path_of(patch_of(item.rle, size, (height, width)))
+    for mask in image.masks[:_MOST_MASKS]:
+        path = path_of(patch_of(mask.rle, image.size, (height, width)))
         if path:
-            name = printable(item.category)
-            shapes.append(Shape(name, item.category_id, item.score or 0.0, path))
+            name = printable(mask.category)
+            shapes.append(Shape(name, mask.category_id, mask.score or 0.0, path))
     text = base64.b64encode(data).decode()
     source = f"data:image/{kind};base64,{text}"
-    return Card(image.key, width, height, source, tuple(shapes), _alt(image.key, image.items))
+    return Card(image.key, width, height, source, tuple(shapes), _alt(image.key, image.masks))
 
 
-def _alt(key: str, items: Sequence[Item]) -> str:
+def _alt(key: str, masks: Sequence[Mask]) -> str:
     """As in "cam1/0001.jpg: 3 car, 1 person"."""
     shown = printable(key)
     if len(shown) > _SHOWN_KEY:
         shown = shown[: _SHOWN_KEY // 2] + "…" + shown[-_SHOWN_KEY // 2 :]
-    counts = Counter(printable(item.category) for item in items)
+    counts = Counter(printable(mask.category) for mask in masks)
     told = ", ".join(f"{n} {name}" for name, n in counts.most_common(8))
     return f"{shown}: {told or 'nothing found'}"

@@ -20,7 +20,7 @@ from segcli.stats import Statistics, StatsOptions
 from segcli.stats.statistics import measured, prepared, score_of
 from segcli.store import MinScores
 from segcli.store.query import Rows
-from segcli.viz import Found, Images, Wanted, find, source_of
+from segcli.viz import Images, Wanted, find, source_of
 from segcli.viz.label import printable
 from segcli.viz.save import in_order
 
@@ -111,7 +111,7 @@ def _gallery(
         seed=options.seed,
     )
     with Rows(store.part_paths(options.masks)) as rows:
-        chosen: list[Found] = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
+        chosen = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
     cards, skipped = [], []
     workers = options.workers or len(cores())
     for card, key, reason in gallery.cards(chosen, images, workers=workers):

@@ -36,17 +36,30 @@ def read_images(path: Path, *, columns: Sequence[str] | None = None) -> Iterator
 
 
 def read_rows(
-    path: Path, *, columns: Sequence[str], dictionaries: Sequence[str] = ()
+    path: Path,
+    *,
+    columns: Sequence[str],
+    dictionaries: Sequence[str] = (),
+    min_score: float | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """All rows as they lie, of masks and of images without any; never an empty batch.
+    """All rows in their order, of masks and of images without any; never an empty batch.
 
-    `dictionaries`: those of the `columns` that come as Arrow dictionaries. Raises UsageError as
-    `read_masks` does.
+    `dictionaries`: those of the `columns` that come as Arrow dictionaries. `min_score`: without
+    the masks of lower scores, but for the first of an image; `columns` then has `mask` and
+    `score`. Raises UsageError as `read_masks` does.
     """
     for part in part_paths(path):
         with open_part(part, dictionaries=dictionaries) as (file, _):
             wanted = _known(columns, file.schema_arrow.names, part)
-            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                yield batch if min_score is None else _without_low_scores(batch, min_score)
+
+
+def _without_low_scores(batch: pa.RecordBatch, min_score: float) -> pa.RecordBatch:
+    import pyarrow.compute as pc
+
+    good = _wanted_rows(batch["score"], "score", min_score)
+    return batch.filter(pc.or_(first_rows(batch["mask"]), good))
 
 
 def _stream(

@@ -12,12 +12,12 @@ from PIL import Image as PilImage
 from PIL import ImageDraw
 
 from segcli.errors import ImageError, UsageError
+from segcli.store.image_masks import ImageMasks
 from segcli.types import Size
 from segcli.viz.images import Images
 from segcli.viz.label import font, text_size
-from segcli.viz.picture import Item, Style, cutout, draw, line_width, picture_size
+from segcli.viz.picture import ShownMask, Style, cutout, draw, line_width, picture_size
 from segcli.viz.save import place, refuse_original, save
-from segcli.viz.select import Found
 from segcli.viz.sheet import CELL, Thumbnail, thumbnail
 from segcli.viz.truth import Truth, judged
 
@@ -36,8 +36,8 @@ class Scene:
 
     pixels: NDArray[np.uint8]
     size: Size
-    items: Sequence[Item]
-    truth: Sequence[Item] = ()
+    masks: Sequence[ShownMask]
+    truth: Sequence[ShownMask] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +51,24 @@ class Painter:
     out: Path | None = None
     kind: str = "jpg"
 
-    def paint(self, image: Found, small: bool) -> Job:
+    def paint(self, image: ImageMasks, small: bool) -> Job:
         """Load, draw and save a still; `small`: with a thumbnail."""
-        size = (image.height, image.width)
-        least = picture_size(size, self.style.max_side)
+        least = picture_size(image.size, self.style.max_side)
         try:
             loaded = self.images.load(
-                image.key, size, at_least=None if self.style.mode == "cutout" else least
+                image.key, image.size, at_least=None if self.style.mode == "cutout" else least
             )
             return self.paint_pixels(image, loaded.pixels, small)[1]
         except (ImageError, UsageError) as error:
             return Job(error=str(error))
 
     def paint_pixels(
-        self, image: Found, pixels: NDArray[np.uint8], small: bool
+        self, image: ImageMasks, pixels: NDArray[np.uint8], small: bool
     ) -> tuple[NDArray[np.uint8], Job]:
         """The picture of an image, saved when there is a place. Raises UsageError."""
         if self.style.mode == "cutout":
             self._save_cutouts(image, pixels)
-            scene = Scene(pixels, (image.height, image.width), list(image.items))
+            scene = Scene(pixels, image.size, _unjudged(image))
             return pixels, Job(self._thumbnail(image, scene) if small else None)
         scene = self._scene(image, pixels)
         shown = self._drawn(scene, self.style)
@@ -79,26 +78,26 @@ class Painter:
             save(shown, target, self.kind)
         return shown, Job(self._thumbnail(image, scene) if small else None)
 
-    def _scene(self, image: Found, pixels: NDArray[np.uint8]) -> Scene:
+    def _scene(self, image: ImageMasks, pixels: NDArray[np.uint8]) -> Scene:
         """With the ground truth, when there is one."""
-        size = (image.height, image.width)
         if self.truth is None:
-            return Scene(pixels, size, list(image.items))
-        found = self.truth.objects(image.key, size)
+            return Scene(pixels, image.size, _unjudged(image))
+        found = self.truth.objects(image.key, image.size)
         if found is None:
             raise UsageError("--gt has no image of that path or name")
-        true_items, crowds = found
-        items = [item for item in image.items if self.truth.counts(item)]
-        return Scene(pixels, size, judged(items, true_items, crowds, size), true_items)
+        objects, crowds = found
+        masks = [mask for mask in image.masks if self.truth.counts(mask)]
+        shown = judged(masks, objects, crowds, image.size)
+        return Scene(pixels, image.size, shown, [ShownMask(mask) for mask in objects])
 
     def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
-        left = draw(scene.pixels, scene.items, style, image_size=scene.size)
+        left = draw(scene.pixels, scene.masks, style, image_size=scene.size)
         if not self.beside:
             return left
         right = draw(scene.pixels, scene.truth, style, image_size=scene.size)
         return side_by_side(left, right, headings=style.labels)
 
-    def _thumbnail(self, image: Found, scene: Scene) -> Thumbnail:
+    def _thumbnail(self, image: ImageMasks, scene: Scene) -> Thumbnail:
         """Drawn anew at its size, without labels, which nobody could read: the caption has them."""
         mode = "overlay" if self.style.mode == "cutout" else self.style.mode
         across = CELL[0] // 2 - 2 if self.beside else CELL[0]
@@ -110,18 +109,22 @@ class Painter:
             labels=False,
             max_side=max(1, int(max(scene.size) * share)),
         )
-        return thumbnail(self._drawn(scene, style), image.key, scene.items)
+        return thumbnail(self._drawn(scene, style), image.key, scene.masks)
 
-    def _save_cutouts(self, image: Found, pixels: NDArray[np.uint8]) -> None:
+    def _save_cutouts(self, image: ImageMasks, pixels: NDArray[np.uint8]) -> None:
         """One file per object in a folder named like the image: 003-car-0.87.png."""
         assert self.out is not None, "VizOptions asks for --out with cutouts"
         folder = place(self.out, image.key, self.kind).with_suffix("")
-        for number, item in enumerate(image.items):
-            name = "".join(c if c.isalnum() else "-" for c in item.category)[:60]
-            alone = cutout(pixels, item, image_size=(image.height, image.width))
+        for number, mask in enumerate(image.masks):
+            name = "".join(c if c.isalnum() else "-" for c in mask.category)[:60]
+            alone = cutout(pixels, mask, image_size=image.size)
             if alone.size:
-                path = folder / f"{number:03d}-{name}-{item.score:.2f}.{self.kind}"
+                path = folder / f"{number:03d}-{name}-{mask.score:.2f}.{self.kind}"
                 save(alone, path, self.kind)
+
+
+def _unjudged(image: ImageMasks) -> list[ShownMask]:
+    return [ShownMask(mask) for mask in image.masks]
 
 
 def side_by_side(

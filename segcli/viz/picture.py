@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
+from segcli.store.image_masks import Mask
 from segcli.types import Size
 from segcli.viz.label import Labels, printable
 from segcli.viz.palette import FALSE, MISSED, TRUE, Colour, colour_of
@@ -23,35 +24,28 @@ _HALO = np.uint8(190)  # of 255: how white the light line around a mask is
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One object to be drawn: `box` (x, y, w, h) and `rle` in px of the image, not the picture.
+class ShownMask:
+    """One object to draw; `verdict` says how prediction and ground truth agree on it."""
 
-    `score` is None for ground truth; `verdict` tells how the two agree.
-    """
-
-    category_id: int
-    category: str
-    score: float | None
-    box: tuple[float, float, float, float]
-    rle: bytes
+    mask: Mask
     verdict: Verdict | None = None
 
     @property
     def colour(self) -> Colour:
         if self.verdict is None:
-            return colour_of(self.category_id)
+            return colour_of(self.mask.category_id)
         return {"true": TRUE, "false": FALSE, "missed": MISSED}[self.verdict]
 
     @property
     def text(self) -> str:
         said = {"false": "wrong ", "missed": "missed "}.get(self.verdict or "", "")
-        score = "" if self.score is None else f" {self.score:.2f}"
-        return printable(f"{said}{self.category}{score}")
+        score = "" if self.mask.score is None else f" {self.mask.score:.2f}"
+        return printable(f"{said}{self.mask.category}{score}")
 
     @property
     def short(self) -> str:
         """What is left of the text where there is no room."""
-        return "" if self.score is None else f"{self.score:.2f}".lstrip("0")
+        return "" if self.mask.score is None else f"{self.mask.score:.2f}".lstrip("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ def picture_size(image: Size, max_side: int | None) -> Size:
 
 
 def draw(
-    pixels: NDArray[np.uint8], items: Sequence[Item], style: Style, *, image_size: Size
+    pixels: NDArray[np.uint8], masks: Sequence[ShownMask], style: Style, *, image_size: Size
 ) -> NDArray[np.uint8]:
     """The picture, uint8 (h, w, 3) RGB, of an image of `image_size` (H, W) px.
 
@@ -92,8 +86,8 @@ def draw(
     picture = PilImage.fromarray(pixels)
     if picture.size != size[::-1]:
         picture = picture.resize(size[::-1], PilImage.Resampling.BOX, reducing_gap=2)
-    patches = [(item, patch_of(item.rle, image_size, size)) for item in items]
-    patches = [(item, patch) for item, patch in patches if patch.cover.size]
+    patches = [(shown, patch_of(shown.mask.rle, image_size, size)) for shown in masks]
+    patches = [(shown, patch) for shown, patch in patches if patch.cover.size]
     patches.sort(key=lambda pair: -pair[1].cover.size)
     if style.mode == "blur":
         for _, patch in patches:
@@ -104,9 +98,9 @@ def draw(
     return np.asarray(picture)
 
 
-def cutout(pixels: NDArray[np.uint8], item: Item, *, image_size: Size) -> NDArray[np.uint8]:
+def cutout(pixels: NDArray[np.uint8], mask: Mask, *, image_size: Size) -> NDArray[np.uint8]:
     """The object alone on nothing: uint8 (h, w, 4) RGBA, its tight box; (0, 0, 4) when empty."""
-    patch = patch_of(item.rle, image_size, image_size)
+    patch = patch_of(mask.rle, image_size, image_size)
     h, w = patch.cover.shape
     out = np.empty((h, w, 4), np.uint8)
     out[..., :3] = pixels[patch.y : patch.y + h, patch.x : patch.x + w]
@@ -114,42 +108,44 @@ def cutout(pixels: NDArray[np.uint8], item: Item, *, image_size: Size) -> NDArra
     return out
 
 
-def _paint(picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style) -> None:
+def _paint(
+    picture: PilImage.Image, patches: Sequence[tuple[ShownMask, Patch]], style: Style
+) -> None:
     width = line_width((picture.height, picture.width))
-    for item, patch in patches:
+    for shown, patch in patches:
         # A light line around the coloured one parts objects of one colour that touch. What is
         # smaller than that goes without.
         hair = max(1, width // 2) if min(patch.cover.shape) >= 10 * width else 0
         light, solid = rims(patch.inside, hair, width)
         # What is missing is shown by its outline alone, so that the object itself can be seen.
-        if style.mode == "overlay" and item.verdict != "missed":
+        if style.mode == "overlay" and shown.verdict != "missed":
             alpha = (patch.cover * np.float32(style.alpha)).astype(np.uint8)
             alpha[solid | light] = 255
         else:
             alpha = (solid | light).astype(np.uint8) * np.uint8(255)
         place = (patch.x, patch.y)
-        picture.paste(item.colour, place, PilImage.fromarray(alpha))
+        picture.paste(shown.colour, place, PilImage.fromarray(alpha))
         if hair:
             halo = light.astype(np.uint8) * _HALO
             picture.paste((255, 255, 255), place, PilImage.fromarray(halo))
 
 
 def _annotate(
-    picture: PilImage.Image, patches: Sequence[tuple[Item, Patch]], style: Style, scale: float
+    picture: PilImage.Image, patches: Sequence[tuple[ShownMask, Patch]], style: Style, scale: float
 ) -> None:
     width = max(1, line_width((picture.height, picture.width)) // 2)
     canvas, boxes = ImageDraw.Draw(picture), []
-    for item, _ in patches:
-        x, y, w, h = (side * scale for side in item.box)
+    for shown, _ in patches:
+        x, y, w, h = (side * scale for side in shown.mask.box)
         boxes.append((x, y, min(x + w, picture.width - 1), min(y + h, picture.height - 1)))
         if style.boxes and boxes[-1][2] >= x and boxes[-1][3] >= y:
-            canvas.rectangle(boxes[-1], outline=item.colour, width=width)
+            canvas.rectangle(boxes[-1], outline=shown.colour, width=width)
     if style.labels:
         labels = Labels(picture, boxes)
         # The best first: they have the choice of places.
-        for i in sorted(range(len(boxes)), key=lambda i: -(patches[i][0].score or 0)):
-            item = patches[i][0]
-            labels.add((item.text, item.short), boxes[i], item.colour)
+        for i in sorted(range(len(boxes)), key=lambda i: -(patches[i][0].mask.score or 0)):
+            shown = patches[i][0]
+            labels.add((shown.text, shown.short), boxes[i], shown.colour)
 
 
 def _pixelate(picture: PilImage.Image, patch: Patch) -> None:

@@ -17,12 +17,13 @@ from segcli.files import write_bytes
 from segcli.keys import path_from_key
 from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
+from segcli.store.image_masks import ImageMasks
 from segcli.store.query import Rows
 from segcli.viz.images import Images, source_of
 from segcli.viz.painter import Job, Painter
 from segcli.viz.picture import Style
 from segcli.viz.save import encode, in_order
-from segcli.viz.select import Found, Wanted, find
+from segcli.viz.select import Wanted, find
 from segcli.viz.sheet import LIMIT, Thumbnail, sheet
 from segcli.viz.truth import read_truth
 from segcli.viz.videos import draw_video
@@ -137,7 +138,7 @@ class _Drawing:
         self.skipped: list[tuple[str, str]] = []
         self._options, self._report, self._images = options, report, images
         self._thumbnails: dict[str, Thumbnail] = {}
-        self._videos: dict[str, list[Found]] = {}
+        self._videos: dict[str, list[ImageMasks]] = {}
         self._painter = Painter(
             images=images,
             style=options.style,
@@ -147,10 +148,10 @@ class _Drawing:
             kind=options.kind,
         )
 
-    def all(self, found: Iterator[Found]) -> None:
+    def all(self, found: Iterator[ImageMasks]) -> None:
         """Stills at once, in order, a few ahead of the slowest; videos when all are known."""
         workers = self._options.workers or len(cores())
-        ahead: deque[tuple[Found, Future[Job]]] = deque()
+        ahead: deque[tuple[ImageMasks, Future[Job]]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for image in found:
                 if image.frame is not None:
@@ -166,10 +167,10 @@ class _Drawing:
     def _small(self) -> bool:
         return self._options.sheet is not None and len(self._thumbnails) < LIMIT
 
-    def _collect(self, image: Found, future: Future[Job]) -> None:
+    def _collect(self, image: ImageMasks, future: Future[Job]) -> None:
         self.take(image, future.result())
 
-    def take(self, image: Found, job: Job) -> None:
+    def take(self, image: ImageMasks, job: Job) -> None:
         """Count a picture, or name why there is none."""
         if job.error is not None:
             self.skipped.append((image.key, job.error))
@@ -177,7 +178,7 @@ class _Drawing:
                 self._report(f"skipped {image.key}: {job.error}")
             return
         self.pictures += 1
-        self.masks += len(image.items)
+        self.masks += len(image.masks)
         if job.thumbnail is not None and self._small:
             self._thumbnails[image.key] = job.thumbnail
 

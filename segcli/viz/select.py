@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from segcli.errors import UsageError
 from segcli.store import MinScores
+from segcli.store.image_masks import COLUMNS, ImageMasks, grouped
 from segcli.store.query import Rows, literal
-from segcli.viz.picture import Item
-
-_COLUMNS = "key, height, width, frame, time_s, mask, category_id, category, score, bbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +34,7 @@ class Wanted:
         return self.where is not None or bool(self.categories)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One image of an output with its chosen masks, best first; (height, width) px."""
-
-    key: str
-    height: int
-    width: int
-    frame: int | None
-    time_s: float | None
-    items: tuple[Item, ...]
-
-
-def find(rows: Rows, wanted: Wanted) -> Iterator[Found]:
+def find(rows: Rows, wanted: Wanted) -> Iterator[ImageMasks]:
     """The images in the order of the parts. Raises UsageError for a wrong `where`."""
     if wanted.where is not None:
         rows.check(wanted.where, "--where")
@@ -60,13 +46,16 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[Found]:
         condition += " AND key IN (SELECT key FROM chosen_keys)"
         found = rows.tuples("SELECT DISTINCT part FROM rows SEMI JOIN chosen_keys USING (key)")
         parts = sorted(number for (number,) in found)
+    plain = ", ".join(name for name in COLUMNS if name != "rle")
     sql = (
-        f"SELECT {_COLUMNS}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "
+        f"SELECT {plain}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "
         f"(SELECT *, {_chosen(wanted)} AS chosen FROM {{}}) "
         f"WHERE {condition} AND (chosen OR mask IS NULL OR mask = 0)"
     )
     for part in parts:
-        yield from _grouped(rows.stream(sql.format(rows.part(part)), values), wanted.restricts)
+        for image in grouped(rows.stream(sql.format(rows.part(part)), values)):
+            if image.masks or not wanted.restricts:
+                yield image
 
 
 def _chosen(wanted: Wanted) -> str:
@@ -104,36 +93,6 @@ def _choose_keys(rows: Rows, wanted: Wanted) -> None:
         f"SELECT key FROM (SELECT DISTINCT key FROM rows WHERE {condition}) {order}",
         values,
     )
-
-
-def _grouped(found: Iterator[Mapping[str, Any]], restricts: bool) -> Iterator[Found]:
-    """Rows of one image follow one another."""
-    first: Mapping[str, Any] | None = None
-    items: list[Item] = []
-    for row in found:
-        if first is not None and row["key"] != first["key"]:
-            yield from _image(first, items, restricts)
-            items = []
-        first = row if first is None or row["key"] != first["key"] else first
-        if row["chosen"]:
-            box = row["bbox"]
-            items.append(
-                Item(
-                    category_id=row["category_id"],
-                    category=row["category"],
-                    score=row["score"],
-                    box=(box["x"], box["y"], box["w"], box["h"]),
-                    rle=bytes(row["rle"]),
-                )
-            )
-    if first is not None:
-        yield from _image(first, items, restricts)
-
-
-def _image(row: Mapping[str, Any], items: Sequence[Item], restricts: bool) -> Iterator[Found]:
-    if items or not restricts:
-        names = ("key", "height", "width", "frame", "time_s")
-        yield Found(**{name: row[name] for name in names}, items=tuple(items))
 
 
 def _check_categories(rows: Rows, names: Sequence[str]) -> None:

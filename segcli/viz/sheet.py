@@ -14,7 +14,7 @@ from PIL import ImageDraw
 
 from segcli.viz.label import fitted, font, printable
 from segcli.viz.palette import Colour
-from segcli.viz.picture import Item
+from segcli.viz.picture import ShownMask
 
 CELL = (360, 270)  # (width, height) px of the largest thumbnail
 LIMIT = 400
@@ -37,22 +37,22 @@ class Thumbnail:
     caption: tuple[Piece, ...]
 
 
-def thumbnail(pixels: NDArray[np.uint8], key: str, items: Sequence[Item]) -> Thumbnail:
+def thumbnail(pixels: NDArray[np.uint8], key: str, masks: Sequence[ShownMask]) -> Thumbnail:
     """Of a drawn picture, uint8 (h, w, 3) or (h, w, 4)."""
     picture = PilImage.fromarray(pixels).convert("RGB")
     picture.thumbnail(CELL, PilImage.Resampling.BOX, reducing_gap=2)
-    return Thumbnail(picture, printable(key), counted(items))
+    return Thumbnail(picture, printable(key), counted(masks))
 
 
-def counted(items: Sequence[Item]) -> tuple[Piece, ...]:
+def counted(masks: Sequence[ShownMask]) -> tuple[Piece, ...]:
     """As in "3 car", "1 person", the most frequent first; with verdicts "4 right", "1 missed"."""
-    if any(item.verdict for item in items):
+    if any(shown.verdict for shown in masks):
         words = {"true": "right", "false": "wrong", "missed": "missed"}
-        verdicts = Counter((words[item.verdict], item.colour) for item in items if item.verdict)
+        verdicts = Counter((words[one.verdict], one.colour) for one in masks if one.verdict)
         order = list(words.values())
         counts = sorted(verdicts.items(), key=lambda entry: order.index(entry[0][0]))
     else:
-        counts = Counter((printable(item.category), item.colour) for item in items).most_common()
+        counts = Counter((printable(one.mask.category), one.colour) for one in masks).most_common()
     return tuple((colour, f"{n} {name}") for (name, colour), n in counts)
 
 

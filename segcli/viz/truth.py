@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from segcli.errors import UsageError
 from segcli.keys import path_from_key
 from segcli.masks import rle
 from segcli.store import read_images, read_settings
+from segcli.store.image_masks import Mask
 from segcli.types import Size
 from segcli.viz.patch import Patch, patch_of
-from segcli.viz.picture import Item
+from segcli.viz.picture import ShownMask
 
 _IOU = 0.5
 """From which overlap on two masks are the same object; the first of COCO's ten thresholds."""
@@ -40,7 +41,7 @@ class Truth:
     order: NDArray[np.int64]
     cuts: NDArray[np.int64]
 
-    def objects(self, key: str, size: Size) -> tuple[list[Item], list[Item]] | None:
+    def objects(self, key: str, size: Size) -> tuple[list[Mask], list[Mask]] | None:
         """(objects, crowds) of an image of `size` (H, W) px; None when it is not annotated.
 
         Raises UsageError when the ground truth has another size for it.
@@ -54,19 +55,20 @@ class Truth:
                 f"--gt: the image is {tall} x {wide} px there, and {size[0]} x {size[1]} px in the "
                 "output"
             )
-        objects: list[Item] = []
-        crowds: list[Item] = []
+        objects: list[Mask] = []
+        crowds: list[Mask] = []
         for i in self.order[self.cuts[at] : self.cuts[at + 1]].tolist():
             outline, own = self.known.outlines[i], self.categories.get(int(self.known.category[i]))
             if own is not None and outline is not None:
                 counts = to_rle(outline, *size)
-                item = Item(*own, None, rle.to_box(counts, *size), counts)
-                (crowds if self.known.crowd[i] else objects).append(item)
+                area = rle.area(counts, *size)
+                mask = Mask(*own, None, rle.to_box(counts, *size), area, counts)
+                (crowds if self.known.crowd[i] else objects).append(mask)
         return objects, crowds
 
-    def counts(self, item: Item) -> bool:
+    def counts(self, mask: Mask) -> bool:
         """Whether objects of its category are compared."""
-        return any(item.category == name for _, name in self.categories.values())
+        return any(mask.category == name for _, name in self.categories.values())
 
 
 def read_truth(
@@ -120,27 +122,27 @@ def _name(key: str, frame: int | None) -> str:
 
 
 def judged(
-    found: Sequence[Item], truth: Sequence[Item], crowds: Sequence[Item], size: Size
-) -> list[Item]:
+    found: Sequence[Mask], truth: Sequence[Mask], crowds: Sequence[Mask], size: Size
+) -> list[ShownMask]:
     """What was found as "true" or "false", and what it lacks as "missed".
 
     As COCO matches: best score first, each to the unmatched object of its category that it
     overlaps most, by at least 0.5 of their union. What lies mostly in a crowd is left away.
     """
-    there = [patch_of(item.rle, size, size) for item in truth]
-    regions = [patch_of(item.rle, size, size) for item in crowds]
+    there = [patch_of(mask.rle, size, size) for mask in truth]
+    regions = [patch_of(mask.rle, size, size) for mask in crowds]
     free = set(range(len(truth)))
-    out = []
-    for item in sorted(found, key=lambda item: -(item.score or 0)):
-        patch = patch_of(item.rle, size, size)
-        rivals = [i for i in free if truth[i].category == item.category]
+    out: list[ShownMask] = []
+    for mask in sorted(found, key=lambda mask: -(mask.score or 0)):
+        patch = patch_of(mask.rle, size, size)
+        rivals = [i for i in free if truth[i].category == mask.category]
         best = max(rivals, key=lambda i: overlap(patch, there[i]), default=None)
         if best is not None and overlap(patch, there[best]) >= _IOU:
             free.remove(best)
-            out.append(replace(item, verdict="true"))
-        elif not _in_crowd(item, patch, zip(crowds, regions, strict=True)):
-            out.append(replace(item, verdict="false"))
-    return [*out, *(replace(truth[i], verdict="missed") for i in sorted(free))]
+            out.append(ShownMask(mask, "true"))
+        elif not _in_crowd(mask, patch, zip(crowds, regions, strict=True)):
+            out.append(ShownMask(mask, "false"))
+    return [*out, *(ShownMask(truth[i], "missed") for i in sorted(free))]
 
 
 def overlap(one: Patch, other: Patch) -> float:
@@ -161,9 +163,9 @@ def _shared(one: Patch, other: Patch) -> int:
     return int(np.count_nonzero(a & b))
 
 
-def _in_crowd(item: Item, patch: Patch, crowds: Any) -> bool:
+def _in_crowd(mask: Mask, patch: Patch, crowds: Any) -> bool:
     area = np.count_nonzero(patch.cover)
     return any(
-        crowd.category == item.category and _shared(patch, region) >= _IOU * area
+        crowd.category == mask.category and _shared(patch, region) >= _IOU * area
         for crowd, region in crowds
     )

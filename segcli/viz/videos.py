@@ -8,23 +8,23 @@ from fractions import Fraction
 from pathlib import Path
 
 from segcli.errors import ImageError, UsageError
+from segcli.store.image_masks import ImageMasks
 from segcli.video.frames import read_frames
 from segcli.viz.painter import Job, Painter
 from segcli.viz.save import refuse_original
-from segcli.viz.select import Found
 from segcli.viz.video import Writer
 
 _USUAL = Fraction(25)  # frames a second where one frame alone tells nothing
 
 
 def draw_video(
-    frames: Sequence[Found],
+    frames: Sequence[ImageMasks],
     painter: Painter,
     *,
     target: Path | None,
     small: bool,
     tell: Callable[[str], None],
-) -> Iterator[tuple[Found, Job]]:
+) -> Iterator[tuple[ImageMasks, Job]]:
     """Draw `frames`, ascending, all of one video; into the file `target` unless it is None.
 
     Each frame is shown at the time its row tells, or the video where the row tells none. `tell`
@@ -43,7 +43,7 @@ def draw_video(
                 if pixels is None:
                     yield image, Job(error=frame.error)
                     continue
-                if pixels.shape[:2] != (image.height, image.width):
+                if pixels.shape[:2] != image.size:
                     raise ImageError(
                         f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
                         f"{image.width} x {image.height}: another video?"
@@ -60,7 +60,7 @@ def draw_video(
             yield image, Job(error=str(error))
 
 
-def _rate(frames: Sequence[Found]) -> Fraction:
+def _rate(frames: Sequence[ImageMasks]) -> Fraction:
     """Frames per second, about; players take the true times from the frames themselves."""
     first, last = frames[0].time_s, frames[-1].time_s
     if first is None or last is None or last <= first:

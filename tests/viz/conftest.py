@@ -11,8 +11,9 @@ from PIL import Image
 
 from segcli.masks import rle
 from segcli.store import Settings, open_output
+from segcli.store.image_masks import Mask
 from segcli.types import Record, Sample, Segment
-from segcli.viz import Item
+from segcli.viz import ShownMask
 
 CATEGORIES = (("person", "car", "bus"), (1, 3, 6))
 H, W = 120, 160
@@ -41,23 +42,27 @@ class Painted:
         return np.stack([down, right, (down + right) // 2], axis=-1).clip(0, 255).astype(np.uint8)
 
     @staticmethod
-    def item(
+    def mask(
         mask: NDArray[np.bool_],
         category: int = 3,
         name: str = "car",
         score: float | None = 0.75,
-        verdict: Any = None,
-    ) -> Item:
+    ) -> Mask:
         counts = rle.encode(mask)
-        return Item(category, name, score, rle.to_box(counts, *mask.shape), counts, verdict)
+        box, area = rle.to_box(counts, *mask.shape), int(mask.sum())
+        return Mask(category, name, score, box, area, counts)
 
     @staticmethod
-    def scene() -> list[Item]:
+    def shown(mask: NDArray[np.bool_], *given: Any, verdict: Any = None, **more: Any) -> ShownMask:
+        return ShownMask(Painted.mask(mask, *given, **more), verdict)
+
+    @staticmethod
+    def scene() -> list[ShownMask]:
         """Three objects, one over another, one without a score."""
         return [
-            Painted.item(Painted.disc(50, 40, 25), 1, "person", 0.93),
-            Painted.item(Painted.block(60, 80, 40, 70), 3, "car", 0.61),
-            Painted.item(Painted.disc(80, 115, 10), 6, "bus", None),
+            Painted.shown(Painted.disc(50, 40, 25), 1, "person", 0.93),
+            Painted.shown(Painted.block(60, 80, 40, 70), 3, "car", 0.61),
+            Painted.shown(Painted.disc(80, 115, 10), 6, "bus", None),
         ]
 
 

@@ -13,26 +13,26 @@ SIZE = (120, 160)
 
 
 def verdicts(items):
-    return [(item.category, item.verdict) for item in items]
+    return [(item.mask.category, item.verdict) for item in items]
 
 
 def test_overlap_is_intersection_over_union(painted):
     # 40 x 50 px each, moved by 10: 30 x 50 shared, 50 x 50 together.
     one, other = (
-        patch_of(painted.item(painted.block(y, 20, 40, 50)).rle, SIZE, SIZE) for y in (10, 20)
+        patch_of(painted.mask(painted.block(y, 20, 40, 50)).rle, SIZE, SIZE) for y in (10, 20)
     )
     assert overlap(one, other) == pytest.approx(30 / 50)
-    far = patch_of(painted.item(painted.block(100, 100, 10, 10)).rle, SIZE, SIZE)
+    far = patch_of(painted.mask(painted.block(100, 100, 10, 10)).rle, SIZE, SIZE)
     assert overlap(one, far) == 0
 
 
 def test_the_better_of_two_takes_the_object(painted):
-    truth = [painted.item(painted.block(10, 20, 40, 50), score=None)]
+    truth = [painted.mask(painted.block(10, 20, 40, 50), score=None)]
     found = [
-        painted.item(painted.block(10, 20, 40, 48), score=0.6),
-        painted.item(painted.block(14, 20, 36, 50), score=0.9),
+        painted.mask(painted.block(10, 20, 40, 48), score=0.6),
+        painted.mask(painted.block(14, 20, 36, 50), score=0.9),
     ]
-    assert [(i.score, i.verdict) for i in judged(found, truth, [], SIZE)] == [
+    assert [(i.mask.score, i.verdict) for i in judged(found, truth, [], SIZE)] == [
         (0.9, "true"),
         (0.6, "false"),
     ]
@@ -40,15 +40,15 @@ def test_the_better_of_two_takes_the_object(painted):
 
 def test_another_category_is_wrong_and_the_object_missed(painted):
     shape = painted.block(10, 20, 40, 50)
-    found, truth = [painted.item(shape, 6, "bus")], [painted.item(shape, score=None)]
+    found, truth = [painted.mask(shape, 6, "bus")], [painted.mask(shape, score=None)]
     assert verdicts(judged(found, truth, [], SIZE)) == [("bus", "false"), ("car", "missed")]
 
 
 def test_what_lies_in_a_crowd_is_neither(painted):
-    crowd = [painted.item(painted.block(0, 0, 100, 100), score=None)]
-    found = [painted.item(painted.block(10, 20, 40, 50))]
+    crowd = [painted.mask(painted.block(0, 0, 100, 100), score=None)]
+    found = [painted.mask(painted.block(10, 20, 40, 50))]
     assert judged(found, [], crowd, SIZE) == []
-    outside = [painted.item(painted.block(90, 90, 20, 40))]
+    outside = [painted.mask(painted.block(90, 90, 20, 40))]
     assert verdicts(judged(outside, [], crowd, SIZE)) == [("car", "false")]
 
 

@@ -1,0 +1,122 @@
+"""What readers for people and for other tools get of an output: each image with its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from segcli.keys import path_from_key
+from segcli.store.min_scores import MinScores
+from segcli.store.part_reader import read_rows
+from segcli.types import Size
+
+COLUMNS = (
+    *("key", "status", "height", "width", "frame", "time_s"),
+    *("mask", "category_id", "category", "score", "bbox", "area", "rle"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One object: `box` (x, y, w, h) and `area` in px of the image, `rle` COCO's compressed counts.
+
+    `category_id` is the data set's own id. `score` is None for ground truth.
+    """
+
+    category_id: int
+    category: str
+    score: float | None
+    box: tuple[float, float, float, float]
+    area: int
+    rle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMasks:
+    """One image or frame of an output, `height` x `width` px, with its masks, best first.
+
+    `frame` (index in the video) and `time_s` are None for stills.
+    """
+
+    key: str
+    height: int
+    width: int
+    frame: int | None = None
+    time_s: float | None = None
+    masks: tuple[Mask, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """(height, width) px."""
+        return self.height, self.width
+
+    @property
+    def name(self) -> str:
+        """The path below the source, as annotation files name it; the key for a frame."""
+        return path_from_key(self.key) if self.frame is None else self.key
+
+
+def grouped(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageMasks]:
+    """Images from rows with COLUMNS and `chosen`, which is true where the mask is wanted.
+
+    The rows of one image follow one another.
+    """
+    for _, group in groupby(rows, key=itemgetter("key")):
+        of_image = list(group)
+        first = of_image[0]
+        yield ImageMasks(
+            first["key"],
+            first["height"],
+            first["width"],
+            first["frame"],
+            first["time_s"],
+            tuple(_mask(row) for row in of_image if row["chosen"]),
+        )
+
+
+def _mask(row: Mapping[str, Any]) -> Mask:
+    box = row["bbox"]
+    return Mask(
+        category_id=row["category_id"],
+        category=row["category"],
+        score=row["score"],
+        box=(box["x"], box["y"], box["w"], box["h"]),
+        area=row["area"],
+        rle=bytes(row["rle"]),
+    )
+
+
+def read_image_masks(
+    path: Path,
+    *,
+    min_score: MinScores,
+    categories: frozenset[str] | None = None,
+    key: str | None = None,
+) -> Iterator[ImageMasks]:
+    """The images of an output in its order, also those without masks; failed ones are left out.
+
+    `categories` None: masks of all; `key`: only images whose key fits this pattern (* ? [...]).
+    Raises UsageError as `read_masks` does.
+    """
+    return grouped(_rows(path, min_score, categories, key))
+
+
+def _rows(
+    path: Path, min_score: MinScores, categories: frozenset[str] | None, key: str | None
+) -> Iterator[dict[str, Any]]:
+    for batch in read_rows(path, columns=COLUMNS, min_score=min_score.lowest):
+        for row in batch.to_pylist():
+            if row["status"] != "ok" or (key is not None and not fnmatchcase(row["key"], key)):
+                continue
+            name = row["category"]
+            row["chosen"] = (
+                row["mask"] is not None
+                and (categories is None or name in categories)
+                and row["score"] >= min_score.of(name)
+            )
+            yield row
