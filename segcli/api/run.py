@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     key_prefix: str
     same_source: bool
     retry_failed: bool
+    prune_missing: bool
     limit: int | None
     shard: str | None
     dry_run: bool

@@ -21,10 +21,23 @@ def counted(number: int, name: str) -> str:
     return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
-def end(skipped: int, *, quiet: bool) -> None:
-    """Exit code 1 when images were skipped, and a word about it where nothing else was said."""
-    if not skipped:
-        return
-    if quiet:
-        say(f"{counted(skipped, 'image')} skipped; without --quiet each is named")
-    raise typer.Exit(ExitCode.SOME_FAILED)
+def skipped_text(skipped: int, missing: int) -> str:
+    """How many images have no picture; `missing` of them have no file any more."""
+    if not missing:
+        return f"{counted(skipped, 'image')} skipped"
+    files = "file" if missing == 1 else "files"
+    gone = f"{counted(missing, 'image')} skipped because of missing {files}"
+    rest = skipped - missing
+    return f"{gone}, {rest:,} for other reasons" if rest else gone
+
+
+def end(pictures: int, skipped: int, missing: int, *, quiet: bool) -> None:
+    """Exit code 1 when images were skipped, and a word about it where nothing else was said.
+
+    That files are missing is normal in an archive whose old files are deleted: alone it gives no
+    exit code 1, unless there is not one picture.
+    """
+    if skipped and quiet:
+        say(f"{skipped_text(skipped, missing)}; without --quiet each is named")
+    if skipped > missing or (missing and not pictures):
+        raise typer.Exit(ExitCode.SOME_FAILED)

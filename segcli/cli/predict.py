@@ -103,6 +103,13 @@ SameSource = Annotated[
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry images that failed in earlier runs.")
 ]
+PruneMissing = Annotated[
+    bool,
+    typer.Option(
+        "--prune-missing",
+        help="Remove the rows of images whose files are gone; with --dry-run, count them.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Stop after this many images in this run.")]
 Shard = Annotated[
     str | None,
@@ -177,7 +184,8 @@ def predict(
     all_folders: AllFolders = False,
     every: Every = _DEFAULT.every, stream: Stream = _DEFAULT.stream,
     max_pixels: MaxPixels = _DEFAULT.max_pixels, strict_images: StrictImages = False,
-    retry_failed: RetryFailed = False, limit: Limit = None, shard: Shard = None,
+    retry_failed: RetryFailed = False, prune_missing: PruneMissing = False,
+    limit: Limit = None, shard: Shard = None,
     # where and how
     device: Device = _DEFAULT.device, engine: Engine = "local",
     replicas: Replicas = _DEFAULT.replicas,
@@ -198,9 +206,9 @@ def predict(
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
         min_score=min_score, max_masks=max_masks, max_pixels=max_pixels, limit=limit, shard=shard,
         strict_images=strict_images, chunk_size=chunk_size, column=column, key_prefix=key_prefix,
-        same_source=same_source, retry_failed=retry_failed, dry_run=dry_run, wait=wait,
-        count_ahead=not quiet, categories=category_names(categories),
-        max_memory=_size(max_memory),
+        same_source=same_source, retry_failed=retry_failed, prune_missing=prune_missing,
+        dry_run=dry_run, wait=wait, count_ahead=not quiet, max_memory=_size(max_memory),
+        categories=category_names(categories),
         batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than, all_folders=all_folders,

@@ -172,16 +172,18 @@ def progress_line(event: Progress) -> str:
 
 def summary_text(event: Summary) -> str:
     """The end of a run in a few lines; where the failed rows are, as a query to copy."""
+    missing = missing_lines(event)
     if event.planned is not None:
-        return (
+        line = (
             f"dry run: {images(event.planned)} to do, {event.earlier} done before "
             f"({event.earlier_failed} of them failed); nothing was written"
         )
+        return "\n".join([line, *missing])
     before = f"{images(event.earlier)} done before"
     if event.earlier_failed:
         before += f", {event.earlier_failed} of them failed (do them again: --retry-failed)"
     if not event.images:
-        return f"nothing new to do in {event.out}: {before}"
+        return "\n".join([f"nothing new to do in {event.out}: {before}", *missing])
     lines = [
         f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
@@ -199,12 +201,26 @@ def summary_text(event: Summary) -> str:
         lines.append(before)
     if event.repeated:
         lines.append(f"listed more than once, done once: {images(event.repeated)}")
+    lines += missing
     if event.warnings:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(event.warnings.items()))
         lines.append(f"images with a warning: {kinds} (column `warning`, docs/formats.md)")
     if event.failed:
         lines += failed_lines(event)
     return "\n".join(lines)
+
+
+def missing_lines(event: Summary) -> list[str]:
+    """Rows without a file: how many were removed, and how many are left."""
+    lines = []
+    if event.pruned:
+        lines.append(f"removed the rows of {images(event.pruned)} whose files are gone")
+    if event.missing:
+        lines.append(
+            f"the output has rows of {images(event.missing)} whose files are gone "
+            "(remove them: --prune-missing)"
+        )
+    return lines
 
 
 def failed_lines(event: Summary) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.console import counted, end, say, silent
+from segcli.cli.console import counted, end, say, silent, skipped_text
 from segcli.cli.options import (
     Images,
     Masks,
@@ -51,7 +51,8 @@ def report(
 ) -> None:
     """Write a page about DIR that opens from disk, without a server or a network.
 
-    Exit codes: 0, 1 some pictures were skipped (named), 2 wrong usage, 7 cannot write.
+    Exit codes: 0, also when files of images are missing; 1 some pictures were skipped for other
+    reasons (named), or there is none; 2 wrong usage; 7 cannot write.
     """
     from segcli.report import ReportOptions, write_report
 
@@ -76,6 +77,6 @@ def report(
     )
     report_to(
         f"{out}: {counted(written.cards, 'picture')}, {written.size / 1e6:.1f} MB"
-        + (f"; {counted(len(written.skipped), 'image')} skipped" if written.skipped else "")
+        + (f"; {skipped_text(len(written.skipped), written.missing)}" if written.skipped else "")
     )
-    end(len(written.skipped), quiet=quiet)
+    end(written.cards, len(written.skipped), written.missing, quiet=quiet)

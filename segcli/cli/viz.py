@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.console import counted, end, say, silent
+from segcli.cli.console import counted, end, say, silent, skipped_text
 from segcli.cli.options import (
     Categories,
     Images,
@@ -89,7 +89,8 @@ def viz(
     """Draw the masks in DIR on their images.
 
     An image that is missing, damaged or of another size than its row says is named and skipped.
-    Exit codes: 0 all drawn, 1 some images were skipped, 2 wrong usage, 7 cannot write.
+    Exit codes: 0 all drawn but those whose files are missing, 1 some images were skipped for other
+    reasons, or not one could be drawn, 2 wrong usage, 7 cannot write.
     """
     from segcli.viz import Style, VizOptions, visualise
 
@@ -103,6 +104,6 @@ def viz(
     drawn = visualise(options, report=report)
     report(
         f"{counted(drawn.pictures, 'picture')} with {counted(drawn.masks, 'mask')}"
-        + (f", {counted(len(drawn.skipped), 'image')} skipped" if drawn.skipped else "")
+        + (f", {skipped_text(len(drawn.skipped), drawn.missing)}" if drawn.skipped else "")
     )
-    end(len(drawn.skipped), quiet=quiet)
+    end(drawn.pictures, len(drawn.skipped), drawn.missing, quiet=quiet)

@@ -74,7 +74,9 @@ class Summary:
     rows. `redone` of the run's `images` had rows before and have new ones: they had changed, or
     failed images were retried. `warnings` counts this run's images by the kind of warning.
     `planned` is set by a dry run: how many images it would do. Masks are kept from `min_score` on;
-    viz, stats, report and export show them from the model's `default_score` on.
+    viz, stats, report and export show them from the model's `default_score` on. `missing` images
+    have rows of this source but no file any more, None: not looked for, because the run looked at
+    a part of its source only; the rows of `pruned` images without a file have been removed.
     """
 
     out: str
@@ -92,6 +94,8 @@ class Summary:
     planned: int | None = None
     min_score: float | None = None
     default_score: float | None = None
+    missing: int | None = None
+    pruned: int = 0
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

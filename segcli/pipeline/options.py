@@ -24,7 +24,7 @@ class PredictOptions:
     that progress knows early when the run will end. `run_id` names the run in the parts. `every`
     chooses the frames of videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from
     0. `include` and `exclude` are patterns of keys; `newer_than` and `older_than` ages of files
-    ("2h", "5m").
+    ("2h", "5m"). `prune_missing` removes the rows of images whose files are gone.
     """
 
     source: str
@@ -60,6 +60,7 @@ class PredictOptions:
     newer_than: str | None = None
     older_than: str | None = None
     all_folders: bool = False
+    prune_missing: bool = False
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid4().hex[:12])
@@ -78,6 +79,11 @@ class PredictOptions:
         for name, known in (("precision", PRECISIONS), ("engine", ENGINES)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the run looks at a part of its source only, other shards aside."""
+        return any((self.limit, self.include, self.exclude, self.newer_than, self.older_than))
 
 
 ENGINES = ("local", "ray")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from segcli.errors import Interrupted, NothingDone
 from segcli.pipeline.events import Committed, ImageFailed, Note, Progress, Report, Started, Summary
+from segcli.pipeline.missing import Missing
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
@@ -104,6 +105,7 @@ class RunProgress:
     stop: Stop
     counter: ProgressCounter = field(default_factory=ProgressCounter)
     is_started: bool = False
+    missing: Missing = Missing()
     _first_failures: list[tuple[str, str]] = field(default_factory=list)
 
     def start(self, device: str, precision: str) -> None:
@@ -158,6 +160,12 @@ class RunProgress:
         """Images that are committed and did not fail."""
         return self.counter.committed.images - self.counter.committed.failed
 
+    @property
+    def is_in_vain(self) -> bool:
+        """Interrupted, or all images failed."""
+        done = self.counter.committed
+        return self.stop.requested or (done.images > 0 and done.failed == done.images)
+
     def end(self) -> Summary:
         """The summary; raises Interrupted and NothingDone after reporting it."""
         done, tasks = self.counter.committed, self.tasks
@@ -177,6 +185,8 @@ class RunProgress:
             images_per_s=done.images / max(seconds, 1e-9),
             min_score=self.options.min_score,
             default_score=self.described.info.default_score,
+            missing=self.missing.left,
+            pruned=self.missing.removed,
         )
         if left_out := tasks.source.left_out:
             self.report(
@@ -185,6 +195,8 @@ class RunProgress:
                     f"{min(left_out)}; `all_folders=True` takes them as well"
                 )
             )
+        if self.options.prune_missing and self.missing.reason:
+            self.report(Note(self.missing.reason))
         self.report(summary)
         if self.stop.requested:
             raise Interrupted(

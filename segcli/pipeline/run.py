@@ -11,6 +11,7 @@ from segcli.pipeline.events import Note, Report, Summary
 from segcli.pipeline.executors.in_process import InProcess
 from segcli.pipeline.executors.processes import ProcessPool
 from segcli.pipeline.job import Job, Load
+from segcli.pipeline.missing import check_prunable, find_missing
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.placement import ALL, parse_devices
 from segcli.pipeline.progress import RunProgress
@@ -42,6 +43,7 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
     with everything finished committed.
     """
     source = _open_source(options)
+    check_prunable(options, source)
     for note in source.notes:
         report(Note(note))
     described = describe(options)
@@ -114,6 +116,8 @@ def _predict(
                 if not stop.requested:
                     raise
             output.record_move()
+            if not progress.is_in_vain:
+                progress.missing = find_missing(options, source, output)
             return progress.end()
 
 
@@ -179,6 +183,7 @@ def _preview(
         for task in tasks.tasks(ChunkSize(MOST)):
             planned += len(task.samples)
             tasks.drop(task)
+    missing = find_missing(options, source, output)
     summary = Summary(
         out=str(options.out),
         earlier=tasks.earlier,
@@ -186,6 +191,7 @@ def _preview(
         redone=tasks.redone,
         repeated=tasks.repeated,
         planned=planned,
+        missing=missing.left,
     )
     report(summary)
     return summary

@@ -58,8 +58,8 @@ class Card:
         return f"0 0 {self.width * SCALE} {self.height * SCALE}"
 
 
-Made = tuple[Card | None, str, str]
-"""(card, key, reason when there is none)"""
+Made = tuple[Card | None, str, Exception | None]
+"""(card, key, why there is none)"""
 
 
 def cards(found: Sequence[ImageMasks], images: Images, *, workers: int) -> Iterator[Made]:
@@ -79,9 +79,9 @@ def cards(found: Sequence[ImageMasks], images: Images, *, workers: int) -> Itera
 def _still(image: ImageMasks, images: Images, budget: int) -> Made:
     try:
         loaded = images.load(image.key, image.size, at_least=picture_size(image.size, SIDE))
-        return card(image, loaded.pixels, budget), image.key, ""
+        return card(image, loaded.pixels, budget), image.key, None
     except (ImageError, UsageError) as error:
-        return None, image.key, str(error)
+        return None, image.key, error
 
 
 def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterator[Made]:
@@ -92,16 +92,17 @@ def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterat
             image, pixels = left[frame.index], frame.pixels
             if pixels is None:
                 del left[frame.index]
-                yield None, image.key, frame.error or "the frame cannot be decoded"
+                reason = frame.error or "the frame cannot be decoded"
+                yield None, image.key, ImageError(reason)
                 continue
             if pixels.shape[:2] != image.size:
                 raise ImageError("the video's frames have another size than the row says")
             made = card(image, pixels, budget)
             del left[frame.index]
-            yield made, image.key, ""
+            yield made, image.key, None
     except (ImageError, UsageError) as error:
         for image in left.values():
-            yield None, image.key, str(error)
+            yield None, image.key, error
 
 
 def card(image: ImageMasks, pixels: NDArray[np.uint8], budget: int) -> Card:

@@ -20,7 +20,7 @@ from segcli.stats import Statistics, StatsOptions
 from segcli.stats.statistics import measured, prepared, score_of
 from segcli.store import MinScores
 from segcli.store.query import Rows
-from segcli.viz import Images, Wanted, find, source_of
+from segcli.viz import Images, MissingFile, Wanted, find, source_of
 from segcli.viz.label import printable
 from segcli.viz.save import in_order
 
@@ -54,11 +54,13 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`skipped` are (key, reason); `size` is of the file, bytes."""
+    """`skipped` are (key, reason), `missing` of them only for want of their file; `size` is of the
+    page, bytes."""
 
     cards: int
     skipped: tuple[tuple[str, str], ...]
     size: int
+    missing: int = 0
 
 
 def write_report(options: ReportOptions, *, report: Report) -> Written:
@@ -85,7 +87,9 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     )
     data = page.encode("utf-8", "replace")
     write_bytes(options.out, data)
-    return Written(len(cards), tuple(skipped), len(data))
+    missing = sum(isinstance(error, MissingFile) for _, error in skipped)
+    reasons = tuple((key, str(error)) for key, error in skipped)
+    return Written(len(cards), reasons, len(data), missing)
 
 
 def _series(rows: Rows, found: Statistics) -> charts.Series | None:
@@ -98,7 +102,7 @@ def _series(rows: Rows, found: Statistics) -> charts.Series | None:
 
 def _gallery(
     options: ReportOptions, min_score: MinScores, report: Report
-) -> tuple[list[gallery.Card], list[tuple[str, str]]]:
+) -> tuple[list[gallery.Card], list[tuple[str, Exception]]]:
     if not options.gallery:
         return [], []
     roots = store.read_roots(options.masks)
@@ -112,15 +116,16 @@ def _gallery(
     )
     with Rows(store.part_paths(options.masks)) as rows:
         chosen = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
-    cards, skipped = [], []
+    cards: list[gallery.Card] = []
+    skipped: list[tuple[str, Exception]] = []
     workers = options.workers or len(cores())
-    for card, key, reason in gallery.cards(chosen, images, workers=workers):
+    for card, key, error in gallery.cards(chosen, images, workers=workers):
         if card is not None:
             cards.append(card)
-            continue
-        skipped.append((key, reason))
-        if len(skipped) <= _NAMED:
-            report(f"skipped {printable(key)}: {reason}")
+        elif error is not None:
+            skipped.append((key, error))
+            if len(skipped) <= _NAMED:
+                report(f"skipped {printable(key)}: {error}")
     return cards, skipped
 
 

@@ -65,7 +65,8 @@ class Source:
     columns, name -> Arrow type; their values ride in Sample.carried as Python values, dates and
     times as the integers of their type. `notes` are sentences on what does not ride along.
     `sift` lists what is wanted more cheaply than listing all and leaving the rest out. `left_out`
-    are the folders of NAS and archive tools that listing has passed by.
+    are the folders of NAS and archive tools that listing has passed by, `unread` those that could
+    not be listed. `is_folder`: every image below `root` is listed.
     """
 
     root: str
@@ -74,6 +75,8 @@ class Source:
     notes: tuple[str, ...] = ()
     sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
     left_out: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    is_folder: bool = False
 
     def __iter__(self) -> Iterator[Sample]:
         return self.listing()
@@ -108,7 +111,7 @@ def open_source(
     if every is not None:
         source = _with_members(source)
     if wanted is not None and not wanted.is_everything:
-        source = _changed(source, wanted.among)
+        source = replace(_changed(source, wanted.among), is_folder=False)
         source = _checked(
             source,
             f"no image in {location!r} passes what was asked for: "
@@ -183,7 +186,7 @@ def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: 
         ) from None
     if empty:
         raise UsageError(f"the folder {location!r} is empty; expected images in it")
-    left_out: set[str] = set()
+    left_out, unread = set[str](), set[str]()
 
     def listed(wanted: Callable[[str], bool] | None = None) -> Iterator[Sample]:
         return list_folder(
@@ -193,9 +196,17 @@ def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: 
             containers=containers,
             all_folders=all_folders,
             left_out=left_out,
+            unread=unread,
         )
 
-    source = Source(os.path.realpath(location), listed, sift=listed, left_out=left_out)
+    source = Source(
+        os.path.realpath(location),
+        listed,
+        sift=listed,
+        left_out=left_out,
+        unread=unread,
+        is_folder=True,
+    )
     names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if containers else SUFFIXES))
     kinds = "image or video" if containers else "image"
     return _checked(

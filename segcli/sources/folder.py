@@ -78,6 +78,7 @@ def list_folder(
     containers: bool = False,
     all_folders: bool = False,
     left_out: set[str] | None = None,
+    unread: set[str] | None = None,
 ) -> Iterator[Sample]:
     """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
     With `containers`, every file with the suffix of a video or an archive as well.
@@ -85,7 +86,8 @@ def list_folder(
     Symbolic links are followed, unless they lead to a directory that is being walked. A directory
     that has an image's name, and one that cannot be listed, are samples too, so that they become
     failed rows instead of silence. Of keys that are not `wanted` only the names are read.
-    SYSTEM_FOLDERS are added to `left_out` and not looked into, unless `all_folders`.
+    SYSTEM_FOLDERS are added to `left_out` and not looked into, unless `all_folders`. Directories
+    that cannot be listed are added to `unread`.
     """
     root = os.fsencode(folder)
 
@@ -97,6 +99,8 @@ def list_folder(
         return True
 
     for relative in _walk(root, _is_media_name if containers else is_image_name, is_left_out):
+        if unread is not None and relative.endswith(b"/"):
+            unread.add(os.fsdecode(relative))
         key = prefixed(key_from_path(relative), key_prefix)
         if wanted is None or wanted(key):
             path = os.path.join(root, relative)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
@@ -95,7 +95,7 @@ class Inventory:
 
     def state(self, sample: Sample) -> State:
         """What is known of a sample; raises UsageError when its key is another archive's."""
-        entry = self.done.find(sample.key)
+        entry = self.done.find_listed(sample.key)
         if entry is None:
             return "new"
         origin = self._origins[entry.part]
@@ -113,6 +113,17 @@ class Inventory:
                 return "changed"
         return "failed" if entry.failed else "done"
 
+    def unlisted(self) -> Iterator[tuple[str, Footer, list[str]]]:
+        """Part by part, the keys (of a shard: its own) of this source that `state` was not asked
+        for: (part, its footer, keys)."""
+        for number in self.done.unlisted_parts():
+            if self._origins[number] == _Origin.OTHER:
+                continue
+            marks, _, footer = read_marks(self._writer.directory / self.parts[number])
+            found = ((mark.key, self.done.find(mark.key)) for mark in marks)
+            keys = [key for key, entry in found if entry is not None and not entry.listed]
+            yield self.parts[number], footer, keys
+
     def part_of(self, key: str) -> str | None:
         entry = self.done.find(key)
         return None if entry is None else self.parts[entry.part]
@@ -129,11 +140,13 @@ class Inventory:
         )
         self.done.add(marks, number, fresh=True)
 
-    def count(self, before: Footer | None, after: Footer) -> None:
-        """A part that said `before` (None: it was not there) now says `after`."""
-        self.images += after.images - (before.images if before else 0)
-        self.failed += after.failed - (before.failed if before else 0)
-        self.masks += after.masks - (before.masks if before else 0)
+    def count(self, before: Footer | None, after: Footer | None) -> None:
+        """A part that said `before` now says `after`; None: it is not there."""
+        for footer, sign in ((before, -1), (after, 1)):
+            if footer is not None:
+                self.images += sign * footer.images
+                self.failed += sign * footer.failed
+                self.masks += sign * footer.masks
 
     def _number(self, name: str, origin: _Origin) -> int:
         if len(self.parts) == MAX_PARTS:

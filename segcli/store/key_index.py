@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 _BUCKET = 4096  # keys per bucket before all buckets are split in two
 
 # A key is two words: `head`, 64 bits of its hash, and `tail`, from the highest bit downwards: 12
-# more bits of the hash, 10 of its size's, 18 of its mtime's, 22 of part number, failed, fresh.
-# Two of 100 million keys are taken for one with a probability of 7e-8; a change of mtime is
-# overlooked with 4e-6, of mtime and size with 4e-9.
-_CHECK_SHIFT, _SIZE_SHIFT, _MTIME_SHIFT, _PART_SHIFT = 52, 42, 24, 2
-_CHECK_MASK, _SIZE_MASK, _MTIME_MASK, _PART_MASK = 0xFFF, 0x3FF, 0x3FFFF, 0x3FFFFF
-_FAILED, _FRESH = 2, 1
+# more bits of the hash, 10 of its size's, 17 of its mtime's, 22 of part number, listed, failed,
+# fresh. Two of 100 million keys are taken for one with a probability of 7e-8; a change of mtime is
+# overlooked with 8e-6, of mtime and size with 7e-9.
+_CHECK_SHIFT, _SIZE_SHIFT, _MTIME_SHIFT, _PART_SHIFT = 52, 42, 25, 3
+_CHECK_MASK, _SIZE_MASK, _MTIME_MASK, _PART_MASK = 0xFFF, 0x3FF, 0x1FFFF, 0x3FFFFF
+_LISTED, _FAILED, _FRESH = 4, 2, 1
 MAX_PARTS = _PART_MASK + 1
 
 
@@ -32,11 +32,13 @@ class Mark(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is known of a key that has rows. `fresh`: they were committed by this run."""
+    """What is known of a key that has rows. `fresh`: they were committed by this run; `listed`:
+    or the source has listed it before."""
 
     part: int
     failed: bool
     fresh: bool
+    listed: bool
     size_hash: int
     mtime_hash: int
 
@@ -82,6 +84,20 @@ class KeyIndex:
         return sum(bucket.nbytes for bucket in self._table[1])
 
     def find(self, key: str) -> Entry | None:
+        return self._entry(key, listed=False)
+
+    def find_listed(self, key: str) -> Entry | None:
+        """The same of a key that the source lists, which is remembered of it."""
+        return self._entry(key, listed=True)
+
+    def unlisted_parts(self) -> list[int]:
+        """The numbers of the parts with keys that nothing has listed or committed, ascending."""
+        listed = np.uint64(_LISTED | _FRESH)
+        rest = [tails[tails & listed == 0] >> np.uint64(_PART_SHIFT) for _, tails in self._table[1]]
+        numbers: list[int] = np.unique(np.concatenate(rest) & np.uint64(_PART_MASK)).tolist()
+        return numbers
+
+    def _entry(self, key: str, *, listed: bool) -> Entry | None:
         head, check = _words(key)
         bits, buckets = self._table
         heads, tails = buckets[head >> (64 - bits)]
@@ -89,10 +105,13 @@ class KeyIndex:
         while i < len(heads) and int(heads[i]) == head:
             tail = int(tails[i])
             if tail >> _CHECK_SHIFT == check:
+                if listed:
+                    tails[i] = tail | _LISTED
                 return Entry(
                     part=tail >> _PART_SHIFT & _PART_MASK,
                     failed=bool(tail & _FAILED),
                     fresh=bool(tail & _FRESH),
+                    listed=bool(tail & (_LISTED | _FRESH)),
                     size_hash=tail >> _SIZE_SHIFT & _SIZE_MASK,
                     mtime_hash=tail >> _MTIME_SHIFT & _MTIME_MASK,
                 )

@@ -255,6 +255,18 @@ class Output:
             self._remember(name, redone, before)
         return [self.writer.directory / name for name in by_part]
 
+    def remove(self, name: str, gone: Sequence[str]) -> int:
+        """Take the rows of the images `gone` out of part `name`; how many images that were.
+
+        They stay in the last part of an output if it holds nothing else. Raises OutputError; then
+        the part is as it was.
+        """
+        self._assert_writable()
+        before = read_footer(self.writer.directory / name)
+        after = self.writer.remove(name, gone)
+        self.inventory.count(before, after)
+        return before.images - (after.images if after else 0)
+
     def adopt(self, name: str, samples: Sequence[Sample]) -> None:
         """A worker that holds our lock has put the rows of `samples` into part `name`.
 

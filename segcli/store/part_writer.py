@@ -19,7 +19,13 @@ from segcli.store.directory import list_parts, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.key_index import key_hash
 from segcli.store.lock import in_turn
-from segcli.store.part_file import normalized_keys, open_part, read_part, write_part
+from segcli.store.part_file import (
+    normalized_keys,
+    open_part,
+    read_footer,
+    read_part,
+    write_part,
+)
 from segcli.store.schema import table
 from segcli.types import Record
 
@@ -83,6 +89,33 @@ class PartWriter:
             kept = old.filter(pc.invert(is_redone))
             footer = replace(footer, redone=self.footer.facts.recorded)
             self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+
+    def remove(self, name: str, gone: Sequence[str]) -> Footer | None:
+        """Take the rows of the images `gone` out of part `name`; its new footer, None when the
+        part had no other image and has been removed.
+
+        The part keeps its name, so that one rename swaps the two states. The last part of an
+        output keeps its rows: no reader takes an empty folder for an output.
+        """
+        import pyarrow.compute as pc
+
+        with in_turn(self.turn):
+            old, footer = read_part(self.directory / name)
+            is_gone = pc.is_in(normalized_keys(old["key"]), value_set=pa.array(gone, pa.string()))
+            kept = old.filter(pc.invert(is_gone))
+            if kept.num_rows:
+                # The speed of its run would be that of fewer images.
+                footer = replace(footer, begun=None, ended=None)
+                self._publish(name, kept, footer, create=False)
+                return read_footer(self.directory / name)
+            if list_parts(self.directory) == [name]:
+                return footer
+            try:
+                os.unlink(self.directory / name)
+                sync_directory(self.directory)
+            except OSError as e:
+                raise OutputError(f"cannot remove {self.directory / name}: {_reason(e)}") from e
+            return None
 
     def record_move(self, name: str) -> None:
         """Note in part `name` that its archive is at the source root of this run now."""

@@ -17,6 +17,10 @@ from segcli.types import Image, Sample, Size
 _MOST_NAMES = 200_000
 
 
+class MissingFile(ImageError):
+    """The file of an image that has rows is not there (any more)."""
+
+
 class Images:
     """`root` is the folder, list or manifest; `prefixes` are those the keys of the run may have."""
 
@@ -32,21 +36,21 @@ class Images:
         self._lock = Lock()  # many threads ask, one looks
 
     def path(self, key: str) -> Path:
-        """Where the file of a key (a video's too) lies. Raises ImageError when it is not there."""
+        """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
         sample = self._sample(key)
         path = Path(sample.path)
         if sample.data is None and not path.exists():
-            raise ImageError(self._missing(key, path))
+            raise MissingFile(self._missing(key, path))
         return path
 
     def load(self, key: str, expected: Size, *, at_least: Size | None = None) -> Image:
         """The decoded image; JPEGs at a fraction that is still `at_least` (h, w).
 
-        Raises ImageError when it is missing, damaged, or not `expected` (H, W) px large.
+        Raises MissingFile, and ImageError when it is damaged or not `expected` (H, W) px large.
         """
         sample = self._sample(key)
         if sample.data is None and not os.path.exists(sample.path):
-            raise ImageError(self._missing(key, Path(sample.path)))
+            raise MissingFile(self._missing(key, Path(sample.path)))
         smallest = None if at_least is None else lambda size: at_least
         image = decode(read(sample), key=key, at_least=smallest)
         if image.original_size != expected:

@@ -14,7 +14,7 @@ from PIL import ImageDraw
 from segcli.errors import ImageError, UsageError
 from segcli.store.image_masks import ImageMasks
 from segcli.types import Size
-from segcli.viz.images import Images
+from segcli.viz.images import Images, MissingFile
 from segcli.viz.label import font, text_size
 from segcli.viz.picture import ShownMask, Style, cutout, draw, line_width, picture_size
 from segcli.viz.save import place, refuse_original, save
@@ -24,10 +24,14 @@ from segcli.viz.truth import Truth, judged
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What came of an image: perhaps a thumbnail, or the reason why there is no picture."""
+    """What came of an image: perhaps a thumbnail, or the reason why there is no picture.
+
+    `is_missing`: its file is not there.
+    """
 
     thumbnail: Thumbnail | None = None
     error: str | None = None
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Painter:
             )
             return self.paint_pixels(image, loaded.pixels, small)[1]
         except (ImageError, UsageError) as error:
-            return Job(error=str(error))
+            return Job(error=str(error), is_missing=isinstance(error, MissingFile))
 
     def paint_pixels(
         self, image: ImageMasks, pixels: NDArray[np.uint8], small: bool

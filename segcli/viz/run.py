@@ -84,11 +84,12 @@ class VizOptions:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What was done; `skipped` are (key, reason)."""
+    """What was done; `skipped` are (key, reason), `missing` of them only for want of their file."""
 
     pictures: int
     masks: int
     skipped: tuple[tuple[str, str], ...]
+    missing: int = 0
 
 
 def visualise(options: VizOptions, *, report: Report) -> Drawn:
@@ -123,7 +124,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         drawing = _Drawing(options, images, report)
         drawing.all(find(rows, wanted))
     drawing.finish(keys)
-    return Drawn(drawing.pictures, drawing.masks, tuple(drawing.skipped))
+    return Drawn(drawing.pictures, drawing.masks, tuple(drawing.skipped), drawing.missing)
 
 
 class _Drawing:
@@ -134,7 +135,7 @@ class _Drawing:
         if options.gt is not None:
             counted = None if options.worst is None else counted_categories(options.worst)
             truth = read_truth(options.gt, options.masks, only=options.categories, counted=counted)
-        self.pictures = self.masks = 0
+        self.pictures = self.masks = self.missing = 0
         self.skipped: list[tuple[str, str]] = []
         self._options, self._report, self._images = options, report, images
         self._thumbnails: dict[str, Thumbnail] = {}
@@ -174,6 +175,7 @@ class _Drawing:
         """Count a picture, or name why there is none."""
         if job.error is not None:
             self.skipped.append((image.key, job.error))
+            self.missing += job.is_missing
             if len(self.skipped) <= _NAMED:
                 self._report(f"skipped {image.key}: {job.error}")
             return

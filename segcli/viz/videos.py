@@ -10,6 +10,7 @@ from pathlib import Path
 from segcli.errors import ImageError, UsageError
 from segcli.store.image_masks import ImageMasks
 from segcli.video.frames import read_frames
+from segcli.viz.images import MissingFile
 from segcli.viz.painter import Job, Painter
 from segcli.viz.save import refuse_original
 from segcli.viz.video import Writer
@@ -57,7 +58,7 @@ def draw_video(
                 tell(f"{target}: {writer.note}")
     except (ImageError, UsageError) as error:
         for image in left.values():
-            yield image, Job(error=str(error))
+            yield image, Job(error=str(error), is_missing=isinstance(error, MissingFile))
 
 
 def _rate(frames: Sequence[ImageMasks]) -> Fraction:

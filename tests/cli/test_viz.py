@@ -51,10 +51,10 @@ def test_viz_says_what_it_did(masks, tmp_path):
 
 
 def test_skipped_images_are_exit_code_1(masks, tmp_path):
-    (tmp_path / "images/b.jpg").unlink()
+    (tmp_path / "images/b.jpg").write_bytes(b"damaged")
     result = run("viz", masks, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "skipped b.jpg: no such file" in result.stderr
+    assert "skipped b.jpg: " in result.stderr
     assert "1 picture with 1 mask, 1 image skipped" in result.stderr
     for command, out in (("viz", "q"), ("report", "q.html")):
         result = run(command, masks, "--out", tmp_path / out, "--quiet")
@@ -63,6 +63,24 @@ def test_skipped_images_are_exit_code_1(masks, tmp_path):
     result = run("report", masks, "--out", tmp_path / "r.html")
     assert result.exit_code == 1
     assert "r.html: 1 picture," in result.stderr
+
+
+def test_missing_files_alone_are_no_failure(masks, tmp_path):
+    (tmp_path / "images/b.jpg").unlink()
+    for command, out in (("viz", "out"), ("report", "r.html")):
+        result = run(command, masks, "--out", tmp_path / out)
+        assert result.exit_code == 0
+        assert "skipped b.jpg: no such file" in result.stderr
+        assert "1 image skipped because of missing file" in result.stderr
+        result = run(command, masks, "--out", tmp_path / out, "--quiet")
+        assert (result.exit_code, result.stderr.count("missing file")) == (0, 1)
+    (tmp_path / "images/a.jpg").write_bytes(b"damaged")
+    result = run("viz", masks, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "1 image skipped because of missing file, 1 for other reasons" in result.stderr
+    (tmp_path / "images/a.jpg").unlink()
+    for command, out in (("viz", "out"), ("report", "r.html")):  # perhaps the wrong folder
+        assert run(command, masks, "--out", tmp_path / out).exit_code == 1
 
 
 def test_a_report(masks, tmp_path):

@@ -19,6 +19,20 @@ def test_what_was_added_is_found_and_nothing_else():
     assert "cam1/00000003.jpg" not in done
 
 
+def test_parts_with_keys_that_nothing_listed():
+    done = KeyIndex()
+    for part in range(4):
+        done.add(marks(range(10 * part, 10 * part + 10)), part, fresh=part == 3)
+    assert done.unlisted_parts() == [0, 1, 2]
+    for i in [*range(10), *range(11, 20), 999]:
+        done.find_listed(f"cam1/{i:08d}.jpg")
+    assert done.unlisted_parts() == [1, 2]
+    assert not done.find("cam1/00000010.jpg").listed
+    entry = done.find("cam1/00000011.jpg")
+    assert (entry.listed, entry.fresh, entry.part, entry.same_mtime(7)) == (True, False, 1, True)
+    assert KeyIndex().unlisted_parts() == []
+
+
 def test_size_and_time_are_recognised():
     done = KeyIndex()
     done.add([Mark("a", 10, 20, False), Mark("b", None, None, True)], 0, fresh=True)

@@ -106,6 +106,27 @@ def test_a_replaced_part_is_the_old_one_or_the_new_one(output, killed_at, record
     }
 
 
+@pytest.mark.slow
+def test_rows_are_removed_at_once_or_not_at_all(output, killed_at, record, sample, tmp_path):
+    def begin(name):
+        with output(name) as out:
+            out.commit([record("a", 2), record("b")])
+            out.commit([record("c")])
+        return tmp_path / name
+
+    def act(out):
+        for key in ("a", "c"):
+            if key in keys(out.path):
+                out.remove(out.part_of(sample(key)), [key])
+
+    states = killed_everywhere(output, killed_at, begin, act)
+    assert {"".join(sorted({row[0] for row in state})) for state in states} == {"abc", "bc", "b"}
+
+
+def keys(path):
+    return {row[0] for row in rows(path)}
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("call", ["write", "fsync", "mkdir", "rename", "replace"])
 def test_a_disk_that_refuses_ends_the_run_and_leaves_nothing(

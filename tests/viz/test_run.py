@@ -104,7 +104,7 @@ def test_missing_moved_and_resized_images_are_named_and_counted(viz, archive, tm
     (root / "sub/one.png").rename(root / "one.png")
     Image.new("RGB", (80, 60)).save(root / "none.png")
     drawn, told = viz()
-    assert drawn.pictures == 0
+    assert (drawn.pictures, drawn.missing) == (0, 2)
     reasons = dict(drawn.skipped)
     assert "no such file" in reasons["two.png"]
     assert "one.png has its name: was it moved" in reasons["sub/one.png"]
