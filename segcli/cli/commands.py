@@ -53,7 +53,7 @@ COMMANDS = MappingProxyType(
         ),
         "models": Command("Set up", "List models and their weights.", "models", "models"),
         "doctor": Command("Set up", "Check this installation.", "doctor", "doctor"),
-        "weights": Command("Set up", "Convert published checkpoints.", "app", "weights"),
+        "weights": Command("Set up", "Fetch, convert and list weights.", "app", "weights"),
     }
 )
 """Each command, in the order of the help."""

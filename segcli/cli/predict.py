@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from segcli.cli.fetching import Fetch, fetch_for
 from segcli.cli.options import Model, Quiet, Wait, category_names
 from segcli.errors import ExitCode, UsageError
 from segcli.pipeline import PredictOptions
@@ -175,7 +176,8 @@ def predict(
     source: Source,
     out: Out,
     # the model and what it looks for
-    model: Model = None, weights: Weights = None, categories: Categories = None,
+    model: Model = None, weights: Weights = None, fetch: Fetch = False,
+    categories: Categories = None,
     min_score: MinScore = _DEFAULT.min_score, max_masks: MaxMasks = _DEFAULT.max_masks,
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
@@ -201,6 +203,8 @@ def predict(
     failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
     be written, 8 a device has failed or no worker can be started, 130 interrupted.
     """
+    if fetch:
+        fetch_for(model, weights, quiet=quiet)
     options = PredictOptions(
         source=source, out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,

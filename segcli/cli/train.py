@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
+from segcli.cli.fetching import Fetch, fetch_for
 from segcli.cli.options import Model, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
@@ -127,7 +128,8 @@ ValAnn = Annotated[Path | None, typer.Option(help="The COCO JSON of --val-images
 def train(
     out: Out,
     images: Images = None, ann: Ann = None, data: Data = None,
-    model: Model = None, weights: Weights = None, from_scratch: FromScratch = False,
+    model: Model = None, weights: Weights = None, fetch: Fetch = False,
+    from_scratch: FromScratch = False,
     val_images: ValImages = None, val_ann: ValAnn = None,
     val_every: ValEvery = 1, patience: Patience = 0,
     only_categories: Only = None, categories: Categories = None, rescale: Rescale = False,
@@ -148,6 +150,8 @@ def train(
     from segcli.train.loop import Recipe
 
     _check(out, lr, resume=resume)
+    if fetch:
+        fetch_for(model, weights)
     names = category_names(categories)
     given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
     plan = TrainingOptions(

@@ -1,51 +1,151 @@
-"""`segcli weights`: published checkpoints become segcli's own."""
+"""`segcli weights`: fetch published checkpoints, convert them, and see what is here."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segcli.errors import UsageError
+from segcli.cli.options import Json, Quiet, Wide
+from segcli.errors import ExitCode
 
-app = typer.Typer(help="Convert published checkpoints.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from segcli.models.kept_weights import Kept
+
+app = typer.Typer(help="Fetch, convert and list weights.", no_args_is_help=True)
 
 Checkpoint = Annotated[Path, typer.Argument(help="A published .pth, .pkl or .safetensors file.")]
 Model = Annotated[
     str, typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them.")
 ]
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; `segcli models` lists them."),
+]
+Some = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; by default all that are here."),
+]
 Out = Annotated[
     Path | None, typer.Option(help="The file to write; by default the one that --model looks for.")
 ]
 Half = Annotated[bool, typer.Option("--half", help="Store float16, at half the size.")]
+Accept = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="Accept licences that permit non-commercial use alone."),
+]
 
 
 @app.callback()
 def _weights() -> None:
-    """Convert published checkpoints."""
+    """Fetch, convert and list weights.
+
+    They are kept in the folder SEGCLI_WEIGHTS, by default ~/.local/share/segcli/weights.
+    SEGCLI_WEIGHTS_MIRROR is an address or a folder to fetch from instead; the file of
+    https://HOST/PATH is at HOST/PATH in it.
+    """
+
+
+@app.command("fetch")
+def fetch(names: Names, accept_licence: Accept = False, quiet: Quiet = False) -> None:
+    """Download published weights, compare length and checksum, and convert them.
+
+    A download that was cut continues where it ended.
+    """
+    from segcli.cli.fetching import fetch_model
+    from segcli.models.fetch import fetchable
+
+    for name in names:
+        fetchable(name)  # what cannot be fetched is said before anything is
+    for name in names:
+        fetch_model(name, accept_licence=accept_licence, quiet=quiet)
+
+
+@app.command("list")
+def list_(as_json: Json = False, wide: Wide = False) -> None:
+    """List the weights that are here: shipped, fetched, converted, and unfinished downloads."""
+    from segcli.cli.tables import TablePrinter
+    from segcli.models.kept_weights import kept_weights
+
+    found = kept_weights()
+    if as_json:
+        typer.echo(json.dumps([_facts(kept) for kept in found], indent=2))
+        return
+    printer = TablePrinter(wide=wide)
+    titles = ("model", "MB", "kind", "licence", "sha256 of the source", "file")
+    rows = [
+        (
+            kept.model,
+            f"{kept.size / 1e6:.1f}",
+            kept.kind,
+            kept.licence or "",
+            kept.sha256 or "" if wide else (kept.sha256 or "")[:12],
+            str(kept.path),
+        )
+        for kept in found
+    ]
+    optional = ("file", "sha256 of the source", "licence")
+    printer.table(titles, rows, optional=optional, words=titles[2:])
+    printer.end()
+
+
+def _facts(kept: Kept) -> dict[str, Any]:
+    return {
+        "model": kept.model,
+        "path": str(kept.path),
+        "size": kept.size,
+        "kind": kept.kind,
+        "licence": kept.licence,
+        "source": kept.source,
+        "source_sha256": kept.sha256,
+    }
+
+
+@app.command("check")
+def check(names: Some = None) -> None:
+    """Compare the weights that are here with their checksums; exit 1 if one differs."""
+    from segcli.models.kept_weights import kept_weights, problem_of
+    from segcli.models.registry import find
+
+    infos = [find(name)[1] for name in names or ()]
+    wanted = {f"{info.family}/{info.variant}" for info in infos}
+    found = [kept for kept in kept_weights() if not wanted or kept.model in wanted]
+    problems = 0
+    for kept in found:
+        problem = problem_of(kept)
+        problems += problem is not None
+        typer.echo(f"{kept.model}: {problem or 'ok'} ({kept.path})")
+    for name in sorted(wanted - {kept.model for kept in found}):
+        problems += 1
+        typer.echo(f"{name}: no weights are here")
+    if problems:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@app.command("remove")
+def remove(names: Names) -> None:
+    """Delete weights from the weights folder; those that ship stay."""
+    from segcli.models.kept_weights import remove as delete
+
+    for name in names:
+        for kept in delete(name):
+            typer.echo(f"removed {kept.path} ({kept.size / 1e6:.1f} MB)")
 
 
 @app.command("convert")
 def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = False) -> None:
     """Write a published CHECKPOINT as segcli's safetensors; nothing in it is executed."""
     from segcli.models import registry
-    from segcli.models.checkpoint import save
+    from segcli.models.conversion import convert as convert_checkpoint
 
-    found = registry.locate(model, str(checkpoint))
-    if found.native:
-        raise UsageError(f"{checkpoint} is already in segcli's format; use it with --weights")
-    target = out or registry.kept(found.info)
-    if target.exists():
-        raise UsageError(f"{target} exists; remove it, or name another file with --out")
-    loaded = registry.load_model(model, str(checkpoint))
-    notes = {"source": checkpoint.name, "source_sha256": loaded.sha256}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    state = loaded.model.state_dict()
-    save(target, state, loaded.info, notes=notes, half=half)
-    name = f"{loaded.info.family}/{loaded.info.variant}"
-    ships = loaded.info.variant in registry.shipped(loaded.info.family)
-    found_by_name = target == registry.kept(loaded.info) and not ships
-    use = f"--model {name}" if found_by_name else f"--weights {target}"
-    size_mb = target.stat().st_size / 1e6
-    typer.echo(f"{target}: {len(state)} tensors of {name}, {size_mb:.1f} MB; use it with {use}")
+    made = convert_checkpoint(model, checkpoint, out=out, half=half)
+    _, info = registry.find(made.model)
+    ships = info.variant in registry.shipped(info.family)
+    found_by_name = made.path == registry.kept(info) and not ships
+    use = f"--model {made.model}" if found_by_name else f"--weights {made.path}"
+    size_mb = made.path.stat().st_size / 1e6
+    typer.echo(
+        f"{made.path}: {made.tensors} tensors of {made.model}, {size_mb:.1f} MB; use it with {use}"
+    )

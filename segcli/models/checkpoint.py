@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _INFO = "segcli_model"  # metadata key of the ModelInfo, as JSON
+DATA_SHA256 = "data_sha256"
+"""Metadata key of the sha256 of all that follows the header."""
 _MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: a magic number
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # what training scripts put around weights
@@ -36,7 +38,8 @@ def save(
     """Write weights and info atomically: `path` holds the old file or the whole new one.
 
     `half` stores float32 as float16 (a tensor that float16 cannot hold stays float32); `load` gives
-    float32 back. `notes` are text for people in the same header. Raises OutputError.
+    float32 back. `notes` are text for people in the same header, which also has the sha256 of the
+    tensors. Raises OutputError.
     """
     import torch
     from safetensors.torch import save as serialise
@@ -47,10 +50,18 @@ def save(
         copy = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         halved = copy.half() if half and copy.dtype == torch.float32 else copy
         tensors[name] = halved if halved.is_floating_point() and halved.isfinite().all() else copy
-    metadata = {**(notes or {}), _INFO: json.dumps(_described(info)), "format": "pt"}
+    unknown = "0" * 64
+    described = {_INFO: json.dumps(_described(info)), DATA_SHA256: unknown, "format": "pt"}
+    data = memoryview(serialise(tensors, metadata={**(notes or {}), **described}))
+    begin = 8 + int.from_bytes(data[:8], "little")
+    digest = hashlib.sha256(data[begin:]).hexdigest()
+    header = bytes(data[:begin]).replace(
+        f'"{DATA_SHA256}":"{unknown}"'.encode(), f'"{DATA_SHA256}":"{digest}"'.encode()
+    )
     # Not save_file, whose file only its owner may read.
     with reporting(path), replacing(path) as unfinished, unfinished.open("wb") as file:
-        file.write(serialise(tensors, metadata=metadata))
+        file.write(header)
+        file.write(data[begin:])
         file.flush()
         os.fsync(file.fileno())
 

@@ -86,11 +86,13 @@ def shipped(name: str) -> dict[str, Path]:
 
 def kept(info: ModelInfo) -> Path:
     """Where weights of a variant that ships none are looked for, and where `convert` puts them."""
-    default = (
-        Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "segcli/weights"
-    )
-    folder = Path(os.environ.get("SEGCLI_WEIGHTS") or default)
-    return folder / info.family / f"{info.variant}.safetensors"
+    return weights_folder() / info.family / f"{info.variant}.safetensors"
+
+
+def weights_folder() -> Path:
+    """$SEGCLI_WEIGHTS, else a folder of the user's data."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    return Path(os.environ.get("SEGCLI_WEIGHTS") or data / "segcli/weights")
 
 
 def locate(model: str | None, weights: str | None) -> Weights:
@@ -138,7 +140,7 @@ def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
     if path.is_file():
         return path, f"the weights of {name}"
     body = family.bodies.get(info.variant)
-    folder = kept(info).parent.parent / "imagenet"
+    folder = weights_folder() / "imagenet"
     found = sorted(folder.glob(f"{body}*")) if body else []
     if found:
         return found[0], f"the ImageNet body {found[0]}"
@@ -252,11 +254,18 @@ def _how_to_get(family: Family, info: ModelInfo) -> str:
     model = f"{info.family}/{info.variant}"
     ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
     published = family.published.get(info.variant)
-    source = "a checkpoint that its authors published" if published is None else published.url
+    if published is None:
+        how = f"nobody has published any; train some with `segcli train --model {model}`"
+    elif published.by_hand:
+        how = (
+            f"save {published.url} in a browser ({published.by_hand}) and run `segcli weights "
+            f"convert FILE --model {model}`"
+        )
+    else:
+        how = f"`segcli weights fetch {model}` gets the published ones"
     return (
-        f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): fetch {source}, "
-        f"then run `segcli weights convert CHECKPOINT --model {model}`, which puts them at "
-        f"{kept(info)}; or name a file with --weights"
+        f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): {how}; or name "
+        "a file with --weights"
     )
 
 

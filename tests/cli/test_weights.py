@@ -1,14 +1,19 @@
+import dataclasses
+import json
 import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from segcli.cli import app
 from segcli.errors import SegcliError
 from segcli.models import checkpoint, registry
+from segcli.plugin import Published
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 
@@ -91,3 +96,84 @@ def test_our_own_weights_need_no_conversion(tmp_path) -> None:
     checkpoint.save(tmp_path / "w", family.build(info).state_dict(), info)
     result = convert(tmp_path / "w", "--model", "toy")
     assert "already in segcli's format" in str(result.exception)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> Path:
+    """The toy's checkpoint in a folder that is the mirror."""
+    import segcli_toy
+
+    file = tmp_path / "mirror/authors.example/margin.pth"
+    file.parent.mkdir(parents=True)
+    torch.save({"margin": torch.tensor(0.125)}, file)
+    described = Published(
+        url="https://authors.example/margin.pth",
+        licence="MIT",
+        source="their page",
+        ap=12.5,
+        size=file.stat().st_size,
+        sha256=checkpoint.digest(file),
+    )
+    family = dataclasses.replace(segcli_toy.FAMILY, published={"tiny": described})
+    monkeypatch.setattr(segcli_toy, "FAMILY", family)
+    monkeypatch.setenv("SEGCLI_WEIGHTS_MIRROR", str(tmp_path / "mirror"))
+    return file
+
+
+def weights(*words: str):
+    return CliRunner().invoke(app, ["weights", *words])
+
+
+def test_fetched_weights_are_listed_checked_and_removed(published, kept) -> None:
+    file = kept / "toy/tiny.safetensors"
+    fetched = weights("fetch", "toy")
+    assert fetched.exit_code == 0, fetched.output
+    first, *_, last = fetched.stderr.splitlines()
+    assert first.startswith(f"toy/tiny: fetching {published} (0 MB, licence: MIT)")
+    assert last == f"toy: {file}"
+    assert weights("fetch", "toy").stderr == "toy: the weights are here already\n"
+    (row,) = (row for row in json.loads(weights("list", "--json").stdout) if "toy" in row["model"])
+    assert row == {
+        "model": "toy/tiny",
+        "path": str(file),
+        "size": file.stat().st_size,
+        "kind": "fetched",
+        "licence": "MIT",
+        "source": "https://authors.example/margin.pth",
+        "source_sha256": checkpoint.digest(published),
+    }
+    listed = next(line for line in weights("list").stdout.splitlines() if "toy" in line)
+    assert "fetched" in listed
+    assert checkpoint.digest(published)[:12] in listed
+    assert weights("check", "toy").stdout == f"toy/tiny: ok ({file})\n"
+    assert weights("remove", "toy").stdout.startswith(f"removed {file} (")
+    assert not file.exists()
+    gone = weights("check", "toy")
+    assert (gone.exit_code, gone.stdout) == (1, "toy/tiny: no weights are here\n")
+    assert "there are none" in str(weights("remove", "toy").exception)
+
+
+def test_what_ships_cannot_be_removed(monkeypatch) -> None:
+    monkeypatch.undo()
+    assert "they ship with the package" in str(weights("remove", "maskrcnn").exception)
+
+
+def test_nothing_is_fetched_when_one_name_cannot_be(published, kept) -> None:
+    result = weights("fetch", "toy", "pep/r50-fpn")
+    assert "nobody has published weights of pep/r50-fpn" in str(result.exception)
+    assert not kept.exists()
+
+
+@pytest.mark.slow
+def test_predict_fetches_when_it_is_asked_to(published, kept, tmp_path) -> None:
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    words = ["predict", str(tmp_path / "a.png"), "--out", str(tmp_path / "m.parquet")]
+    words += ["--model", "toy", "--replicas", "0", "--device", "cpu", "--precision", "float32"]
+    without = CliRunner().invoke(app, words)
+    assert "`segcli weights fetch toy/tiny` gets the published ones" in str(without.exception)
+    other = CliRunner().invoke(app, [*words, "--fetch", "--weights", "w"])
+    assert "--weights w names others" in str(other.exception)
+    done = CliRunner().invoke(app, [*words, "--fetch"])
+    assert done.exit_code == 0, done.output
+    assert (kept / "toy/tiny.safetensors").is_file()
+    assert "1 image" in done.stdout

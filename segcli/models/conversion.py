@@ -1,0 +1,47 @@
+"""Published checkpoints become segcli's own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcli.errors import UsageError
+from segcli.models import registry
+from segcli.models.checkpoint import save
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Weights of `model` ("FAMILY/VARIANT") at `path`."""
+
+    model: str
+    path: Path
+    tensors: int
+
+
+def convert(
+    model: str,
+    checkpoint: Path,
+    *,
+    out: Path | None = None,
+    notes: Mapping[str, str] | None = None,
+    half: bool = False,
+) -> Converted:
+    """Write `checkpoint` as safetensors to `out`, by default where `model` is looked for.
+
+    `notes` go into the header, in place of the checkpoint's name and checksum where they have
+    others. Raises UsageError when it is another model's, or when the file exists.
+    """
+    found = registry.locate(model, str(checkpoint))
+    if found.native:
+        raise UsageError(f"{checkpoint} is already in segcli's format; use it with --weights")
+    target = out or registry.kept(found.info)
+    if target.exists():
+        raise UsageError(f"{target} exists; remove it, or name another file with --out")
+    loaded = registry.load_model(model, str(checkpoint))
+    facts = {"source": checkpoint.name, "source_sha256": loaded.sha256, **(notes or {})}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    state = loaded.model.state_dict()
+    save(target, state, loaded.info, notes=facts, half=half)
+    return Converted(f"{loaded.info.family}/{loaded.info.variant}", target, len(state))

@@ -1,0 +1,180 @@
+"""Published weights by name: download, compare, convert, put where the model looks for them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from io import BufferedRandom
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from segcli.errors import UsageError
+from segcli.files import reporting
+from segcli.models import registry
+from segcli.models.download import Report, copy, download
+from segcli.plugin import Family, Published
+from segcli.types import ModelInfo
+
+MIRROR = "SEGCLI_WEIGHTS_MIRROR"
+_UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+Note = Callable[[str], None]
+
+
+def fetchable(model: str) -> Published | None:
+    """What would be fetched for `model`; None when its weights are here, or it needs none.
+
+    Raises UsageError when nothing is published, or no program can fetch it.
+    """
+    family, info = registry.find(model)
+    if is_here(family, info):
+        return None
+    published = family.published.get(info.variant)
+    name = f"{info.family}/{info.variant}"
+    if published is None:
+        raise UsageError(
+            f"nobody has published weights of {name}: train it with `segcli train --model {name}`, "
+            "or choose another model; `segcli models` lists those with weights"
+        )
+    if published.by_hand:
+        raise UsageError(
+            f"no program can fetch the weights of {name}: {published.by_hand}. Open "
+            f"{published.url} in a browser, save the file, then run `segcli weights convert FILE "
+            f"--model {name}`"
+        )
+    if missing := missing_modules(family):
+        raise UsageError(
+            f"{name} needs {missing[0]}, which is not installed: {family.requires[missing[0]]}"
+        )
+    return published
+
+
+def is_here(family: Family, info: ModelInfo) -> bool:
+    """Whether the model can be used without fetching anything."""
+    ships = info.variant in registry.shipped(info.family)
+    return ships or not family.needs_weights or registry.kept(info).is_file()
+
+
+def missing_modules(family: Family) -> list[str]:
+    """What the family requires and is not installed; imports nothing."""
+    return [module for module in family.requires if find_spec(module) is None]
+
+
+def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Path | None:
+    """Make the weights of `model` be here; their path, or None when they already were.
+
+    Another fetch of the same model is waited for. `report` is called with the bytes so far, `note`
+    with what a person should know. Raises UsageError (see `fetchable`; a licence that was not
+    accepted; no such file; another file) and OutputError.
+    """
+    published = fetchable(model)
+    if published is None:
+        return None
+    family, info = registry.find(model)
+    name = f"{info.family}/{info.variant}"
+    if published.non_commercial and not accept_licence:
+        raise UsageError(
+            f"the weights of {name} are under the licence {published.licence!r}: read it at "
+            f"{published.source}, and if you accept it run `segcli weights fetch {name} "
+            "--accept-licence`"
+        )
+    target = registry.kept(info)
+    part = part_path(info)
+    with reporting(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(part, waiting=lambda: note(f"waiting for another fetch of {name}")) as file:
+        if not target.is_file():
+            address = mirrored(published.url)
+            size = "" if published.about_mb is None else f"{published.about_mb:.0f} MB, "
+            note(f"{name}: fetching {address} ({size}licence: {published.licence})")
+            _fill(file, address, published, report)
+            note(f"{name}: converting")
+            _convert(name, part, published)
+        part.unlink()
+    return target
+
+
+def part_path(info: ModelInfo) -> Path:
+    """Where a download grows."""
+    return registry.kept(info).with_suffix(".part")
+
+
+def mirrored(url: str) -> str | Path:
+    """Where to fetch `url` from: itself, or BASE/HOST/PATH of the mirror, an address or folder."""
+    base = os.environ.get(MIRROR)
+    if not base:
+        return url
+    place = urlsplit(url)
+    scheme, separator, rest = base.partition("://")
+    inside = f"{place.netloc}{place.path}"
+    if not separator or scheme == "file":
+        return Path(rest if separator else base) / inside
+    if scheme not in ("http", "https"):
+        raise UsageError(f"{MIRROR}={base}: expected a folder, or an address with https or http")
+    return f"{base.rstrip('/')}/{inside}"
+
+
+def _fill(file: BufferedRandom, address: str | Path, published: Published, report: Report) -> None:
+    if isinstance(address, Path):
+        copy(address, file, published)
+    else:
+        download(address, file, published, report=report)
+
+
+def _convert(name: str, part: Path, published: Published) -> None:
+    from segcli.models.conversion import convert
+
+    notes = {
+        "source": published.file,
+        "source_url": published.url,
+        "licence": published.licence,
+    }
+    try:
+        convert(name, part, notes=notes)
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; the download stays at {part} (`segcli weights remove {name}` deletes it)"
+        ) from error
+
+
+@contextmanager
+def _alone(part: Path, *, waiting: Callable[[], None]) -> Iterator[BufferedRandom]:
+    """The file `part`, made where it is not there, for this process alone; removed if empty."""
+    while True:
+        with reporting(part):
+            file = part.open("a+b")
+        with file:
+            _lock(file, part, waiting)
+            if not _is_at(part, file):  # who held the lock before has removed the file
+                continue
+            try:
+                yield file
+            finally:
+                if _is_at(part, file) and not part.stat().st_size:
+                    part.unlink()
+            return
+
+
+def _is_at(path: Path, file: BufferedRandom) -> bool:
+    """Whether the open file is still the one of this name."""
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+def _lock(file: BufferedRandom, part: Path, waiting: Callable[[], None]) -> None:
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        raise UsageError(
+            f"the file system of {part.parent} has no locks ({error.strerror}), so two fetches "
+            "could spoil one file; set SEGCLI_WEIGHTS to a folder on another one"
+        ) from error
