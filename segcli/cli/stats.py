@@ -18,7 +18,8 @@ By = Annotated[
     str,
     typer.Option(
         metavar="WHAT",
-        help="Group by category, folder, camera, hour, hour-of-day, day, weekday or column:NAME.",
+        help="Group by category, folder, camera, hour, hour-of-day, day, weekday or column:NAME; "
+        "several with commas.",
     ),
 ]
 Images = Annotated[
@@ -92,10 +93,10 @@ def stats(
     else:
         drift = compared(options, replace(options, masks=compare))
         found = drift.now
+    fired = alerts(rules, found, drift.before if drift else None)
     _write(found, drift, format, out, wide=wide)
     if plots is not None:
         _plot(found, plots)
-    fired = alerts(rules, found, drift.before if drift else None)
     if fired:
         raise AlertFired("; ".join(fired))
 

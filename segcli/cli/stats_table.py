@@ -45,8 +45,9 @@ _CLASS_COLUMNS = (
     ("large", "large_share", ".0%"),
     ("border", "border_share", ".0%"),
 )
+_GROUP = ("group", "group", "")
 _GROUP_COLUMNS = (
-    ("group", "group", ""),
+    _GROUP,
     ("class", "category", ""),
     ("images", "images", ",d"),
     (_WITH, "images_with", ",d"),
@@ -76,12 +77,10 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
     for line in [*_run_lines(found), *_origins(found)]:
         printer.line(line)
     if drift is not None:
-        for sentence in drift.sentences:
-            printer.line(f"- {sentence}")
-        _table(printer, _DRIFT_COLUMNS, [_both(row) for row in drift.classes])
+        _drift(printer, drift)
         printer.line(f"before → now; {_RATE}", style="dim")
     elif found.groups:
-        _table(printer, _GROUP_COLUMNS, found.groups)
+        _table(printer, _GROUP_COLUMNS, [_named(row, found) for row in found.groups])
         printer.line(_RATE.replace("images", "images of the group"), style="dim")
     elif found.classes:
         _table(printer, _CLASS_COLUMNS, found.classes)
@@ -104,8 +103,24 @@ def _run_lines(found: Statistics) -> list[str]:
     return lines
 
 
+def _drift(printer: TablePrinter, drift: Drift) -> None:
+    for sentence in drift.sentences[:_SENTENCES]:
+        printer.line(f"- {sentence}")
+    if len(drift.sentences) > _SENTENCES:
+        more = len(drift.sentences) - _SENTENCES
+        printer.line(f"- and {more} more sentences; --format json has all of them")
+    columns = (_GROUP, *_DRIFT_COLUMNS) if drift.now.titles else _DRIFT_COLUMNS
+    _table(printer, columns, [_named(_both(row), drift.now) for row in drift.classes])
+
+
+def _named(row: dict[str, Any], found: Statistics) -> dict[str, Any]:
+    """With the parts of a group in one cell."""
+    return row | {"group": " / ".join(found.group_of(row))} if found.titles else row
+
+
 _WHEN = ("before", "now")
 _TIMED = ("hour", "hour-of-day", "day", "weekday")
+_SENTENCES = 20  # on what moved
 _ORIGINS = {
     "EXIF": "EXIF",
     "files": "the files' modification times (UTC)",
@@ -117,14 +132,15 @@ _ORIGINS = {
 
 def _origins(found: Statistics) -> list[str]:
     """Where times or cameras are from, when groups were made of them."""
-    kind = "time" if found.by in _TIMED else "camera" if found.by == "camera" else None
-    if kind is None:
-        return []
-    told = [
-        f"{n:,} {'unknown' if name == 'unknown' else 'from ' + _ORIGINS.get(name, name)}"
-        for name, n in found.run[f"{kind}_from"].items()
-    ]
-    return [f"{kind}s of images: {', '.join(told)}"] if told else []
+    kinds = ["time"] if {*found.by} & {*_TIMED} else []
+    lines = []
+    for kind in [*kinds, *(["camera"] if "camera" in found.by else [])]:
+        told = [
+            f"{n:,} {'unknown' if name == 'unknown' else 'from ' + _ORIGINS.get(name, name)}"
+            for name, n in found.run[f"{kind}_from"].items()
+        ]
+        lines += [f"{kind}s of images: {', '.join(told)}"] if told else []
+    return lines
 
 
 def _both(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.stats.drift import refuse_unlike
+from segcli.stats.groups import label
 from segcli.stats.statistics import Statistics
 from segcli.suggest import did_you_mean
 
@@ -24,6 +26,15 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 _OF_CLASS = ("count", "count/image", "count/hour", "images", "score", "area")
+_OF_GROUP = tuple(metric for metric in _OF_CLASS if metric != "count/hour")
+_MEDIANS = ("score", "area")
+_FIELDS = {
+    "count": "masks",
+    "count/image": "per_image",
+    "images": "images_with",
+    "score": "score_p50",
+    "area": "area_p50",
+}
 _OF_RUN = ("images", "failed", "empty", "failed/image", "empty/image")
 RUN = "run"
 """The subject of a rule on the run as a whole."""
@@ -41,18 +52,54 @@ class Rule:
     factor: float
     previous: bool
 
-    def fires(self, now: Statistics, before: Statistics | None) -> str | None:
-        """A sentence when the rule fires. Raises UsageError when there is nothing before."""
+    def fires(self, now: Statistics, before: Statistics | None) -> list[str]:
+        """A sentence for each group where the rule fires, or for the whole without groups.
+
+        Raises UsageError when the output before is missing, or a group has no such metric.
+        """
+        if self.previous and before is None:
+            raise UsageError(f"--alert {self.text!r} needs the previous output: --compare DIR")
+        if now.titles:
+            self._refuse_without_groups()
+            if now.groups or self.previous:
+                return self._in_groups(now, before)
         value, limit = measured(now, self), self.factor
-        if self.previous:
-            if before is None:
-                raise UsageError(f"--alert {self.text!r} needs the previous output: --compare DIR")
+        if self.previous and before is not None:
             limit *= measured(before, self)
+        said = self._said(value, limit, "")
+        nothing = self.metric in _MEDIANS and not _row(now, self.subject)
+        return [f"{line} (there is no mask of it)" if nothing else line for line in said]
+
+    def _in_groups(self, now: Statistics, before: Statistics | None) -> list[str]:
+        """A group that the previous output lacks has nothing to compare with; one that is gone now
+        has no images and no masks. Without a mask there is no median, and nothing fires."""
+        values = group_values(now, self)
+        limits: dict[str, float | None] = dict.fromkeys(values, self.factor)
+        if self.previous and before is not None:
+            old = group_values(before, self)
+            refuse_unlike(f"--alert {self.text!r}", now, before)
+            limits = {name: None if n is None else self.factor * n for name, n in old.items()}
+        said = []
+        for name, limit in limits.items():
+            value = values.get(name, None if self.metric in _MEDIANS else 0.0)
+            if value is not None and limit is not None:
+                said += self._said(value, limit, f" in {name}")
+        return said
+
+    def _refuse_without_groups(self) -> None:
+        if self.subject == RUN or self.metric not in _OF_GROUP:
+            what = "on the run" if self.subject == RUN else f"on {self.metric}"
+            raise UsageError(
+                f"--alert {self.text!r}: with --by a rule holds for each group, and a rule {what} "
+                f"cannot; leave out --by, or use {', '.join(_OF_GROUP)} of a class"
+            )
+
+    def _said(self, value: float, limit: float, place: str) -> list[str]:
+        """One sentence if the rule fires there."""
         if not _SIGNS[self.sign](value, limit):
-            return None
-        said = f"{self.text}: {self.metric} of {self.subject} is {value:.4g}, limit {limit:.4g}"
-        nothing = self.metric in ("score", "area") and not _row(now, self.subject)
-        return f"{said} (there is no mask of it)" if nothing else said
+            return []
+        what = f"{self.metric} of {self.subject}{place}"
+        return [f"{self.text}: {what} is {value:.4g}, limit {limit:.4g}"]
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:
@@ -68,7 +115,7 @@ def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) ->
                 f"--alert {rule.text!r}: the run looked for no {rule.subject!r}; it knows: "
                 f"{', '.join(dict.fromkeys(known))}{did_you_mean(rule.subject, known)}"
             )
-    return [said for rule in rules if (said := rule.fires(now, before))]
+    return [said for rule in rules for said in rule.fires(now, before)]
 
 
 def parse(text: str) -> Rule:
@@ -106,17 +153,19 @@ def measured(found: Statistics, rule: Rule) -> float:
         value = float(images if name == "images" else run[name])
         return value / max(1, images) if share else value
     row = _row(found, rule.subject)
-    masks = float(row.get("masks", 0))
-    values = {
-        "count": masks,
-        "count/image": masks / max(1, run["done"]),
-        "images": row.get("images_with", 0),
-        "score": row.get("score_p50", 0),
-        "area": row.get("area_p50", 0),
-    }
     if rule.metric == "count/hour":
-        return masks / hours(found, rule)
-    return float(values[rule.metric])
+        return float(row.get("masks", 0)) / hours(found, rule)
+    return float(row.get(_FIELDS[rule.metric], 0))
+
+
+def group_values(found: Statistics, rule: Rule) -> dict[str, float | None]:
+    """The value of each group; of one without a mask of the class 0, and None for a median."""
+    nothing = None if rule.metric in _MEDIANS else 0.0
+    values = {label(row, found.titles): nothing for row in found.groups}
+    for row in found.groups:
+        if row["category"] == rule.subject:
+            values[label(row, found.titles)] = float(row[_FIELDS[rule.metric]])
+    return values
 
 
 def _row(found: Statistics, category: str) -> dict[str, Any]:

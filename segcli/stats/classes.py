@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segcli.stats.groups import split
 from segcli.store.query import Rows
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -151,14 +152,15 @@ def counted_together(
     ]
 
 
-def group_table(rows: Rows) -> list[dict[str, Any]]:
+def group_table(rows: Rows, titles: Sequence[str]) -> list[dict[str, Any]]:
     """One mapping per group and class; a group of images without any mask has one without a class.
 
-    The names mean what they mean in `class_table`; `images` are those of the group.
+    The names mean what they mean in `class_table`; `images` are those of the group, whose parts
+    stand in the columns `titles`.
 
     Needs the views `chosen` and `pictures` with `grp`.
     """
-    return rows.dicts(_GROUPS)
+    return [split(row, titles) for row in rows.dicts(_GROUPS)]
 
 
 _GROUPS = """

@@ -1,4 +1,4 @@
-"""How two outputs differ, class by class, and in sentences what moved."""
+"""How two outputs differ, class by class and group by group, and in sentences what moved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from segcli.errors import UsageError
+from segcli.stats.groups import label, parts_of_text
 from segcli.stats.statistics import Statistics, StatsOptions, measured, prepared, score_of
 from segcli.store import MinScores
 from segcli.store.query import Rows
@@ -23,7 +25,8 @@ _RATE_MOVED = 0.2  # a change of the masks per image that is worth a sentence
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """`classes`: one mapping per class of either output; "before" is the other, older output."""
+    """`classes`: one mapping per class of either output, and per group where there are groups,
+    which the columns `now.titles` name; "before" is the other, older output."""
 
     now: Statistics
     before: Statistics
@@ -33,33 +36,61 @@ class Drift:
 
 def compare(options: StatsOptions, other: StatsOptions) -> Drift:
     """`options` is the output in question, `other` what it is compared with, both at the score of
-    the former."""
+    the former. Raises UsageError when they have no group in common."""
     min_score = score_of(options)
     options, other = (replace(o, min_score=min_score) for o in (options, other))
     (now, *new_values), (before, *old_values) = (_read(o, min_score) for o in (options, other))
     values = [*new_values, *old_values]
+    refuse_unlike("--compare", now, before)
+    sides = {"before": _rows(before), "now": _rows(now)}
+    groups = {"before": {*before.group_names()}, "now": {*now.group_names()}}
     table = []
-    names = [row["category"] for row in now.classes]
-    names += [row["category"] for row in before.classes if row["category"] not in names]
-    for name in names:
-        row: dict[str, Any] = {"category": name}
-        for label, found in (("before", before), ("now", now)):
-            row |= {f"{key}_{label}": value for key, value in _rates(found, name).items()}
+    for key in _keys(now, before):
+        group, name = key
+        row: dict[str, Any] = dict(zip(now.titles, group, strict=True)) | {"category": name}
+        for side, rows in sides.items():
+            rates = _rates(rows.get(key), group in groups[side])
+            row |= {f"{field}_{side}": value for field, value in rates.items()}
         for kind in ("score", "area"):
-            new, old = (v.get(name, {}).get(kind, []) for v in values)
+            new, old = (v.get(key, {}).get(kind, []) for v in values)
             row[f"{kind}_psi"] = psi(old, new)
             row[f"{kind}_ks"] = ks(old, new)
         table.append(row)
     return Drift(now, before, table, sentences(table, now, before))
 
 
-def _rates(found: Statistics, name: str) -> dict[str, Any]:
-    row: Mapping[str, Any] = next((r for r in found.classes if r["category"] == name), {})
-    masks = row.get("masks", 0)
-    done = found.run["done"]
+Key = tuple[tuple[str, ...], str]
+"""(the parts of a group, a category); no parts where there are no groups"""
+
+
+def _rows(found: Statistics) -> dict[Key, Mapping[str, Any]]:
+    rows = found.groups if found.titles else found.classes
+    return {(found.group_of(row), row["category"]): row for row in rows if row["category"]}
+
+
+def _keys(now: Statistics, before: Statistics) -> list[Key]:
+    """In the order of the groups; in each, the most frequent class now first."""
+    keys = dict.fromkeys([*_rows(now), *_rows(before)])
+    return sorted(keys, key=lambda key: key[0])
+
+
+def refuse_unlike(option: str, now: Statistics, before: Statistics) -> None:
+    """Raise UsageError when both have groups and none in common, as two days by day."""
+    new, old = now.group_names(), before.group_names()
+    if new and old and not {*new} & {*old}:
+        examples = (", ".join(" / ".join(name) for name in names[:3]) for names in (new, old))
+        raise UsageError(
+            f"{option}: the two outputs have no group in common ({' against '.join(examples)}); "
+            f"group by hour-of-day, weekday, camera or folder to compare different times"
+        )
+
+
+def _rates(row: Mapping[str, Any] | None, exists: bool) -> dict[str, Any]:
+    """`exists`: the group has images, so that no mask is a rate, too."""
+    row = row or {}
     return {
-        "masks": masks,
-        "per_image": masks / done if done else 0.0,
+        "masks": row.get("masks", 0),
+        "per_image": row.get("per_image", 0.0 if exists else None),
         "score": row.get("score_p50"),
         "area": row.get("area_p50"),
     }
@@ -71,18 +102,20 @@ Counts = Sequence[tuple[float, int]]
 
 def _read(
     options: StatsOptions, min_score: MinScores
-) -> tuple[Statistics, dict[str, dict[str, Counts]]]:
+) -> tuple[Statistics, dict[Key, dict[str, Counts]]]:
     """Both from one preparation, which reads the header of every image where there are some."""
     with prepared(options, min_score) as rows:
-        return measured(options, min_score, rows), _values(rows)
+        found = measured(options, min_score, rows)
+        return found, _values(rows, grouped=bool(found.titles))
 
 
-def _values(rows: Rows) -> dict[str, dict[str, Counts]]:
-    """Category -> "score", "area" -> its distribution: scores to four digits, areas to three.
+def _values(rows: Rows, *, grouped: bool) -> dict[Key, dict[str, Counts]]:
+    """Group and category -> "score", "area" -> its distribution: scores to four digits, areas to
+    three.
 
     Rounding bounds the memory by the number of different values, not of masks.
     """
-    found: dict[str, dict[str, Counts]] = {}
+    found: dict[Key, dict[str, Counts]] = {}
     for kind, value in (
         ("score", "round(score, 4)"),
         (
@@ -90,16 +123,16 @@ def _values(rows: Rows) -> dict[str, dict[str, Counts]]:
             "round(area / power(10, floor(log10(area)) - 2)) * power(10, floor(log10(area)) - 2)",
         ),
     ):
-        for name, points, counts in rows.tuples(_distribution(value)):
-            pairs = list(zip(points, counts, strict=True))
-            found.setdefault(name, {})[kind] = pairs
+        for group, name, points, counts in rows.tuples(_distribution(value)):
+            key = (parts_of_text(group) if grouped else (), name)
+            found.setdefault(key, {})[kind] = list(zip(points, counts, strict=True))
     return found
 
 
 def _distribution(value: str) -> str:
     return (
-        f"SELECT category, list(v ORDER BY v), list(n ORDER BY v) FROM (SELECT category, "
-        f"{value} AS v, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY category"
+        f"SELECT grp, category, list(v ORDER BY v), list(n ORDER BY v) FROM (SELECT grp, category, "
+        f"{value} AS v, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY grp, category"
     )
 
 
@@ -153,21 +186,24 @@ def _shares(counts: Counts, limits: Sequence[float]) -> list[float]:
 
 def sentences(table: Sequence[Mapping[str, Any]], now: Statistics, before: Statistics) -> list[str]:
     """What moved, the most telling first; one sentence when nothing did."""
-    told = [text for row in table if (text := _sentence(row))]
+    told = [text for row in table if (text := _sentence(row, now.titles))]
     failed = [s.run["failed"] / max(1, s.run["failed"] + s.run["done"]) for s in (before, now)]
     if failed[1] > failed[0] + 0.01:
         told.insert(0, f"failed images: {failed[0]:.1%} before, {failed[1]:.1%} now")
     return told or ["nothing moved: rates within 20 %, all distributions stable (PSI below 0.1)"]
 
 
-def _sentence(row: Mapping[str, Any]) -> str | None:
-    name, old, new = row["category"], row["per_image_before"], row["per_image_now"]
+def _sentence(row: Mapping[str, Any], titles: Sequence[str]) -> str | None:
+    old, new = row["per_image_before"], row["per_image_now"]
+    name = f"{label(row, titles)}, {row['category']}" if titles else row["category"]
+    most = max(row["masks_before"], row["masks_now"])
+    if titles and most < _SOME:
+        return None  # a group with a handful: there are many such groups
     if not row["masks_before"] or not row["masks_now"]:
         which = "only now" if row["masks_now"] else "not any more"
         return f"{name}: {which} ({row['masks_before']} masks before, {row['masks_now']} now)"
     told = []
-    many = max(row["masks_before"], row["masks_now"]) >= _SOME
-    if many and abs(new / old - 1) > _RATE_MOVED:
+    if most >= _SOME and abs(new / old - 1) > _RATE_MOVED:
         word = "more" if new > old else "fewer"
         change = f"{abs(new / old - 1):.0%} {word}"
         if new >= 2 * old:

@@ -1,4 +1,4 @@
-"""When and where a row was taken: SQL for its time and its camera, and the groups made of them."""
+"""When and where a row was taken: SQL for its time and its camera."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from segcli.errors import UsageError
 from segcli.store.query import literal
-
-GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday")
 
 _FIELDS = {
     "Y": (r"(\d{4})", "year"),
@@ -84,7 +82,7 @@ def _choice(options: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
 
 def _as_time(column: str, kind: str) -> str | None:
     """A column of that type as a TIMESTAMP; None where that is not possible."""
-    name = _quoted(column)
+    name = quoted(column)
     if kind == "VARCHAR":  # EXIF writes colons in the date
         return f"coalesce(try_strptime(trim({name}), {_EXIF}), try_cast({name} AS TIMESTAMP))"
     if kind.startswith("TIMESTAMP") or kind == "DATE":
@@ -117,7 +115,7 @@ def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[
         regex, fields = compiled(pattern)
         found = f"nullif(regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1}), '')"
         return found, f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
-    place = f"CASE WHEN frame IS NULL THEN {_folder()} ELSE {_FRAME} END"
+    place = f"CASE WHEN frame IS NULL THEN {folder_sql()} ELSE {_FRAME} END"
     place_from = "CASE WHEN frame IS NULL THEN 'folders' ELSE 'videos' END"
     name, said = ("exif_camera", "EXIF") if exif else ("src_camera", "src_camera")
     if not exif and name not in types:
@@ -159,33 +157,11 @@ def compiled(pattern: str) -> tuple[str, list[str]]:
     return regex, fields
 
 
-def group_sql(by: str, columns: Sequence[str], found: Moments) -> str:
-    """The text of a row's group. `by` is one of GROUPS, or column:NAME, or the name of a column.
-
-    Raises UsageError for any other.
-    """
-    groups = {
-        "category": "''",
-        "folder": _folder(),
-        "camera": found.camera,
-        "hour": f"strftime({found.time}, '%Y-%m-%d %H:00')",
-        "hour-of-day": f"strftime({found.time}, '%H:00')",
-        "day": f"strftime({found.time}, '%Y-%m-%d')",
-        "weekday": f"strftime({found.time}, '%u %A')",
-    }
-    name = by.removeprefix("column:").strip()
-    if by not in groups and name not in columns:
-        raise UsageError(
-            f"--by {by!r}: expected {', '.join(GROUPS)} or column:NAME with one of the columns: "
-            f"{', '.join(columns)}"
-        )
-    sql = groups.get(by) or f"CAST({_quoted(name)} AS VARCHAR)"
-    return f"coalesce({sql}, 'unknown')"
-
-
-def _folder() -> str:
+def folder_sql() -> str:
+    """The folder of a row's file in its key; "." where there is none."""
     return f"coalesce(nullif(regexp_extract({_FRAME}, '^(.*)/[^/]*$', 1), ''), '.')"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A column as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'

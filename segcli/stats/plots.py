@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from segcli.stats.classes import AREA_BINS_PER_TENFOLD, GRID, SCORE_BINS, counted_together
+from segcli.stats.groups import label
 from segcli.stats.statistics import Statistics
 from segcli.stats.style import FAINT, INK, LINE, STYLE, save
 
@@ -24,6 +26,7 @@ Colours = Callable[[int], str]
 
 _SHOWN = 12  # classes in one plot; more cannot be told apart
 _LINES = 6  # classes in the plot of groups
+_PANELS = 6  # groups in the plot over time
 _TIMES = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d"}
 
 
@@ -156,33 +159,98 @@ def _together(found: Statistics) -> Figure:
 
 
 def _groups(found: Statistics, colours: Colours) -> Figure:
-    """Lines over time, bars of anything else."""
-    labels = sorted({row["group"] for row in found.groups} - {"unknown"}) or ["unknown"]
+    """Lines over time, one panel for each other group; bars where there is no time."""
+    time = next(
+        (title for title, by in zip(found.titles, found.by, strict=True) if by in _TIMES), ""
+    )
+    panels = _panels(found, time) if time else {}
+    return _lines(found, time, panels, colours) if panels else _group_bars(found, colours)
+
+
+def _panels(found: Statistics, time: str) -> dict[str, list[dict[str, Any]]]:
+    """What the groups are besides their `time` -> the rows with a known one, most images first."""
+    others = [title for title in found.titles if title != time]
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for row in found.groups:
+        if row[time] != "unknown":
+            panels.setdefault(label(row, others), []).append(row)
+    return dict(
+        sorted(panels.items(), key=lambda p: -sum({r[time]: r["images"] for r in p[1]}.values()))
+    )
+
+
+def _lines(
+    found: Statistics, time: str, panels: dict[str, list[dict[str, Any]]], colours: Colours
+) -> Figure:
+    """Masks per image; a line is drawn only between hours, or days, that follow one another."""
+    by = found.by[found.titles.index(time)]
+    step = timedelta(hours=1) if by == "hour" else timedelta(days=1)
+    shown = dict(list(panels.items())[:_PANELS])
+    figure = Figure((8.5, 1.1 + 2.3 * len(shown)))
+    grid = figure.subplots(len(shown), squeeze=False, sharex=True, sharey=True)
+    for axes, (name, rows) in zip(grid.flat, shown.items(), strict=True):
+        labels = sorted({row[time] for row in rows})
+        for one in found.classes[:_LINES]:
+            identity = one["category_id"]
+            rates = {r[time]: r["per_image"] for r in rows if r["category_id"] == identity}
+            points = [(datetime.strptime(x, _TIMES[by]), rates.get(x, 0.0)) for x in labels]
+            times, values = _with_gaps(points, step)
+            look = {"color": colours(identity), "label": _plain(one["category"])}
+            axes.plot(times, values, marker="o", ms=3, **look)
+        axes.set_title(_plain(name))
+        axes.set_ylabel("masks per image")
+    grid.flat[0].set_ylim(0)
+    grid.flat[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    grid.flat[-1].tick_params("x", rotation=30)
+    more = f", {_PANELS} of {len(panels)} groups" if len(panels) > _PANELS else ""
+    _title(figure, f"Masks per image, by {_by(found)}{more}")
+    return figure
+
+
+def _with_gaps(
+    points: Sequence[tuple[datetime, float]], step: timedelta
+) -> tuple[list[datetime], list[float]]:
+    """The points, with a value that is not a number wherever a step has no footage."""
+    times: list[datetime] = []
+    values: list[float] = []
+    for moment, value in points:
+        if times and moment - times[-1] > step:
+            times.append(times[-1] + step)
+            values.append(math.nan)
+        times.append(moment)
+        values.append(value)
+    return times, values
+
+
+def _group_bars(found: Statistics, colours: Colours) -> Figure:
+    labels = list(dict.fromkeys(label(row, found.titles) for row in found.groups))
+    if len(labels) > 1 and "unknown" in labels:
+        labels.remove("unknown")
     figure = Figure((min(14, 5 + 0.16 * len(labels)), 3.4))
     axes = figure.subplots()
     shown = found.classes[:_LINES]
+    wide = 0.8 / len(shown)
     for number, row in enumerate(shown):
         identity = row["category_id"]
-        rates = {g["group"]: g["per_image"] for g in found.groups if g["category_id"] == identity}
-        values = [rates.get(label, 0) for label in labels]
+        mine = [g for g in found.groups if g["category_id"] == identity]
+        rates = {label(g, found.titles): g["per_image"] for g in mine}
+        places = [x + (number - (len(shown) - 1) / 2) * wide for x in range(len(labels))]
         look: dict[str, Any] = {"color": colours(identity), "label": _plain(row["category"])}
-        if found.by in _TIMES and labels != ["unknown"]:
-            moments: Any = [datetime.strptime(label, _TIMES[found.by]) for label in labels]
-            axes.plot(moments, values, marker="o", ms=3, **look)
-        else:
-            wide = 0.8 / len(shown)
-            places = [x + (number - (len(shown) - 1) / 2) * wide for x in range(len(labels))]
-            axes.bar(places, values, wide, ec=LINE, lw=0.4, **look)
+        axes.bar(places, [rates.get(x, 0) for x in labels], wide, ec=LINE, lw=0.4, **look)
     axes.set_ylim(0)
+    axes.set_ylabel("masks per image")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    if found.by not in _TIMES or labels == ["unknown"]:
-        step = -(-len(labels) // 24)
-        names = [_plain(x) for x in labels[::step]]
-        crowded = sum(map(len, names)) > 60
-        turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if crowded else {}
-        axes.set_xticks(range(0, len(labels), step), names, **turned)
-    _title(figure, f"Masks per image, by {found.by.removeprefix('column:')}")
+    step = -(-len(labels) // 24)
+    names = [_plain(x) for x in labels[::step]]
+    crowded = sum(map(len, names)) > 60
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if crowded else {}
+    axes.set_xticks(range(0, len(labels), step), names, **turned)
+    _title(figure, f"Masks per image, by {_by(found)}")
     return figure
+
+
+def _by(found: Statistics) -> str:
+    return " and ".join(by.removeprefix("column:") for by in found.by)
 
 
 def _clear(grid: Any, used: int) -> None:

@@ -47,6 +47,7 @@ def as_json(found: Statistics, drift: Drift | None = None) -> str:
         "min_scores": dict(found.min_score.own) or None,
         "run": found.run,
         "classes": found.classes,
+        "by": list(found.by),
         "groups": found.groups,
         "together": [
             {"categories": [names[a], names[b]], "images": n}

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segcli import store
-from segcli.stats import classes, exif, moments, runs
+from segcli.stats import classes, exif, groups, moments, runs
 from segcli.store import MinScores, min_scores
 from segcli.store.query import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsOptions:
-    """`min_score` None: the model's default scores. `by`: see moments.group_sql.
+    """`min_score` None: the model's default scores. `by`: see groups.parts_of.
 
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
     `images` is the source of the images, whose EXIF tells both.
@@ -38,9 +38,11 @@ class StatsOptions:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """`run` and `classes` are JSON values but for times; `groups` is empty without a grouping.
+    """`run` and `classes` are JSON values but for times.
 
-    `categories` are all that the run looked for. `bins`: category id -> "cell", "score_bin",
+    `by` are the groupings, ("category",) where there are none: then `groups` is empty. `titles` are
+    the columns of `groups` that hold a group. `categories` are all that the run looked for.
+    `bins`: category id -> "cell", "score_bin",
     "area_bin" -> bin -> masks. `together`: (id, id) -> images with both.
     """
 
@@ -49,10 +51,21 @@ class Statistics:
     run: dict[str, Any]
     classes: list[dict[str, Any]]
     categories: tuple[str, ...] = ()
-    by: str = "category"
+    by: tuple[str, ...] = ("category",)
+    titles: tuple[str, ...] = ()
     groups: list[dict[str, Any]] = field(default_factory=list)
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def group_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """The parts of the group of a row of `groups`; none without a grouping."""
+        return tuple(row[title] for title in self.titles)
+
+    def group_names(self) -> list[tuple[str, ...]]:
+        """All groups that have images; without a grouping, one without parts."""
+        if not self.titles:
+            return [()]
+        return list(dict.fromkeys(self.group_of(row) for row in self.groups))
 
 
 def statistics(options: StatsOptions) -> Statistics:
@@ -67,14 +80,17 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
     classes.count_per_image(rows)
     run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
     table = classes.class_table(rows, run["done"])
+    by = groups.parts_of(options.by, rows.columns)
+    titles: tuple[str, ...] = () if by == ("category",) else groups.titles_of(by)
     return Statistics(
         masks=options.masks,
         min_score=min_score,
         run=run,
         classes=table,
         categories=tuple(store.read_settings(options.masks)["category_names"]),
-        by=options.by,
-        groups=[] if options.by == "category" else classes.group_table(rows),
+        by=by,
+        titles=titles,
+        groups=classes.group_table(rows, titles) if titles else [],
         bins=classes.distributions(rows),
         together=classes.together(rows, [row["category_id"] for row in table]),
     )
@@ -113,7 +129,7 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
             column=options.time_column,
             exif=options.images is not None,
         )
-        group = moments.group_sql(options.by, rows.columns, found)
+        group = groups.group_sql(groups.parts_of(options.by, rows.columns), found)
         condition = "" if options.where is None else f"AND coalesce((\n{options.where}\n), false)"
         rows.execute(
             f"CREATE VIEW images AS SELECT key, status, error, image, {found.time} AS moment, "

@@ -123,6 +123,25 @@ def test_an_alert_fires(masks):
     run(masks, "--alert", "person: count < 2")
 
 
+def test_an_alert_names_its_group(masks):
+    """Only the third hour has persons, two of them."""
+    with pytest.raises(AlertFired) as fired:
+        run(masks, "--by", "hour,folder", "--alert", "person: count < 2")
+    assert "count of person in 1970-01-01 01:00 / . is 0, limit 2" in str(fired.value)
+    assert "02:00 / . is" not in str(fired.value)
+    with pytest.raises(UsageError, match="leave out --by"):
+        run(masks, "--by", "hour", "--alert", "run: failed > 0")
+
+
+def test_several_groups_have_columns_in_csv_and_one_cell_in_the_table(masks):
+    rows = list(csv.DictReader(io.StringIO(run(masks, "--by", "hour,folder", "--format", "csv"))))
+    assert (rows[1]["hour"], rows[1]["folder"]) == ("1970-01-01 01:00", ".")
+    assert "1970-01-01 01:00 / .  " in run(masks, "--by", "hour,folder")
+    content = json.loads(run(masks, "--by", "hour,folder", "--format", "json"))
+    assert content["by"] == ["hour", "folder"]
+    assert content["groups"][1]["hour"] == "1970-01-01 01:00"
+
+
 def test_compare_with_itself(masks):
     assert "nothing moved" in run(masks, "--compare", masks)
 

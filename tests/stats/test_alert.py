@@ -1,5 +1,6 @@
 """Rules for cron."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,15 +18,22 @@ def statistics(masks=100, hours=5):
         "first": datetime(2026, 1, 1, 0),
         "last": datetime(2026, 1, 1, hours),
     }
-    row = {
-        "category": "person",
-        "masks": masks,
-        "images": 45,
-        "images_with": 20,
-        "score_p50": 0.8,
-        "area_p50": 900,
-    }
+    row = counted("person", masks, 45)
     return Statistics(Path("masks.parquet"), 0.5, run, [row], ("person", "cat"))
+
+
+def counted(category, masks, images):
+    more = {"images": images, "images_with": 20, "score_p50": 0.8, "area_p50": 900}
+    return {"category": category, "masks": masks, "per_image": masks / images} | more
+
+
+def by_day(**persons):
+    """Ten images on each day; None: without any mask."""
+    groups = [
+        {"group": day} | counted("person" if n else None, n or 0, 10) for day, n in persons.items()
+    ]
+    found = statistics(sum(n or 0 for n in persons.values()))
+    return replace(found, by=("day",), titles=("group",), groups=groups)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +84,40 @@ def test_without_a_previous_output_the_rule_is_no_rule():
 def test_a_rate_needs_time():
     with pytest.raises(UsageError, match="do not span any time"):
         alerts([parse("person: count/hour < 1")], statistics(hours=0), None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fires"),
+    [
+        ("person: count < 31", ["count of person in mon is 29, limit 31", "wed is 0"]),
+        ("person: count/image > 3", ["count/image of person in tue is 3.1, limit 3"]),
+        ("person: images < 20", ["images of person in wed is 0"]),
+        ("person: score < 0.9", ["in mon is 0.8", "in tue is 0.8"]),  # nothing has no median
+        ("cat: count > 0", []),
+    ],
+)
+def test_a_rule_holds_for_each_group(rule, fires):
+    said = alerts([parse(rule)], by_day(mon=29, tue=31, wed=None), None)
+    assert len(said) == len(fires)
+    assert all(part in line for part, line in zip(fires, said, strict=True))
+
+
+def test_groups_compare_with_the_same_groups_before():
+    rule = parse("person: count < 0.5 * previous")
+    now, before = by_day(mon=29, tue=10, new=1), by_day(mon=30, tue=30, gone=5)
+    said = alerts([rule], now, before)
+    assert [line.split(": ")[-1] for line in said] == [
+        "count of person in tue is 10, limit 15",
+        "count of person in gone is 0, limit 2.5",
+    ]
+    with pytest.raises(UsageError, match="no group in common.*mon.*against.*sun"):
+        alerts([rule], by_day(mon=29), by_day(sun=30))
+
+
+@pytest.mark.parametrize("rule", ["person: count/hour < 3", "run: failed > 0"])
+def test_what_no_group_has_is_refused(rule):
+    with pytest.raises(UsageError, match="holds for each group.*leave out --by"):
+        alerts([parse(rule)], by_day(mon=29), None)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """How two outputs differ."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from segcli.stats import StatsOptions, compare
+from segcli.errors import UsageError
+from segcli.stats import StatsOptions, compare, statistics
 from segcli.stats.drift import ks, psi
 
 
@@ -46,6 +49,29 @@ def test_what_moved_is_said(made):
     (sentence,) = [s for s in drift.sentences if s.startswith("car: ")]
     assert "times as many per image" in sentence or "more per image" in sentence
     assert "scores much higher" in sentence
+
+
+def test_groups_are_compared_with_their_like(made):
+    now, before = made("now", seed=1, images=400, score=0.3), made("before", images=400)
+    drift = compare(StatsOptions(masks=now, by="folder"), StatsOptions(masks=before, by="folder"))
+    assert {(r["group"], r["category"]) for r in drift.classes} == {
+        (f"cam{n}", name) for n in range(2) for name in ("person", "car", "bus")
+    }
+    for side, path in (("now", now), ("before", before)):
+        found = statistics(StatsOptions(masks=path, by="folder"))
+        own = {(row["group"], row["category"]): row for row in found.groups}
+        for row in drift.classes:
+            mine = own[row["group"], row["category"]]
+            assert row[f"masks_{side}"] == mine["masks"]
+            assert row[f"per_image_{side}"] == pytest.approx(mine["per_image"])
+    assert any(s.startswith("cam1, car: ") and "scores much higher" in s for s in drift.sentences)
+
+
+def test_groups_that_cannot_be_alike_are_refused(made):
+    now, before = StatsOptions(masks=made(), by="site"), StatsOptions(masks=made("b"), by="day")
+    now = replace(now, by="column:src_site")
+    with pytest.raises(UsageError, match="no group in common.*north.*against.*hour-of-day"):
+        compare(now, before)
 
 
 def test_nothing_moved_is_said_too(made):

@@ -1,12 +1,14 @@
 """Plots as files: what is in them, and that nothing in a name breaks them."""
 
 import xml.etree.ElementTree as ET
+from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from segcli.stats import Statistics, StatsOptions, statistics
-from segcli.stats.plots import write_plots
+from segcli.stats.plots import _groups, _with_gaps, write_plots
 
 HUES = {1: "#0077ff", 3: "#00e6b0", 6: "#ddee77"}
 NAMES = ("areas", "classes", "positions", "scores", "together")
@@ -58,6 +60,25 @@ def test_groups_are_drawn_too(masks, tmp_path, hue, by):
     shown = texts(tmp_path / "groups.svg")
     assert f"Masks per image, by {by}" in shown
     assert {"hour": "11-18 12", "weekday": "3 Wednesday", "folder": "cam1"}[by] in shown
+
+
+def test_no_line_is_drawn_across_hours_without_footage():
+    """A value that is not a number parts the line."""
+    hour = timedelta(hours=1)
+    start = datetime(2026, 4, 1, 8)
+    points = [(start, 1.0), (start + hour, 2.0), (start + 5 * hour, 3.0)]
+    times, values = _with_gaps(points, hour)
+    assert times == [start, start + hour, start + 2 * hour, start + 5 * hour]
+    np.testing.assert_array_equal(values, [1, 2, np.nan, 3])
+
+
+def test_a_panel_for_each_camera_with_an_axis(masks, tmp_path, hue):
+    found = statistics(StatsOptions(masks=masks, by="hour,camera"))
+    figure = _groups(found, hue)
+    assert [axes.get_title() for axes in figure.axes] == ["cam0", "cam1"]
+    assert {axes.get_ylabel() for axes in figure.axes} == {"masks per image"}
+    (line, *_) = figure.axes[1].lines
+    assert np.isnan(line.get_ydata()).any()  # cam1 lacks the hours of its failed images
 
 
 @pytest.mark.slow

@@ -155,6 +155,25 @@ def test_one_group_of_everything_says_what_the_classes_say(masks):
             assert row[name] == pytest.approx(classes[row["category"]][name]), name
 
 
+def test_several_groups(masks, frame):
+    found = statistics(StatsOptions(masks=masks, by="hour-of-day, column:src_site"))
+    frame = frame.assign(
+        hour=pd.to_datetime(frame["mtime_ns"]).dt.strftime("%H:00"),
+        site=frame["src_site"].fillna("unknown"),
+    )
+    counts = frame[frame["score"] >= MIN].groupby(["hour", "site", "category"]).size().to_dict()
+    assert found.titles == ("hour-of-day", "src_site")
+    seen = {
+        (row["hour-of-day"], row["src_site"], row["category"]): row["masks"]
+        for row in found.groups
+        if row["category"]
+    }
+    assert seen == counts
+    images = frame[frame["status"] == "ok"].groupby(["hour", "site"])["key"].nunique()
+    for row in found.groups:
+        assert row["images"] == images[row["hour-of-day"], row["src_site"]]
+
+
 def test_weekdays_are_in_order(masks):
     found = statistics(StatsOptions(masks=masks, by="weekday"))
     assert [g["group"] for g in found.groups][:1] == ["3 Wednesday"]
@@ -178,6 +197,8 @@ def test_what_does_not_match_the_pattern_is_unknown(masks):
     ("wrong", "said"),
     [
         ({"by": "colour"}, "expected category, folder, camera"),
+        ({"by": "hour,colour"}, "--by 'colour'"),
+        ({"by": ""}, "--by ''"),
         ({"time_pattern": "%Q", "by": "day"}, "%Q is unknown"),
         ({"time_pattern": "plain", "by": "day"}, "one of them at least"),
         ({"time_column": "when"}, "--time-column 'when'"),
