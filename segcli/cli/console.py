@@ -39,5 +39,7 @@ def end(pictures: int, skipped: int, missing: int, *, quiet: bool) -> None:
     """
     if skipped and quiet:
         say(f"{skipped_text(skipped, missing)}; without --quiet each is named")
+    if missing and not pictures and not quiet:
+        say("no image was found; --images SOURCE states where they are")
     if skipped > missing or (missing and not pictures):
         raise typer.Exit(ExitCode.SOME_FAILED)

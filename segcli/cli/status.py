@@ -66,7 +66,7 @@ def _settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
     if "min_score" in settings:
         most = settings.get("max_masks")
         lines.append(("kept", f"scores from {settings['min_score']:g}, {most} masks per image"))
-    if settings.get("default_score") is not None:
+    if settings.get("default_score") is not None and "imported_from" not in settings:
         text = f"{min_scores(settings, None)}; viz, stats, report and export start there"
         lines.append(("default score", text))
     names = settings.get("categories") or settings.get("category_names")

@@ -78,7 +78,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         found = measured(asked, min_score, rows)
         line = _series(rows, found)
     if options.min_score is None:
-        report(f"masks with a score of {found.min_score} or more, the model's default")
+        report(store.default_sentence(store.read_settings(options.masks)))
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
         _values(options, found, line, cards, evaluation),

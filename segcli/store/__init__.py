@@ -6,7 +6,7 @@ from segcli.store.directory import duckdb_note
 from segcli.store.footer import Settings, fresh_path, new_command
 from segcli.store.inventory import State
 from segcli.store.key_index import KeyIndex
-from segcli.store.min_scores import MinScores, min_scores
+from segcli.store.min_scores import MinScores, default_sentence, min_scores
 from segcli.store.output import Output, open_output, peek, preview_output
 from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_reader import (
@@ -35,6 +35,7 @@ __all__ = [
     "State",
     "Status",
     "compact",
+    "default_sentence",
     "duckdb_note",
     "fresh_path",
     "get_ready",

@@ -45,7 +45,19 @@ def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
     if asked is not None:
         return MinScores(asked)
     default, own = settings.get("default_score"), settings.get("default_scores") or {}
+    if default is None:
+        default = 0.0 if settings.get("imported_from") else _UNKNOWN
     return MinScores(
-        _UNKNOWN if default is None else float(default),
+        float(default),
         {str(name): float(score) for name, score in own.items()},
     )
+
+
+def default_sentence(settings: Mapping[str, Any]) -> str:
+    """Which masks of an output with these settings are shown where no score is asked for."""
+    if settings.get("imported_from"):
+        return "all masks, because annotations have no default score; see --min-score"
+    shown = min_scores(settings, None)
+    if settings.get("default_score") is None:
+        return f"masks with a score of {shown} or more, because the model's default is not known"
+    return f"masks with a score of {shown} or more, the model's default"

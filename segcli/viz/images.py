@@ -155,6 +155,11 @@ def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
     known = sorted({root for found in roots.values() for root in found})
     there = [root for root in known if os.path.exists(root)]
     if len(roots) == 1 and len(there) == 1:  # where it has been moved to
+        if there[0].lower().endswith(".json"):
+            raise UsageError(
+                f"--images is needed: the masks were imported from {there[0]}, which does not "
+                "state where the images are"
+            )
         return there[0]
     told = "; ".join(known) if known else "unknown"
     raise UsageError(

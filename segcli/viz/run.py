@@ -102,9 +102,10 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     if lowest is None and options.style.mode == "blur":
         lowest = 0.0  # somebody who was found with a low score must not stay recognisable
         report("--mode blur takes the masks of every score; --min-score leaves out the weaker ones")
-    min_score = store.min_scores(store.read_settings(options.masks), lowest)
+    settings = store.read_settings(options.masks)
+    min_score = store.min_scores(settings, lowest)
     if lowest is None:
-        report(f"masks with a score of {min_score} or more, the model's default")
+        report(store.default_sentence(settings))
     images = Images(source_of(options.images, roots), list(roots))
     _check_places(options, images)
     if options.out is not None and os.path.isdir(images.root) and images.keys_of(options.out):

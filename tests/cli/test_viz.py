@@ -1,5 +1,6 @@
 """`segcli viz` and `segcli report` from the command line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from segcli.cli import app
 from segcli.errors import UsageError
+from segcli.export.import_annotations import import_annotations
 from segcli.masks import rle
 from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
@@ -81,6 +83,30 @@ def test_missing_files_alone_are_no_failure(masks, tmp_path):
     (tmp_path / "images/a.jpg").unlink()
     for command, out in (("viz", "out"), ("report", "r.html")):  # perhaps the wrong folder
         assert run(command, masks, "--out", tmp_path / out).exit_code == 1
+
+
+def test_annotations_have_no_threshold_and_need_the_images(masks, tmp_path):
+    square = [[4, 4, 20, 4, 20, 20, 4, 20]]
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 48, "width": 64}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": square}],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(document))
+    Image.new("RGB", (64, 48)).save(tmp_path / "images/a.jpg")
+    out = tmp_path / "in.parquet"
+    import_annotations(None, tmp_path / "ann.json", out)
+    for command, target in (("viz", "pictures"), ("report", "r.html")):
+        with pytest.raises(UsageError, match="--images is needed: the masks were imported from"):
+            run(command, out, "--out", tmp_path / target)
+        result = run(command, out, "--out", tmp_path / target, "--images", tmp_path / "images")
+        assert result.exit_code == 0
+        first = result.stderr.splitlines()[0]
+        assert first == "all masks, because annotations have no default score; see --min-score"
+    (tmp_path / "empty").mkdir()
+    result = run("viz", out, "--out", tmp_path / "x", "--images", tmp_path / "empty")
+    assert result.exit_code == 1
+    assert "no image was found; --images SOURCE states where they are" in result.stderr
 
 
 def test_a_report(masks, tmp_path):
