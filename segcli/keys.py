@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 _TO_ESCAPE = re.compile(r"\\(?=[\\#\udc80-\udcff]|x[89a-f][0-9a-f]|\Z)|#(?=frame=[0-9]{1,18}\Z)")
 _ESCAPED = re.compile(r"\\(?:x([89a-f][0-9a-f])|([\\#]))")
@@ -60,6 +61,11 @@ def first_spelling(path: str) -> str:
 def prefixed(key: str, prefix: str) -> str:
     """`prefix` as one more folder in front: "cam2" and "cam2/" are the same."""
     return key_from_path(prefix.rstrip("/") + "/") + key if prefix.strip("/") else key
+
+
+def prefix_of(key: str, prefixes: Iterable[str]) -> str:
+    """The longest of `prefixes`, as `prefixed` makes them, that the key begins with; else ""."""
+    return max((p for p in prefixes if key.startswith(p)), key=len, default="")
 
 
 def _path(own: str) -> str:

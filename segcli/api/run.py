@@ -53,7 +53,7 @@ class Options(TypedDict, total=False):
 
 
 def predict(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
     report: Report | None = None,
@@ -61,6 +61,7 @@ def predict(
 ) -> Summary:
     """Find the masks of every image in `source` and write them to `out`, as the command does.
 
+    `source` is a path or "NAME=PATH", or a list of them; then keys begin with the names.
     Run it again to process only new, changed or unfinished images. `report` is called with the
     events of the run (`segcli.pipeline.events`). Raises the SegcliErrors of the command;
     that some images failed is not an error: see `Summary.failed`.
@@ -75,7 +76,9 @@ def predict(
             given[name] = tuple(given[name])
     if given.get("weights") is not None:
         given["weights"] = os.fspath(given["weights"])
-    wanted = PredictOptions(source=os.fspath(source), out=Path(out), **given)
+    sources = [source] if isinstance(source, str | os.PathLike) else source
+    paths = tuple(os.fspath(path) for path in sources)
+    wanted = PredictOptions(source=paths, out=Path(out), **given)
     return run(wanted, report=report or _ignore)
 
 

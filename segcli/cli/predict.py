@@ -14,11 +14,12 @@ from segcli.cli.options import Model, Quiet, Wait, category_names
 from segcli.errors import ExitCode, UsageError
 from segcli.pipeline import PredictOptions
 
-Source = Annotated[
-    str,
+Sources = Annotated[
+    list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="A folder, image, video, archive, text file of paths, or Parquet manifest.",
+        help="Folders, images, videos, archives, text files of paths, or Parquet manifests; "
+        "NAME=PATH puts a name before the keys.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The output, a folder of parts; name it *.parquet.")]
@@ -173,7 +174,7 @@ _DEFAULT = PredictOptions(source="", out=Path())
 
 # fmt: off
 def predict(
-    source: Source,
+    source: Sources,
     out: Out,
     # the model and what it looks for
     model: Model = None, weights: Weights = None, fetch: Fetch = False,
@@ -206,7 +207,7 @@ def predict(
     if fetch:
         fetch_for(model, weights, quiet=quiet)
     options = PredictOptions(
-        source=source, out=out, model=model, weights=weights, device=device, engine=engine,
+        source=tuple(source), out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
         min_score=min_score, max_masks=max_masks, max_pixels=max_pixels, limit=limit, shard=shard,
         strict_images=strict_images, chunk_size=chunk_size, column=column, key_prefix=key_prefix,

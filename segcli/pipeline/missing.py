@@ -34,8 +34,8 @@ def check_prunable(options: PredictOptions, source: Source) -> None:
         )
     if not source.is_folder:
         raise UsageError(
-            f"`prune_missing` needs a folder as the source: that {options.source} does not list "
-            "an image says nothing about its file"
+            f"`prune_missing` needs a folder as the source: that {', '.join(options.sources)} does "
+            "not list an image says nothing about its file"
         )
 
 
@@ -52,21 +52,20 @@ def find_missing(options: PredictOptions, source: Source, output: Output) -> Mis
             f"{min(source.unread)!r}: their files may be there, so no row was removed"
         )
     left = removed = 0
-    for part, keys in _without_file(options, source, output):
+    for part, keys in _without_file(output):
         left += len(keys)
         if options.prune_missing and not options.dry_run:
             removed += output.remove(part, keys)
     return Missing(left - removed, removed)
 
 
-def _without_file(
-    options: PredictOptions, source: Source, output: Output
-) -> Iterator[tuple[str, list[str]]]:
+def _without_file(output: Output) -> Iterator[tuple[str, list[str]]]:
     """What was not listed may still be there: a frame that `every` left out, an image in a damaged
     archive, a file at the place where the archive was before it was moved."""
-    prefix = prefixed("", options.key_prefix)
+    now = output.writer.footer.facts.roots
     for part, footer, keys in output.inventory.unlisted():
-        roots = {source.root, *footer.roots}
+        prefix = prefixed("", footer.facts.key_prefix)
+        roots = {now[prefix], *footer.roots}
         gone = [key for key in keys if all(_is_gone(root, key, prefix) for root in roots)]
         if gone:
             yield part, gone

@@ -13,7 +13,8 @@ from segcli.errors import UsageError
 class PredictOptions:
     """The arguments of `predict`; None means: measure, look or take the default.
 
-    The command line takes its defaults from here. `engine`: "local", or "ray" for the nodes of a
+    The command line takes its defaults from here. `source` is a path or NAME=PATH, or several of
+    them. `engine`: "local", or "ray" for the nodes of a
     Ray cluster. `replicas` are worker processes for each device; with 0 this process does the work,
     on one device, and a crash of a library ends it.
     `workers` are decode threads of each. `max_memory` bytes are shared by all of them.
@@ -27,7 +28,7 @@ class PredictOptions:
     ("2h", "5m"). `prune_missing` removes the rows of images whose files are gone.
     """
 
-    source: str
+    source: str | tuple[str, ...]
     out: Path
     model: str | None = None
     weights: str | None = None
@@ -64,6 +65,10 @@ class PredictOptions:
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid4().hex[:12])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,) if isinstance(self.source, str) else self.source
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:

@@ -112,7 +112,7 @@ class RunProgress:
         """A model is loaded, and the first chunk is about to be processed."""
         self.report(
             Started(
-                source=self.options.source,
+                source=", ".join(self.options.sources),
                 out=str(self.options.out),
                 model=self.described.model,
                 weights=self.described.weights.name,

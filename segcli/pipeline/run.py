@@ -19,7 +19,8 @@ from segcli.pipeline.settings import Described, describe, run_facts
 from segcli.pipeline.signals import stop_on_signals
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.task_list import TaskList
-from segcli.sources import Source, Wanted, open_source, parse_age
+from segcli.sources import Source, Wanted, parse_age
+from segcli.sources.several import open_sources
 from segcli.store import (
     OtherSettings,
     Output,
@@ -139,8 +140,8 @@ def _executor(job: Job, options: PredictOptions) -> Executor:
 
 def _open_source(options: PredictOptions) -> Source:
     """The images of the run; for a shard only its own."""
-    source = open_source(
-        options.source,
+    source = open_sources(
+        options.sources,
         column=options.column,
         key_prefix=options.key_prefix,
         every=parse_every(options.every),

@@ -96,7 +96,9 @@ def run_facts(
         "weights": described.weights.name,
         "versions": _versions(),
     }
-    return Settings(compared, recorded, key_prefix=options.key_prefix, shard=options.shard)
+    prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
+    several = source.roots if len(source.roots) > 1 else {}
+    return Settings(compared, recorded, prefix, options.shard, several)
 
 
 def _by_category(info: ModelInfo) -> dict[str, float] | None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
+from segcli.keys import prefix_of
 from segcli.pipeline.chunk_size import ChunkSize
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.listing import Listing, sample_bytes
@@ -78,6 +79,9 @@ class TaskList:
             if sample.key in chunk or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
+                if chunk and self._is_of_another_source(sample.key, next(iter(chunk))):
+                    yield self._task(chunk)
+                    chunk, held = {}, 0
                 chunk[sample.key] = sample
                 held += len(sample.data or b"")
                 self.taken += 1
@@ -102,6 +106,11 @@ class TaskList:
     def drop(self, task: Task) -> None:
         """Nobody does the task any more."""
         self._in_hand.difference_update(sample.key for sample in task.samples)
+
+    def _is_of_another_source(self, key: str, other: str) -> bool:
+        """Of several; a part has rows of one."""
+        roots = self.source.roots
+        return len(roots) > 1 and prefix_of(key, roots) != prefix_of(other, roots)
 
     def _task(self, samples: dict[str, Sample], part: str | None = None) -> Task:
         self._in_hand.update(samples)

@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_FILE_BYTES",
     "SUFFIXES",
+    "NothingFound",
     "Source",
     "Wanted",
     "archive_images",
+    "has_own_root",
     "is_archive_name",
     "is_clip",
+    "is_manifest",
     "key_from_path",
     "open_source",
     "parse_age",
@@ -56,6 +59,10 @@ _EXPECTED = (
 )
 
 
+class NothingFound(UsageError):
+    """The source is there, but no image is in it, or none that is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """An archive of images. Each iteration lists it anew; a key that occurs twice comes twice.
@@ -66,7 +73,8 @@ class Source:
     times as the integers of their type. `notes` are sentences on what does not ride along.
     `sift` lists what is wanted more cheaply than listing all and leaving the rest out. `left_out`
     are the folders of NAS and archive tools that listing has passed by, `unread` those that could
-    not be listed. `is_folder`: every image below `root` is listed.
+    not be listed. `is_folder`: every image below `root` is listed. `roots`: for each prefix of keys
+    the root below which such keys mean something, where `several.open_sources` made it.
     """
 
     root: str
@@ -77,6 +85,7 @@ class Source:
     left_out: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
     is_folder: bool = False
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Sample]:
         return self.listing()
@@ -156,7 +165,7 @@ def _opened(
         mode = os.stat(location).st_mode
     except (OSError, ValueError) as error:
         raise UsageError(_missing(location, error)) from None
-    if not stat.S_ISDIR(mode) and _is_manifest(location):
+    if not stat.S_ISDIR(mode) and is_manifest(location):
         return _checked(_open_manifest(location, column, key_prefix), f"no row in {location!r}")
     if column is not None:
         raise UsageError(
@@ -185,7 +194,7 @@ def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: 
             f"the folder {location!r} cannot be listed: {error.strerror}; check its permissions"
         ) from None
     if empty:
-        raise UsageError(f"the folder {location!r} is empty; expected images in it")
+        raise NothingFound(f"the folder {location!r} is empty; expected images in it")
     left_out, unread = set[str](), set[str]()
 
     def listed(wanted: Callable[[str], bool] | None = None) -> Iterator[Sample]:
@@ -237,11 +246,24 @@ def _checked(source: Source, complaint: str) -> Source:
     """The source itself, after a look at its first sample."""
     listing = iter(source)
     if next(listing, None) is None:
-        raise UsageError(complaint)
+        raise NothingFound(complaint)
     return source
 
 
-def _is_manifest(location: str) -> bool:
+def has_own_root(location: str) -> bool:
+    """Whether keys are relative to the source itself: a folder, list, manifest or address. Those of
+    a single file are relative to its folder."""
+    if "://" in location or os.path.isdir(location):
+        return True
+    if is_image_name(location) or is_video_name(location) or is_archive_name(location):
+        return False
+    return location.lower().endswith(LIST_SUFFIXES) or (
+        os.path.isfile(location) and is_manifest(location)
+    )
+
+
+def is_manifest(location: str) -> bool:
+    """Whether a file is Parquet, by its name or its first bytes. Raises UsageError."""
     return location.lower().endswith((".parquet", ".pq")) or _head(location).startswith(b"PAR1")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.errors import UsageError
+from segcli.keys import prefixed
 from segcli.store.filtering import filtered_command
-from segcli.store.footer import ROOT, Footer, differences, new_command
+from segcli.store.footer import Footer, differences, new_command
 from segcli.store.schema import column_differences
 
 
@@ -47,15 +48,15 @@ class Joining:
             return advice
         return f"The masks that you want are in it: {filtered} (or export) reads them. {advice}"
 
-    def check_roots(self, roots: Set[str], may_be_same: Callable[[], bool]) -> None:
-        """`roots`: of the parts with our key prefix. Several were declared to be the same.
+    def check_roots(self, now: str, roots: Set[str], may_be_same: Callable[[], bool]) -> None:
+        """`now`: a source root of the run; `roots`: of the parts with the same key prefix. Several
+        were declared to be the same.
 
         `may_be_same`: whether the source has the keys of the output, so that it can be the same
         archive in another place.
 
         Raises OtherSettings when ours is another.
         """
-        now = str(self.footer.facts.compared.get(ROOT))
         if not roots or now in roots or self.same_source:
             return
         same = ""
@@ -70,8 +71,9 @@ class Joining:
     def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
         """Both, for one part that another shard has made since this one started."""
         self.check_part(name, columns, there)
-        if there.facts.key_prefix == self.footer.facts.key_prefix:
-            self.check_roots({*there.roots}, lambda: True)
+        now = self.footer.facts.roots.get(prefixed("", there.facts.key_prefix))
+        if now is not None:
+            self.check_roots(now, {*there.roots}, lambda: True)
 
     def new_command(self) -> str:
         return new_command(self.path, self.footer.facts)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from segcli.keys import prefix_of, prefixed
 
 if TYPE_CHECKING:
     from segcli.store.schema import Categories
@@ -30,17 +32,34 @@ class Settings:
     `compared["source_root"]` identifies the archive. `key_prefix` is what keeps the keys of
     several archives apart. `recorded["command"]`, a list of words, is used to print the command
     for a new output. `shard` is "I/N" when the run is one shard (`ShardSpec`) of several.
+    `sources` maps key prefixes to source roots in a run over several; each part is of one (`of`).
     """
 
     compared: Mapping[str, Any]
     recorded: Mapping[str, Any]
     key_prefix: str = ""
     shard: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The values of another run come back from JSON, where a tuple is a list: compare as such.
         for name in ("compared", "recorded"):
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """The source roots by the prefix of keys, which ends with a slash or is empty."""
+        if self.sources:
+            return dict(self.sources)
+        return {prefixed("", self.key_prefix): str(self.compared.get(ROOT))}
+
+    def of(self, key: str) -> Settings:
+        """The facts for a part whose keys are of the same source as `key`."""
+        if not self.sources:
+            return self
+        prefix = prefix_of(key, self.sources)
+        compared = {**self.compared, ROOT: self.sources[prefix]}
+        return replace(self, compared=compared, key_prefix=prefix, sources={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,8 @@ class Footer:
 
     def to_json(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__ if name != "facts"}
-        values |= {name: getattr(self.facts, name) for name in self.facts.__slots__}
+        facts = (name for name in self.facts.__slots__ if name != "sources")
+        values |= {name: getattr(self.facts, name) for name in facts}
         return json.dumps(values).encode()
 
     @staticmethod

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
+from segcli.keys import prefix_of, prefixed
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
@@ -37,18 +40,20 @@ class _Origin(IntEnum):
 class Inventory:
     """`images`, `failed` and `masks` count what the output holds; `done` knows the keys.
 
-    `moved`: no part names the source root of this run, so the archive has been moved there.
+    `moved`: key prefixes of parts none of which names the source root of this run for that prefix,
+    so the archive has been moved there.
     """
 
     def __init__(self, path: Path, writer: PartWriter) -> None:
         self.done = KeyIndex()
         self.parts: list[str] = []
         self.images = self.failed = self.masks = 0
-        self.moved = False
+        self.moved: set[str] = set()
         self._path = path
         self._writer = writer
         self._numbers: dict[str, int] = {}
         self._origins = bytearray()
+        self._prefixes: list[str] = []
 
     def __contains__(self, part: str) -> bool:
         return part in self._numbers
@@ -63,24 +68,27 @@ class Inventory:
         split = None if shard is None else ShardSpec.parse(shard)
         pending: list[NDArray[np.uint64]] = []
         waiting = repeats = 0
-        roots: set[str] = set()
+        roots: dict[str, set[str]] = {}
         for name in list_parts(self._writer.directory):
             marks, columns, footer = read_marks(self._writer.directory / name, split)
             joining.check_part(name, columns, footer)
             origin = self._origin(footer.facts)
+            prefix = prefixed("", footer.facts.key_prefix)
             if origin != _Origin.OTHER:
-                roots.update(footer.roots)
+                roots.setdefault(prefix, set()).update(footer.roots)
             self.count(None, footer)
-            pending.append(pack(marks, self._number(name, origin), fresh=False))
+            pending.append(pack(marks, self._number(name, origin, prefix), fresh=False))
             waiting += len(marks)
             if waiting >= _LOAD_KEYS:
                 repeats += self.done.insert(np.concatenate(pending, axis=1))
                 pending, waiting = [], 0
         if pending:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
-        joining.check_roots(roots, lambda: self._knows(keys))
-        root = self._writer.footer.roots[0]
-        self.moved = bool(roots) and root not in roots
+        for prefix, now in self._writer.footer.facts.roots.items():
+            there = roots.get(prefix, set())
+            joining.check_roots(now, there, partial(self._knows, keys, prefix))
+            if there and now not in there:
+                self.moved.add(prefix)
         if repeats:
             raise UsageError(
                 f"{self._path} holds {repeats} images twice, so parts of another output must have "
@@ -88,9 +96,10 @@ class Inventory:
                 f"{self._new_command()}"
             )
 
-    def _knows(self, keys: Iterable[str]) -> bool:
-        """Whether at least half of the first keys are in the output."""
-        found = [self.done.find(key) is not None for key in islice(keys, _FIRST_KEYS)]
+    def _knows(self, keys: Iterable[str], prefix: str) -> bool:
+        """Whether at least half of the first keys with the prefix are in the output."""
+        first = islice((key for key in keys if key.startswith(prefix)), _FIRST_KEYS)
+        found = [self.done.find(key) is not None for key in first]
         return 2 * sum(found) >= len(found)
 
     def state(self, sample: Sample) -> State:
@@ -132,8 +141,9 @@ class Inventory:
         """`records` have been committed to part `name`."""
         number = self._numbers.get(name)
         if number is None:
-            number = self._number(name, _Origin.SAME)
-            self.moved = False  # the new part names the root
+            prefix = prefix_of(records[0].sample.key, self._writer.footer.facts.roots)
+            number = self._number(name, _Origin.SAME, prefix)
+            self.moved.discard(prefix)  # the new part names the root
         marks = (
             Mark(r.sample.key, r.sample.size_bytes, r.sample.mtime_ns, r.error is not None)
             for r in records
@@ -148,7 +158,12 @@ class Inventory:
                 self.failed += sign * footer.failed
                 self.masks += sign * footer.masks
 
-    def _number(self, name: str, origin: _Origin) -> int:
+    def parts_of(self, prefix: str) -> list[str]:
+        """The parts whose keys have this prefix."""
+        parts = zip(self.parts, self._prefixes, strict=True)
+        return [name for name, own in parts if own == prefix]
+
+    def _number(self, name: str, origin: _Origin, prefix: str) -> int:
         if len(self.parts) == MAX_PARTS:
             raise UsageError(
                 f"{self._path} has {MAX_PARTS} parts, the most an output can have; write to a new "
@@ -157,14 +172,14 @@ class Inventory:
         self._numbers[name] = len(self.parts)
         self.parts.append(name)
         self._origins.append(origin)
+        self._prefixes.append(sys.intern(prefix))
         return self._numbers[name]
 
     def _origin(self, there: Settings) -> _Origin:
-        now = self._writer.footer.facts
-        if there.key_prefix != now.key_prefix:
+        now = self._writer.footer.facts.roots.get(prefixed("", there.key_prefix))
+        if now is None:
             return _Origin.OTHER
-        same = there.compared.get(ROOT) == now.compared.get(ROOT)
-        return _Origin.SAME if same else _Origin.MOVED
+        return _Origin.SAME if str(there.compared.get(ROOT)) == now else _Origin.MOVED
 
     def _new_command(self) -> str:
         return self._writer.joining.new_command()

@@ -193,13 +193,13 @@ class Output:
         Raises OutputError.
         """
         self._assert_writable()
-        if not self.inventory.moved or not self.inventory.parts:
-            return
-        sizes = {
-            name: (self.writer.directory / name).stat().st_size for name in self.inventory.parts
-        }
-        self.writer.record_move(min(sizes, key=lambda name: sizes[name]))
-        self.inventory.moved = False
+        for prefix in sorted(self.inventory.moved):
+            sizes = {
+                name: (self.writer.directory / name).stat().st_size
+                for name in self.inventory.parts_of(prefix)
+            }
+            self.writer.record_move(min(sizes, key=lambda name: sizes[name]))
+        self.inventory.moved.clear()
 
     def state(self, sample: Sample) -> State:
         """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.errors import OutputError
+from segcli.keys import prefixed
 from segcli.store.compatibility import Joining
 from segcli.store.directory import list_parts, sync_directory
 from segcli.store.footer import Footer
@@ -57,7 +58,9 @@ class PartWriter:
         `begun`: when the run began them (seconds since 1970).
         """
         name = part_name(r.sample.key for r in records)
-        footer = replace(self.footer, begun=begun, ended=None if begun is None else time.time())
+        facts = self.footer.facts.of(records[0].sample.key)
+        ended = None if begun is None else time.time()
+        footer = replace(self.footer, facts=facts, begun=begun, ended=ended)
         self._publish(name, table(records, self.columns, self.footer.categories), footer, create)
         return name
 
@@ -121,9 +124,10 @@ class PartWriter:
         """Note in part `name` that its archive is at the source root of this run now."""
         with in_turn(self.turn):
             rows, footer = read_part(self.directory / name)
-            if self.footer.roots[0] in footer.roots:  # another shard was faster
+            root = self.footer.facts.roots[prefixed("", footer.facts.key_prefix)]
+            if root in footer.roots:  # another shard was faster
                 return
-            moved_to = (*footer.moved_to, self.footer.roots[0])
+            moved_to = (*footer.moved_to, root)
             self._publish(name, rows, replace(footer, moved_to=moved_to), create=False)
 
     @property

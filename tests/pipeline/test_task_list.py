@@ -6,6 +6,7 @@ from segcli.pipeline.chunk_size import FIRST, ChunkSize
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.progress import Counts
 from segcli.pipeline.task_list import TaskList
+from segcli.sources import Source
 from segcli.types import Sample
 
 
@@ -24,7 +25,7 @@ class Empty:
 
 def work(*keys: str, data: bytes | None = None, **options: Any) -> TaskList:
     samples = [Sample(key, key, data=data) for key in keys]
-    return TaskList(samples, Empty(), **options)
+    return TaskList(Source("in", lambda: iter(samples)), Empty(), **options)
 
 
 def cut(found: TaskList, size: int) -> list[str]:
@@ -78,7 +79,7 @@ class Changed(Empty):
 
 def changed(count: int, size: int, most_bytes: int) -> TaskList:
     samples = (Sample(str(i), str(i), data=bytes(size)) for i in range(count))
-    return TaskList(samples, Changed(), most_bytes=most_bytes)
+    return TaskList(Source("in", lambda: iter(samples)), Changed(), most_bytes=most_bytes)
 
 
 def test_changed_images_of_a_manifest_are_not_all_held_until_the_end() -> None:
@@ -94,7 +95,7 @@ def test_changed_images_of_a_manifest_are_not_all_held_until_the_end() -> None:
 
 def test_an_image_that_waits_to_be_redone_is_not_taken_again() -> None:
     samples = [Sample(key, key, data=bytes(100)) for key in "1234512345"]
-    found = TaskList(samples, Changed(), most_bytes=3000)
+    found = TaskList(Source("in", lambda: iter(samples)), Changed(), most_bytes=3000)
     tasks = list(found.tasks(ChunkSize(4)))
     keys = [sample.key for task in tasks for sample in task.samples]
     assert sorted(keys) == ["1", "2", "3", "4", "5"]
