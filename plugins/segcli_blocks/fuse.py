@@ -9,7 +9,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from segcli_blocks.depthwise import Depthwise
 
 _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
-_CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Depthwise)
+_CAST = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Depthwise)
 
 
 def fuse(network: nn.Module, dtype: torch.dtype) -> None:

@@ -1,17 +1,17 @@
 """What Mask R-CNN learns from, on boxes and masks small enough to check by hand."""
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from overfitting import learn, two_images
 from published import published_state
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.rpn import RPNHead
+from toy_pyramid import ToyPyramid
 
 from segcli.errors import UsageError
 from segcli.types import ModelInfo, Resize, Targets
@@ -153,26 +153,6 @@ def test_an_imagenet_body_is_a_beginning_for_the_light_variant_only() -> None:
     assert not [name for name in missing if name.startswith("backbone.body.")]
     with pytest.raises(UsageError, match="not the weights of maskrcnn/r50-fpn"):
         FAMILY.convert(classifier, FAMILY.variants["r50-fpn"])
-
-
-class ToyPyramid(nn.Module):
-    """Five maps of 32 channels, strides 4 to 64, each a few convolutions on the one before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (3, 16, 32, 32, 32, 32, 32)
-        self.steps = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.ReLU())
-            for a, b in pairwise(widths)
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for index, step in enumerate(self.steps):
-            x = step(x)
-            if index:
-                maps.append(x)
-        return maps
 
 
 def toy(categories: tuple[str, ...]) -> TwoStage:
