@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from segcli.annotations.columns import (
     Gathered,
     boxes,
+    find,
     identities,
     identity,
     integers,
@@ -24,6 +24,7 @@ from segcli.annotations.columns import (
     places,
     unique,
 )
+from segcli.annotations.ground_truth import Federated, GroundTruth
 from segcli.annotations.outlines import Outline, check_outlines, to_rle
 from segcli.errors import UsageError
 from segcli.masks import rle
@@ -32,44 +33,7 @@ KINDS = ("segm", "bbox", "boundary")
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
 _BROKEN_BOX = "{} broken boxes were ignored: masks are compared"
 _NAMELESS = "{} categories have no name and go by their id"
-
-
-@dataclass(frozen=True, slots=True)
-class Federated:
-    """What LVIS adds per image: categories known to be absent, and those not fully annotated."""
-
-    absent: tuple[list[int | str], ...]
-    not_exhaustive: tuple[list[int | str], ...]
-    frequency: tuple[str, ...]  # per category: r, c, f
-
-
-@dataclass(frozen=True, slots=True)
-class GroundTruth:
-    """I images and C categories, each ascending by id, and N objects in the order of the file.
-
-    `image_ids` and `category_ids` are int64, or objects where some ids are texts. `names` are file
-    names ("" where the file has none), `sizes` (I, 2) px (0 where only boxes are compared and the
-    file does not say). Of the objects: `image` and `category` are indices, `areas` px, `boxes`
-    (N, 4) xywh px, `crowd` regions that are neither right nor wrong, `outlines` the masks (empty
-    when only boxes are compared; None for an object without one where masks are optional).
-    `notes` are sentences on what was tolerated, with counts.
-    """
-
-    where: str
-    image_ids: NDArray[Any]
-    names: tuple[str, ...]
-    sizes: NDArray[np.int64]
-    category_ids: NDArray[Any]
-    category_names: tuple[str, ...]
-    ids: NDArray[Any]
-    image: NDArray[np.int64]
-    category: NDArray[np.int64]
-    areas: NDArray[np.float64]
-    boxes: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    outlines: list[Outline | None] = field(repr=False)
-    federated: Federated | None = None
-    notes: tuple[str, ...] = ()
+_DANGLING = "{{}} annotations of {} that the file does not list were left out"
 
 
 def read_coco(
@@ -78,15 +42,23 @@ def read_coco(
     iou: str = "segm",
     strict: bool = False,
     need_masks: bool = True,
+    dangling: bool = False,
 ) -> GroundTruth:
     """Raises UsageError with one sentence that names the object at fault.
 
     `strict` also refuses what changes no number: broken boxes where masks are compared, polygons
     of fewer than three points beside a good one, categories without a name. `need_masks` False:
-    objects without a mask are read too.
+    objects without a mask are read too. `dangling` leaves out annotations of images and categories
+    that the file does not list, and counts them.
     """
-    document = load_json(path)
-    return parse_coco(document, str(path), iou=iou, strict=strict, need_masks=need_masks)
+    return parse_coco(
+        load_json(path),
+        str(path),
+        iou=iou,
+        strict=strict,
+        need_masks=need_masks,
+        dangling=dangling,
+    )
 
 
 def parse_coco(
@@ -96,34 +68,36 @@ def parse_coco(
     iou: str = "segm",
     strict: bool = False,
     need_masks: bool = True,
+    dangling: bool = False,
 ) -> GroundTruth:
     """The same from the loaded JSON. Masks are not looked at when only boxes are compared."""
-    if not isinstance(document, dict):
-        raise UsageError(f"{where} is no COCO json: expected an object with images, annotations")
     notes: Counter[str] | None = None if strict else Counter()
-    images = _sorted_by_id(objects(document, "images", where), "image")
+    in_file = objects(document, "images", where)
+    images = _sorted_by_id(in_file, "image")
     categories = _sorted_by_id(objects(document, "categories", where), "category")
     if not images:
-        raise UsageError(f"{where} has no images; expected the ground truth of an evaluation")
+        raise UsageError(f"{where} has no images; expected annotated images")
     image_ids = identities(images, "id", "image")
     category_ids = identities(categories, "id", "category")
     sizes = _sizes(images, required=iou != "bbox")
     items = Gathered(objects(document, "annotations", where), _KEYS)
+    if dangling and notes is not None:
+        items = _without_dangling(items, image_ids, category_ids, notes)
     image, category = (
         places(identities(items, f"{of}_id", "annotation"), among, items, "annotation", of=of)
         for of, among in (("image", image_ids), ("category", category_ids))
     )
+    names = tuple(_file_name(image) for image in images)
     outlines: list[Outline | None] = []
     if iou != "bbox":
-        outlines = check_outlines(
-            items, sizes[image], "annotation", required=need_masks, notes=notes
-        )
+        outlines = _outlines(items, image, names, sizes, need_masks, notes)
     around = _boxes(items, required=iou == "bbox", notes=notes)
     return GroundTruth(
         where=where,
         image_ids=image_ids,
-        names=tuple(_file_name(image) for image in images),
+        names=names,
         sizes=sizes,
+        listed=find(identities(in_file, "id", "image"), image_ids),
         category_ids=category_ids,
         category_names=tuple(_category_name(one, notes) for one in categories),
         ids=_annotation_ids(items),
@@ -148,6 +122,23 @@ def _sorted_by_id(items: list[dict[str, Any]], what: str) -> list[dict[str, Any]
         return sorted(items, key=lambda item: str(item["id"]))
     pairs = zip(ids.tolist(), items, strict=True)
     return [item for _, item in sorted(pairs, key=lambda p: (type(p[0]) is str, p[0]))]
+
+
+def _without_dangling(
+    items: Gathered, image_ids: NDArray[Any], category_ids: NDArray[Any], notes: Counter[str]
+) -> Gathered:
+    known = np.ones(len(items), bool)
+    for key, among, what in (
+        ("image_id", image_ids, "images"),
+        ("category_id", category_ids, "categories"),
+    ):
+        there = find(identities(items, key, "annotation"), among) >= 0
+        if lost := int((known & ~there).sum()):
+            notes[_DANGLING.format(what)] += lost
+        known &= there
+    if known.all():
+        return items
+    return Gathered([items[i] for i in np.flatnonzero(known).tolist()], _KEYS)
 
 
 def _sizes(images: Sequence[Mapping[str, Any]], *, required: bool) -> NDArray[np.int64]:
@@ -191,6 +182,23 @@ def _category_name(category: Mapping[str, Any], notes: Counter[str] | None) -> s
         raise UsageError(f'category {category["id"]}: it has no "name"')
     notes[_NAMELESS] += 1
     return str(category["id"])
+
+
+def _outlines(
+    items: Gathered,
+    image: NDArray[np.int64],
+    names: Sequence[str],
+    sizes: NDArray[np.int64],
+    required: bool,
+    notes: Counter[str] | None,
+) -> list[Outline | None]:
+    """`image` (N,) is the index of each object's image in `names` and `sizes` (I, 2)."""
+
+    def name(i: int) -> str:
+        own = name_of(items, i, "annotation")
+        return f"image {names[image[i]]}, {own}" if names[image[i]] else own
+
+    return check_outlines(items, sizes[image], name, required=required, notes=notes)
 
 
 def _boxes(items: Gathered, *, required: bool, notes: Counter[str] | None) -> NDArray[np.float64]:

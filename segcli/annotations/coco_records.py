@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from segcli.annotations.coco import GroundTruth, parse_coco
+from segcli.annotations.coco import parse_coco
 from segcli.annotations.columns import load_json, name_of
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged, require_distinct_names
 from segcli.annotations.outlines import to_rle
 from segcli.annotations.paths import portable

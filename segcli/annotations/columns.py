@@ -68,6 +68,8 @@ def _parsed(text: bytes) -> Any:
 
 def objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
     """The list of objects under `key`, each of them a JSON object."""
+    if not isinstance(document, dict):
+        raise UsageError(f"{where} is no COCO json: expected an object with images, annotations")
     found = document.get(key)
     if not isinstance(found, list):
         raise UsageError(f'{where} has no list "{key}"; expected COCO json: images, annotations')

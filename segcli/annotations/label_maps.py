@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco import Federated, GroundTruth
+from segcli.annotations.ground_truth import Federated, GroundTruth
 from segcli.errors import UsageError
 from segcli.suggest import nearest
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.columns import Gathered, name_of
+from segcli.annotations.columns import Gathered
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.masks.batch import Masks, measure
@@ -26,16 +26,17 @@ _FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.mas
 def check_outlines(
     items: Sequence[Mapping[str, Any]],
     sizes: NDArray[np.int64],
-    what: str,
+    name: Callable[[int], str],
     *,
     required: bool = True,
     notes: Counter[str] | None = None,
 ) -> list[Outline | None]:
     """The segmentation of each object in an image of `sizes` (n, 2) px.
 
-    None for an object without a mask where none is `required`. `notes` counts polygons of fewer
-    than three points that were left out beside a good one; None: they are refused. Raises
-    UsageError naming the object whose mask is missing, damaged or of another size.
+    `name` says how messages call an object. None for an object without a mask where none is
+    `required`. `notes` counts polygons of fewer than three points that were left out beside a good
+    one, or where no mask is required; None: they are refused. Raises UsageError naming the object
+    whose mask is missing, damaged or of another size.
     """
     if isinstance(items, Gathered) and "segmentation" in items.columns:
         found = list(items.columns["segmentation"])
@@ -43,19 +44,20 @@ def check_outlines(
         found = [item.get("segmentation") for item in items]
     if not required:
         found = [one if _is_mask(one) else None for one in found]
+        found = [None if _only_short(one, notes) else one for one in found]
     allowed = {list, dict} if required else {list, dict, type(None)}
     if set(map(type, found)) - allowed:
         at = next(i for i, one in enumerate(found) if type(one) not in allowed)
         raise UsageError(
-            f"{name_of(items, at, what)} has no mask: expected a segmentation of polygons or of "
+            f"{name(at)} has no mask: expected a segmentation of polygons or of "
             "run lengths; compare boxes with --iou bbox"
         )
     drawn = [i for i, one in enumerate(found) if type(one) is list]
     suspects = _suspects([found[i] for i in drawn], sizes[drawn])
     for i in (drawn[one] for one in suspects):
-        found[i] = _careful(found[i], sizes[i], name_of(items, i, what), notes)
+        found[i] = _careful(found[i], sizes[i], name(i), notes)
     if len(drawn) < len(found):
-        _check_runs(found, sizes, items=items, what=what)
+        _check_runs(found, sizes, name)
     return found
 
 
@@ -64,6 +66,16 @@ def _is_mask(segmentation: Any) -> bool:
     if type(segmentation) is list:
         return any(one != [] for one in segmentation)
     return segmentation not in (None, {})
+
+
+def _only_short(segmentation: Any, notes: Counter[str] | None) -> bool:
+    """Whether all of its polygons are points and lines; these are then counted."""
+    if notes is None or type(segmentation) is not list:
+        return False
+    if not all(type(one) is list and len(one) < 6 and len(one) % 2 == 0 for one in segmentation):
+        return False
+    notes[_SHORT] += len(segmentation)
+    return True
 
 
 def to_rle(outline: Outline, height: int, width: int) -> bytes:
@@ -141,9 +153,7 @@ def _careful(
     return kept
 
 
-def _check_runs(
-    found: list[Any], sizes: NDArray[np.int64], *, items: Sequence[Mapping[str, Any]], what: str
-) -> None:
+def _check_runs(found: list[Any], sizes: NDArray[np.int64], name: Callable[[int], str]) -> None:
     """Compressed counts become bytes; plain ones stay as they are."""
     coded, texts = [], []
     for i, one in enumerate(found):
@@ -153,17 +163,16 @@ def _check_runs(
         tall, wide = sizes[i].tolist()
         if size != [tall, wide]:
             raise UsageError(
-                f"{name_of(items, i, what)}: its mask is of size {size}, but its image has "
-                f"{tall} x {wide} px"
+                f"{name(i)}: its mask is of size {size}, but its image has {tall} x {wide} px"
             )
         if isinstance(counts, str | bytes):
             coded.append(i)
             texts.append(counts if isinstance(counts, bytes) else counts.encode("ascii", "replace"))
             counts = texts[-1]
         else:
-            counts = _check_plain(counts, tall * wide, name_of(items, i, what))
+            counts = _check_plain(counts, tall * wide, name(i))
         found[i] = {"size": [tall, wide], "counts": counts}
-    measure(Masks.of(texts), sizes[coded], name=lambda i: name_of(items, coded[i], what))
+    measure(Masks.of(texts), sizes[coded], name=lambda i: name(coded[i]))
 
 
 def _check_plain(counts: Any, pixels: int, name: str) -> list[int]:

@@ -118,10 +118,10 @@ def _rows(sources: Sources, names: tuple[str, ...]) -> list[AnnotatedImage]:
 
     rows: list[AnnotatedImage] = []
     for dataset in sources.train:
-        left_out: Counter[str] = Counter()
-        found = read_dataset(dataset, names, left_out=left_out)
-        for reason, count in sorted((+left_out).items()):
-            typer.echo(f"{dataset.annotations}: {count} {reason} left out", err=True)
+        notes: Counter[str] = Counter()
+        found = read_dataset(dataset, names, notes=notes)
+        for sentence, count in sorted(notes.items()):
+            typer.echo(f"{dataset.annotations}: {sentence.format(count)}", err=True)
         boxes = sum(a.box is not None for row in found for a in row.annotations)
         if boxes:
             typer.echo(f"{dataset.annotations}: {boxes} objects have a box and no outline")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from segcli.files import write_bytes
+from segcli.files import write_bytes, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -135,30 +135,26 @@ def draw_pictures(
     validation: Validation, weights: Path, out: Path, *, device: str, precision: str
 ) -> None:
     """Up to 20 of the images, found beside true, as `predict` and `viz --gt` draw them."""
+    from segcli.annotations.columns import identity, load_json
     from segcli.errors import SegcliError
-    from segcli.models.checkpoint import read_info
     from segcli.pipeline import PredictOptions, predict
     from segcli.train.data import image_path, read_annotations
     from segcli.viz import VizOptions, visualise
 
-    info = read_info(weights)
-    assert info is not None, "these weights have just been written"
-    content = read_annotations(validation.annotations)
-    categories = [c for c in content["categories"] if str(c["name"]) in info.categories]
-    chosen = content["images"][:: math.ceil(len(content["images"]) / _PICTURES)]
-    learned = {category["id"] for category in categories}
-    objects = [a for a in content["annotations"] if a["category_id"] in learned]
+    truth = read_annotations(validation.annotations)
+    step = math.ceil(len(truth.names) / _PICTURES)
+    document = load_json(validation.annotations)
+    chosen = document["images"][::step]
+    ids = {identity(image["id"]) for image in chosen}
+    objects = [a for a in document["annotations"] if identity(a["image_id"]) in ids]
+    names = [truth.names[i] for i in truth.listed[::step].tolist()]
     try:
         if out.exists():
             shutil.rmtree(out)
         out.mkdir()
-        truth = out / "truth.json"  # the objects that the model could find
-        truth.write_text(
-            json.dumps({"images": chosen, "categories": categories, "annotations": objects}),
-            encoding="utf-8",
-        )
+        subset = out / "truth.json"
+        write_text(subset, json.dumps({**document, "images": chosen, "annotations": objects}))
         listing = out / "images.txt"
-        names = (str(image["file_name"]) for image in chosen)
         paths = (image_path(validation.images, n, validation.annotations).absolute() for n in names)
         listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
         options = PredictOptions(
@@ -167,7 +163,7 @@ def draw_pictures(
         )  # fmt: skip
         predict(options, report=lambda event: None)
         drawn = visualise(
-            VizOptions(masks=options.out, out=out, gt=truth, beside=True),
+            VizOptions(masks=options.out, out=out, gt=subset, beside=True),
             report=lambda text: None,
         )  # fmt: skip
         typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name}, found beside true")

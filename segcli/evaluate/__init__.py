@@ -1,6 +1,7 @@
 """How good the masks are: COCO's numbers to the last bit, what does not match, what to fix."""
 
-from segcli.annotations.coco import KINDS, GroundTruth, read_coco
+from segcli.annotations.coco import KINDS, read_coco
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.evaluate.engines import ENGINES, RANGES, Params
 from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded, score_records
 from segcli.evaluate.matched import Case, Choices, Matching

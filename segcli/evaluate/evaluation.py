@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from segcli.annotations.coco import GroundTruth, parse_coco, read_coco
+from segcli.annotations.coco import parse_coco, read_coco
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged
 from segcli.errors import UsageError
 from segcli.evaluate.engines import Curves, Params, run

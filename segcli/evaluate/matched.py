@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco import GroundTruth
-from segcli.annotations.columns import find, places
+from segcli.annotations.columns import find, name_of, places
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import CategoryPairs, pair_categories, require_distinct_names
 from segcli.annotations.outlines import check_outlines, to_rle
 from segcli.annotations.pairing import pair_images
@@ -104,7 +104,9 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
     notes: Counter[str] = Counter()
     masks = None
     if choices.iou != "bbox":
-        outlines = check_outlines(found.items, sizes, "detection", notes=notes)
+        outlines = check_outlines(
+            found.items, sizes, lambda i: name_of(found.items, i, "detection"), notes=notes
+        )
         masks = Masks.of([to_rle(one, *sizes[i].tolist()) for i, one in enumerate(outlines) if one])
         areas = measure(masks, sizes, name=lambda i: f"detection at place {i}").astype(np.float64)
         boxes = np.zeros((len(image), 4))

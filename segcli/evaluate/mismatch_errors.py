@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco import GroundTruth
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.errors import UsageError
 from segcli.evaluate.predictions import Rows
 

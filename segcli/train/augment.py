@@ -7,12 +7,12 @@ exactly what an uninterrupted one would have seen.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segcli import images
+from segcli.annotations.outlines import Outline, to_rle
 from segcli.errors import ImageError, UsageError
 from segcli.images import batch
 from segcli.masks import rle
@@ -111,7 +111,8 @@ def _masks(row: AnnotatedImage, size: Size) -> NDArray[np.bool_]:
             mask[_window(annotation.box, row.size, size)] = True
             continue
         try:
-            mask[:] = _draw(annotation.segmentation, row.size, size)
+            assert annotation.outline is not None, "what has no box has an outline"
+            mask[:] = _draw(annotation.outline, row.size, size)
         except UsageError as error:
             raise UsageError(f"{row.path}: an annotation cannot be drawn: {error}") from error
     return masks
@@ -130,13 +131,13 @@ def _window(
     return slices[0], slices[1]
 
 
-def _draw(segmentation: Any, original: Size, size: Size) -> NDArray[np.bool_]:
-    """A COCO segmentation of an image of `original` size as a mask (h, w) of `size`."""
-    if isinstance(segmentation, list):
+def _draw(outline: Outline, original: Size, size: Size) -> NDArray[np.bool_]:
+    """An outline in an image of `original` size as a mask (h, w) of `size`."""
+    if isinstance(outline, list):
         scale = np.array([size[1] / original[1], size[0] / original[0]])
-        polygons = [(np.reshape(p, (-1, 2)) * scale).ravel().tolist() for p in segmentation]
+        polygons = [(np.reshape(p, (-1, 2)) * scale).ravel().tolist() for p in outline]
         return rle.decode(rle.from_polygons(polygons, *size), *size)
-    mask: NDArray[np.bool_] = rle.decode(rle.from_coco(segmentation, *original), *original)
+    mask: NDArray[np.bool_] = rle.decode(to_rle(outline, *original), *original)
     rows = (np.arange(size[0]) + 0.5) * original[0] / size[0]
     columns = (np.arange(size[1]) + 0.5) * original[1] / size[1]
     found: NDArray[np.bool_] = mask[rows.astype(int)[:, None], columns.astype(int)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segcli.errors import ImageError, UsageError
 from segcli.images.probe import Header, probe
-from segcli.train.data import AnnotatedImage, DataSet, read_dataset
+from segcli.train.data import AnnotatedImage, DataSet, read_annotations, read_dataset
 from segcli.train.sources import Validation
 
 _HEAD = 1 << 16  # bytes that nearly always hold an image's header
@@ -63,6 +63,7 @@ def check_validation(validation: Validation, categories: Sequence[str]) -> None:
     """Raises UsageError, before hours of training, for what validation would stumble over."""
     known = validation.categories
     wanted = [name for name in categories if known is None or name in known]
+    read_annotations(validation.annotations, need_masks=True)  # masks are what is compared
     rows = read_dataset(DataSet(validation.images, validation.annotations), wanted)
     check_objects(rows, wanted)
     check_sizes(rows, rescale=False)

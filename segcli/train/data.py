@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from segcli.annotations.coco import read_coco
+from segcli.annotations.ground_truth import GroundTruth
+from segcli.annotations.outlines import Outline
 from segcli.errors import UsageError
 from segcli.types import Size
+
+_NOTHING = "{} objects with neither an outline nor a box were left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Annotation:
     """One object: `label` indexes the model's categories."""
 
     label: int
-    segmentation: Any  # COCO polygons [[x, y, ...], ...] or an RLE dict, original px; None: a box
+    outline: Outline | None  # polygons or run lengths, original px; None: a box
     crowd: bool
     box: tuple[float, float, float, float] | None = None  # (x, y, w, h) where nobody drew it
 
@@ -55,24 +57,24 @@ class DataSet:
     weight: float = 1.0
 
 
-def read_annotations(path: Path) -> dict[str, Any]:
-    """The COCO json as it is, its three lists checked; UsageError otherwise."""
+def read_annotations(path: Path, *, need_masks: bool = False) -> GroundTruth:
+    """COCO JSON, also objects with a box alone unless `need_masks`. Raises UsageError that names
+    the file."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not readable COCO json: {error}") from error
-    lists = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or any(not isinstance(content.get(k), list) for k in lists):
-        raise UsageError(f"{path} is no COCO json: expected the lists {', '.join(lists)}")
-    return content
+        return read_coco(path, need_masks=need_masks, dangling=not need_masks)
+    except UsageError as error:
+        named = str(path) in str(error)
+        raise error if named else UsageError(f"{path}: {error}") from None
 
 
 def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and ids of all categories in the files, in order of id; ids must agree by name."""
     ids: dict[str, int] = {}
     for path in paths:
-        for category in read_annotations(path)["categories"]:
-            name, number = str(category["name"]), int(category["id"])
+        truth = read_annotations(path)
+        for name, number in zip(truth.category_names, truth.category_ids.tolist(), strict=True):
+            if type(number) is not int:
+                raise UsageError(f"{path}: category '{name}' has the id '{number}', not a number")
             if ids.setdefault(name, number) != number:
                 raise UsageError(
                     f"category '{name}' has id {ids[name]} in one file and {number} in {path}; "
@@ -85,56 +87,49 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
 
 
 def read_dataset(
-    dataset: DataSet, categories: Sequence[str], *, left_out: Counter[str] | None = None
+    dataset: DataSet, categories: Sequence[str], *, notes: Counter[str] | None = None
 ) -> list[AnnotatedImage]:
     """The images of a data set with the objects of `categories`, in the order of the file.
 
-    Objects of other categories are background. `left_out` counts what is of no use, by reason.
-    Raises UsageError where the file is not COCO json, knows none of the categories, has an
-    annotation that cannot be drawn, or names an image that is not there.
+    Objects of other categories are background. `notes` counts what was left out or tolerated, by
+    sentence with {} for the count. Raises UsageError where the file is not COCO json, knows none
+    of the categories, has an annotation that cannot be drawn, or names an image that is not there.
     """
-    content = read_annotations(dataset.annotations)
+    truth = read_annotations(dataset.annotations)
+    notes = Counter() if notes is None else notes
+    notes.update(truth.notes)
     label_of = {name: label for label, name in enumerate(categories)}
-    left_out = Counter() if left_out is None else left_out
-    try:
-        names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        rows = {
-            int(i["id"]): (str(i["file_name"]), (_side(i["height"]), _side(i["width"])))
-            for i in content["images"]
-        }
-        objects: dict[int, list[Annotation]] = defaultdict(list)
-        for entry in content["annotations"]:
-            number, label = int(entry["image_id"]), names.get(int(entry["category_id"]), "")
-            if number not in rows:
-                left_out["annotations of images that the file does not list"] += 1
-            elif label in label_of:
-                place = f"{dataset.annotations}: image {rows[number][0]}, annotation"
-                size = rows[number][1]
-                annotation = _annotation(entry, label_of[label], size, place, left_out)
-                objects[number] += [] if annotation is None else [annotation]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UsageError(
-            f"{dataset.annotations}: broken COCO entry ({error!r}); expected images with id, "
-            "file_name, height and width, annotations with image_id, category_id and segmentation"
-        ) from error
-    exhaustive = _exhaustive(dataset, list(names.values()), categories, bool(objects))
+    labels = [label_of.get(name, -1) for name in truth.category_names]
+    objects: dict[int, list[Annotation]] = defaultdict(list)
+    for i, (image, category) in enumerate(
+        zip(truth.image.tolist(), truth.category.tolist(), strict=True)
+    ):
+        if labels[category] >= 0:
+            annotation = _annotation(truth, i, labels[category], notes)
+            objects[image] += [] if annotation is None else [annotation]
+    exhaustive = _exhaustive(dataset, truth.category_names, categories, bool(objects))
+    sizes = truth.sizes.tolist()
     return [
         AnnotatedImage(
-            image_path(dataset.images, name, dataset.annotations),
-            size,
-            tuple(objects[number]),
+            image_path(dataset.images, truth.names[i], dataset.annotations),
+            (sizes[i][0], sizes[i][1]),
+            tuple(objects[i]),
             exhaustive,
             dataset.weight,
         )
-        for number, (name, size) in rows.items()
+        for i in truth.listed.tolist()
     ]
 
 
-def _side(given: Any) -> int:
-    side = int(given)
-    if side < 1:
-        raise ValueError(f"a side of {given} px")
-    return side
+def _annotation(truth: GroundTruth, i: int, label: int, notes: Counter[str]) -> Annotation | None:
+    crowd, outline = bool(truth.crowd[i]), truth.outlines[i]
+    if outline is not None:
+        return Annotation(label, outline, crowd)
+    x, y, w, h = truth.boxes[i].tolist()
+    if not (w > 0 and h > 0):
+        notes[_NOTHING] += 1
+        return None
+    return Annotation(label, None, crowd, (x, y, w, h))
 
 
 def _exhaustive(
@@ -161,57 +156,11 @@ def image_path(images: Path, name: str, annotations: Path) -> Path:
 
     Raises UsageError where there is none.
     """
+    if not name:
+        raise UsageError(f"{annotations} has an image without file_name")
     path = images / name
     if not path.is_file() and "\\" in name:
         path = images / name.replace("\\", "/")
     if not path.is_file():
         raise UsageError(f"{annotations} names {path}, which is not there")
     return path
-
-
-def _annotation(
-    entry: Mapping[str, Any], label: int, size: Size, place: str, left_out: Counter[str]
-) -> Annotation | None:
-    """Raises UsageError that begins with `place` where the outline cannot be drawn."""
-    crowd = bool(entry.get("iscrowd", 0))
-    segmentation = entry.get("segmentation")
-    if isinstance(segmentation, list):
-        problem = _problem_of(segmentation)
-        if problem:
-            raise UsageError(f"{place} {entry.get('id', '?')}: {problem}")
-        whole = [polygon for polygon in segmentation if len(polygon) >= 6]
-        left_out["polygons of fewer than three points"] += len(segmentation) - len(whole)
-        segmentation = whole
-    elif segmentation and not isinstance(segmentation, dict):
-        raise UsageError(
-            f"{place} {entry.get('id', '?')}: the segmentation is {type(segmentation).__name__}; "
-            "expected polygons [[x, y, ...], ...] or an RLE with size and counts"
-        )
-    if isinstance(segmentation, dict) and tuple(segmentation.get("size", ())) != size:
-        raise UsageError(
-            f"{place} {entry.get('id', '?')}: an RLE of size {segmentation.get('size')} in an "
-            f"image of {list(size)} (height, width)"
-        )
-    if segmentation:
-        return Annotation(label, segmentation, crowd)
-    box = entry.get("bbox")
-    if box is None or len(box) != 4 or not (float(box[2]) > 0 and float(box[3]) > 0):
-        left_out["objects with neither an outline nor a box"] += 1
-        return None
-    x, y, w, h = (float(v) for v in box)
-    return Annotation(label, None, crowd, (x, y, w, h))
-
-
-def _problem_of(polygons: Sequence[Any]) -> str | None:
-    """What is wrong with a list of polygons, or None."""
-    for polygon in polygons:
-        if not isinstance(polygon, list):
-            return "a polygon is no list; expected [[x, y, ...], ...]"
-        if len(polygon) % 2:
-            return f"a polygon of {len(polygon)} numbers; expected pairs x, y"
-        for value in polygon:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return f"a polygon with {value!r}; expected numbers"
-            if not math.isfinite(value):
-                return f"a polygon with {value}; expected finite numbers"
-    return None

@@ -29,8 +29,9 @@ def coco_results(
     """
     model.eval()
     info = model.info
-    for entry in read_annotations(annotations)["images"]:
-        path = image_path(images, str(entry["file_name"]), annotations)
+    truth = read_annotations(annotations)
+    for number, name in zip(truth.image_ids.tolist(), truth.names, strict=True):
+        path = image_path(images, name, annotations)
         try:
             image = fit(decode(path.read_bytes(), key=path.name), info)
         except (ImageError, OSError) as error:
@@ -43,7 +44,7 @@ def coco_results(
             found, content_size=batch.content_sizes[0], image_size=image.original_size
         ):
             yield {
-                "image_id": entry["id"],
+                "image_id": number,
                 "category_id": info.category_ids[segment.label],
                 "segmentation": {"size": [height, width], "counts": segment.rle.decode("ascii")},
                 "bbox": list(segment.box),

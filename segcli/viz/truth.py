@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco import GroundTruth, read_coco
+from segcli.annotations.coco import read_coco
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged, pair_categories
 from segcli.annotations.outlines import to_rle
 from segcli.annotations.pairing import pair_images

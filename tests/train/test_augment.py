@@ -56,7 +56,7 @@ def test_flipping_moves_pixels_and_masks_together(rows) -> None:
 
 
 def test_an_object_with_a_box_alone_is_its_box_and_is_never_pasted(rows) -> None:
-    boxed = replace(rows[0].annotations[0], segmentation=None, box=(10.0, 5.0, 24.0, 30.0))
+    boxed = replace(rows[0].annotations[0], outline=None, box=(10.0, 5.0, 24.0, 30.0))
     row = replace(rows[0], annotations=(boxed,))
     rng = np.random.default_rng(0)
     example = make_example(row, (160, 192), rng, augmentation=Augmentation.none())

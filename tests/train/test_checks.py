@@ -1,5 +1,6 @@
 """What is refused before a training starts: sizes that differ, and data without an object."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def test_annotations_of_a_smaller_copy_are_refused_unless_they_may_be_stretched(
     import numpy as np
 
     halved = [
-        replace(annotation, segmentation=[[v / 2 for v in p] for p in annotation.segmentation])
+        replace(annotation, outline=[[v / 2 for v in p] for p in annotation.outline])
         for annotation in rows[0].annotations
     ]
     small = replace(rows[0], size=(40, 48), annotations=tuple(halved))
@@ -81,6 +82,13 @@ def test_validation_data_is_looked_at_before_the_training(dataset) -> None:
         check_validation(Validation("val", images, annotations), ("star",))
     with pytest.raises(UsageError, match="annotates none of"):
         check_validation(Validation("val", images, annotations, frozenset({"star"})), NAMES)
+    content = json.loads(annotations.read_text())
+    outline = content["annotations"][0].pop("segmentation")
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"image 0\.png, annotation 1 has no mask"):
+        check_validation(Validation("val", images, annotations), NAMES)
+    content["annotations"][0]["segmentation"] = outline
+    annotations.write_text(json.dumps(content))
     (images / "1.png").unlink()
     with pytest.raises(UsageError, match=r"1\.png, which is not there"):
         check_validation(Validation("val", images, annotations), NAMES)

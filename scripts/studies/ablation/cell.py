@@ -15,12 +15,13 @@ from torch import nn
 
 from scripts.studies.ablation.inside import inside_figures
 from scripts.studies.ablation.measures import Masks, counted
+from segcli.annotations.columns import load_json
 from segcli.evaluate import score_records
 from segcli.masks import rle
 from segcli.masks.sampling import segments
 from segcli.plugin import Trainable
 from segcli.train.augment import Augmentation
-from segcli.train.data import DataSet, categories_of, read_annotations, read_dataset
+from segcli.train.data import DataSet, categories_of, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch
 from segcli.types import Batch, Targets
 
@@ -59,7 +60,7 @@ def load(
     known = zip(*categories_of([d.annotations for d in (*train, val)]), strict=True)
     names, ids = zip(*((n, i) for n, i in known if only is None or n in only), strict=True)
     items = [item for dataset in train for item in _items(dataset, names, side)]
-    truth = read_annotations(val.annotations)
+    truth = load_json(val.annotations)
     kept = {
         "categories": [c for c in truth["categories"] if c["id"] in ids],
         "annotations": [a for a in truth["annotations"] if a["category_id"] in ids],
