@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.figures import models
 from segcli.errors import ExitCode
 from segcli.masks.rle import encode
 from segcli.store import Settings, open_output
@@ -74,6 +75,11 @@ def test_duckdb_counts_masks_and_images() -> None:
 def test_a_mask_is_decoded() -> None:
     _, names = printed(block_with("segcli.decode"))
     assert names["mask"].tolist() == [[True, True], [True, True]]
+
+
+def test_the_table_of_models_is_that_of_the_families() -> None:
+    block = README.partition(f"{models.BEGIN}\n")[2].partition(f"\n{models.END}")[0]
+    assert block == models.table(), "run python -m scripts.figures.models"
 
 
 def test_every_exit_code_is_told() -> None:

@@ -228,8 +228,15 @@ def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
     from segcli.cli.progress import failed_lines, reporter
     from segcli.pipeline import predict as run
 
+    hint = None
+    if log_format == "text" and not quiet and sys.stderr.isatty():
+        from segcli.cli.hint import better_model
+
+        hint = better_model(options)
     with reporter(log_format, quiet=quiet, run_id=options.run_id) as report:
         summary = run(options, report=report)
+    if hint is not None:
+        typer.echo(hint, err=True)
     if summary.failed:
         if quiet:
             typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)

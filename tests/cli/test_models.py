@@ -1,6 +1,9 @@
 import contextlib
+import dataclasses
+import io
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,66 +11,148 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from segcli.cli import app, models
+from segcli import pipeline
+from segcli.cli import app, predict, tables
+from segcli.cli.hint import better_model
 from segcli.cli.progress import Lines
-from segcli.models.catalogue import describe
+from segcli.models import registry, speeds
+from segcli.models.catalogue import describe, recommended
 from segcli.models.registry import families
-from segcli.pipeline.events import Note
+from segcli.pipeline import PredictOptions
+from segcli.pipeline.events import Note, Summary
+from segcli.store import Settings, open_output
+from segcli.types import Record, Sample
+
+TOY = Path(__file__).resolve().parent.parent / "toy"
 
 
-def test_table_names_every_variant_on_one_line() -> None:
-    result = CliRunner().invoke(app, ["models"])
-    assert result.exit_code == 0
-    for family in families().values():
-        for info in family.variants.values():
-            line = next(
-                line
-                for line in result.stdout.splitlines()
-                if f"{info.family}/{info.variant} " in line
-            )
-            assert info.categories[0] in line
-    assert result.stdout.count("(default)") == 1
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch) -> None:
+    """Neither weights nor figures of whoever runs the tests."""
+    monkeypatch.setenv("SEGCLI_WEIGHTS", str(tmp_path / "kept"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_80_columns_hold_whole_names() -> None:
-    found = describe()
-    found["models"].append(
-        {
-            "model": "decoupled-embeddings/r101-fpn-light-plus",
-            "weights": "/a/path/that/is/much/too/long/for/a/narrow/table/of/models.safetensors",
-            "categories": ["traffic light", "fire hydrant", "parking meter", "bench"],
-            "short_px": 800,
-            "long_px": 1333,
-            "default_score": 0.5,
-        }
-    )
-    lines = models.table(found, 80)
+def run(*words: str):
+    result = CliRunner().invoke(app, ["models", *words])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_table_names_every_variant_on_one_line(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "PIPED", 80)
+    lines = run().stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    for row, line in zip(found["models"], lines[1:], strict=True):
-        assert line.startswith(row["model"])
-        assert not line.endswith(",")
-        named = line.rpartition(": ")[2].partition(" and ")[0].split(", ")
-        assert named == row["categories"][: len(named)] or named == [line]
-    assert " kept " in lines[-1]
-    assert "/a/path" in models.table(found, None)[-1]
+    for family in families().values():
+        for variant, info in family.variants.items():
+            cells = next(
+                c for line in lines if (c := line.split())[:1] == [f"{family.name}/{variant}"]
+            )
+            assert str(len(info.categories)) in cells
+            published = family.published.get(variant)
+            if published is not None:
+                assert f"{published.ap:.1f}" in cells
+                assert cells[-1] == ("browser" if published.by_hand else "fetch")
+                assert published.licence in " ".join(cells)
+    assert "default: maskrcnn/mobilenet" in lines
 
 
-def test_names_are_dropped_whole() -> None:
-    names = ["traffic light", "bench"]
-    assert models.category_text(names, None) == "2: traffic light, bench"
-    assert models.category_text(names, 23) == "2: traffic light, bench"
-    assert models.category_text(names, 22) == "2"
-    assert models.category_text([*names, "car"], 27) == "3: traffic light and 2 more"
+def test_what_can_be_used_comes_first_then_the_best(monkeypatch) -> None:
+    rows = describe()["models"]
+    assert rows[0]["model"] == "maskrcnn/mobilenet"
+    states = [row["state"] for row in rows]
+    assert states == sorted(states, key=["here", "fetch", "browser", "train"].index)
+    aps = [row["ap"] for row in rows if row["state"] == "fetch"]
+    assert aps == sorted(aps, reverse=True)
 
 
 def test_json_is_complete() -> None:
-    result = CliRunner().invoke(app, ["models", "--json"])
-    found = json.loads(result.stdout)
-    assert [row["model"] for row in found["models"]] == [
+    found = json.loads(run("--json").stdout)
+    assert sorted(row["model"] for row in found["models"]) == sorted(
         f"{name}/{variant}" for name, family in families().items() for variant in family.variants
-    ]
+    )
     assert found["default"] in [row["model"] for row in found["models"]]
     assert found["broken"] == []
+
+
+def test_a_family_or_one_model_can_be_shown() -> None:
+    rows = json.loads(run("yolact", "--json").stdout)["models"]
+    assert {row["model"] for row in rows} == {f"yolact/{v}" for v in families()["yolact"].variants}
+    text = run("condinst/r50-fpn").stdout
+    published = families()["condinst"].published["r50-fpn"]
+    assert text.startswith("condinst/r50-fpn\n")
+    assert "37.5 % on COCO val2017, as published" in text
+    assert "segcli weights fetch condinst/r50-fpn --accept-licence (137 MB)" in text
+    assert published.url in text
+    assert "teddy bear" in " ".join(text.split())
+    assert all(len(line) <= 80 for line in text.splitlines() if published.url not in line)
+    assert "in a folder of OneDrive: save it, then segcli weights convert FILE" in " ".join(
+        run("maskscoring/r50-fpn").stdout.split()
+    )
+    assert "segcli train --model pep/r50-fpn" in run("pep/r50-fpn").stdout
+    shipped = run("maskrcnn/mobilenet").stdout
+    assert "maskrcnn/mobilenet (default)" in shipped
+    assert "mobilenet.md" in shipped  # its card
+    wrong = CliRunner().invoke(app, ["models", "condinst/r50"])
+    assert "did you mean 'r50-fpn'?" in str(wrong.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("here", [True, False], ids=["weights", "random weights"])
+def test_a_measured_speed_is_kept_and_shown(here, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(TOY)
+    if not here:
+        monkeypatch.setattr(registry, "_shipped", lambda plugin: {})
+    assert "toy/tiny: 0." in run("--measure", "toy").stderr
+    (row,) = json.loads(run("toy", "--json").stdout)["models"]
+    speed = row["speed"]
+    assert 0 < speed["seconds"] < 5
+    assert speed["weights"] == here
+    text = " ".join(run("toy/tiny").stdout.split())
+    assert f"{speed['seconds']:.3g} s for an image of 640 x 480 px (on " in text
+    assert ("random weights" in text) != here
+    assert "s/image" in run().stdout
+
+
+def test_a_damaged_file_of_speeds_counts_as_none(tmp_path) -> None:
+    path = speeds.keep_speed("a/b", speeds.Speed(0.1, "640 x 480", "cpu", "float32", "today", True))
+    assert path.is_relative_to(tmp_path)
+    assert speeds.read_speeds()["a/b"].seconds == 0.1
+    for text in ("{", "[]", '{"host": 3}', json.dumps({platform.node(): {"a/b": {"x": 1}}})):
+        path.write_text(text)
+        assert speeds.read_speeds() == {}
+
+
+def test_the_first_run_of_the_default_model_names_a_better_one(tmp_path) -> None:
+    options = PredictOptions(source=".", out=tmp_path / "m.parquet")
+    line = better_model(options)
+    better = recommended(describe())
+    assert better is not None
+    assert line == (
+        f"80 categories at {better['ap']:.0f} AP instead of 6: "
+        f"segcli weights fetch {better['model']}"
+    )
+    assert better_model(dataclasses.replace(options, model="maskrcnn")) is None
+    assert better_model(dataclasses.replace(options, categories=("person",))) is None
+    with open_output(
+        options.out, Settings({}, {}), carried={}, categories=(("person",), (1,))
+    ) as output:
+        output.commit([Record(Sample("a.jpg", "a.jpg"), 2, 2)])
+    assert better_model(options) is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_gets_the_hint(terminal, monkeypatch, tmp_path) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(pipeline, "predict", lambda options, report: Summary(out="m"))
+    options = PredictOptions(source=".", out=tmp_path / "m.parquet")
+    predict._predict(options, "text", quiet=False)
+    assert ("segcli weights fetch" in stream.getvalue()) == terminal
 
 
 def test_broken_plugin_is_reported(tmp_path, monkeypatch) -> None:

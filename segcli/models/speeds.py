@@ -1,0 +1,64 @@
+"""How fast models were on this machine, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segcli.files import write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """`seconds`: the median for one image of `image` (width x height px), without decoding it.
+
+    `weights` False: the network had random weights, because its own were not here.
+    """
+
+    seconds: float
+    image: str
+    device: str
+    precision: str
+    date: str
+    weights: bool
+
+
+def read_speeds() -> dict[str, Speed]:
+    """Model -> what was measured last on this machine; nothing where no file can be read."""
+    found = {}
+    for model, fields in _read().get(platform.node(), {}).items():
+        try:
+            found[model] = Speed(**fields)
+        except TypeError:  # of another version
+            continue
+    return found
+
+
+def keep_speed(model: str, speed: Speed) -> Path:
+    """Write it into the file, which is returned. Raises OutputError."""
+    everything = _read()
+    everything.setdefault(platform.node(), {})[model] = asdict(speed)
+    write_text(_path(), json.dumps(everything, indent=2))
+    return _path()
+
+
+def _path() -> Path:
+    """One file for all machines that share a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli/speeds.json"
+
+
+def _read() -> dict[str, dict[str, dict[str, Any]]]:
+    try:
+        found = json.loads(_path().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    machines = found.items() if isinstance(found, dict) else ()
+    return {
+        name: {model: fields for model, fields in models.items() if isinstance(fields, dict)}
+        for name, models in machines
+        if isinstance(models, dict)
+    }
