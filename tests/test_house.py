@@ -31,6 +31,7 @@ ALLOWED = {
     ("report", "stats"),
     ("report", "viz"),
     ("report", "evaluate"),
+    ("export", "viz"),  # images are found by their keys in one way
     ("train", "evaluate"),
     ("train", "stats"),
 }

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from segcli.annotations import png
 from segcli.annotations.columns import identity
 from segcli.annotations.losses import Losses
-from segcli.annotations.one_each import write_each
+from segcli.annotations.one_each import Place, write_each
 from segcli.annotations.paths import beside, portable
 from segcli.annotations.records import (
     SAME_PICTURE,
@@ -36,6 +36,10 @@ from segcli.store.image_masks import ImageMasks, Mask
 from segcli.types import Record, Segment
 
 _FLAT = "{} points and lines were left out: they have no area"
+_NOT_THERE = (
+    "{} images are not where LabelMe looks for them; --copy-images or --link-images places them "
+    "next to the files, --images FOLDER refers to another folder"
+)
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})
 _CORNERS = frozenset({"polygon", "oriented_rectangle", "rotation", "quadrilateral"})
 
@@ -194,18 +198,28 @@ def _shapes(document: Any, path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def write_labelme(selection: Selection, out: Path, *, images: Path | None) -> Losses:
-    """LabelMe json: polygons; a mask of several parts or with holes as LabelMe's shape "mask"."""
+def write_labelme(
+    selection: Selection, out: Path, *, images: Path | None, place: Place | None = None
+) -> Losses:
+    """LabelMe json: polygons; a mask of several parts or with holes as LabelMe's shape "mask".
+
+    LabelMe looks for the image next to its file, where `place` puts it, or below `images`.
+    """
 
     def content(image: ImageMasks, tally: Losses) -> bytes:
-        path = image.name if images is None else os.path.join(images, image.name)
         folder = beside(out, image.name, ".json").parent
-        shown = path if images is None else os.path.relpath(path, folder)
+        shown = os.path.basename(image.name)
+        if place is not None:
+            place(image, folder / shown, tally)
+        elif images is not None:
+            shown = os.path.relpath(os.path.join(images, image.name), folder)
+        if place is None and not os.path.lexists(os.path.normpath(folder / shown)):
+            tally.lost(_NOT_THERE)
         document: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
             "shapes": [_shape(mask, image) for mask in image.masks],
-            "imagePath": shown if images is not None else os.path.basename(path),
+            "imagePath": shown,
             "imageData": None,
             "imageHeight": image.height,
             "imageWidth": image.width,

@@ -12,23 +12,39 @@ from segcli.errors import UsageError
 from segcli.files import write_bytes
 from segcli.store.image_masks import ImageMasks
 
+Place = Callable[[ImageMasks, Path, Losses], None]
+"""Puts an image at a path of the export, or counts why it cannot."""
+
 
 def write_each(
-    selection: Selection, out: Path, suffix: str, content: Callable[[ImageMasks, Losses], bytes]
+    selection: Selection,
+    out: Path,
+    suffix: str,
+    content: Callable[[ImageMasks, Losses], bytes],
+    *,
+    at: Callable[[str], str] = str,
 ) -> Losses:
-    """A file below `out` for every image, under the image's own name. Raises UsageError when two
-    images would share one (a.jpg and a.png in one folder)."""
+    """A file below `out` for every image, under the image's own name, or what `at` makes of it.
+
+    Raises UsageError when two images would share one (a.jpg and a.png in one folder).
+    """
     tally = Losses()
     start = stamp(out)
     for image in tally.counted(selection.with_masks()):
-        path = beside(out, image.name, suffix)
-        require_own(path, image, selection, out=out, start=start)
+        path = beside(out, at(image.name), suffix)
+        require_own(path, image, selection, out=out, start=start, at=at)
         write_bytes(path, content(image, tally))
     return tally
 
 
 def require_own(
-    path: Path, image: ImageMasks, selection: Selection, *, out: Path, start: int
+    path: Path,
+    image: ImageMasks,
+    selection: Selection,
+    *,
+    out: Path,
+    start: int,
+    at: Callable[[str], str] = str,
 ) -> None:
     """Raises UsageError when another image of this export has written to `path` before.
 
@@ -37,9 +53,9 @@ def require_own(
     """
     if not written_since(path, start):
         return
-    suffix = path.name.removeprefix(beside(out, image.name, "").name)
+    suffix = path.name.removeprefix(beside(out, at(image.name), "").name)
     for other in selection.images():
-        if other.key != image.key and beside(out, other.name, suffix) == path:
+        if other.key != image.key and beside(out, at(other.name), suffix) == path:
             raise UsageError(
                 f"{other.name!r} and {image.name!r} would both become {path}; export them apart "
                 "with --key"

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from segcli.annotations.losses import Losses
-from segcli.annotations.one_each import write_each
+from segcli.annotations.one_each import Place, write_each
 from segcli.annotations.records import Annotations, record, segment
 from segcli.annotations.selection import Selection
 from segcli.annotations.texts import read_bytes, read_text
@@ -29,6 +29,10 @@ from segcli.types import Record, Sample, Segment
 _CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling programs write them
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 _SHARED = "{} pictures share their label file with another one; each got its objects"
+_NOT_THERE = (
+    "{} images are not in images/ next to labels/, where other tools look for them; --copy-images "
+    "or --link-images places them there"
+)
 _BARE = "{} pictures without a label file are images without objects"
 
 _Pair = tuple[Sample, Path | None]
@@ -83,7 +87,7 @@ def _label_of(sample: Sample, folder: Path, root: Path) -> Path | None:
     beside = root / name
     before, images, after = str(beside).rpartition(f"{os.sep}images{os.sep}")
     swapped = Path(f"{before}{os.sep}labels{os.sep}{after}") if images else beside
-    for path in (folder / "labels" / name, swapped, beside):
+    for path in (folder / "labels" / name, folder / label_place(name), swapped, beside):
         if path.is_file() and path.name not in _CLASSES:
             return path
     return None
@@ -177,16 +181,41 @@ def _checked(names: dict[Any, Any], path: Path) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losses:
+def image_place(name: str) -> str:
+    """Where readers of YOLO expect an image below the data set: in images/, unless one of its own
+    folders is called so."""
+    return name if "images" in name.split("/")[:-1] else f"images/{name}"
+
+
+def label_place(name: str) -> str:
+    """The same path with "labels" in place of the last folder "images", which is their rule."""
+    if name.startswith("/"):
+        return name  # it has no place below a data set
+    before, _, after = f"/{image_place(name)}".rpartition("/images/")
+    return f"{before}/labels/{after}".lstrip("/")
+
+
+def write_yolo(
+    selection: Selection, out: Path, *, images: Path | None, place: Place | None = None
+) -> Losses:
     """labels/NAME.txt, a line "class x y x y ..." (sides from 0 to 1) per mask, and data.yaml.
 
-    A mask of several parts, or with holes, is one polygon whose rings are joined by doubled lines
-    of no width: nothing is lost for a reader that fills by the even-odd rule.
+    `place` puts the images into images/ next to it; then data.yaml has the absolute path of `out`,
+    because readers take a relative one from their own folder. A mask of several parts, or with
+    holes, is one polygon whose rings are joined by doubled lines of no width: nothing is lost for a
+    reader that fills by the even-odd rule.
     """
     names = selection.names
+    tops: set[str] = set()
     index = {name: i for i, name in enumerate(names)}
 
     def lines(image: ImageMasks, tally: Losses) -> bytes:
+        own = image_place(image.name)
+        tops.add(own.partition("/")[0])
+        if place is not None:
+            place(image, out / own, tally)
+        elif not os.path.lexists(out / own):
+            tally.lost(_NOT_THERE)
         text = []
         for mask in image.masks:
             rings = _rings(parts(mask.rle, *image.size))
@@ -197,10 +226,12 @@ def write_yolo(selection: Selection, out: Path, *, images: Path | None) -> Losse
             text.append(f"{index[mask.category]} {' '.join(numbers)}\n")
         return "".join(text).encode()
 
-    tally = write_each(selection, out / "labels", ".txt", lines)
-    where = "images" if images is None else str(images)
-    where = tally.text(where)
-    content = {"path": ".", "train": where, "val": where, "names": dict(enumerate(names))}
+    tally = write_each(selection, out, ".txt", lines, at=label_place)
+    where = "images" if tops <= {"images"} else "."
+    if images is not None and place is None:
+        where = tally.text(str(images))
+    root = "." if place is None else tally.text(str(out.resolve()))
+    content = {"path": root, "train": where, "val": where, "names": dict(enumerate(names))}
     text = data_yaml(content)
     write_bytes(out / "data.yaml", text.encode())
     return tally

@@ -9,6 +9,7 @@ import typer
 
 from segcli.cli.options import Categories, Key, Masks, MinScore, category_names
 from segcli.cli.output_checks import refuse_places
+from segcli.errors import UsageError
 
 To = Annotated[
     Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson"],
@@ -17,7 +18,19 @@ To = Annotated[
 Out = Annotated[Path, typer.Option(metavar="FILE|FOLDER", help="The file or folder to write.")]
 Images = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Where the images are, for labelme and yolo."),
+    typer.Option(
+        metavar="FOLDER",
+        help="Where the images are, for yolo and labelme; by default where the run found them.",
+    ),
+]
+CopyImages = Annotated[
+    bool,
+    typer.Option(
+        "--copy-images", help="Copy the images to where readers of yolo and labelme expect them."
+    ),
+]
+LinkImages = Annotated[
+    bool, typer.Option("--link-images", help="The same with symbolic links instead of copies.")
 ]
 Polygons = Annotated[
     bool,
@@ -39,6 +52,8 @@ def export(
     categories: Categories = None,
     key: Key = None,
     images: Images = None,
+    copy_images: CopyImages = False,
+    link_images: LinkImages = False,
     polygons: Polygons = False,
     png: Png = "classes",
 ) -> None:
@@ -46,12 +61,22 @@ def export(
 
     What a format cannot hold is counted and said. Failed images are left out.
     """
-    from segcli.export import FORMATS, select
+    from segcli.export import FORMATS, WITH_IMAGES, Choices, place_images, select
 
     refuse_places({"--out": out})
+    if copy_images and link_images:
+        raise UsageError("--copy-images and --link-images exclude each other; give one")
+    if (copy_images or link_images) and to not in WITH_IMAGES:
+        raise UsageError(
+            f"--to {to} takes no images: --copy-images and --link-images are for "
+            f"{' and '.join(WITH_IMAGES)}"
+        )
     names = category_names(categories)
     selection = select(masks, min_score=min_score, categories=names, key=key)
-    tally = FORMATS[to](selection, out, polygons, png, images)
+    place = None
+    if copy_images or link_images:
+        place = place_images(masks, None if images is None else str(images), link=link_images)
+    tally = FORMATS[to](selection, out, Choices(polygons, png, images, place))
     typer.echo(
         f"{tally.images} images, {tally.masks} masks with scores from {selection.min_score} "
         f"-> {out}"

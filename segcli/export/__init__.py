@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,24 +12,40 @@ from segcli.annotations.cvat import write_cvat
 from segcli.annotations.geojson import write_geojson
 from segcli.annotations.labelme import write_labelme
 from segcli.annotations.losses import Losses
+from segcli.annotations.one_each import Place
 from segcli.annotations.selection import Selection, select
 from segcli.annotations.yolo import write_yolo
+from segcli.export.placing import place_images
 from segcli.export.png_masks import write_png
 
-__all__ = ["FORMATS", "Selection", "Losses", "select"]
+__all__ = ["FORMATS", "WITH_IMAGES", "Choices", "Selection", "Losses", "place_images", "select"]
 
-Writer = Callable[[Selection, Path, bool, str, Path | None], Losses]
-"""(selection, out, polygons, kind of png, where the images lie)"""
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What some formats leave open: polygons or RLE (coco), the kind of PNG, where the images are
+    (yolo, labelme), and whether they are placed there (`place_images`)."""
+
+    polygons: bool = False
+    png: str = "classes"
+    images: Path | None = None
+    place: Place | None = None
+
+
+Writer = Callable[[Selection, Path, Choices], Losses]
 
 FORMATS: Mapping[str, Writer] = MappingProxyType(
     {
-        "coco": lambda s, out, polygons, _, __: write_instances(s, out, polygons=polygons),
-        "coco-results": lambda s, out, *_: write_results(s, out),
-        "yolo": lambda s, out, _, __, images: write_yolo(s, out, images=images),
-        "labelme": lambda s, out, _, __, images: write_labelme(s, out, images=images),
-        "cvat": lambda s, out, *_: write_cvat(s, out),
-        "png": lambda s, out, _, kind, __: write_png(s, out, kind=kind),
-        "geojson": lambda s, out, *_: write_geojson(s, out),
+        "coco": lambda s, out, c: write_instances(s, out, polygons=c.polygons),
+        "coco-results": lambda s, out, _: write_results(s, out),
+        "yolo": lambda s, out, c: write_yolo(s, out, images=c.images, place=c.place),
+        "labelme": lambda s, out, c: write_labelme(s, out, images=c.images, place=c.place),
+        "cvat": lambda s, out, _: write_cvat(s, out),
+        "png": lambda s, out, c: write_png(s, out, kind=c.png),
+        "geojson": lambda s, out, _: write_geojson(s, out),
     }
 )
 """What `segcli export --to` knows."""
+
+WITH_IMAGES = ("yolo", "labelme")
+"""Formats whose readers look for the images next to the labels."""

@@ -37,7 +37,7 @@ class Images:
 
     def path(self, key: str) -> Path:
         """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
-        sample = self._sample(key)
+        sample = self.sample(key)
         path = Path(sample.path)
         if sample.data is None and not path.exists():
             raise MissingFile(self._missing(key, path))
@@ -48,7 +48,7 @@ class Images:
 
         Raises MissingFile, and ImageError when it is damaged or not `expected` (H, W) px large.
         """
-        sample = self._sample(key)
+        sample = self.sample(key)
         if sample.data is None and not os.path.exists(sample.path):
             raise MissingFile(self._missing(key, Path(sample.path)))
         smallest = None if at_least is None else lambda size: at_least
@@ -72,7 +72,8 @@ class Images:
         keys = {key_from_path(below), first_spelling(below)}
         return sorted(prefix + key for prefix in ("", *self._prefixes) for key in keys)
 
-    def _sample(self, key: str) -> Sample:
+    def sample(self, key: str) -> Sample:
+        """Where the image of a key should be. Raises ImageError when no list names it."""
         candidates = self._without_prefix(key)
         if self._folder is not None:
             paths = [self._folder / path_from_key(candidate) for candidate in candidates]

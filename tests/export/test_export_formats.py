@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from segcli.errors import UsageError
-from segcli.export import FORMATS, select
+from segcli.export import FORMATS, Choices, select
 from segcli.masks import rle
 
 Masks = dict[str, list[tuple[int, float, np.ndarray]]]
@@ -23,7 +23,8 @@ def run(
     output: Path, to: str, out: Path, *, polygons: bool = False, png: str = "classes", **more: Any
 ) -> Any:
     images = more.pop("images", None)
-    return FORMATS[to](select(output, **more), out, polygons, png, images)
+    place = more.pop("place", None)
+    return FORMATS[to](select(output, **more), out, Choices(polygons, png, images, place))
 
 
 def even_odd(points: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -175,7 +176,9 @@ def test_results_are_read_by_pycocotools(output: Path, tmp_path: Path) -> None:
 
 def test_yolo_comes_back_by_the_even_odd_rule(output: Path, masks: Masks, tmp_path: Path) -> None:
     tally = run(output, "yolo", tmp_path / "yolo", min_score=0.0)
-    assert tally.sentences() == ["4 masks of several parts or with holes became one joined polygon"]
+    missing, joined = tally.sentences()
+    assert joined == "4 masks of several parts or with holes became one joined polygon"
+    assert missing.startswith("3 images are not in images/ next to labels/")
     for key, found in masks.items():
         lines = (tmp_path / "yolo/labels" / Path(key).with_suffix(".txt")).read_text().splitlines()
         assert len(lines) == len(found)

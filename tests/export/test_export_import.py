@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segcli.errors import UsageError
-from segcli.export import FORMATS, select
+from segcli.export import FORMATS, Choices, select
 from segcli.export.import_annotations import Imported, import_annotations
 from segcli.masks import rle
 from segcli.store import read_images, read_masks
@@ -32,7 +32,7 @@ def decoded(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
 
 
 def write(output: Path, to: str, out: Path, images: Path | None = None) -> None:
-    FORMATS[to](select(output, min_score=0.0), out, False, "classes", images)
+    FORMATS[to](select(output, min_score=0.0), out, Choices(images=images))
 
 
 def same(found: dict[str, list[tuple[str, np.ndarray]]], masks: Masks) -> bool:
