@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from segcli.errors import UsageError
-from segcli.store import MinScores, min_scores, read_images, read_settings
+from segcli.store import MinScores, min_scores, part_paths, read_images, read_settings
+from segcli.store.image_filter import image_condition
 from segcli.store.image_masks import ImageMasks, read_image_masks
+from segcli.store.query import Rows
 from segcli.suggest import did_you_mean
 
 _IMAGE = ["key", "status", "height", "width", "frame"]
@@ -20,14 +21,14 @@ class Selection:
     """The images of an output and the masks to export, to be read as often as a format needs.
 
     `ids`: category -> id, in the order of the run, counted from 1 where it has an id below that;
-    `wanted` those of the categories that are exported.
+    `wanted` those of the categories that are exported; `keys` the images, all of them if None.
     """
 
     path: Path
     ids: Mapping[str, int]
     wanted: frozenset[str]
     min_score: MinScores
-    key: str | None = None
+    keys: frozenset[str] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -44,11 +45,11 @@ class Selection:
     def with_masks(self) -> Iterator[ImageMasks]:
         """The same in the same order, with their masks; those without any are there as well."""
         return read_image_masks(
-            self.path, min_score=self.min_score, categories=self.wanted, key=self.key
+            self.path, min_score=self.min_score, categories=self.wanted, keys=self.keys
         )
 
     def _matches(self, key: str) -> bool:
-        return self.key is None or fnmatchcase(key, self.key)
+        return self.keys is None or key in self.keys
 
 
 def select(
@@ -57,8 +58,10 @@ def select(
     min_score: float | None = None,
     categories: Sequence[str] | None = None,
     key: str | None = None,
+    where_image: str | None = None,
 ) -> Selection:
-    """`min_score` None: the model's default scores. Raises UsageError for unknown categories."""
+    """`min_score` None: the model's default scores. `key` is a pattern, `where_image` a condition
+    over the columns of images. Raises UsageError for unknown categories and a wrong condition."""
     settings = read_settings(path)
     ids = settings["category_ids"]
     if min(ids, default=1) < 1:  # several tools take 0 for the background
@@ -71,4 +74,15 @@ def select(
                 f"{did_you_mean(name, list(known))}"
             )
     lowest = min_scores(settings, min_score)
-    return Selection(path, known, frozenset(categories or known), lowest, key)
+    keys = _keys(path, key, where_image)
+    return Selection(path, known, frozenset(categories or known), lowest, keys)
+
+
+def _keys(path: Path, key: str | None, where_image: str | None) -> frozenset[str] | None:
+    """The images that pass the filters; None without any, as a whole output needs no list."""
+    if key is None and where_image is None:
+        return None
+    with Rows(part_paths(path)) as rows:
+        passes = image_condition(rows, key=key, where_image=where_image)
+        found = rows.tuples(f"SELECT key FROM rows WHERE (mask IS NULL OR mask = 0) AND {passes}")
+    return frozenset(key for (key,) in found)

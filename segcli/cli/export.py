@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.options import Categories, Key, Masks, MinScore, category_names
+from segcli.cli.options import Categories, Key, Masks, MinScore, WhereImage, category_names
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 
@@ -51,6 +51,7 @@ def export(
     min_score: MinScore = None,
     categories: Categories = None,
     key: Key = None,
+    where_image: WhereImage = None,
     images: Images = None,
     copy_images: CopyImages = False,
     link_images: LinkImages = False,
@@ -72,7 +73,9 @@ def export(
             f"{' and '.join(WITH_IMAGES)}"
         )
     names = category_names(categories)
-    selection = select(masks, min_score=min_score, categories=names, key=key)
+    selection = select(
+        masks, min_score=min_score, categories=names, key=key, where_image=where_image
+    )
     place = None
     if copy_images or link_images:
         place = place_images(masks, None if images is None else str(images), link=link_images)

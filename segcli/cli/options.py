@@ -34,6 +34,12 @@ Key = Annotated[
     str | None,
     typer.Option(metavar="PATTERN", help="Take only the images whose key matches, as in 'cam1/*'."),
 ]
+WhereImage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL", help='Take only the images that meet this condition, as in "height > 720".'
+    ),
+]
 Categories = Annotated[
     str | None, typer.Option(metavar="NAME,NAME", help="Take only masks of these categories.")
 ]

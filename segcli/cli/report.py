@@ -10,6 +10,7 @@ import typer
 from segcli.cli.console import counted, end, say, silent, skipped_text
 from segcli.cli.options import (
     Images,
+    Key,
     Masks,
     MinScore,
     Quiet,
@@ -17,6 +18,7 @@ from segcli.cli.options import (
     TimeColumn,
     TimePattern,
     Where,
+    WhereImage,
 )
 from segcli.cli.output_checks import refuse_places
 
@@ -41,6 +43,8 @@ def report(
     gallery: Gallery = 200,
     min_score: MinScore = None,
     where: Where = None,
+    key: Key = None,
+    where_image: WhereImage = None,
     seed: Seed = 0,
     evaluation: Evaluation = None,
     time_pattern: TimePattern = None,
@@ -66,6 +70,8 @@ def report(
             gallery=gallery,
             min_score=min_score,
             where=where,
+            key=key,
+            where_image=where_image,
             seed=seed,
             evaluation=evaluation,
             time_pattern=time_pattern,

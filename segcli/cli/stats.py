@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segcli.cli.options import Masks, MinScore, TimeColumn, TimePattern, Where, Wide
+from segcli.cli.options import (
+    Key,
+    Masks,
+    MinScore,
+    TimeColumn,
+    TimePattern,
+    Where,
+    WhereImage,
+    Wide,
+)
 from segcli.cli.output_checks import refuse_places
 
 if TYPE_CHECKING:
-    from segcli.stats import Drift, Statistics
+    from segcli.stats import Drift, Statistics, StatsOptions
 
 By = Annotated[
     str,
@@ -31,6 +40,14 @@ Images = Annotated[
 Compare = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Show what has changed since this earlier output."),
+]
+CompareKey = Annotated[
+    str | None,
+    typer.Option(metavar="PATTERN", help="The --key of the output in --compare; default: --key."),
+]
+CompareWhereImage = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="The --where-image of the output in --compare; likewise."),
 ]
 Alert = Annotated[
     list[str] | None,
@@ -51,54 +68,67 @@ Plots = Annotated[
 ]
 
 
+# fmt: off
 def stats(
     masks: Masks,
     by: By = "category",
-    where: Where = None,
-    min_score: MinScore = None,
-    time_pattern: TimePattern = None,
-    time_column: TimeColumn = None,
-    images: Images = None,
-    compare: Compare = None,
+    # which masks and which images
+    where: Where = None, min_score: MinScore = None,
+    key: Key = None, where_image: WhereImage = None,
+    # when and with what they were taken
+    time_pattern: TimePattern = None, time_column: TimeColumn = None, images: Images = None,
+    # what has changed
+    compare: Compare = None, compare_key: CompareKey = None,
+    compare_where_image: CompareWhereImage = None,
     alert: Alert = None,
-    format: Format = "table",
-    out: Out = None,
-    plots: Plots = None,
-    wide: Wide = False,
+    # what is written
+    format: Format = "table", out: Out = None, plots: Plots = None, wide: Wide = False,
 ) -> None:
     """Count and measure the masks in DIR, per class or per group.
 
     Exit codes: 0, 2 wrong usage, 6 an --alert fired, 7 cannot write.
     """
-    from dataclasses import replace
-
+    # fmt: on
     from segcli.errors import AlertFired
     from segcli.stats import StatsOptions, alerts, parse, statistics
-    from segcli.stats import compare as compared
 
     refuse_places({"--out": out, "--plots": plots})
     rules = [parse(rule) for rule in alert or ()]
     options = StatsOptions(
-        masks=masks,
-        min_score=min_score,
-        where=where,
-        by=by,
-        time_pattern=time_pattern,
-        time_column=time_column,
-        images=images,
-    )
-    drift = None
-    if compare is None:
-        found = statistics(options)
-    else:
-        drift = compared(options, replace(options, masks=compare))
-        found = drift.now
+        masks=masks, min_score=min_score, where=where, key=key, where_image=where_image, by=by,
+        time_pattern=time_pattern, time_column=time_column, images=images,
+    )  # fmt: skip
+    drift = _drift(options, compare, compare_key, compare_where_image)
+    found = statistics(options) if drift is None else drift.now
+    for note in [*found.notes, *(drift.before.notes if drift else ())]:
+        typer.echo(note, err=True)
     fired = alerts(rules, found, drift.before if drift else None)
     _write(found, drift, format, out, wide=wide)
     if plots is not None:
         _plot(found, plots)
     if fired:
         raise AlertFired("; ".join(fired))
+
+
+def _drift(
+    options: StatsOptions, masks: Path | None, key: str | None, where_image: str | None
+) -> Drift | None:
+    """Against the output `masks`, with its own filters of images, or those in `options`."""
+    from dataclasses import replace
+
+    from segcli.errors import UsageError
+    from segcli.stats import compare
+
+    if masks is None:
+        if key is not None or where_image is not None:
+            raise UsageError(
+                "--compare-key and --compare-where-image choose images of the output in "
+                "--compare: give --compare DIR, which may be the same output"
+            )
+        return None
+    key = options.key if key is None else key
+    where_image = options.where_image if where_image is None else where_image
+    return compare(options, replace(options, masks=masks, key=key, where_image=where_image))
 
 
 def _write(

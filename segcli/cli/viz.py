@@ -17,6 +17,7 @@ from segcli.cli.options import (
     Quiet,
     Threads,
     Where,
+    WhereImage,
     category_names,
 )
 
@@ -68,6 +69,7 @@ def viz(
     out: Out = None,
     where: Where = None,
     key: Key = None,
+    where_image: WhereImage = None,
     categories: Categories = None,
     min_score: MinScore = None,
     sample: Sample = None,
@@ -96,9 +98,9 @@ def viz(
 
     report = silent if quiet else say
     options = VizOptions(
-        masks=masks, images=images, out=out, where=where, key=key, min_score=min_score,
-        categories=category_names(categories) or (), sample=sample, seed=seed, worst=worst, gt=gt,
-        beside=beside, format=format, sheet=sheet, video=video, workers=workers,
+        masks=masks, images=images, out=out, where=where, key=key, where_image=where_image,
+        min_score=min_score, categories=category_names(categories) or (), sample=sample, seed=seed,
+        worst=worst, gt=gt, beside=beside, format=format, sheet=sheet, video=video, workers=workers,
         style=Style(mode=mode, alpha=alpha, boxes=boxes, labels=labels, max_side=max_side),
     )  # fmt: skip
     drawn = visualise(options, report=report)

@@ -18,7 +18,7 @@ def worded(message: str) -> str:
     """
     from segcli.pipeline import PredictOptions
 
-    names = {field.name for field in fields(PredictOptions)}
+    names = {field.name for field in fields(PredictOptions)} | {"where_image"}
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]

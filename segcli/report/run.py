@@ -38,6 +38,8 @@ class ReportOptions:
     gallery: int = 200
     min_score: float | None = None
     where: str | None = None
+    key: str | None = None
+    where_image: str | None = None
     seed: int = 0
     evaluation: Path | None = None
     time_pattern: str | None = None
@@ -70,6 +72,8 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         masks=options.masks,
         min_score=options.min_score,
         where=options.where,
+        key=options.key,
+        where_image=options.where_image,
         time_pattern=options.time_pattern,
         time_column=options.time_column,
     )
@@ -111,6 +115,8 @@ def _gallery(
     wanted = Wanted(
         min_score=MinScores(floor_of(min_score)),
         where=options.where,
+        key=options.key,
+        where_image=options.where_image,
         sample=options.gallery,
         seed=options.seed,
     )

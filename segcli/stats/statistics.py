@@ -12,6 +12,7 @@ from typing import Any
 from segcli import store
 from segcli.stats import classes, exif, groups, moments, runs
 from segcli.store import MinScores, min_scores
+from segcli.store.image_filter import image_condition
 from segcli.store.query import Rows
 
 
@@ -19,6 +20,8 @@ from segcli.store.query import Rows
 class StatsOptions:
     """`min_score` None: the model's default scores. `by`: see groups.parts_of.
 
+    `where` chooses masks; `key`, a pattern, and `where_image` choose the images that all rates are
+    over.
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
     `images` is the source of the images, whose EXIF tells both.
     `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
@@ -28,6 +31,8 @@ class StatsOptions:
     masks: Path
     min_score: float | MinScores | None = None
     where: str | None = None
+    key: str | None = None
+    where_image: str | None = None
     by: str = "category"
     time_pattern: str | None = None
     time_column: str | None = None
@@ -42,8 +47,8 @@ class Statistics:
 
     `by` are the groupings, ("category",) where there are none: then `groups` is empty. `titles` are
     the columns of `groups` that hold a group. `categories` are all that the run looked for.
-    `bins`: category id -> "cell", "score_bin",
-    "area_bin" -> bin -> masks. `together`: (id, id) -> images with both.
+    `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
+    images with both. `notes` are sentences on what was probably not meant.
     """
 
     masks: Path
@@ -56,6 +61,7 @@ class Statistics:
     groups: list[dict[str, Any]] = field(default_factory=list)
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The parts of the group of a row of `groups`; none without a grouping."""
@@ -93,7 +99,16 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
         groups=classes.group_table(rows, titles) if titles else [],
         bins=classes.distributions(rows),
         together=classes.together(rows, [row["category_id"] for row in table]),
+        notes=tuple(_notes(options, run, rows)),
     )
+
+
+def _notes(options: StatsOptions, run: Mapping[str, Any], rows: Rows) -> Iterator[str]:
+    filters = {"--key": options.key, "--where-image": options.where_image}
+    given = " and ".join(f"{name} {text!r}" for name, text in filters.items() if text is not None)
+    if given and not run["done"] + run["failed"]:
+        ((key,),) = rows.tuples("SELECT min(key) FROM rows")
+        yield f"no image of {options.masks} passes {given}; a key of it is {key!r}"
 
 
 def score_of(options: StatsOptions) -> MinScores:
@@ -115,6 +130,7 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
     ):
         if options.where is not None:
             rows.check(options.where, "--where")
+        passes = image_condition(rows, key=options.key, where_image=options.where_image)
         table = "rows"
         if options.images is not None:
             roots = store.read_roots(options.masks)
@@ -134,11 +150,11 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
         rows.execute(
             f"CREATE VIEW images AS SELECT key, status, error, image, {found.time} AS moment, "
             f"{found.time_from} AS time_from, {found.camera_from} AS camera_from, {group} AS grp "
-            f"FROM {table} WHERE mask IS NULL OR mask = 0"
+            f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         rows.execute(
             f"CREATE VIEW chosen AS SELECT *, {found.time} AS moment, {group} AS grp FROM {table} "
-            f"WHERE mask IS NOT NULL AND {min_score.condition()} {condition}"
+            f"WHERE mask IS NOT NULL AND {min_score.condition()} AND {passes} {condition}"
         )
         yield rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -96,22 +95,25 @@ def read_image_masks(
     *,
     min_score: MinScores,
     categories: frozenset[str] | None = None,
-    key: str | None = None,
+    keys: frozenset[str] | None = None,
 ) -> Iterator[ImageMasks]:
     """The images of an output in its order, also those without masks; failed ones are left out.
 
-    `categories` None: masks of all; `key`: only images whose key fits this pattern (* ? [...]).
+    `categories` None: masks of all; `keys` None: all images.
     Raises UsageError as `read_masks` does.
     """
-    return grouped(_rows(path, min_score, categories, key))
+    return grouped(_rows(path, min_score, categories, keys))
 
 
 def _rows(
-    path: Path, min_score: MinScores, categories: frozenset[str] | None, key: str | None
+    path: Path,
+    min_score: MinScores,
+    categories: frozenset[str] | None,
+    keys: frozenset[str] | None,
 ) -> Iterator[dict[str, Any]]:
     for batch in read_rows(path, columns=COLUMNS, min_score=min_score.lowest):
         for row in batch.to_pylist():
-            if row["status"] != "ok" or (key is not None and not fnmatchcase(row["key"], key)):
+            if row["status"] != "ok" or (keys is not None and row["key"] not in keys):
                 continue
             name = row["category"]
             row["chosen"] = (

@@ -110,20 +110,26 @@ class Rows:
             lists = {f"c{i}": list(value) for i, value in enumerate(zip(*some, strict=True))}
             self._connection.execute(f"INSERT INTO {name} SELECT {values}", lists)
 
-    def check(self, expression: str, option: str) -> None:
-        """Raise UsageError unless `expression` is one condition over the rows."""
+    def check(self, expression: str, option: str, *, without: Sequence[str] = ()) -> None:
+        """Raise UsageError unless `expression` is one condition over the rows, that does not use
+        the columns `without`."""
+        table = f"(SELECT * EXCLUDE ({', '.join(without)}) FROM rows)" if without else "rows"
         try:
-            self._connection.execute(f"SELECT count(*) FROM rows WHERE (\n{expression}\n) LIMIT 0")
-            asked = self._connection.execute(f"SELECT (\n{expression}\n) FROM rows LIMIT 0")
+            self._connection.execute(
+                f"SELECT count(*) FROM {table} WHERE (\n{expression}\n) LIMIT 0"
+            )
+            asked = self._connection.execute(f"SELECT (\n{expression}\n) FROM {table} LIMIT 0")
             kinds = [str(kind) for _, kind, *_ in asked.description or ()]
             wrong = "" if kinds == ["BOOLEAN"] else f"it is a {kinds[0]}, not true or false"
         except duckdb.Error as error:
             wrong = _first_line(error)
         if wrong:
+            example = "height > 720" if without else "category = 'car' and score > 0.5"
+            of = "images" if without else "rows"
             raise UsageError(
-                f"{option} {expression!r} is not a condition over the rows: {wrong}; "
-                f"write SQL as in \"category = 'car' and score > 0.5\"; the columns are: "
-                f"{', '.join(self.columns)}"
+                f"{option} {expression!r} is not a condition over the {of}: {wrong}; "
+                f'write SQL as in "{example}"; the columns are: '
+                f"{', '.join(name for name in self.columns if name not in without)}"
             )
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> None:

@@ -48,6 +48,7 @@ class VizOptions:
     out: Path | None = None
     where: str | None = None
     key: str | None = None
+    where_image: str | None = None
     categories: tuple[str, ...] = ()
     min_score: float | None = None
     sample: int | None = None
@@ -115,6 +116,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         min_score=min_score,
         where=options.where,
         key=options.key,
+        where_image=options.where_image,
         keys=keys,
         categories=options.categories,
         sample=options.sample,
@@ -199,7 +201,8 @@ class _Drawing:
                 self.take(image, job)
         if not self.pictures and not self.skipped:
             raise UsageError(
-                "no image fits what was asked for; loosen --where, --key, --categories, --min-score"
+                "no image fits what was asked for; loosen --where, --where-image, --key, "
+                "--categories, --min-score"
             )
         if self._options.sheet is not None and self._thumbnails:
             self._write_sheet(self._options.sheet, order)

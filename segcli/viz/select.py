@@ -8,6 +8,7 @@ from typing import Any
 
 from segcli.errors import UsageError
 from segcli.store import MinScores
+from segcli.store.image_filter import image_condition
 from segcli.store.image_masks import COLUMNS, ImageMasks, grouped
 from segcli.store.query import Rows, literal
 
@@ -16,13 +17,15 @@ from segcli.store.query import Rows, literal
 class Wanted:
     """What the user asked for; None and empty mean: everything.
 
-    `where` is an SQL condition over the rows, `key` a pattern (* ? [...]), `keys` a fixed list.
+    `where` is an SQL condition over the rows, `where_image` one over the columns of images, `key` a
+    pattern (* ? [...]), `keys` a fixed list.
     `sample` images are chosen by the hash of their key and `seed`: the same ones every time.
     """
 
     min_score: MinScores
     where: str | None = None
     key: str | None = None
+    where_image: str | None = None
     keys: tuple[str, ...] | None = None
     categories: tuple[str, ...] = ()
     sample: int | None = None
@@ -40,20 +43,20 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[ImageMasks]:
         rows.check(wanted.where, "--where")
     _check_categories(rows, wanted.categories)
     parts: Sequence[int] = range(rows.parts)
-    condition, values = _of_image(wanted)
+    condition = _of_image(rows, wanted)
     if wanted.sample is not None or wanted.keys is not None:
         _choose_keys(rows, wanted)
         condition += " AND key IN (SELECT key FROM chosen_keys)"
         found = rows.tuples("SELECT DISTINCT part FROM rows SEMI JOIN chosen_keys USING (key)")
         parts = sorted(number for (number,) in found)
     plain = ", ".join(name for name in COLUMNS if name != "rle")
-    sql = (
-        f"SELECT {plain}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "
-        f"(SELECT *, {_chosen(wanted)} AS chosen FROM {{}}) "
-        f"WHERE {condition} AND (chosen OR mask IS NULL OR mask = 0)"
-    )
     for part in parts:
-        for image in grouped(rows.stream(sql.format(rows.part(part)), values)):
+        sql = (
+            f"SELECT {plain}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "
+            f"(SELECT *, {_chosen(wanted)} AS chosen FROM {rows.part(part)}) "
+            f"WHERE {condition} AND (chosen OR mask IS NULL OR mask = 0)"
+        )
+        for image in grouped(rows.stream(sql)):
             if image.masks or not wanted.restricts:
                 yield image
 
@@ -68,16 +71,15 @@ def _chosen(wanted: Wanted) -> str:
     return f"({' AND '.join(terms)})"
 
 
-def _of_image(wanted: Wanted) -> tuple[str, dict[str, Any]]:
-    """The condition on an image, with the values of its parameters."""
-    if wanted.key is None:
-        return "status = 'ok'", {}
-    return "status = 'ok' AND key GLOB $pattern", {"pattern": wanted.key}
+def _of_image(rows: Rows, wanted: Wanted) -> str:
+    """The condition on an image."""
+    passes = image_condition(rows, key=wanted.key, where_image=wanted.where_image)
+    return f"status = 'ok' AND {passes}"
 
 
 def _choose_keys(rows: Rows, wanted: Wanted) -> None:
     """Makes the table `chosen_keys`."""
-    condition, values = _of_image(wanted)
+    condition, values = _of_image(rows, wanted), dict[str, Any]()
     if wanted.restricts:
         condition += f" AND {_chosen(wanted)}"
     if wanted.keys is not None:

@@ -142,6 +142,16 @@ def test_several_groups_have_columns_in_csv_and_one_cell_in_the_table(masks):
     assert content["groups"][1]["hour"] == "1970-01-01 01:00"
 
 
+def test_the_other_side_has_filters_of_its_own(masks):
+    """3.jpg against 2.jpg: three of a|"b and none, none and two persons."""
+    said = run(masks, "--key", "3.jpg", "--compare", masks, "--compare-key", "2.jpg")
+    assert "person: not any more (2 masks before, 0 now)" in said
+    same = run(masks, "--where-image", "masks > 2", "--compare", masks)
+    assert "nothing moved" in same
+    with pytest.raises(UsageError, match="give --compare DIR"):
+        run(masks, "--compare-key", "2.jpg")
+
+
 def test_compare_with_itself(masks):
     assert "nothing moved" in run(masks, "--compare", masks)
 

@@ -12,6 +12,7 @@ from segcli.pipeline import PredictOptions
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
+        ("`where_image` 'x' is wrong", "--where-image 'x' is wrong"),
         ("`min_score` 2: expected a number", "--min-score 2: expected a number"),
         ("wait for it with `wait=True`", "wait for it with --wait"),
         ("`engine='ray'` needs Ray", "--engine ray needs Ray"),

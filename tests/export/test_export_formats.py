@@ -275,6 +275,8 @@ def test_geojson_keeps_holes_and_parts(output: Path, masks: Masks, tmp_path: Pat
 def test_the_default_score_decides_and_the_key_selects(output: Path, tmp_path: Path) -> None:
     assert run(output, "coco", tmp_path / "a.json").masks == 3
     assert run(output, "coco", tmp_path / "b.json", key="cam2/*").images == 1
+    filtered = run(output, "coco", tmp_path / "c.json", where_image="key NOT GLOB 'cam2/*'")
+    assert filtered.images == run(output, "coco", tmp_path / "d.json").images - 1
     assert [i["id"] for i in json.loads((tmp_path / "b.json").read_text())["images"]] == [1]
 
 

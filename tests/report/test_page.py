@@ -80,6 +80,12 @@ def test_a_higher_score_and_a_condition(write):
     assert re.search(r"masks\s*1", Parsed(write(where="category = 'person'")[1]).text)
 
 
+def test_filters_of_images_hold_for_numbers_and_pictures(write):
+    done, page = write(key="*o*.png", where_image="masks > 0 or key = 'none.png'")
+    assert done.cards == 2
+    assert re.search(r"images done\s*2", Parsed(page).text)
+
+
 def test_classes_in_one_image_are_counted(write):
     _, page = write(gallery=0)
     table = page[page.index('<table class="pairs">') :]

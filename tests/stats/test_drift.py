@@ -74,6 +74,16 @@ def test_groups_that_cannot_be_alike_are_refused(made):
         compare(now, before)
 
 
+def test_two_parts_of_one_output(made):
+    masks = made(images=200)
+    now, before = (StatsOptions(masks=masks, key=f"cam{n}/*") for n in (0, 1))
+    drift = compare(now, before)
+    for side, options in (("now", now), ("before", before)):
+        rates = {row["category"]: row["per_image"] for row in statistics(options).classes}
+        assert {r["category"]: r[f"per_image_{side}"] for r in drift.classes} == rates
+    assert drift.now.run["done"] + drift.before.run["done"] == 180
+
+
 def test_nothing_moved_is_said_too(made):
     one, other = made("one", images=300), made("other", images=300)
     drift = compare(StatsOptions(masks=one), StatsOptions(masks=other))

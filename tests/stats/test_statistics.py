@@ -110,6 +110,36 @@ def test_min_score_and_where(masks, frame):
     assert {row["category"]: row["masks"] for row in found.classes} == expected
 
 
+def test_rates_are_over_the_images_that_pass(masks, frame):
+    """A filter of masks leaves the images as they are; filters of images do not."""
+    chosen = {"key": "cam1/*", "where_image": "height > 480 or src_site = 'south'"}
+    found = statistics(StatsOptions(masks=masks, **chosen))
+    passed = frame[
+        frame["key"].str.startswith("cam1/")
+        & ((frame["height"] > 480) | (frame["src_site"] == "south"))
+    ]
+    done = passed.loc[passed["status"] == "ok", "key"].nunique()
+    failed = passed.loc[passed["status"] == "failed", "key"].nunique()
+    assert 0 < done < 60
+    assert failed
+    assert (found.run["done"], found.run["failed"]) == (done, failed)
+    counts = passed[passed["score"] >= MIN]["category"].value_counts()
+    assert {r["category"]: r["masks"] for r in found.classes} == counts.to_dict()
+    for row in found.classes:
+        assert row["per_image"] == pytest.approx(counts[row["category"]] / done)
+    day = statistics(StatsOptions(masks=masks, by="folder", **chosen))
+    assert {(r["group"], r["images"]) for r in day.groups} == {("cam1", done)}
+
+
+def test_a_filter_of_images_knows_no_masks(masks):
+    with pytest.raises(UsageError, match="`where_image` 'score > 0.5' is not a condition over the"):
+        statistics(StatsOptions(masks=masks, where_image="score > 0.5"))
+    found = statistics(StatsOptions(masks=masks, key="cam9/*"))
+    assert found.run["done"] == 0
+    (note,) = found.notes
+    assert "passes --key 'cam9/*'; a key of it is 'cam0/cam0_20261118-" in note
+
+
 @pytest.mark.parametrize(
     ("by", "group"),
     [

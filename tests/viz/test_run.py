@@ -75,6 +75,13 @@ def test_key_is_a_pattern(viz, tmp_path):
     assert files(tmp_path / "out") == ["sub/one.png.jpg"]
 
 
+def test_a_condition_on_images_keeps_those_without_masks(viz, tmp_path):
+    viz(where_image="masks = 0 and regexp_matches(key, '^[a-z]{2,9}')")
+    assert files(tmp_path / "out") == ["none.png.jpg"]
+    with pytest.raises(UsageError, match="`where_image` 'score > 0'.*the columns are: key, status"):
+        viz(where_image="score > 0")
+
+
 def test_categories(viz):
     assert viz(categories=("person",))[0].masks == 1
     with pytest.raises(UsageError, match="no mask is a 'cat'; there are masks of: car, person"):

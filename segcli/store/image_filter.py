@@ -1,0 +1,25 @@
+"""Which images of an output count: by their keys and by a condition over their columns.
+
+An image filter is not a mask filter: an image that passes counts even if it has no masks, and
+one that does not pass counts nowhere, so that rates are over the images that pass.
+"""
+
+from __future__ import annotations
+
+from segcli.store.query import Rows, literal
+
+_OF_MASKS = ("mask", "category_id", "category", "score", "bbox", "area", "rle")
+
+
+def image_condition(rows: Rows, *, key: str | None, where_image: str | None) -> str:
+    """SQL that is true for the rows of the images that pass: `key` is a pattern (* ? [...]).
+
+    Raises UsageError for a `where_image` that is not a condition over the columns of images.
+    """
+    terms = []
+    if key is not None:
+        terms.append(f"key GLOB {literal(key)}")
+    if where_image is not None:
+        rows.check(where_image, "`where_image`", without=_OF_MASKS)
+        terms.append(f"coalesce((\n{where_image}\n)::BOOLEAN, false)")
+    return " AND ".join(terms) or "true"
