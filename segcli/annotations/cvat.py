@@ -40,12 +40,12 @@ def write_cvat(selection: Selection, out: Path) -> Losses:
 def _meta(selection: Selection, tally: Losses) -> str:
     """What a task is called and which labels it has: some readers insist on it."""
     labels = "".join(
-        f"<label><name>{escape(tally.xml(name))}</name><type>mask</type><attributes></attributes></label>\n"
+        f"<label><name>{_escaped(tally.xml(name))}</name><type>mask</type><attributes></attributes></label>\n"
         for name in selection.names
     )
     size = sum(1 for _ in selection.images())
     return (
-        f"<meta><task><name>{escape(tally.xml(selection.path.name))}</name><size>{size}</size>"
+        f"<meta><task><name>{_escaped(tally.xml(selection.path.name))}</name><size>{size}</size>"
         f"<mode>annotation</mode>\n<labels>\n{labels}</labels></task></meta>\n"
     )
 
@@ -63,3 +63,8 @@ def _mask(mask: Mask, image: ImageMasks, label: str) -> str:
         f'rle="{", ".join(map(str, runs))}" left="{x}" top="{y}" width="{wide}" '
         f'height="{tall}" z_order="0"></mask>\n'
     )
+
+
+def _escaped(text: str) -> str:
+    """Text of an element; a parser would read a bare carriage return as a line feed."""
+    return escape(text, {"\r": "&#13;"})

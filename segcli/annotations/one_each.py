@@ -12,6 +12,8 @@ from segcli.errors import UsageError
 from segcli.files import write_bytes
 from segcli.store.image_masks import ImageMasks
 
+SHORTENED = "{} names of files were longer than 255 bytes and were shortened"
+
 Place = Callable[[ImageMasks, Path, Losses], None]
 """Puts an image at a path of the export, or counts why it cannot."""
 
@@ -32,7 +34,9 @@ def write_each(
     start = stamp(out)
     for image in tally.counted(selection.with_masks()):
         path = beside(out, at(image.name), suffix)
-        require_own(path, image, selection, out=out, start=start, at=at)
+        require_own(path, image, selection, out=out, start=start, suffix=suffix, at=at)
+        if not path.name.startswith(beside(out, image.name, "").name):
+            tally.lost(SHORTENED)
         write_bytes(path, content(image, tally))
     return tally
 
@@ -44,6 +48,7 @@ def require_own(
     *,
     out: Path,
     start: int,
+    suffix: str = "",
     at: Callable[[str], str] = str,
 ) -> None:
     """Raises UsageError when another image of this export has written to `path` before.
@@ -53,7 +58,6 @@ def require_own(
     """
     if not written_since(path, start):
         return
-    suffix = path.name.removeprefix(beside(out, at(image.name), "").name)
     for other in selection.images():
         if other.key != image.key and beside(out, at(other.name), suffix) == path:
             raise UsageError(

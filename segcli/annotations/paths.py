@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import TextIO
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting, write_bytes
+
+LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
 def portable(name: str, folder: str = "") -> str:
@@ -41,7 +44,17 @@ def beside(out: Path, name: str, suffix: str) -> Path:
             f"the image {name!r} has no place below {out}; export outputs of a folder, or to one "
             "file with --to coco"
         )
-    return out / path.with_name(path.name.removesuffix(path.suffix) + suffix)
+    return out / path.with_name(fitting(path.name.removesuffix(path.suffix), suffix))
+
+
+def fitting(stem: str, suffix: str) -> str:
+    """`stem` and `suffix` as the name of a file: 255 bytes at most, with a hash of what is cut."""
+    raw, end = os.fsencode(stem), os.fsencode(suffix)
+    if len(raw) + len(end) <= LONGEST_NAME:
+        return stem + suffix
+    digest = hashlib.blake2b(raw, digest_size=4).hexdigest()
+    kept = raw[: LONGEST_NAME - len(end) - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{kept}-{digest}{suffix}"
 
 
 def apart_from_images(out: Path, roots: Mapping[str, Sequence[str]]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from segcli.annotations import png
 from segcli.annotations.losses import Losses
-from segcli.annotations.one_each import require_own, write_each
-from segcli.annotations.paths import apart_from_images, beside, stamp
+from segcli.annotations.one_each import SHORTENED, require_own, write_each
+from segcli.annotations.paths import apart_from_images, beside, fitting, stamp
 from segcli.annotations.selection import Selection
 from segcli.errors import UsageError
 from segcli.files import write_bytes
@@ -56,5 +56,8 @@ def _write_binary(selection: Selection, out: Path) -> Losses:
         for place, mask in enumerate(image.masks):
             name = mask.category.replace("/", "_").replace("\0", "_")
             inside = rle.decode(mask.rle, *image.size)
-            write_bytes(folder / f"{place:03d}-{name}.png", png.binary(inside))
+            path = folder / fitting(f"{place:03d}-{name}", ".png")
+            if not path.stem.endswith(name):
+                tally.lost(SHORTENED)
+            write_bytes(path, png.binary(inside))
     return tally
