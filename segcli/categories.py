@@ -1,5 +1,7 @@
 """Names and ids of the COCO categories, and of those that small models know."""
 
+from collections.abc import Iterable
+
 _COCO = """\
 1 person|2 bicycle|3 car|4 motorcycle|5 airplane|6 bus|7 train|8 truck|9 boat|10 traffic light|\
 11 fire hydrant|13 stop sign|14 parking meter|15 bench|16 bird|17 cat|18 dog|19 horse|20 sheep|\
@@ -27,3 +29,42 @@ EVERYDAY_NAMES: tuple[str, ...] = (*STREET_NAMES, "cat", "dog", "horse", "sheep"
 """People, vehicles and the animals that live with people."""
 
 EVERYDAY_IDS: tuple[int, ...] = tuple(COCO_IDS[COCO_NAMES.index(name)] for name in EVERYDAY_NAMES)
+
+# What COCO, LVIS and Pascal VOC call the same things, where they differ by more than underscores.
+_SAME = """\
+motorcycle|motorbike; airplane|aeroplane; car|car (automobile); bus|bus (vehicle); \
+train|train (railroad vehicle); fire hydrant|fireplug; tie|necktie; skis|ski; \
+wine glass|wineglass; orange|orange (fruit); donut|doughnut; couch|sofa; \
+potted plant|pottedplant; dining table|diningtable; tv|television set|tvmonitor; \
+laptop|laptop computer; mouse|mouse (computer equipment); remote|remote control; \
+keyboard|computer keyboard; cell phone|cellular telephone; microwave|microwave oven; \
+hair drier|hair dryer"""
+
+_GROUP = {name: group.split("|")[0] for group in _SAME.split("; ") for name in group.split("|")}
+
+
+def known_name(given: str, known: Iterable[str]) -> str | None:
+    """The category of `known` that `given` means, None without one.
+
+    That is the name itself; else the only one that differs in case, hyphens and underscores alone;
+    else what COCO, LVIS or Pascal VOC call the same thing.
+
+    >>> known_name("television_set", ("person", "tv"))
+    'tv'
+    """
+    names = tuple(known)
+    if given in names:
+        return given
+    for form in (_plain, _group):
+        alike = [name for name in names if form(name) == form(given)]
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _group(name: str) -> str:
+    return _GROUP.get(_plain(name), _plain(name))

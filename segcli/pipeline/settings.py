@@ -11,14 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.images import CONVERSIONS
+from segcli.models import catalogue
 from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.stages.prefetch import DECODE
 from segcli.sources import Source
 from segcli.store import Settings
-from segcli.suggest import did_you_mean
+from segcli.suggest import nearest
 from segcli.types import ModelInfo
 
 RESULTS_VERSION = 2
@@ -50,13 +52,32 @@ def _labels(names: Sequence[str] | None, info: ModelInfo) -> frozenset[int] | No
         return None
     if not names:
         raise UsageError("`categories` is empty; expected names of categories")
-    for name in names:
-        if name not in info.categories:
-            raise UsageError(
-                f"`categories`: {info.family}/{info.variant} knows no {name!r}; it knows: "
-                f"{', '.join(info.categories)}{did_you_mean(name, info.categories)}"
-            )
-    return frozenset(info.categories.index(name) for name in names)
+    return frozenset(label_of(name, info, argument="categories") for name in names)
+
+
+def label_of(name: str, info: ModelInfo, *, argument: str) -> int:
+    """The label of a category by its name, or by that of another data set.
+
+    Raises UsageError, which names `argument` and the models that have the category.
+    """
+    known = known_name(name, info.categories)
+    if known is not None:
+        return info.categories.index(known)
+    rows = catalogue.describe()["models"]
+    having = [row["model"] for row in rows if known_name(name, row["categories"]) is not None]
+    if having:
+        advice = f"; {having[0]} has it (`segcli models {having[0]}`)"
+    else:
+        owners = {each: row["model"] for row in reversed(rows) for each in row["categories"]}
+        near = nearest(name, info.categories) or nearest(name, owners)
+        advice = ", and no other model has it"
+        if near is not None:
+            where = "" if near in info.categories else f" ({owners[near]} has it)"
+            advice = f"; did you mean {near!r}{where}?"
+    raise UsageError(
+        f"`{argument}`: no {name!r} in {info.family}/{info.variant} "
+        f"({', '.join(info.categories)}){advice}"
+    )
 
 
 def run_facts(
