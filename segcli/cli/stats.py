@@ -63,6 +63,9 @@ Format = Annotated[
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
 ]
+Runs = Annotated[
+    bool, typer.Option("--runs", help="List the runs with their speeds instead of the classes.")
+]
 Plots = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Write plots as PNG and SVG into this folder.")
 ]
@@ -83,6 +86,7 @@ def stats(
     alert: Alert = None,
     # what is written
     format: Format = "table", out: Out = None, plots: Plots = None, wide: Wide = False,
+    runs: Runs = False,
 ) -> None:
     """Count and measure the masks in DIR, per class or per group.
 
@@ -103,11 +107,23 @@ def stats(
     for note in [*found.notes, *(drift.before.notes if drift else ())]:
         typer.echo(note, err=True)
     fired = alerts(rules, found, drift.before if drift else None)
-    _write(found, drift, format, out, wide=wide)
+    if runs:
+        _refuse_unknown_runs(found)
+    _write(found, drift, format, out, wide=wide, runs=runs)
     if plots is not None:
         _plot(found, plots)
     if fired:
         raise AlertFired("; ".join(fired))
+
+
+def _refuse_unknown_runs(found: Statistics) -> None:
+    from segcli.errors import UsageError
+
+    if not found.run["runs"]:
+        raise UsageError(
+            f"--runs: {found.masks} does not state its runs: it was imported, or has more than "
+            f"2,000 parts"
+        )
 
 
 def _drift(
@@ -132,20 +148,25 @@ def _drift(
 
 
 def _write(
-    found: Statistics, drift: Drift | None, format: str, out: Path | None, *, wide: bool
+    found: Statistics, drift: Drift | None, format: str, out: Path | None, *, wide: bool, runs: bool
 ) -> None:
     from segcli.errors import UsageError
     from segcli.stats import as_csv, as_json, as_markdown, table_of
     from segcli.store.query import write_parquet
 
     table = table_of(found) if drift is None else drift.classes
+    if runs:
+        table = found.run["runs"]
     if out is not None:
         with suppress(OSError):  # writing tells what is wrong
             out.parent.mkdir(parents=True, exist_ok=True)
     if format == "table" and out is None:
-        from segcli.cli.stats_table import show
+        from segcli.cli.stats_table import show, show_runs
 
-        show(found, drift, wide=wide)
+        if runs:
+            show_runs(found, wide=wide)
+        else:
+            show(found, drift, wide=wide)
         return
     if format == "parquet":
         if out is None:

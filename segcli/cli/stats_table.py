@@ -71,6 +71,21 @@ _DRIFT_COLUMNS = (
 _RATE = "masks/image is over all images, also those without the class"
 
 
+_RUN_COLUMNS = (
+    ("run of", "started", ""),
+    ("images", "images", ",d"),
+    ("seconds", "seconds", ",.1f"),
+    ("images/s", "images_per_s", ".2f"),
+)
+
+
+def show_runs(found: Statistics, *, wide: bool) -> None:
+    """To stdout: a table of the runs that made the output."""
+    printer = TablePrinter(wide=wide)
+    _table(printer, _RUN_COLUMNS, found.run["runs"])
+    printer.end()
+
+
 def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
     """To stdout: the run in sentences, then one table."""
     printer = TablePrinter(wide=wide)
@@ -95,12 +110,29 @@ def _run_lines(found: Statistics) -> list[str]:
         f"{found.min_score} or more; {run['failed']:,} failed"
     ]
     lines += [f"  {f['images']:,} x {f['reason']} ({f['example']})" for f in run["failures"][:5]]
-    lines += [
-        f"run of {r['started']}: {r['images']:,} images, {r['images_per_s']:.1f} per second"
-        for r in run["runs"]
-        if r["seconds"]
-    ]
-    return lines
+    return [*lines, *speed_lines(run["runs"])]
+
+
+def speed_lines(runs: list[dict[str, Any]]) -> list[str]:
+    """One line, however many runs there were."""
+    timed = [run for run in runs if run["seconds"]]
+    if len(runs) < 2:
+        return [
+            f"run of {r['started']}: {r['images']:,} images, {r['images_per_s']:.1f} per second"
+            for r in timed
+        ]
+    images = sum(run["images"] for run in runs)
+    line = (
+        f"{len(runs):,} runs, from {runs[0]['started']} to {runs[-1]['started']}: {images:,} images"
+    )
+    if timed:
+        slowest = min(timed, key=lambda run: float(run["images_per_s"]))
+        speed = sum(run["images"] for run in timed) / sum(run["seconds"] for run in timed)
+        line += (
+            f", {speed:.1f} per second; the slowest, of {slowest['started']}, "
+            f"{slowest['images_per_s']:.1f}"
+        )
+    return [f"{line} (--runs lists them)"]
 
 
 def _drift(printer: TablePrinter, drift: Drift) -> None:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segcli.cli import app, main
+from segcli.cli.stats_table import speed_lines
 from segcli.errors import AlertFired, UsageError
 from segcli.stats.show import cell as as_cell
 from segcli.store import Settings, open_output
@@ -65,6 +66,47 @@ def test_both_tables_say_what_their_words_mean(masks):
         assert "masks/image is over all images" in said
     row = next(line for line in run(masks).splitlines() if line.strip().startswith("person"))
     assert row.split()[:5] == ["person", "1", "2", "0.5", "2"]
+
+
+def test_many_runs_are_one_line(tmp_path):
+    """8,760 a year from cron; the list is there when it is asked for."""
+    path = tmp_path / "masks.parquet"
+    for number in range(3):
+        more = {"default_score": 0.5, "started": f"2026-04-0{number + 1}", "run": f"r{number}"}
+        facts = Settings({"source_root": "/archive"}, more)
+        with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+            output.commit([Record(Sample(f"{number}.jpg", ""), 10, 10, ())])
+    said = run(path).splitlines()
+    assert said[1] == ("3 runs, from 2026-04-01 to 2026-04-03: 3 images (--runs lists them)"), said
+    assert sum("2026-04" in line for line in said) == 1
+    listed = run(path, "--runs")
+    assert [line.split()[:2] for line in listed.splitlines() if "2026" in line] == [
+        [f"2026-04-0{day}", "1"] for day in (1, 2, 3)
+    ]
+    rows = list(csv.DictReader(io.StringIO(run(path, "--runs", "--format", "csv"))))
+    assert [row["started"] for row in rows] == ["2026-04-01", "2026-04-02", "2026-04-03"]
+
+
+def test_the_slowest_run_is_named():
+    speeds = [(100, 10.0), (100, 200.0), (10, None)]
+    runs = [
+        {
+            "started": f"day {n}",
+            "images": images,
+            "seconds": seconds,
+            "images_per_s": seconds and images / seconds,
+        }
+        for n, (images, seconds) in enumerate(speeds)
+    ]
+    (line,) = speed_lines(runs)
+    assert line.startswith("3 runs, from day 0 to day 2: 210 images, 1.0 per second; ")
+    assert "the slowest, of day 1, 0.5" in line
+    assert speed_lines(runs[:1]) == ["run of day 0: 100 images, 10.0 per second"]
+
+
+def test_runs_that_are_not_known_are_refused(masks):
+    with pytest.raises(UsageError, match="does not state its runs"):
+        run(masks, "--runs")
 
 
 def test_json_is_whole(masks):
