@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
     "errors",
-    "types categories keys files suggest machine startup",
+    "types categories keys files suggest machine startup cloud",
     "plugin",
     "sources images models masks store video",
     "annotations",
@@ -58,6 +58,8 @@ DOORS = {
     "markupsafe": {"report"},
     "contourpy": {"report"},
     "yaml": {"annotations"},
+    "obstore": {"cloud"},
+    "huggingface_hub": {"cloud"},
 }
 PLUGIN_IMPORTS = {"segcli", "segcli_blocks", "torch", "torchvision", "numpy"}
 # Further libraries, each with the one file of the plugins that may import it.

@@ -18,7 +18,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="Folders, images, videos, archives, text files of paths, or Parquet manifests; "
+        help="Folders, images, videos, archives, lists (.txt), Parquet manifests, buckets or URLs; "
         "NAME=PATH puts a name before the keys.",
     ),
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli.categories import known_name
+from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.images import CONVERSIONS
 from segcli.models import catalogue
@@ -102,7 +103,7 @@ def run_facts(
         compared["stream"] = options.stream
     recorded = {
         "every": options.every,
-        "command": ["segcli", *options.command_line] if options.command_line else None,
+        "command": _command(options),
         "default_score": info.default_score,
         "default_scores": _by_category(info),
         "category_names": info.categories,
@@ -122,6 +123,11 @@ def run_facts(
     return Settings(compared, recorded, prefix, options.shard, several)
 
 
+def _command(options: PredictOptions) -> list[str] | None:
+    """The words of the command, URLs without what could be a credential."""
+    return ["segcli", *map(shown, options.command_line)] if options.command_line else None
+
+
 def _by_category(info: ModelInfo) -> dict[str, float] | None:
     if info.default_scores is None:
         return None
@@ -132,7 +138,7 @@ def _versions() -> dict[str, str | None]:
     """Without importing anything; "pillow" or "pillow-simd", whichever is installed."""
     names = (
         "segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow",
-        "simplejpeg", "imagecodecs", "tifffile", "pi-heif",
+        "simplejpeg", "imagecodecs", "tifffile", "pi-heif", "obstore",
     )  # fmt: skip
     found = {name: _version(name) for name in names}
     return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}

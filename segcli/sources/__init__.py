@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, path_from_key, prefixed
 from segcli.sources.archive import (
@@ -26,7 +27,15 @@ from segcli.sources.folder import (
     sample_at,
 )
 from segcli.sources.reading import MAX_FILE_BYTES, read
+from segcli.sources.remote import (
+    LIST_SUFFIXES,
+    MANIFEST_SUFFIXES,
+    is_root,
+    open_url,
+    sample_of_key,
+)
 from segcli.sources.selection import Wanted, parse_age
+from segcli.sources.source import NothingFound, Source
 from segcli.suggest import nearest
 from segcli.types import Sample
 
@@ -40,61 +49,22 @@ __all__ = [
     "Source",
     "Wanted",
     "archive_images",
-    "has_own_root",
     "is_archive_name",
     "is_clip",
     "is_manifest",
+    "is_root",
     "key_from_path",
     "open_source",
     "parse_age",
     "path_from_key",
     "read",
+    "sample_of_key",
 ]
 
-LIST_SUFFIXES = (".txt", ".lst", ".list")
-
 _EXPECTED = (
-    "a folder, an image, a video, an archive (tar, zip), a text file of paths (.txt) or a "
-    "Parquet manifest"
+    "a folder, an image, a video, an archive (tar, zip), a text file of paths or URLs (.txt), a "
+    "Parquet manifest or a URL (s3://, gs://, az://, https://, hf://)"
 )
-
-
-class NothingFound(UsageError):
-    """The source is there, but no image is in it, or none that is wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An archive of images. Each iteration lists it anew; a key that occurs twice comes twice.
-
-    `root` is the absolute path, without symbolic links, of the folder, list or manifest (of the
-    folder for a single image): keys mean something only below it. `carried` are a manifest's own
-    columns, name -> Arrow type; their values ride in Sample.carried as Python values, dates and
-    times as the integers of their type. `notes` are sentences on what does not ride along.
-    `sift` lists what is wanted more cheaply than listing all and leaving the rest out. `left_out`
-    are the folders of NAS and archive tools that listing has passed by, `unread` those that could
-    not be listed. `is_folder`: every image below `root` is listed. `roots`: for each prefix of keys
-    the root below which such keys mean something, where `several.open_sources` made it.
-    """
-
-    root: str
-    listing: Callable[[], Iterator[Sample]]
-    carried: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
-    left_out: set[str] = field(default_factory=set)
-    unread: set[str] = field(default_factory=set)
-    is_folder: bool = False
-    roots: Mapping[str, str] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return self.listing()
-
-    def only(self, wanted: Callable[[str], bool]) -> Source:
-        """The samples whose keys are wanted, for one of several runs that share a source."""
-        if (sift := self.sift) is not None:
-            return replace(self, listing=lambda: sift(wanted))
-        return replace(self, listing=lambda: (s for s in self if wanted(s.key)))
 
 
 def open_source(
@@ -123,7 +93,7 @@ def open_source(
         source = replace(_changed(source, wanted.among), is_folder=False)
         source = _checked(
             source,
-            f"no image in {location!r} passes what was asked for: "
+            f"no image in {shown(location)!r} passes what was asked for: "
             "--include, --exclude, --newer-than, --older-than",
         )
     if every is not None:
@@ -161,6 +131,9 @@ def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sampl
 def _opened(
     location: str, column: str | None, key_prefix: str, *, containers: bool, all_folders: bool
 ) -> Source:
+    if (url := url_of(location)) is not None:
+        source = open_url(url, column, key_prefix, containers=containers, all_folders=all_folders)
+        return _checked(source, f"no image below {shown(url)}; expected objects named as files are")
     try:
         mode = os.stat(location).st_mode
     except (OSError, ValueError) as error:
@@ -250,21 +223,9 @@ def _checked(source: Source, complaint: str) -> Source:
     return source
 
 
-def has_own_root(location: str) -> bool:
-    """Whether keys are relative to the source itself: a folder, list, manifest or address. Those of
-    a single file are relative to its folder."""
-    if "://" in location or os.path.isdir(location):
-        return True
-    if is_image_name(location) or is_video_name(location) or is_archive_name(location):
-        return False
-    return location.lower().endswith(LIST_SUFFIXES) or (
-        os.path.isfile(location) and is_manifest(location)
-    )
-
-
 def is_manifest(location: str) -> bool:
     """Whether a file is Parquet, by its name or its first bytes. Raises UsageError."""
-    return location.lower().endswith((".parquet", ".pq")) or _head(location).startswith(b"PAR1")
+    return location.lower().endswith(MANIFEST_SUFFIXES) or _head(location).startswith(b"PAR1")
 
 
 def _is_binary(location: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
 from segcli.sources.folder import is_video_name
 from segcli.types import Sample
@@ -26,7 +27,7 @@ def with_frames(samples: Iterator[Sample], every: Every, stream: int = 0) -> Ite
     its stated end gets one more sample, for the first frame that is missing.
     """
     for sample in samples:
-        if is_clip(sample):
+        if is_clip(sample) and not is_url(sample.path):
             yield from _frames(sample, every, stream)
         else:
             yield sample

@@ -1,7 +1,8 @@
-"""A text file of paths, one a line: UTF-8 or whatever bytes the names have.
+"""A text file of paths and URLs, one a line: UTF-8 or whatever bytes the names have.
 
-Every line is a path, a leading `#` too; empty lines are skipped, a byte order mark and CRLF are
-taken off. A relative path is looked up from the list's own folder, then from the current one.
+Every line is a path or a URL, a leading `#` too; empty lines are skipped, a byte order mark and
+CRLF are taken off. A relative path is looked up from the list's own folder, then from the current
+one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, prefixed
 from segcli.sources.folder import sample_at
+from segcli.sources.remote import url_sample
 from segcli.types import Sample
 
 _BOM = b"\xef\xbb\xbf"
@@ -31,9 +33,12 @@ def list_lines(listing: str, key_prefix: str = "") -> Iterator[Sample]:
                     _refuse_utf16(line, listing)
                     line = line.removeprefix(_BOM)
                 written = line.rstrip(b"\r\n")
-                if written:
+                if not written:
+                    continue
+                if (sample := url_sample(os.fsdecode(written), key_prefix)) is None:
                     key = prefixed(key_from_path(written), key_prefix)
-                    yield sample_at(resolve(os.fsdecode(written), folder), key=key)
+                    sample = sample_at(resolve(os.fsdecode(written), folder), key=key)
+                yield sample
     except OSError as error:
         raise UsageError(f"cannot read the list {listing!r}: {error.strerror}") from None
 

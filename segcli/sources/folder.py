@@ -70,6 +70,11 @@ def is_archive_name(name: str | bytes) -> bool:
     return os.fsdecode(name).lower().endswith(_ARCHIVE_SUFFIXES)
 
 
+def is_media_name(name: str | bytes) -> bool:
+    """Whether it is one of the three."""
+    return is_image_name(name) or is_video_name(name) or is_archive_name(name)
+
+
 def list_folder(
     folder: str,
     key_prefix: str = "",
@@ -98,7 +103,7 @@ def list_folder(
             left_out.add(os.fsdecode(path))
         return True
 
-    for relative in _walk(root, _is_media_name if containers else is_image_name, is_left_out):
+    for relative in _walk(root, is_media_name if containers else is_image_name, is_left_out):
         if unread is not None and relative.endswith(b"/"):
             unread.add(os.fsdecode(relative))
         key = prefixed(key_from_path(relative), key_prefix)
@@ -116,10 +121,6 @@ def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample
     if not stat.S_ISREG(found.st_mode):
         return Sample(key, path)
     return Sample(key, path, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
-
-
-def _is_media_name(name: bytes) -> bool:
-    return is_image_name(name) or is_video_name(name) or is_archive_name(name)
 
 
 def _walk(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from segcli.errors import UsageError
 from segcli.keys import key_from_path, prefixed
 from segcli.sources.file_list import resolve
 from segcli.sources.folder import sample_at
+from segcli.sources.remote import url_sample
 from segcli.suggest import did_you_mean
 from segcli.types import Sample
 
@@ -110,6 +111,8 @@ def _sample(
         return Sample(key, name or key, data=data, size_bytes=len(data), carried=carried)
     if not name:
         return Sample(key, "", carried=carried)
+    if (remote := url_sample(name, prefix)) is not None:
+        return replace(remote, carried=carried)
     found = sample_at(resolve(name, folder), key=key)
     return Sample(
         key, found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns, carried=carried

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 
+from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
 from segcli.sources.archive import is_archive, read_member, why_unreadable
+from segcli.sources.bucket import read_object
 from segcli.types import Sample
 
 MAX_FILE_BYTES = 2**31
@@ -20,6 +22,8 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
     """
     if sample.data is not None:
         return sample.data
+    if is_url(sample.path):
+        return read_object(sample, most=most, limit=MAX_FILE_BYTES)
     if sample.member is not None:
         data = read_member(sample, sample.member)
         return data if most < 0 else data[:most]

@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from segcli.cloud.urls import is_url
 from segcli.errors import UsageError
 from segcli.keys import prefixed
-from segcli.sources import NothingFound, Source, has_own_root, is_manifest, open_source
+from segcli.sources import NothingFound, Source, is_manifest, open_source
+from segcli.sources.folder import is_media_name
+from segcli.sources.remote import LIST_SUFFIXES
 from segcli.types import Sample
 
 _NAMED = re.compile(r"([^=:]*[^=:/])=(.+)", re.DOTALL)
@@ -94,7 +97,7 @@ def _columns(paths: Sequence[str], column: str | None) -> list[str | None]:
 
 def _names(named: Sequence[tuple[str, str]]) -> list[str]:
     """What the keys of each source begin with. Raises UsageError where two would share keys."""
-    own = [has_own_root(path) for _, path in named]
+    own = [_has_own_root(path) for _, path in named]
     roots = [
         os.path.realpath(path if is_own else _folder(path))
         for (_, path), is_own in zip(named, own, strict=True)
@@ -137,6 +140,18 @@ def _shared(one: str, other: str, name: str) -> UsageError:
     return UsageError(
         f"the keys of {one!r} and {other!r} would both begin with '{name}/'; "
         f"give one of them another name: NAME={other}"
+    )
+
+
+def _has_own_root(location: str) -> bool:
+    """Whether keys are relative to the source itself: a folder, list, manifest or address. Those of
+    a single file are relative to its folder."""
+    if is_url(location) or os.path.isdir(location):
+        return True
+    if is_media_name(location):
+        return False
+    return location.lower().endswith(LIST_SUFFIXES) or (
+        os.path.isfile(location) and is_manifest(location)
     )
 
 

@@ -8,10 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
+from segcli.cloud.urls import is_url
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
-from segcli.keys import first_spelling, key_from_path, normalized, path_from_key
-from segcli.sources import archive_images, is_archive_name, open_source, read
+from segcli.keys import first_spelling, key_from_path, normalized, path_from_key, split_frame
+from segcli.sources import (
+    archive_images,
+    is_archive_name,
+    is_root,
+    open_source,
+    read,
+    sample_of_key,
+)
 from segcli.types import Image, Sample, Size
 
 _MOST_NAMES = 200_000
@@ -28,8 +36,13 @@ class Images:
         self._prefixes = sorted((p.strip("/") + "/" for p in prefixes if p.strip("/")), key=len)
         self._folder = Path(location) if os.path.isdir(location) else None
         # A folder is looked into key by key: it may be huge, or hold videos alone.
-        self._source = None if self._folder is not None else open_source(location)
-        self.root = os.path.realpath(location) if self._source is None else self._source.root
+        # So is a bucket.
+        self._url = location if is_root(location) else None
+        is_folder = self._folder is not None or self._url is not None
+        self._source = None if is_folder else open_source(location)
+        self.root = location if self._url is not None else os.path.realpath(location)
+        if self._source is not None:
+            self.root = self._source.root
         self._listed: dict[str, Sample] | None = None
         self._by_name: dict[str, str] | None = None
         self._archives: dict[Path, dict[str, Sample]] = {}
@@ -39,6 +52,10 @@ class Images:
         """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
         sample = self.sample(key)
         path = Path(sample.path)
+        if is_url(sample.path):
+            if split_frame(key)[1] is not None:
+                raise ImageError("videos in object stores and on web servers are not read")
+            return path
         if sample.data is None and not path.exists():
             raise MissingFile(self._missing(key, path))
         return path
@@ -49,7 +66,8 @@ class Images:
         Raises MissingFile, and ImageError when it is damaged or not `expected` (H, W) px large.
         """
         sample = self.sample(key)
-        if sample.data is None and not os.path.exists(sample.path):
+        is_file = sample.data is None and not is_url(sample.path)
+        if is_file and not os.path.exists(sample.path):
             raise MissingFile(self._missing(key, Path(sample.path)))
         smallest = None if at_least is None else lambda size: at_least
         image = decode(read(sample), key=key, at_least=smallest)
@@ -63,6 +81,8 @@ class Images:
     def keys_of(self, path: Path) -> list[str]:
         """The keys that a file has if it is one of the images; empty when it cannot be one."""
         real = os.path.realpath(path)
+        if self._url is not None:
+            return []
         if self._folder is None:
             listed = self._all_samples().items()
             return [key for key, sample in listed if os.path.realpath(sample.path) == real]
@@ -86,6 +106,8 @@ class Images:
                 if (found := next(filter(None, inside), None)) is not None:
                     return found
             return Sample(key, str(path))
+        if self._url is not None:
+            return sample_of_key(self._url, key, path_from_key(candidates[0]))
         listed = self._all_samples()
         for candidate in candidates:
             if candidate in listed:
@@ -154,7 +176,7 @@ def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
     if given is not None:
         return given
     known = sorted({root for found in roots.values() for root in found})
-    there = [root for root in known if os.path.exists(root)]
+    there = [root for root in known if os.path.exists(root) or is_url(root)]
     if len(roots) == 1 and len(there) == 1:  # where it has been moved to
         if there[0].lower().endswith(".json"):
             raise UsageError(

@@ -36,7 +36,7 @@ def test_relative_paths_start_at_the_list_then_here(
 
 
 def test_missing_and_impossible_paths_are_failures(tmp_path: Path) -> None:
-    listing = write(tmp_path / "l.txt", b"gone.jpg\na\x00b.jpg\nhttp://x/y.jpg\n" + b"n" * 300)
+    listing = write(tmp_path / "l.txt", b"gone.jpg\na\x00b.jpg\nftp://x/y.jpg\n" + b"n" * 300)
     missing, nul, url, long = open_source(listing)
     for sample, reason in (
         (missing, "no such file"),

@@ -13,6 +13,7 @@ from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import fit
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
+from segcli.pipeline.stages.fetch import Fetches
 from segcli.sources import is_clip, read
 from segcli.types import Image, ModelInfo, Sample, Size
 
@@ -100,6 +101,7 @@ class Prefetch:
         budget = Budget(self.limit_bytes)
         waiting: deque[Future[Loaded]] = deque()
         stopped = threading.Event()
+        fetches = Fetches(stopped)
 
         def fetch() -> Loaded:
             loaded = waiting.popleft().result()
@@ -111,7 +113,7 @@ class Prefetch:
         ) as pool:
             try:
                 for group in grouped_by_clip(samples):
-                    waiting.extend(self._submit(pool, group, budget, stopped))
+                    waiting.extend(self._submit(pool, group, budget, fetches))
                     while len(waiting) >= _ITEMS:
                         yield fetch()
                 while waiting:
@@ -119,6 +121,7 @@ class Prefetch:
             finally:
                 stopped.set()
                 budget.open()
+                fetches.close()
                 pool.shutdown(cancel_futures=True)
 
     def _submit(
@@ -126,15 +129,17 @@ class Prefetch:
         pool: ThreadPoolExecutor,
         group: Sequence[Numbered],
         budget: Budget,
-        stopped: threading.Event,
+        fetches: Fetches,
     ) -> list[Future[Loaded]]:
         """A future for each sample: a thread for a still, or for all frames of a video."""
         index, sample = group[0]
         if sample.frame is None:
-            make = partial(self._fitted, sample, partial(budget.take, index))
+            take = partial(budget.take, index)
+            fetched = fetches.start(sample, take, partial(budget.keep, index))
+            make = partial(self._fitted, sample, take, fetched)
             return [pool.submit(_loaded, index, sample, budget, make)]
         futures: list[Future[Loaded]] = [Future() for _ in group]
-        pool.submit(self._load_clip, group, futures, budget, stopped)
+        pool.submit(self._load_clip, group, futures, budget, fetches.stopped)
         return futures
 
     def _load_clip(
@@ -167,18 +172,26 @@ class Prefetch:
     def _fitted_frame(self, image: Callable[[], Image]) -> Image:
         return fit(image(), self.info)
 
-    def _fitted(self, sample: Sample, take: Callable[[int], None]) -> Image:
-        """Takes the bytes of the file before reading and those of the picture before decoding."""
+    def _fitted(
+        self,
+        sample: Sample,
+        take: Callable[[int], None],
+        fetched: Callable[[], bytes] | None,
+    ) -> Image:
+        """Takes the bytes of the file before reading and those of the picture before decoding.
+
+        `fetched` waits for a file that is on its way, whose bytes are taken already.
+        """
 
         def opened(size: Size) -> None:
             take(size[0] * size[1] * _BYTES_PER_PX)
 
-        if is_clip(sample):
+        if is_clip(sample) and fetched is None:
             raise ImageError(_why_unreadable(sample, self.stream))
-        if sample.data is None:
+        if sample.data is None and fetched is None:
             take(sample.size_bytes or 0)
         image = decode(
-            read(sample),
+            read(sample) if fetched is None else fetched(),
             key=sample.key,
             max_pixels=self.max_pixels,
             opened=opened,
