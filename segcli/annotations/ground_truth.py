@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +31,8 @@ class GroundTruth:
     objects: `image` and `category` are indices, `areas` px, `boxes` (N, 4) xywh px, `crowd` regions
     that are neither right nor wrong, `outlines` the masks (empty when only boxes are compared; None
     for an object without one where masks are optional). `notes` are sentences on what was
-    tolerated, with counts.
+    tolerated, with counts. `merged_ids`: the ids of categories that were merged with another one,
+    and the id that they have now.
     """
 
     where: str
@@ -49,3 +51,4 @@ class GroundTruth:
     outlines: list[Outline | None] = field(repr=False)
     federated: Federated | None = None
     notes: tuple[str, ...] = ()
+    merged_ids: Mapping[int | str, int | str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,28 +37,35 @@ def merged(truth: GroundTruth) -> GroundTruth:
     place = {i: n for n, i in enumerate(kept)}
     new = np.array([place[first[name]] for name in names], np.int64)
     lost = len(new) - len(kept)
+    ids = truth.category_ids.tolist()
+    moved = {one: ids[kept[at]] for one, at in zip(ids, new.tolist(), strict=True)}
     return replace(
         truth,
         category_ids=truth.category_ids[kept],
         category_names=tuple(truth.category_names[i] for i in kept),
         category=new[truth.category],
-        federated=None if truth.federated is None else _merged_lists(truth, new, kept),
+        federated=None if truth.federated is None else _merged_lists(truth.federated, moved, kept),
         notes=(*truth.notes, f"{lost} categories were merged with another one of their name"),
+        merged_ids={one: now for one, now in moved.items() if one != now},
     )
 
 
-def _merged_lists(truth: GroundTruth, new: NDArray[np.int64], kept: list[int]) -> Federated:
-    assert truth.federated is not None, "asked for where there are lists"
-    ids = truth.category_ids.tolist()
-    number = {own: ids[kept[at]] for own, at in zip(ids, new.tolist(), strict=True)}
+def _merged_lists(
+    federated: Federated, moved: Mapping[int | str, int | str], kept: list[int]
+) -> Federated:
     absent, partly = (
-        tuple(sorted({number.get(one, one) for one in own}, key=str) for own in lists)
-        for lists in (truth.federated.absent, truth.federated.not_exhaustive)
+        tuple(sorted({moved.get(one, one) for one in own}, key=str) for own in lists)
+        for lists in (federated.absent, federated.not_exhaustive)
     )
-    return Federated(absent, partly, tuple(truth.federated.frequency[i] for i in kept))
+    return Federated(absent, partly, tuple(federated.frequency[i] for i in kept))
 
 
-def require_distinct_names(truth: GroundTruth, names: Sequence[str]) -> None:
+def require_distinct_names(
+    truth: GroundTruth,
+    names: Sequence[str],
+    *,
+    advice: str = "give --merge-categories to take them for one, or rename them",
+) -> None:
     """Raises UsageError when one of `names` is that of several categories."""
     for name in names:
         same = [i for i, own in enumerate(truth.category_names) if own == name]
@@ -67,8 +74,7 @@ def require_distinct_names(truth: GroundTruth, names: Sequence[str]) -> None:
         if len(same) > 1:
             ids = ", ".join(str(truth.category_ids[i]) for i in same)
             raise UsageError(
-                f"{truth.where}: {len(same)} categories are called {name!r} (ids {ids}); give "
-                "--merge-categories to take them for one, or rename them"
+                f"{truth.where}: {len(same)} categories are called {name!r} (ids {ids}); {advice}"
             )
 
 

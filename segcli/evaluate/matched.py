@@ -98,6 +98,8 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
     everything = np.arange(len(truth.category_ids))
     counted = _asked(truth, choices.categories, everything)
     at = find(found.category_ids, truth.category_ids)
+    for merged, kept in truth.merged_ids.items():
+        at[found.category_ids == merged] = truth.category_ids.tolist().index(kept)
     known = at >= 0
     keep = np.flatnonzero(known & np.isin(at, counted))
     sizes = truth.sizes[image]

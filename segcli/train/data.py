@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segcli.annotations.coco import read_coco
 from segcli.annotations.ground_truth import GroundTruth
+from segcli.annotations.label_maps import require_distinct_names
 from segcli.annotations.outlines import Outline
 from segcli.errors import UsageError
 from segcli.types import Size
@@ -72,6 +73,8 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
     ids: dict[str, int] = {}
     for path in paths:
         truth = read_annotations(path)
+        advice = "rename them, or give all their objects one id"
+        require_distinct_names(truth, truth.category_names, advice=advice)
         for name, number in zip(truth.category_names, truth.category_ids.tolist(), strict=True):
             if type(number) is not int:
                 raise UsageError(f"{path}: category '{name}' has the id '{number}', not a number")

@@ -1,5 +1,6 @@
 """Which row belongs to which image, and what is said of those that have no partner."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from segcli.annotations.coco import parse_coco
 from segcli.errors import UsageError
-from segcli.evaluate import Choices, Evaluation, Params, evaluate_loaded, read_found
+from segcli.evaluate import Choices, Evaluation, Params, evaluate, evaluate_loaded, read_found
 from segcli.evaluate.matching_summary import sentences
 from segcli.masks import rle
 from segcli.store import Settings, open_output
@@ -191,3 +192,48 @@ def test_a_damaged_mask_of_an_output_is_named(tmp_path: Path) -> None:
         opened.commit([Record(Sample("a.jpg", "a.jpg"), TALL, WIDE, [segment])])
     with pytest.raises(UsageError, match=r"a mask of 'a\.jpg': "):
         run(truth(["a.jpg"]), path)
+
+
+def persons(*names: str) -> dict[str, Any]:
+    """An image for each of the categories, which are called `names` and have the ids 1, 2, ..."""
+    count = range(1, len(names) + 1)
+    mask = {"size": [TALL, WIDE], "counts": rle.encode(MASK).decode()}
+    return {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "height": TALL, "width": WIDE} for i in count
+        ],
+        "categories": [{"id": i, "name": name} for i, name in zip(count, names, strict=True)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": i, "segmentation": mask, "area": 24}
+            for i in count
+        ],
+    }
+
+
+def test_categories_of_one_name_are_refused_or_merged(tmp_path: Path) -> None:
+    gt, keys = tmp_path / "gt.json", ["1.jpg", "2.jpg", "3.jpg"]
+    gt.write_text(json.dumps(persons("person", "car", "person")))
+    pred = output(tmp_path / "m.parquet", keys, names=("Person",))
+    with pytest.raises(UsageError, match=r"called 'Person' \(ids 1, 3\); give --merge-categories"):
+        evaluate(gt, pred)
+    found = evaluate(gt, pred, choices=Choices(merge_categories=True))
+    (one,) = found.classes
+    assert (one.name, one.objects, one.detections) == ("person", 2, 3)
+    assert found.metrics["AR100"] == pytest.approx(1)
+    assert "1 categories were merged with another one of their name" in sentences(
+        found.matching, missing="error"
+    )
+
+
+def test_results_name_merged_categories_by_any_of_their_ids(tmp_path: Path) -> None:
+    document = persons("person", "car", "Person ")
+    gt, results = tmp_path / "gt.json", tmp_path / "results.json"
+    gt.write_text(json.dumps(document))
+    items = [{**one, "score": 0.9} for one in document["annotations"]]
+    results.write_text(json.dumps(items))
+    apart = evaluate(gt, results)  # the ids say which is which
+    assert [one.name for one in apart.classes] == ["person", "car", "Person "]
+    found = evaluate(gt, results, choices=Choices(merge_categories=True))
+    assert [(one.name, one.detections) for one in found.classes] == [("person", 2), ("car", 1)]
+    assert found.metrics["AP"] == pytest.approx(1)
+    assert found.matching.not_counted == 0
