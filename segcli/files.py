@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +15,38 @@ _numbers = count()
 
 
 @contextmanager
-def reporting(path: object) -> Iterator[None]:
-    """Turn an OSError inside the block into OutputError("cannot write PATH: REASON")."""
+def reporting(
+    path: object,
+    action: str = "write",
+    *,
+    advice: str = "",
+    errors: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """Turn an OSError inside the block into OutputError("cannot write PATH: REASON; ADVICE").
+
+    `action` is the verb. `errors` are exceptions of other libraries that mean the same.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+    except caught as error:
+        text = f"cannot {action} {path}: {_reason(error)}"
+        raise OutputError(f"{text}; {advice}" if advice else text) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EXDEV:
+        return "it is on another file system than the folder it lies in (a mount?)"
+    return getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
     """A path to write to; the file there replaces `path` when the block ends without an error.
 
     Missing folders are made. A symbolic link stays, and the file that it points to is replaced. A
-    device or a pipe, which cannot be replaced, is itself the path to write to. OSError is raised
-    as it comes.
+    device or a pipe, which cannot be replaced, is itself the path to write to. `suffix` is for
+    writers that choose the format by it. OSError is raised as it comes.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -36,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each writer, and short: file systems allow no more than 255 bytes.
-    unfinished = target.with_name(f".{os.getpid()}-{next(_numbers)}.part")
+    unfinished = target.with_name(f".{os.getpid()}-{next(_numbers)}{suffix}")
     try:
         yield unfinished
         os.replace(unfinished, target)

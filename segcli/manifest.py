@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segcli.errors import ImageError, UsageError
-from segcli.files import reporting
+from segcli.files import replacing, reporting
 from segcli.images import decode
 from segcli.images.probe import probe
 from segcli.machine import cores
@@ -220,9 +220,8 @@ def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
 
 def _keep(parts: Path, rows: pa.Table) -> None:
     name = hashlib.sha256("\0".join(rows["path"].to_pylist()).encode()).hexdigest()[:16]
-    unfinished = parts / f".{name}"
-    pq.write_table(rows, unfinished)
-    os.replace(unfinished, parts / f"chunk-{name}.parquet")
+    with replacing(parts / f"chunk-{name}.parquet") as unfinished:
+        pq.write_table(rows, unfinished)
 
 
 def _count(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from segcli.errors import OutputError
+from segcli.files import reporting
 from segcli.store.directory import resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.output import remove_stale, staging_paths
@@ -91,18 +91,17 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Pa
     home = staging_path(real)
     fresh = home / real.name
     try:
-        fresh.mkdir(parents=True)
-        shutil.copystat(real, fresh)
-        for group in groups:
-            if len(group) == 1:
-                os.link(group[0], fresh / group[0].name)
-            else:
-                _merge(group, parts, fresh)
-        sync_directory(fresh)
-        exchange(fresh, real)
-        sync_directory(real.parent)
-    except OSError as e:
-        raise OutputError(f"cannot compact {real}: {e.strerror or e}; it is as it was") from e
+        with reporting(real, "compact", advice="it is as it was"):
+            fresh.mkdir(parents=True)
+            shutil.copystat(real, fresh)
+            for group in groups:
+                if len(group) == 1:
+                    os.link(group[0], fresh / group[0].name)
+                else:
+                    _merge(group, parts, fresh)
+            sync_directory(fresh)
+            exchange(fresh, real)
+            sync_directory(real.parent)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import Locked, OutputError, UsageError
+from segcli.files import reporting
 
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _POLL_S = 0.1
 _DYING_S = 10.0
+_ADVICE = "`out` needs a folder that can be written"
 _GLANCE_S = 0.02  # `holder` has a lock for much less than this
 
 
@@ -57,13 +59,8 @@ def acquire(
     Raises UsageError where the file system has no locks: better no run than two at a time.
     """
     while True:
-        try:
+        with reporting(f"the lock {path}", "create", advice=_ADVICE):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as e:
-            raise OutputError(
-                f"cannot create the lock {path}: {e.strerror}; `out` needs a folder that can be "
-                f"written"
-            ) from e
         try:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             _flock(fd, kind, output=output, wait=wait, waiting=waiting)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from segcli.errors import OutputError
+from segcli.files import reporting
 from segcli.store.compatibility import Joining
 from segcli.store.directory import check_place, list_parts, resolve, shards_path, staging_path
 from segcli.store.footer import Footer, Settings
@@ -120,12 +120,11 @@ def peek(path: Path) -> Settings | None:
 
 def remove_stale(staging: Path) -> None:
     """What a killed run left."""
-    try:
+    with (
+        reporting(f"{staging}, left by an earlier run", "remove"),
+        contextlib.suppress(FileNotFoundError),
+    ):
         shutil.rmtree(staging)
-    except FileNotFoundError:
-        return
-    except OSError as e:
-        raise OutputError(f"cannot remove {staging}, left by an earlier run: {e.strerror}") from e
 
 
 class Output:

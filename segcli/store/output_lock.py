@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from segcli.errors import Locked, OutputError, UsageError
+from segcli.errors import Locked, UsageError
+from segcli.files import reporting
 from segcli.store.directory import check_place, lock_path, resolve, shards_path
 from segcli.store.lock import Lock, acquire, is_held
 from segcli.store.shard_spec import ShardSpec
@@ -66,12 +67,11 @@ def lock_output(
     real = resolve(path)
     check_place(real)
     created = [folder for folder in real.parents if not folder.exists()]
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"`out` {path}: {real.parent} is not a directory") from None
-    except OSError as e:
-        raise OutputError(f"cannot create {real.parent}: {e.strerror}") from e
+    with reporting(real.parent, "create"):
+        try:
+            real.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UsageError(f"`out` {path}: {real.parent} is not a directory") from None
     split = None if shard is None else ShardSpec.parse(shard)
     is_new = not lock_path(real).exists()
     try:
@@ -127,10 +127,8 @@ def _acquire(
 
 def _own_lock(real: Path, *, output: Path, split: ShardSpec, wait: bool) -> Lock:
     home = shards_path(real)
-    try:
+    with reporting(home, "create"):
         home.mkdir(exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"cannot create {home}: {e.strerror}") from e
     path = home / f"{split.index}-of-{split.count}.lock"
     return acquire(path, output=f"shard {split} of {output}", wait=wait)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from segcli.errors import OutputError
+from segcli.files import reporting
 from segcli.keys import prefixed
 from segcli.store.compatibility import Joining
 from segcli.store.directory import list_parts, sync_directory
@@ -29,6 +29,8 @@ from segcli.store.part_file import (
 )
 from segcli.store.schema import table
 from segcli.types import Record
+
+_ADVICE = "what is committed is whole: make room or mend the place, then run the same command again"
 
 
 def part_name(keys: Iterable[str]) -> str:
@@ -113,11 +115,9 @@ class PartWriter:
                 return read_footer(self.directory / name)
             if list_parts(self.directory) == [name]:
                 return footer
-            try:
+            with reporting(self.directory / name, "remove"):
                 os.unlink(self.directory / name)
                 sync_directory(self.directory)
-            except OSError as e:
-                raise OutputError(f"cannot remove {self.directory / name}: {_reason(e)}") from e
             return None
 
     def record_move(self, name: str) -> None:
@@ -142,7 +142,7 @@ class PartWriter:
         # A directory of its own, so that it can become the output when this is the first part.
         home = self.staging / name.removesuffix(".parquet")
         staged = home / name
-        try:
+        with reporting(self.directory, "write to", advice=_ADVICE):
             home.mkdir(parents=True, exist_ok=True)
             try:
                 write_part(staged, rows, footer)
@@ -151,11 +151,6 @@ class PartWriter:
                 with contextlib.suppress(OSError):
                     staged.unlink(missing_ok=True)
                     home.rmdir()
-        except OSError as e:
-            raise OutputError(
-                f"cannot write to {self.directory}: {_reason(e)}; what is committed is whole: make "
-                f"room or mend the place, then run the same command again"
-            ) from e
 
     def _put_in_place(self, staged: Path, create: bool) -> None:
         if create:
@@ -189,9 +184,3 @@ class PartWriter:
         for name in list_parts(self.directory)[:1]:
             with open_part(self.directory / name) as (file, footer):
                 self.joining.check_neighbour(name, file.schema_arrow, footer)
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.EXDEV:
-        return "it is on another file system than the folder it lies in (a mount?)"
-    return error.strerror or str(error)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from segcli.errors import OutputError, UsageError
+from segcli.files import replacing, reporting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -179,18 +180,14 @@ class Rows:
 
 
 def write_parquet(table: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A small table, a mapping per row, as a Parquet file. Raises OutputError."""
-    connection = duckdb.connect(config=dict(_CONFIG))
-    try:
+    """A small table, a mapping per row, as a Parquet file, by a rename. Raises OutputError."""
+    with contextlib.closing(duckdb.connect(config=dict(_CONFIG))) as connection:
         connection.execute(
             "CREATE TABLE made AS SELECT unnest(line) FROM (SELECT unnest($lines) AS line)",
             {"lines": [dict(row) for row in table]},
         )
-        connection.execute(f"COPY made TO {literal(str(path))} (FORMAT parquet)")
-    except duckdb.IOException as error:
-        raise OutputError(f"cannot write {path}: {_first_line(error)}") from None
-    finally:
-        connection.close()
+        with reporting(path, errors=(duckdb.IOException,)), replacing(path) as unfinished:
+            connection.execute(f"COPY made TO {literal(str(unfinished))} (FORMAT parquet)")
 
 
 def literal(text: str) -> str:

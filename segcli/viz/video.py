@@ -7,7 +7,7 @@ video of every tenth frame shows each of them at its own moment, and the sound f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.errors import OutputError, UsageError
+from segcli.errors import UsageError
+from segcli.files import replacing, reporting
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -31,6 +32,7 @@ _OPTIONS = {"crf": "20", "preset": "veryfast"}
 class Writer:
     """An H.264 video (MP4) of pictures of one size; use it as a context manager.
 
+    The file appears when it is complete, and not at all without a picture.
     `sound`: the video whose sound goes along, as it is, from the first picture to the last.
     """
 
@@ -45,15 +47,6 @@ class Writer:
         """Why there is no sound although the source has some."""
 
     def __enter__(self) -> Writer:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._stack.enter_context(
-                av.open(str(self._path), "w", options={"movflags": "faststart"})
-            )
-        except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"cannot write {self._path}: {error}") from None
-        except ValueError as error:
-            raise UsageError(f"--video {self._path}: {error}; name it *.mp4") from None
         return self
 
     def __exit__(
@@ -62,14 +55,14 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if self._size is not None and kind is None:
+        if kind is not None:
+            with suppress(av.FFmpegError, OSError):
+                self._stack.__exit__(kind, error, trace)
+            return
+        with reporting(self._path, errors=(av.FFmpegError,)), self._stack:
+            if self._size is not None:
                 self._file.mux(self._stream.encode(None))
                 self._hear_until(self._last + 1 / float(self._stream.average_rate or 25))
-            self._stack.close()
-        except (av.FFmpegError, OSError) as failed:
-            if kind is None:
-                raise OutputError(f"cannot write {self._path}: {failed}") from None
 
     def add(self, pixels: NDArray[np.uint8], time_s: float, rate: Fraction) -> None:
         """A picture, uint8 (h, w, 3), shown from `time_s` on; times rise from call to call.
@@ -77,7 +70,7 @@ class Writer:
         `rate`: frames per second, about; only the first one counts.
         """
         pixels = _even(pixels)
-        try:
+        with reporting(self._path, errors=(av.FFmpegError,)):
             if self._size is None:
                 self._begin(pixels.shape[1], pixels.shape[0], rate)
                 self._begin_sound(time_s)
@@ -92,10 +85,18 @@ class Writer:
             self._hear_until(time_s)
             self._file.mux(self._stream.encode(frame))
             self._last = time_s
-        except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"cannot write {self._path}: {error}") from None
 
     def _begin(self, width: int, height: int, rate: Fraction) -> None:
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(replacing(self._path, suffix=self._path.suffix))
+            try:
+                file = av.open(str(unfinished), "w", options={"movflags": "faststart"})
+            except av.FFmpegError:
+                raise
+            except ValueError as error:
+                raise UsageError(f"--video {self._path}: {error}; name it *.mp4") from None
+            self._file = stack.enter_context(file)
+            self._stack = stack.pop_all()
         self._stream = self._file.add_stream("libx264", rate=rate, options=_OPTIONS)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,34 +31,51 @@ def draw_video(
     Each frame is shown at the time its row tells, or the video where the row tells none. `tell`
     hears what the new video lacks.
     """
+    try:
+        path = painter.images.path(frames[0].key)
+        if target is not None:
+            refuse_original(target, path)
+    except (ImageError, UsageError) as error:
+        for image in frames:
+            yield image, _failed(error)
+        return
+    with nullcontext() if target is None else Writer(target, path) as writer:
+        yield from _drawn(frames, painter, path, writer, small)
+    if writer is not None and writer.note is not None:
+        tell(f"{target}: {writer.note}")
+
+
+def _drawn(
+    frames: Sequence[ImageMasks], painter: Painter, path: Path, writer: Writer | None, small: bool
+) -> Iterator[tuple[ImageMasks, Job]]:
+    """What goes wrong ends the video with the frames that it has; the others get the reason."""
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
-        path = painter.images.path(frames[0].key)
-        with ExitStack() as stack:
-            if target is not None:
-                refuse_original(target, path)
-            writer = None if target is None else stack.enter_context(Writer(target, path))
-            for frame in read_frames(str(path), sorted(wanted)):
-                image, pixels = left.pop(frame.index), frame.pixels
-                if pixels is None:
-                    yield image, Job(error=frame.error)
-                    continue
-                if pixels.shape[:2] != image.size:
-                    raise ImageError(
-                        f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
-                        f"{image.width} x {image.height}: another video?"
-                    )
-                shown, job = painter.paint_pixels(image, pixels, small)
-                moment = image.time_s if image.time_s is not None else frame.time_s
-                if writer is not None and moment is not None:
-                    writer.add(shown, moment, _rate(frames))
-                yield image, job
-            if writer is not None and writer.note is not None:
-                tell(f"{target}: {writer.note}")
+        for frame in read_frames(str(path), sorted(wanted)):
+            image, pixels = left[frame.index], frame.pixels
+            if pixels is None:
+                del left[frame.index]
+                yield image, Job(error=frame.error)
+                continue
+            if pixels.shape[:2] != image.size:
+                raise ImageError(
+                    f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
+                    f"{image.width} x {image.height}: another video?"
+                )
+            shown, job = painter.paint_pixels(image, pixels, small)
+            moment = image.time_s if image.time_s is not None else frame.time_s
+            if writer is not None and moment is not None:
+                writer.add(shown, moment, _rate(frames))
+            del left[frame.index]
+            yield image, job
     except (ImageError, UsageError) as error:
         for image in left.values():
-            yield image, Job(error=str(error), is_missing=isinstance(error, MissingFile))
+            yield image, _failed(error)
+
+
+def _failed(error: Exception) -> Job:
+    return Job(error=str(error), is_missing=isinstance(error, MissingFile))
 
 
 def _rate(frames: Sequence[ImageMasks]) -> Fraction:

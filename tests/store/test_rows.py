@@ -74,5 +74,8 @@ def test_small_tables_become_parquet(tmp_path):
         {"a": 1, "b": "x'"},
         {"a": 2, "b": None},
     ]
-    with pytest.raises(OutputError):
-        write_parquet([{"a": 1}], tmp_path / "missing/t.parquet")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*t\.parquet: "):
+        write_parquet([{"a": 1}], tmp_path / "file/t.parquet")
+    with pytest.raises(OutputError, match="cannot write /dev/full: "):
+        write_parquet([{"a": 1}], Path("/dev/full"))

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from segcli.errors import ImageError, UsageError
+from segcli.errors import ImageError, OutputError, UsageError
 from segcli.video.frames import read_frames
 from segcli.viz import VizOptions, visualise
 from segcli.viz.video import Writer
@@ -34,6 +34,22 @@ def test_times_survive(tmp_path):
     assert times(path) == pytest.approx(TIMES, abs=1e-4)
     with av.open(str(path)) as file:
         assert file.streams.video[0].codec_context.name == "h264"
+
+
+def test_a_video_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "sub/a.mp4"
+    with Writer(path):
+        pass  # no picture
+    writer = Writer(path)
+    writer.add(np.zeros((*SIZE, 3), np.uint8), 0.0, Fraction(10))
+    writer.__exit__(RuntimeError, RuntimeError(), None)
+    assert not path.exists()
+    assert list(tmp_path.rglob("*.mp4")) == []
+    with pytest.raises(UsageError, match=r"name it \*\.mp4"):
+        encoded(tmp_path / "a.video")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*b\.mp4: "):
+        encoded(tmp_path / "file/b.mp4")
 
 
 def test_frames_are_read_by_their_number(tmp_path):
@@ -104,7 +120,7 @@ def test_a_video_of_another_size_is_named(footage, tmp_path):
     masks, root = footage
     encoded(root / "cam/a.mp4", (60, 80))
     drawn = visualise(VizOptions(masks=masks, out=tmp_path / "out"), report=lambda _: None)
-    assert drawn.pictures == 0
+    assert (drawn.pictures, len(drawn.skipped)) == (0, 4)
     assert "the frames are 80 x 60 px, the row says 160 x 120" in drawn.skipped[0][1]
 
 
