@@ -90,6 +90,16 @@ class Freezable(Trainable, Protocol):
         ...
 
 
+@runtime_checkable
+class Adaptable(Segmenter, Protocol):
+    """A segmenter whose weights decide some of its sizes, such as the number of queries."""
+
+    def adapt(self, state: Mapping[str, Tensor]) -> None:
+        """Take these sizes from `state`, converted weights that are about to be loaded; names or
+        shapes that do not fit at all are left to the check that follows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """A checkpoint that the authors of a variant published, for `segcli weights fetch`.

@@ -1,4 +1,4 @@
-"""Distances, connected components and openings: the one door of the plugins to SciPy."""
+"""Distances, connected components and openings, by SciPy."""
 
 from __future__ import annotations
 

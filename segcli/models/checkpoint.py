@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -201,7 +202,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> Any:
-    """The object in a torch or detectron2 file; only arrays, tensors and containers are made."""
+    """The object in a torch or detectron2 file; only arrays, tensors, containers and argparse's
+    Namespace are made."""
     import torch
 
     try:
@@ -209,7 +211,9 @@ def _read_pickled(path: Path) -> Any:
             start = file.read(len(_LEGACY_TORCH))
             file.seek(0)
             if start[:2] == b"PK" or start == _LEGACY_TORCH:
-                return torch.load(path, map_location="cpu", weights_only=True)
+                # The settings of a training, as argparse keeps them: names and values, no code.
+                with torch.serialization.safe_globals([Namespace]):
+                    return torch.load(path, map_location="cpu", weights_only=True)
             return _ArrayUnpickler(file, encoding="latin1").load()
     except OSError as error:
         raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error

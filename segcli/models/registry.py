@@ -14,7 +14,7 @@ from segcli.models import checkpoint
 from segcli.models.plugins import Plugin, default_families
 from segcli.models.plugins import families as families
 from segcli.models.plugins import plugins as plugins
-from segcli.plugin import Family, Segmenter
+from segcli.plugin import Adaptable, Family, Segmenter
 from segcli.startup import import_torchvision
 from segcli.suggest import did_you_mean
 from segcli.types import ModelInfo
@@ -168,6 +168,8 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
     network = found.family.build(found.info)
     if found.path != NO_WEIGHTS:
         state = checkpoint.load(found.path)[1] if found.native else convert_published(found)
+        if isinstance(network, Adaptable):
+            network.adapt(state)
         checkpoint.check_match(
             state,
             network.state_dict(),

@@ -10,7 +10,7 @@ import torch
 
 from segcli.errors import UsageError
 from segcli.models import checkpoint, registry
-from segcli.plugin import Calibratable, Freezable, Trainable
+from segcli.plugin import Adaptable, Calibratable, Freezable, Trainable
 from segcli.startup import import_torchvision
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
@@ -63,6 +63,8 @@ def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
         _, state = checkpoint.load(initial)
     else:
         state = family.convert(checkpoint.read_published(initial), info)
+    if isinstance(model, Adaptable):
+        model.adapt(state)
     ours = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
