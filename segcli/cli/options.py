@@ -47,7 +47,7 @@ TimePattern = Annotated[
     str | None,
     typer.Option(
         metavar="PATTERN",
-        help="How keys state time and camera, as in 'cam%(camera)_%Y%m%d-%H%M%S'.",
+        help="How names state time and camera: 'cam%(camera)_%Y%m%d-%H%M%S', or %s for seconds.",
     ),
 ]
 TimeColumn = Annotated[

@@ -104,7 +104,7 @@ def stats(
     )  # fmt: skip
     drift = _drift(options, compare, compare_key, compare_where_image)
     found = statistics(options) if drift is None else drift.now
-    for note in [*found.notes, *(drift.before.notes if drift else ())]:
+    for note in dict.fromkeys([*found.notes, *(drift.before.notes if drift else ())]):
         typer.echo(note, err=True)
     fired = alerts(rules, found, drift.before if drift else None)
     if runs:

@@ -17,7 +17,7 @@ from segcli.machine import cores
 from segcli.report import charts, gallery
 from segcli.report.page import render
 from segcli.stats import Statistics, StatsOptions
-from segcli.stats.statistics import measured, prepared, score_of
+from segcli.stats.statistics import measured, prepared, score_of, time_pattern_hint
 from segcli.store import MinScores
 from segcli.store.query import Rows
 from segcli.viz import Images, MissingFile, Wanted, find, source_of
@@ -81,8 +81,11 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     with prepared(asked, min_score) as rows:
         found = measured(asked, min_score, rows)
         line = _series(rows, found)
+        hint = None if line else time_pattern_hint(found.run, rows, clock=False)
     if options.min_score is None:
         report(store.default_sentence(store.read_settings(options.masks)))
+    if hint is not None:
+        report(hint)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
         _values(options, found, line, cards, evaluation),

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segcli.errors import UsageError
+from segcli.stats.time_patterns import compiled
 from segcli.store.query import literal
 
-_FIELDS = {
-    "Y": (r"(\d{4})", "year"),
-    "m": (r"(\d{2})", "month"),
-    "d": (r"(\d{2})", "day"),
-    "H": (r"(\d{2})", "hour"),
-    "M": (r"(\d{2})", "minute"),
-    "S": (r"(\d{2})", "second"),
-}
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
-_TOKEN = re.compile(r"%\((camera)\)|%([A-Za-z%])")
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
 _FRAME = r"regexp_replace(key, '#frame=[0-9]+$', '')"
 
@@ -64,7 +55,7 @@ def _time(
                 f"2026-11-18 11:06:40, or seconds since 1970"
             )
         return _choice([(value, inside, f"column {column}")])
-    if pattern is not None:
+    if pattern is not None and {*compiled(pattern)[1]} != {"camera"}:
         return _choice([(_of_pattern(pattern), inside, "names")])
     file = ("make_timestamp(mtime_ns // 1000)", inside, "files")
     if exif:
@@ -94,12 +85,16 @@ def _as_time(column: str, kind: str) -> str | None:
 
 def _of_pattern(pattern: str) -> str:
     regex, fields = compiled(pattern)
-    values = {
-        name: f"try_cast(regexp_extract(key, {literal(regex)}, {fields.index(name) + 1}) AS BIGINT)"
-        if name in fields
-        else default
-        for name, default in _DEFAULTS.items()
-    }
+
+    def number(name: str) -> str:
+        group = fields.index(name) + 1
+        return f"try_cast(regexp_extract(key, {literal(regex)}, {group}) AS BIGINT)"
+
+    if "epoch" in fields:
+        return f"make_timestamp({number('epoch')} * 1000000)"
+    values = {name: number(name) if name in fields else n for name, n in _DEFAULTS.items()}
+    if "short_year" in fields:
+        values["year"] = f"(2000 + {number('short_year')})"
     digits = {"year": 4, "month": 2, "day": 2, "hour": 2, "minute": 2}
     padded = [f"lpad(({values[name]})::VARCHAR, {n}, '0')" for name, n in digits.items()]
     date, clock = " || '-' || ".join(padded[:3]), " || ':' || ".join(padded[3:])
@@ -125,36 +120,6 @@ def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[
         f"coalesce({known}, {place})",
         f"CASE WHEN {known} IS NOT NULL THEN {literal(said)} ELSE {place_from} END",
     )
-
-
-def compiled(pattern: str) -> tuple[str, list[str]]:
-    """A pattern such as "cam%(camera)_%Y%m%d-%H%M%S" as a regular expression, searched for in the
-    key, with the names of its groups. Raises UsageError."""
-    regex, fields, at = "", [], 0
-    for token in _TOKEN.finditer(pattern):
-        regex += re.escape(pattern[at : token.start()])
-        at = token.end()
-        if token[1]:
-            regex += "([^/]+?)"
-            fields.append("camera")
-        elif token[2] == "%":
-            regex += "%"
-        elif token[2] in _FIELDS:
-            digits, name = _FIELDS[token[2]]
-            regex += digits
-            fields.append(name)
-        else:
-            raise UsageError(
-                f"--time-pattern {pattern!r}: %{token[2]} is unknown; known are %Y %m %d %H %M %S "
-                f"%(camera) and %%"
-            )
-    regex += re.escape(pattern[at:])
-    if not fields or len(set(fields)) < len(fields):
-        raise UsageError(
-            f"--time-pattern {pattern!r}: expected each of %Y %m %d %H %M %S %(camera) at most "
-            f"once, and one of them at least"
-        )
-    return regex, fields
 
 
 def folder_sql() -> str:

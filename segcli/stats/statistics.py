@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from segcli import store
-from segcli.stats import classes, exif, groups, moments, runs
+from segcli.errors import UsageError
+from segcli.stats import classes, exif, groups, moments, runs, time_patterns
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition
 from segcli.store.query import Rows
+
+_OF_DAYS = ("day", "weekday")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,50 @@ def _notes(options: StatsOptions, run: Mapping[str, Any], rows: Rows) -> Iterato
     if given and not run["done"] + run["failed"]:
         ((key,),) = rows.tuples("SELECT min(key) FROM rows")
         yield f"no image of {options.masks} passes {given}; a key of it is {key!r}"
+    timed = [part for part in groups.parts_of(options.by, rows.columns) if part in groups.TIMED]
+    if timed and (hint := time_pattern_hint(run, rows, clock=not {*timed} <= {*_OF_DAYS})):
+        yield hint
+
+
+def time_pattern_hint(run: Mapping[str, Any], rows: Rows, *, clock: bool) -> str | None:
+    """A sentence where only the files' times are known and the names state better ones.
+
+    `clock`: a date without a time of day is not enough.
+    """
+    known = run["time_from"].keys()
+    is_asked = "names" in known or any(name.startswith("column ") for name in known)
+    if is_asked or not {"files", "unknown"} & known:
+        return None
+    pattern = time_patterns.recognised(_sample(rows), clock=clock)
+    if pattern is None:
+        return None
+    return (
+        f"the names of the images look like times: add --time-pattern {shlex.quote(pattern)}; "
+        f"without it, the modification times of the files count"
+    )
+
+
+def _sample(rows: Rows) -> list[str]:
+    """About 50 keys from everywhere, the same ones every time."""
+    return [key for (key,) in rows.tuples("SELECT key FROM images ORDER BY md5(key) LIMIT 50")]
+
+
+def _refuse_useless_pattern(options: StatsOptions, rows: Rows) -> None:
+    """Raises UsageError when the pattern fits no name."""
+    keys = _sample(rows)
+    ((fitting,),) = rows.tuples(
+        "SELECT count(*) FROM images WHERE time_from = 'names' OR camera_from = 'names'"
+    )
+    if fitting or not keys:
+        return
+    found = time_patterns.recognised(keys, clock=True) or time_patterns.recognised(
+        keys, clock=False
+    )
+    proposal = "" if found is None else f"; --time-pattern {shlex.quote(found)} fits"
+    raise UsageError(
+        f"--time-pattern {options.time_pattern!r} gives no image of {options.masks} a time or a "
+        f"camera; a key of it is {keys[0]!r}{proposal}"
+    )
 
 
 def score_of(options: StatsOptions) -> MinScores:
@@ -152,6 +200,8 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
             f"{found.time_from} AS time_from, {found.camera_from} AS camera_from, {group} AS grp "
             f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )
+        if options.time_pattern is not None:
+            _refuse_useless_pattern(options, rows)
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         rows.execute(
             f"CREATE VIEW chosen AS SELECT *, {found.time} AS moment, {group} AS grp FROM {table} "

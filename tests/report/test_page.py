@@ -138,6 +138,15 @@ def test_times_of_copied_files_make_no_series(write):
     assert 'id="time"' not in write()[1]
 
 
+def test_names_with_times_are_said_to_make_a_series(tmp_path):
+    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    path, told = tmp_path / "m.parquet", []
+    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+        output.commit([Record(Sample(f"2026-04-0{n}.jpg", ""), *SIZE, ()) for n in range(1, 5)])
+    write_report(ReportOptions(masks=path, out=tmp_path / "r.html", gallery=0), report=told.append)
+    assert any("add --time-pattern %Y-%m-%d;" in sentence for sentence in told)
+
+
 def test_footage_makes_a_series(tmp_path):
     frames = [
         Record(
