@@ -22,6 +22,14 @@ from collections.abc import Iterable
 _TO_ESCAPE = re.compile(r"\\(?=[\\#\udc80-\udcff]|x[89a-f][0-9a-f]|\Z)|#(?=frame=[0-9]{1,18}\Z)")
 _ESCAPED = re.compile(r"\\(?:x([89a-f][0-9a-f])|([\\#]))")
 _BYTES = re.compile("[\udc80-\udcff]")
+ARCHIVE_SUFFIXES = (
+    ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz", ".tzst", ".zip",
+)  # fmt: skip
+"""What is an archive by name; the keys of its images go on below it as below a folder."""
+
+_ARCHIVE = re.compile(
+    f"(?:{'|'.join(re.escape(s) for s in sorted(ARCHIVE_SUFFIXES, reverse=True))})(?=/)", re.I
+)
 _FRAME = re.compile(r"(?<!\\)(?:\\\\)*(#frame=([0-9]{1,18}))\Z")
 
 
@@ -42,6 +50,15 @@ def split_frame(key: str) -> tuple[str, int | None]:
     """The key of the file, and the number of the frame; None for a still."""
     found = _FRAME.search(key) if "#" in key else None
     return (key, None) if found is None else (key[: found.start(1)], int(found[2]))
+
+
+def container_of(key: str) -> str | None:
+    """The key of the video or (by its name) archive that the image is in; None for a file."""
+    own, frame = split_frame(key)
+    if frame is not None:
+        return own
+    found = _ARCHIVE.search(key)
+    return None if found is None else key[: found.end()]
 
 
 def normalized(key: str) -> str:

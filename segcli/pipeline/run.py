@@ -6,6 +6,7 @@ from contextlib import closing
 
 from segcli.errors import UsageError
 from segcli.pipeline.chunk_size import MOST, ChunkSize
+from segcli.pipeline.completion import Completion
 from segcli.pipeline.dispatcher import Dispatcher, Executor
 from segcli.pipeline.events import Note, Report, Summary
 from segcli.pipeline.executors.in_process import InProcess
@@ -20,6 +21,7 @@ from segcli.pipeline.signals import stop_on_signals
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.task_list import TaskList
 from segcli.sources import Source, Wanted, parse_age
+from segcli.sources.containers import Containers
 from segcli.sources.several import open_sources
 from segcli.store import (
     OtherSettings,
@@ -117,6 +119,8 @@ def _predict(
                 if not stop.requested:
                     raise
             output.record_move()
+            if tasks.completion is not None:
+                output.record_complete(tasks.completion.complete)
             if not progress.is_in_vain:
                 progress.missing = find_missing(options, source, output)
             return progress.end()
@@ -153,6 +157,7 @@ def _open_source(options: PredictOptions) -> Source:
             None if options.older_than is None else parse_age(options.older_than),
         ),
         all_folders=options.all_folders,
+        containers=Containers(),
     )
     if options.shard is None:
         return source
@@ -162,7 +167,8 @@ def _open_source(options: PredictOptions) -> Source:
 def _tasks(
     options: PredictOptions, source: Source, output: Output, *, count_ahead: bool
 ) -> TaskList:
-    return TaskList(source, output, options.retry_failed, options.limit, count_ahead)
+    completion = Completion.of(options, output, source.containers)
+    return TaskList(source, output, options.retry_failed, options.limit, count_ahead, completion)
 
 
 def _preview(
@@ -187,8 +193,8 @@ def _preview(
     missing = find_missing(options, source, output)
     summary = Summary(
         out=str(options.out),
-        earlier=tasks.earlier,
-        earlier_failed=tasks.earlier_failed,
+        earlier=tasks.has_rows,
+        earlier_failed=tasks.has_failed,
         redone=tasks.redone,
         repeated=tasks.repeated,
         planned=planned,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from segcli.keys import prefix_of
 from segcli.pipeline.chunk_size import ChunkSize
+from segcli.pipeline.completion import Completion
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.listing import Listing, sample_bytes
 from segcli.sources import Source
@@ -45,6 +46,7 @@ class TaskList:
     retry_failed: bool = False
     limit: int | None = None
     count_ahead: bool = False
+    completion: Completion | None = None
     most_bytes: int = MOST_BYTES
     earlier: int = 0
     earlier_failed: int = 0
@@ -67,6 +69,17 @@ class TaskList:
         total = self.listing.total - self.earlier - self.repeated
         return total if self.limit is None else min(total, self.limit)
 
+    @property
+    def has_rows(self) -> int:
+        """Images that had rows before, those in archives and videos that were not opened too."""
+        return self.earlier + (0 if self.completion is None else self.completion.skipped)
+
+    @property
+    def has_failed(self) -> int:
+        """How many of them are failed ones."""
+        failed = 0 if self.completion is None else self.completion.skipped_failed
+        return self.earlier_failed + failed
+
     def tasks(self, size: ChunkSize) -> Iterator[Task]:
         """Chunks of new samples in the order of the source; what is redone at the end, part by
         part, or earlier when much of it waits.
@@ -76,6 +89,7 @@ class TaskList:
         chunk: dict[str, Sample] = {}
         held = 0
         for sample in self.listing:
+            taken_before = self.taken
             if sample.key in chunk or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
@@ -85,6 +99,8 @@ class TaskList:
                 chunk[sample.key] = sample
                 held += len(sample.data or b"")
                 self.taken += 1
+            if self.completion is not None:
+                self.completion.listed(sample, taken=self.taken > taken_before)
             if len(chunk) >= size.now or held >= self.most_bytes:
                 yield self._task(chunk)
                 chunk, held = {}, 0
@@ -92,6 +108,9 @@ class TaskList:
                 yield from self._redo_tasks()
             if self.limit is not None and self.taken >= self.limit:
                 break
+        else:
+            if self.completion is not None:
+                self.completion.end()
         if chunk:
             yield self._task(chunk)
         yield from self._redo_tasks()
@@ -102,6 +121,9 @@ class TaskList:
         if outcome.part is not None:
             done = [s for s in task.samples if s.key not in outcome.undone]
             self.output.adopt(outcome.part, done)
+            if self.completion is not None:
+                for sample in done:
+                    self.completion.settled(sample)
 
     def drop(self, task: Task) -> None:
         """Nobody does the task any more."""

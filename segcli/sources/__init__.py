@@ -16,6 +16,7 @@ from segcli.sources.archive import (
     with_members,
 )
 from segcli.sources.clips import is_clip, with_frames
+from segcli.sources.containers import Containers
 from segcli.sources.file_list import list_lines
 from segcli.sources.folder import (
     SUFFIXES,
@@ -76,19 +77,22 @@ def open_source(
     stream: int = 0,
     wanted: Wanted | None = None,
     all_folders: bool = False,
+    containers: Containers | None = None,
 ) -> Source:
     """Finds out what `location` is and that it has an image, without listing all of it.
 
     `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
     of every key. With `every`, archives are listed as the images in them, and videos as the frames
     that it chooses of their `stream`-th video stream. `wanted` leaves files out. With `all_folders`
-    the folders of NAS and archive tools (folder.SYSTEM_FOLDERS) count too. Raises UsageError.
+    the folders of NAS and archive tools (folder.SYSTEM_FOLDERS) count too. `containers` decides
+    which archives and videos are opened. Raises UsageError.
     """
+    containers = containers or Containers()
     source = _opened(
         location, column, key_prefix, containers=every is not None, all_folders=all_folders
     )
     if every is not None:
-        source = _with_members(source)
+        source = _with_members(source, containers.opens)
     if wanted is not None and not wanted.is_everything:
         source = replace(_changed(source, wanted.among), is_folder=False)
         source = _checked(
@@ -97,11 +101,14 @@ def open_source(
             "--include, --exclude, --newer-than, --older-than",
         )
     if every is not None:
-        source = _changed(source, lambda samples: with_frames(samples, every, stream))
+        source = replace(source, containers=containers)
+        source = _changed(
+            source, lambda samples: with_frames(samples, every, stream, containers.opens)
+        )
     return source
 
 
-def _with_members(source: Source) -> Source:
+def _with_members(source: Source, opens: Callable[[Sample], bool]) -> Source:
     """Archives replaced by their images. A shard takes of each archive the images that are its
     own, so no archive is left out by its name."""
     listing, sift = source.listing, source.sift
@@ -109,11 +116,11 @@ def _with_members(source: Source) -> Source:
     def sifted(wanted: Callable[[str], bool]) -> Iterator[Sample]:
         assert sift is not None
         samples = sift(lambda key: is_archive_name(key) or wanted(key))
-        return (sample for sample in with_members(samples) if wanted(sample.key))
+        return (sample for sample in with_members(samples, opens) if wanted(sample.key))
 
     return replace(
         source,
-        listing=lambda: with_members(listing()),
+        listing=lambda: with_members(listing(), opens),
         sift=None if sift is None else sifted,
     )
 

@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -36,15 +36,20 @@ def is_archive(sample: Sample) -> bool:
     return sample.member is None and sample.data is None and is_archive_name(sample.path)
 
 
-def with_members(samples: Iterator[Sample]) -> Iterator[Sample]:
+def with_members(
+    samples: Iterator[Sample], opens: Callable[[Sample], bool] = lambda archive: True
+) -> Iterator[Sample]:
     """The samples, with each archive replaced by the images in it.
 
     An archive that cannot be read to its end stays in the list, after the members that can be
-    read, and becomes a failed row. An archive without any image does, too.
+    read, and becomes a failed row. An archive without any image does, too. One that `opens`
+    refuses is left out.
     """
     for sample in samples:
         if not is_archive(sample):
             yield sample
+            continue
+        if not opens(sample):
             continue
         found = 0
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,17 +20,23 @@ def is_clip(sample: Sample) -> bool:
     return sample.frame is None and sample.data is None and is_video_name(sample.path)
 
 
-def with_frames(samples: Iterator[Sample], every: Every, stream: int = 0) -> Iterator[Sample]:
+def with_frames(
+    samples: Iterator[Sample],
+    every: Every,
+    stream: int = 0,
+    opens: Callable[[Sample], bool] = lambda clip: True,
+) -> Iterator[Sample]:
     """The samples, with each video replaced by those of its frames that `every` chooses.
 
     A video that cannot be read stays as it is and becomes a failed row. A video that stops before
-    its stated end gets one more sample, for the first frame that is missing.
+    its stated end gets one more sample, for the first frame that is missing. One that `opens`
+    refuses is left out.
     """
     for sample in samples:
-        if is_clip(sample) and not is_url(sample.path):
-            yield from _frames(sample, every, stream)
-        else:
+        if not is_clip(sample) or is_url(sample.path):
             yield sample
+        elif opens(sample):
+            yield from _frames(sample, every, stream)
 
 
 def _frames(clip: Sample, every: Every, stream: int) -> Iterator[Sample]:

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from segcli.keys import key_from_path, prefixed
+from segcli.keys import ARCHIVE_SUFFIXES, key_from_path, prefixed
 from segcli.types import Sample
 
 _NAMES = (
@@ -28,9 +28,6 @@ VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
 SUFFIXES = frozenset(_NAMES.split())
 """What counts as an image by name. `images` has the formats; a test compares both lists."""
 
-_ARCHIVE_SUFFIXES = (
-    ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz", ".tzst", ".zip",
-)  # fmt: skip
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
 _VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
 
@@ -67,7 +64,7 @@ def is_video_name(name: str | bytes) -> bool:
 
 def is_archive_name(name: str | bytes) -> bool:
     """Whether a file of this name is an archive whose images are listed."""
-    return os.fsdecode(name).lower().endswith(_ARCHIVE_SUFFIXES)
+    return os.fsdecode(name).lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def is_media_name(name: str | bytes) -> bool:

@@ -182,6 +182,7 @@ def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
         unread=unread,
         is_folder=all(source.is_folder for source in sources),
         roots=roots,
+        containers=sources[0].containers,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.sources.containers import Containers
 from segcli.types import Sample
 
 
@@ -38,6 +39,7 @@ class Source:
     unread: set[str] = field(default_factory=set)
     is_folder: bool = False
     roots: Mapping[str, str] = field(default_factory=dict)
+    containers: Containers = field(default_factory=Containers)
 
     def __iter__(self) -> Iterator[Sample]:
         return self.listing()

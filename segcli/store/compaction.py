@@ -76,8 +76,9 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
         footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.facts, recorded={}, shard=None)
         alike = replace(
-            footer, facts=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None
-        ).to_json()
+            footer, facts=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None,
+            complete=frozenset(),
+        ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
             yield group
@@ -112,7 +113,9 @@ def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None
     shards = {parts[path].footer.facts.shard for path in group}
     shard = newest.facts.shard if len(shards) == 1 else None
     begun, ended = _times([parts[path].footer for path in group])
-    footer = replace(newest, facts=replace(newest.facts, shard=shard), begun=begun, ended=ended)
+    complete = frozenset[bytes]().union(*(parts[path].footer.complete for path in group))
+    facts = replace(newest.facts, shard=shard)
+    footer = replace(newest, facts=facts, begun=begun, ended=ended, complete=complete)
     write_part(fresh / part_name(images_of(rows)), rows, footer)
 
 

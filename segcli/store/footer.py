@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,7 @@ class Footer:
     `redone` is `recorded` of the run that last rewrote some images of the part, if any did.
     `begun` and `ended`: from when to when the part's run worked on it, in seconds since 1970,
     without loading the model; None where that is not known. Rewriting changes neither.
+    `complete` are hashes of 8 bytes, of archives and videos that need not be listed again.
     """
 
     facts: Settings
@@ -82,6 +84,7 @@ class Footer:
     begun: float | None = None
     ended: float | None = None
     moved_to: tuple[str, ...] = ()
+    complete: frozenset[bytes] = frozenset()
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -95,6 +98,7 @@ class Footer:
 
     def to_json(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__ if name != "facts"}
+        values["complete"] = b64encode(b"".join(sorted(self.complete))).decode()
         facts = (name for name in self.facts.__slots__ if name != "sources")
         values |= {name: getattr(self.facts, name) for name in facts}
         return json.dumps(values).encode()
@@ -118,7 +122,13 @@ class Footer:
             begun=values.get("begun"),
             ended=values.get("ended"),
             moved_to=tuple(values.get("moved_to", ())),
+            complete=_hashes(values.get("complete", "")),
         )
+
+
+def _hashes(text: str) -> frozenset[bytes]:
+    data = b64decode(text)
+    return frozenset(data[i : i + 8] for i in range(0, len(data), 8))
 
 
 def differences(there: Footer, now: Footer) -> list[str]:

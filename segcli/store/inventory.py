@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
-from segcli.keys import prefix_of, prefixed
+from segcli.keys import container_of, prefix_of, prefixed
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
@@ -41,7 +42,7 @@ class Inventory:
     """`images`, `failed` and `masks` count what the output holds; `done` knows the keys.
 
     `moved`: key prefixes of parts none of which names the source root of this run for that prefix,
-    so the archive has been moved there.
+    so the archive has been moved there. `complete`: see `Footer`.
     """
 
     def __init__(self, path: Path, writer: PartWriter) -> None:
@@ -49,6 +50,9 @@ class Inventory:
         self.parts: list[str] = []
         self.images = self.failed = self.masks = 0
         self.moved: set[str] = set()
+        self.complete: set[bytes] = set()
+        self._rows_in: Counter[str] = Counter()
+        self._failed_in: Counter[str] = Counter()
         self._path = path
         self._writer = writer
         self._numbers: dict[str, int] = {}
@@ -77,6 +81,9 @@ class Inventory:
             if origin != _Origin.OTHER:
                 roots.setdefault(prefix, set()).update(footer.roots)
             self.count(None, footer)
+            self.complete |= footer.complete
+            for mark in marks:
+                self._count_inside(mark.key, failed=mark.failed)
             pending.append(pack(marks, self._number(name, origin, prefix), fresh=False))
             waiting += len(marks)
             if waiting >= _LOAD_KEYS:
@@ -101,6 +108,18 @@ class Inventory:
         first = islice((key for key in keys if key.startswith(prefix)), _FIRST_KEYS)
         found = [self.done.find(key) is not None for key in first]
         return 2 * sum(found) >= len(found)
+
+    def rows_in(self, container: str) -> tuple[int, int]:
+        """How many images of the archive or video have rows, or itself where it cannot be read,
+        and how many of these had failed before this run."""
+        itself = self.done.find(container)
+        rows = self._rows_in[container] + (itself is not None)
+        return rows, self._failed_in[container] + (itself is not None and itself.failed)
+
+    def _count_inside(self, key: str, *, failed: bool) -> None:
+        if (container := container_of(key)) is not None:
+            self._rows_in[container] += 1
+            self._failed_in[container] += failed
 
     def state(self, sample: Sample) -> State:
         """What is known of a sample; raises UsageError when its key is another archive's."""
@@ -144,6 +163,8 @@ class Inventory:
             prefix = prefix_of(records[0].sample.key, self._writer.footer.facts.roots)
             number = self._number(name, _Origin.SAME, prefix)
             self.moved.discard(prefix)  # the new part names the root
+            for record in records:
+                self._count_inside(record.sample.key, failed=False)
         marks = (
             Mark(r.sample.key, r.sample.size_bytes, r.sample.mtime_ns, r.error is not None)
             for r in records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 
@@ -193,12 +193,21 @@ class Output:
         """
         self._assert_writable()
         for prefix in sorted(self.inventory.moved):
-            sizes = {
-                name: (self.writer.directory / name).stat().st_size
-                for name in self.inventory.parts_of(prefix)
-            }
-            self.writer.record_move(min(sizes, key=lambda name: sizes[name]))
+            self.writer.record_move(self._smallest(self.inventory.parts_of(prefix)))
         self.inventory.moved.clear()
+
+    def record_complete(self, complete: Set[bytes]) -> None:
+        """Note in a part those of the hashes that no part has. Raises OutputError."""
+        self._assert_writable()
+        new = complete - self.inventory.complete
+        if new and self.inventory.parts:
+            self.writer.record_complete(self._smallest(self.inventory.parts), new)
+            self.inventory.complete |= new
+
+    def _smallest(self, parts: Sequence[str]) -> str:
+        """The one that is rewritten most quickly."""
+        sizes = {name: (self.writer.directory / name).stat().st_size for name in parts}
+        return min(sizes, key=lambda name: sizes[name])
 
     def state(self, sample: Sample) -> State:
         """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.

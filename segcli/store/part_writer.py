@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,6 +129,13 @@ class PartWriter:
                 return
             moved_to = (*footer.moved_to, root)
             self._publish(name, rows, replace(footer, moved_to=moved_to), create=False)
+
+    def record_complete(self, name: str, complete: Set[bytes]) -> None:
+        """Add the hashes to those in the footer of part `name`."""
+        with in_turn(self.turn):
+            rows, footer = read_part(self.directory / name)
+            footer = replace(footer, complete=footer.complete | complete)
+            self._publish(name, rows, footer, create=False)
 
     @property
     def columns(self) -> pa.Schema:

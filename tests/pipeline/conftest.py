@@ -45,3 +45,13 @@ def pictures(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 frames at 10 per second."""
+    sys.path.insert(0, str(TOY.parent / "video"))
+    from numbered import write_clip
+
+    sys.path.pop(0)
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mkv", 30, codec="libx264")

@@ -1,0 +1,29 @@
+"""Archives and videos as files: which have been listed, and which need not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from segcli.types import Sample
+
+
+def _never(container: Sample) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Containers:
+    """Shared by a source and the run over it. Containers for which `skip` is true are not opened.
+    `listed` are the others by key, with the size and time that they had before they were opened.
+    """
+
+    skip: Callable[[Sample], bool] = _never
+    listed: dict[str, Sample] = field(default_factory=dict)
+
+    def opens(self, container: Sample) -> bool:
+        """To be asked before a container is opened."""
+        if self.skip(container):
+            return False
+        self.listed[container.key] = container
+        return True
