@@ -26,10 +26,10 @@ __version__ = "0.1.0"
 
 
 def decode(rle: bytes, height: float, width: float) -> NDArray[np.bool_]:
-    """The mask in a row of the output as booleans (height, width), from its columns of that name.
+    """Decode a mask: a boolean array (height, width) from the columns of a row of the output.
 
-    Whole numbers as floats will do: that is what pandas makes of a column with a null in it.
-    Raises UsageError when `rle` is damaged or the mask of another size.
+    `height` and `width` may be floats with whole values, which pandas uses for columns that contain
+    null. Raises UsageError if `rle` is damaged or the mask has another size.
     """
     from segcli.errors import UsageError
     from segcli.masks import rle as runs  # keeps `import segcli` free of numpy and pycocotools

@@ -1,25 +1,25 @@
-"""The tree of errors a user can cause, each with the exit code that tells cron the truth.
+"""The errors that a user can cause, each with its exit code.
 
     SegcliError
-    ├── UsageError     2  an argument, an input or a file is not what the command needs
-    ├── NothingDone    3  the run ended and not one image could be done
-    ├── Locked         4  another process works on this output
-    ├── GateNotMet     5  an evaluation stayed below --fail-under
-    ├── AlertFired     6  a statistics rule fired
+    ├── UsageError     2  an argument, an input or a file is invalid
+    ├── NothingDone    3  not a single image could be processed
+    ├── Locked         4  another process is using the output
+    ├── GateNotMet     5  a metric is below --fail-under
+    ├── AlertFired     6  an alert rule of `stats` fired
     ├── OutputError    7  the output could not be written (disk full, read-only); resumable
-    ├── WorkersLost    8  a device has failed, no worker can be started, memory ran out; resumable
-    └── Interrupted  130  Ctrl-C (143: SIGTERM); what was done is committed; resumable
+    ├── WorkersLost    8  a device failed, no worker could be started, or memory ran out; resumable
+    └── Interrupted  130  Ctrl-C (143: SIGTERM); finished work is committed; resumable
 
-Three codes have no error here: 0 all done (also: nothing new to do), 1 done, but images failed in
-this run, 70 a mistake of segcli itself. `ImageError` is not a SegcliError: it makes one failed row
-and never ends a run.
+Three codes have no class here: 0 everything done (also if there was nothing new to do), 1 done, but
+some images failed in this run, 70 an error in segcli itself. `ImageError` is not a SegcliError: it
+makes one failed row and never ends a run.
 """
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a segcli process returns; the one table that README and tests are checked against."""
+    """The exit codes of segcli; a test compares the README with this table."""
 
     OK = 0
     SOME_FAILED = 1
@@ -36,56 +36,57 @@ class ExitCode(IntEnum):
 
 
 class SegcliError(Exception):
-    """Something the user can cause and mend. The message says: given, expected, what to do next."""
+    """An error that the user can cause and fix. The message states what was given, what was
+    expected, and what to do next."""
 
     exit_code: ExitCode = ExitCode.USAGE
 
 
 class UsageError(SegcliError):
-    """An argument, an input or a file is not what the command needs."""
+    """An argument, an input or a file is invalid."""
 
 
 class NothingDone(SegcliError):
-    """The run ended and not one image could be done."""
+    """Not a single image could be processed."""
 
     exit_code = ExitCode.NOTHING_DONE
 
 
 class Locked(SegcliError):
-    """Another process holds the output."""
+    """Another process is using the output."""
 
     exit_code = ExitCode.LOCKED
 
 
 class GateNotMet(SegcliError):
-    """An evaluation stayed below the value asked for."""
+    """A metric of an evaluation is below the required value."""
 
     exit_code = ExitCode.GATE_NOT_MET
 
 
 class AlertFired(SegcliError):
-    """A statistics rule fired."""
+    """An alert rule of `stats` fired."""
 
     exit_code = ExitCode.ALERT_FIRED
 
 
 class OutputError(SegcliError):
-    """The output could not be written; what is committed is whole, and the run can be resumed."""
+    """The output could not be written. Committed parts are complete, and the run can be resumed."""
 
     exit_code = ExitCode.OUTPUT
 
 
 class WorkersLost(SegcliError):
-    """A device has failed, no worker process can be started, or memory ran out.
+    """A device failed, no worker process could be started, or memory ran out.
 
-    What is committed is whole.
+    Committed parts are complete.
     """
 
     exit_code = ExitCode.WORKERS_LOST
 
 
 class Interrupted(SegcliError):
-    """Ctrl-C or SIGTERM ended the run after the batch in hand was committed."""
+    """Ctrl-C or SIGTERM ended the run after the current batch was committed."""
 
     exit_code = ExitCode.INTERRUPTED
 

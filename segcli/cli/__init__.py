@@ -1,4 +1,4 @@
-"""The command line: one file per command, each with its heavy imports inside the command body."""
+"""The command line: one file per command, which imports heavy modules inside its function."""
 
 import errno
 import gc
@@ -26,13 +26,13 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """Run the command of sys.argv and exit with its code: the one place that catches errors.
+    """Run the command in sys.argv and exit with its code. All errors are caught here.
 
-    What a user can cause is one line on stderr and its exit code. An error of segcli itself is one
-    line too, with exit code 70. SEGCLI_DEBUG=1 shows the traceback of either.
+    An error that a user can cause is printed as one line on stderr, with its exit code. An error in
+    segcli itself is one line, too, with exit code 70. SEGCLI_DEBUG=1 shows the traceback of both.
     """
-    # Imports make many objects that stay; to search them for cycles time and again takes an eighth
-    # of the start.
+    # Imports create many permanent objects; searching them for cycles again and again takes an
+    # eighth of the start-up time.
     gc.set_threshold(50_000, 20, 20)
     open_missing()
     asked = [name for name in sys.argv[1:2] if name in COMMANDS]
@@ -51,8 +51,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", ExitCode.INTERRUPTED)
     except MemoryError:
-        told = "not enough memory; what is committed is whole: free some, or let the command take "
-        _fail(told + "less (--help), then run it again", ExitCode.WORKERS_LOST)
+        text = "not enough memory; committed work is complete: free some, or let the command use "
+        _fail(text + "less (see --help), then run it again", ExitCode.WORKERS_LOST)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             _fail(_internal(error), ExitCode.INTERNAL)
@@ -67,27 +67,27 @@ def _internal(error: Exception) -> str:
 
 
 def _full(error: OSError) -> NoReturn:
-    """The disk below a redirected stdout is full; Python would say so again at its end."""
+    """The disk of a redirected stdout is full; Python would report this again at exit."""
     silence()
     where = error.filename or "stdout"
     _fail(f"cannot write {where}: {error.strerror}; free some space", ExitCode.OUTPUT)
 
 
 def _refuse_empty(words: list[str]) -> None:
-    """An empty word is a variable that is not set; as a path it would be the current folder."""
+    """An empty argument comes from an unset variable; as a path it would be the current folder."""
     for before, word in pairwise(["", *words]):
         option, equals, value = word.partition("=")
         if before in _MAY_BE_EMPTY or option in _MAY_BE_EMPTY:
             continue
         if word == "":
             place = f"after {before}" if before else "instead of a command"
-            raise UsageError(f"an empty word {place}; is a variable of your script not set?")
+            raise UsageError(f"an empty argument {place}; is a variable in your script not set?")
         if option.startswith("--") and equals and not value:
-            raise UsageError(f"nothing after {word}; is a variable of your script not set?")
+            raise UsageError(f"nothing after {word}; is a variable in your script not set?")
 
 
 def _flush() -> None:
-    """What is still buffered may have lost its reader; that is not a failure of the command."""
+    """Flush stdout. If its reader has exited, this is not a failure of the command."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -97,7 +97,7 @@ def _flush() -> None:
 
 
 def _leave() -> None:
-    """End at once: to take millions of annotations apart first would take a tenth of the time."""
+    """Exit at once: freeing millions of annotations first would take a tenth of the time."""
     _flush()
     with suppress(OSError):
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The table of the commands, and the application that is made of it."""
+"""The table of all commands, and the application built from it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 
 
 class Command(NamedTuple):
-    """`panel` and `summary` appear in `segcli --help`; `function` is what the file calls it.
+    """`panel` and `summary` appear in `segcli --help`; `function` is its name in the file.
 
-    `goes_on`: the work continues when the reader of its output has left (`| head`).
+    `goes_on`: the command continues when the reader of its output has exited (`| head`).
     """
 
     panel: str
@@ -35,7 +35,7 @@ COMMANDS = MappingProxyType(
         "viz": Command("Look", "Draw the masks on their images.", "viz", "viz"),
         "report": Command("Look", "Write one HTML page about an output.", "report", "report"),
         "status": Command(
-            "Look", "Show what an output holds and who writes to it.", "status", "status"
+            "Look", "Show what an output contains and who writes to it.", "status", "status"
         ),
         "stats": Command("Measure", "Count and measure the masks.", "stats", "stats"),
         "eval": Command("Measure", "Compare masks with ground truth.", "eval_", "eval"),
@@ -60,7 +60,7 @@ COMMANDS = MappingProxyType(
 
 
 class _Panels(TyperGroup):
-    """The commands under the title of their panel; without rich, which loads too slowly."""
+    """Lists the commands under the titles of their panels, without rich, which loads too slowly."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(len(name) for name in self.commands)
@@ -75,7 +75,7 @@ class _Panels(TyperGroup):
 
 
 def application(names: Iterable[str]) -> typer.Typer:
-    """The commands of these names; reading the files of all takes half as long as a start may."""
+    """The commands with these names; importing all of them would take too long at the start."""
     made = typer.Typer(
         name="segcli",
         cls=_Panels,
@@ -84,7 +84,7 @@ def application(names: Iterable[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # plain help: rich alone would take a third of the time it may take
+        rich_markup_mode=None,  # plain help: rich would take a third of the start-up limit
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_main)

@@ -1,4 +1,4 @@
-"""`segcli compact`: many small parts become few."""
+"""`segcli compact`: merge many small parts into few."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from segcli.cli.options import Masks, Wait
 from segcli.errors import UsageError
 
 Images = Annotated[
-    int, typer.Option(help="About how many images a part gets; larger parts stay as they are.")
+    int, typer.Option(help="About how many images a part gets; larger parts are kept unchanged.")
 ]
 
 
 def compact(masks: Masks, images: Images = 10_000, wait: Wait = False) -> None:
-    """Merge the small parts that many runs have left; the rows stay the same.
+    """Merge the small parts of many runs; the rows stay the same.
 
-    All at once: readers see the old parts or the new ones, and it can be killed at any moment.
-    Needs a file system that can exchange two folders (most can, NFS cannot), and room for the
-    new parts beside the old ones.
+    Old and new parts are exchanged in one step: readers see one or the other, and the command can
+    be killed at any time. It needs a file system that can exchange two folders (most can, NFS
+    cannot), and disk space for the new parts in addition to the old ones.
     """
     from segcli.store import compact as merge
 

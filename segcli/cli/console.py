@@ -1,4 +1,4 @@
-"""What `viz` and `report` say of their pictures, and how they end when some were skipped."""
+"""Messages of `viz` and `report` about their pictures, and their exit code if some are skipped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from segcli.errors import ExitCode
 
 
 def say(sentence: str) -> None:
-    """A line beside the result."""
+    """Print a line on stderr."""
     typer.echo(sentence, err=True)
 
 
@@ -22,7 +22,7 @@ def counted(number: int, name: str) -> str:
 
 
 def skipped_text(skipped: int, missing: int) -> str:
-    """How many images have no picture; `missing` of them have no file any more."""
+    """How many images were skipped; `missing` of them because their file no longer exists."""
     if not missing:
         return f"{counted(skipped, 'image')} skipped"
     files = "file" if missing == 1 else "files"
@@ -32,13 +32,13 @@ def skipped_text(skipped: int, missing: int) -> str:
 
 
 def end(pictures: int, skipped: int, missing: int, *, quiet: bool) -> None:
-    """Exit code 1 when images were skipped, and a word about it where nothing else was said.
+    """Exit with code 1 if images were skipped; with `quiet`, say how many.
 
-    That files are missing is normal in an archive whose old files are deleted: alone it gives no
-    exit code 1, unless there is not one picture.
+    Missing files are normal in an archive whose old files are deleted, so missing files alone do
+    not give exit code 1, unless there is no picture at all.
     """
     if skipped and quiet:
-        say(f"{skipped_text(skipped, missing)}; without --quiet each is named")
+        say(f"{skipped_text(skipped, missing)}; without --quiet, each one is named")
     if missing and not pictures and not quiet:
         say("no image was found; --images SOURCE states where they are")
     if skipped > missing or (missing and not pictures):

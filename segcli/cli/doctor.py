@@ -1,4 +1,4 @@
-"""`segcli doctor`: what is here, what would not work, and what to do about it."""
+"""`segcli doctor`: what is installed, what does not work, and how to fix it."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _torch() -> Iterator[Finding]:
         import torchvision
         from torchvision.ops import nms
 
-        # Beside a torch of another build torchvision imports, and fails at its first operator.
+        # With a torch of another build, torchvision imports but fails at its first operator.
         nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    # A broken binary library fails in its own way: OSError, RuntimeError, AttributeError, ...
+    # A broken binary library can raise anything: OSError, RuntimeError, AttributeError, ...
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        advice = "install torch and torchvision of one release and one build (CPU or CUDA) together"
+        advice = "install torch and torchvision of the same release and build (CPU or CUDA)"
         yield Finding("torch", f"does not load: {reason}", advice, works=False)
         return
     yield Finding("torch", f"{torch.__version__}, torchvision {torchvision.__version__}")
@@ -107,7 +107,7 @@ def _models() -> Iterator[Finding]:
 
     for plugin in registry.plugins():
         if plugin.family is None:
-            advice = "install a version of this plugin that fits, or remove it"
+            advice = "install a version of this plugin that matches segcli, or remove it"
             yield Finding("family", f"{plugin.name}: {plugin.error}", advice, works=False)
         else:
             ships = ", ".join(registry.shipped(plugin.name)) or "none"
@@ -123,7 +123,7 @@ def _models() -> Iterator[Finding]:
 def _disk() -> Iterator[Finding]:
     for name, folder in (("disk", Path.cwd()), ("temporary", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(folder).free
-        advice = "little space: a run stops, and can be resumed, when the disk is full"
+        advice = "little space: a run stops when the disk is full, and can be resumed"
         yield Finding(
             name, f"{folder}: {free / 1e9:.1f} GB free", advice if free < SMALL_DISK else None
         )

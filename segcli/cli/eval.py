@@ -1,4 +1,4 @@
-"""`segcli eval`: how good the masks are, why, and what to fix."""
+"""`segcli eval`: measure the masks against ground truth, and show what to improve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Iou = Annotated[
 ]
 Engine = Annotated[
     Literal["fast", "pycocotools"],
-    typer.Option(help="The library that counts; both give the same numbers to the last bit."),
+    typer.Option(help="The library that computes; both give the same numbers to the last bit."),
 ]
 Protocol = Annotated[
     Literal["coco", "lvis"],
@@ -58,20 +58,20 @@ MaxDets = Annotated[
 ]
 Missing = Annotated[
     Literal["error", "ignore", "count"],
-    typer.Option(help="What to do about images of the ground truth that the run never saw."),
+    typer.Option(help="What to do with ground-truth images that have no rows in the output."),
 ]
 MergeCategories = Annotated[
     bool,
-    typer.Option("--merge-categories", help="Take categories of one name in --gt for one."),
+    typer.Option("--merge-categories", help="Merge categories of the same name in --gt."),
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse broken parts of --gt even where no number needs them."),
+    typer.Option("--strict", help="Refuse invalid parts of --gt even where no metric needs them."),
 ]
 Rescale = Annotated[
     bool, typer.Option("--rescale", help="Stretch the masks of images that differ in size.")
 ]
-Errors = Annotated[bool, typer.Option("--errors", help="Show where the points are lost.")]
+Errors = Annotated[bool, typer.Option("--errors", help="Show what kinds of errors cost most.")]
 Plots = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Write curves and the confusion matrix into this folder."),
@@ -81,7 +81,7 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="The score that --errors starts at; by default the model's default score.",
+        help="Ignore lower scores in --errors; by default below the model's default score.",
     ),
 ]
 Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all results as JSON.")]
@@ -91,7 +91,7 @@ Html = Annotated[
 FailUnder = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="AP=0.30", help="Exit with 5 when a number is below this; can be repeated."
+        metavar="AP=0.30", help="Exit with 5 if a metric is below this value; can be repeated."
     ),
 ]
 Compare = Annotated[
@@ -103,7 +103,7 @@ Resamples = Annotated[int, typer.Option(min=10, help="How often --compare resamp
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No search for cycles among millions of annotations: it would take a tenth of the time."""
+    """Without garbage collection: with millions of annotations it takes a tenth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -138,7 +138,7 @@ def eval_(
     resamples: Resamples = 200,
     wide: Wide = False,
 ) -> None:
-    """Compare masks with ground truth: COCO's twelve numbers, bit for bit those of pycocotools.
+    """Compare masks with ground truth: COCO's twelve metrics, equal to pycocotools bit for bit.
 
     All rows count, down to the lowest score that was kept. Exit codes: 0, 2 wrong usage or input,
     5 a --fail-under was not met, 7 a file could not be written.
@@ -151,14 +151,14 @@ def eval_(
     choices = Choices(iou, missing, rescale, category_names(categories), strict, merge_categories)
     params = _params(max_dets, area_ranges)
     if (errors or plots) and (protocol != "coco" or iou == "boundary"):
-        raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
+        raise UsageError("--errors and --plots need --iou segm or bbox and the COCO protocol")
     result = evaluate(gt, pred, choices=choices, params=params, engine=engine, protocol=protocol)
     explained = bool(errors or plots or json or html) and protocol == "coco" and iou != "boundary"
     diagnosis = _diagnosis(result, min_score) if explained else None
     comparison = _comparison(result, compare, choices, resamples) if compare else None
     found = (diagnosis if errors else None, comparison)
     matching = _show(result, choices, found, (per_class, wide))
-    # The worst images are always in the JSON, where `segcli viz --worst` looks for them.
+    # The JSON always has the worst images, because `segcli viz --worst` reads them from it.
     content = _content(result, diagnosis, comparison, json)
     if plots or html:
         _pictures(result, diagnosis, content, matching, plots=plots, html=html)
@@ -171,7 +171,7 @@ def _show(
     found: tuple[Diagnosis | None, Comparison | None],
     extent: tuple[bool, bool],
 ) -> list[str]:
-    """Prints it all; gives the sentences on the matching. `extent`: per class, and wide."""
+    """Print everything; returns the sentences on the matching. `extent`: per class, and wide."""
     from segcli.cli.eval_table import show
     from segcli.evaluate.matching_summary import sentences
 
@@ -193,7 +193,7 @@ def _content(
     comparison: Comparison | None,
     path: Path | None,
 ) -> dict[str, Any]:
-    """The result as JSON, written to `path` where one is given."""
+    """The result as JSON, written to `path` if it is given."""
     from segcli.evaluate.json_report import as_json
 
     content = as_json(result, diagnosis=diagnosis, comparison=comparison)
@@ -213,7 +213,7 @@ def _params(max_dets: str, area_ranges: str | None) -> Params:
 
 
 def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:
-    """tiny:0-256,rest:256- (px; nothing after the dash: no upper limit)."""
+    """Parse "tiny:0-256,rest:256-" (px; without a number after the dash: no upper limit)."""
     found = []
     for part in comma_list(text, "--area-ranges"):
         label, colon, limits = part.strip().partition(":")
@@ -223,10 +223,10 @@ def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:
         except ValueError:
             bounds = (1.0, 0.0)
         if not (label.isidentifier() and colon and dash and 0 <= bounds[0] < bounds[1]):
-            raise UsageError(f"--area-ranges {part!r}: expected LABEL:FROM-TO in px, as tiny:0-256")
+            raise UsageError(f"--area-ranges {part!r}: expected LABEL:FROM-TO, e.g. tiny:0-256")
         found.append((label, *bounds))
     if len({label for label, _, _ in found} | {"all"}) <= len(found):
-        raise UsageError(f"--area-ranges {text!r}: every label once, and none named all")
+        raise UsageError(f"--area-ranges {text!r}: expected different labels, and none named all")
     return tuple(found)
 
 
@@ -237,12 +237,12 @@ def _conditions(texts: list[str]) -> list[tuple[str, float]]:
         try:
             found.append((name.strip(), _number(limit)))
         except ValueError:
-            raise UsageError(f"--fail-under {text!r}: expected NAME=NUMBER, as AP=0.30") from None
+            raise UsageError(f"--fail-under {text!r}: expected NAME=NUMBER, e.g. AP=0.30") from None
     return found
 
 
 def _number(text: str) -> float:
-    """Raises ValueError, also for nan, below which nothing is."""
+    """Raises ValueError, also for nan, because no metric is below it."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError

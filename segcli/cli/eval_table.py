@@ -1,4 +1,4 @@
-"""An evaluation on the terminal: one table, and beside it what did not match."""
+"""Print an evaluation: tables on stdout, and what did not match on stderr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show(
     per_class: bool,
     wide: bool,
 ) -> None:
-    """How the images matched, on stderr; the numbers on stdout."""
+    """Print how the images matched to stderr, and the metrics to stdout."""
     for line in matching:
         typer.echo(line, err=True)
     printer = TablePrinter(wide=wide)
@@ -60,9 +60,10 @@ def _summary(printer: TablePrinter, result: Evaluation) -> None:
 
 
 def _classes(printer: TablePrinter, result: Evaluation, diagnosis: Diagnosis | None) -> None:
-    """Sorted by what they cost where that is known, else as the ground truth has them.
+    """Sorted by cost if it is known, otherwise in the order of the ground truth.
 
-    Those with neither an object nor a detection are left out. "cut at": the score of the best F1.
+    Categories with neither an object nor a detection are left out. "cut at": the score of the best
+    F1.
     """
     titles = ["class", "AP", "AP50", "AP75", "AR", "objects", "found"]
     rows = list(zip(result.classes, [0.0] * len(result.classes), strict=True))

@@ -1,4 +1,4 @@
-"""`segcli export`: masks in everyone's formats."""
+"""`segcli export`: write masks in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ Polygons = Annotated[
 ]
 Png = Annotated[
     Literal["classes", "instances", "binary"],
-    typer.Option(
-        help="Write a map of categories, a map of numbered masks, or a file for each mask."
-    ),
+    typer.Option(help="Write a map of categories, a map of instances, or a file for each mask."),
 ]
 
 
@@ -60,7 +58,7 @@ def export(
 ) -> None:
     """Write the masks of DIR as COCO, YOLO, LabelMe, CVAT, PNG or GeoJSON.
 
-    What a format cannot hold is counted and said. Failed images are left out.
+    What a format cannot represent is counted and reported. Failed images are left out.
     """
     from segcli.export import FORMATS, WITH_IMAGES, Choices, place_images, select
 

@@ -1,4 +1,4 @@
-"""Fetching published weights, shown: a bar on a terminal, a line now and then elsewhere."""
+"""Fetch published weights and show progress: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _EVERY_S = 30.0
 
 Fetch = Annotated[
     bool,
-    typer.Option("--fetch", help="Fetch the model's published weights first if none are here."),
+    typer.Option(
+        "--fetch", help="Fetch the model's published weights first if they are not installed."
+    ),
 ]
 
 
 def fetch_model(name: str, *, accept_licence: bool = False, quiet: bool = False) -> None:
-    """Make the weights of a model be here; says what it does on stderr. Raises UsageError."""
+    """Fetch the weights of a model unless they are installed. Raises UsageError."""
     from segcli.models.fetch import fetch
 
     def note(text: str) -> None:
@@ -33,18 +35,18 @@ def fetch_model(name: str, *, accept_licence: bool = False, quiet: bool = False)
 
     with _progress(quiet=quiet) as report:
         path = fetch(name, accept_licence=accept_licence, report=report, note=note)
-    note(f"{name}: the weights are here already" if path is None else f"{name}: {path}")
+    note(f"{name}: the weights are already installed" if path is None else f"{name}: {path}")
 
 
 def fetch_for(model: str | None, weights: str | None, *, quiet: bool = False) -> None:
-    """What --fetch does before a run; nothing where the weights are here. Raises UsageError."""
+    """Implements --fetch; does nothing if the weights are installed. Raises UsageError."""
     from segcli.models import registry
     from segcli.models.fetch import is_here
 
     if weights is not None:
         raise UsageError(
-            f"--fetch gets a model's published weights, and --weights {weights} names others; "
-            "give one of the two"
+            f"--fetch and --weights {weights} contradict each other: --fetch takes the published "
+            "weights; give one of the two"
         )
     family, info = registry.find(model)
     if not is_here(family, info):
@@ -63,7 +65,7 @@ def _progress(*, quiet: bool) -> Iterator[Report]:
 
 
 class _Lines:
-    """A line every 30 s."""
+    """Prints a line every 30 s."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""`segcli import`: annotations of other tools as an output."""
+"""`segcli import`: convert annotations of other tools to an output."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 Path_ = Annotated[
-    Path, typer.Argument(metavar="PATH", help="COCO json, or a folder of YOLO or LabelMe labels.")
+    Path,
+    typer.Argument(metavar="PATH", help="A COCO JSON file, or a folder of YOLO or LabelMe labels."),
 ]
 From = Annotated[
     Literal["coco", "yolo", "labelme"] | None,
-    typer.Option("--from", help="The format of PATH; default: recognised by its files."),
+    typer.Option("--from", help="The format of PATH; by default recognised from its files."),
 ]
 Out = Annotated[Path, typer.Option(help="The new output, a folder of parts; name it *.parquet.")]
 Images = Annotated[
@@ -20,7 +21,7 @@ Images = Annotated[
     typer.Option(metavar="FOLDER", help="Where the images are; YOLO needs their sizes."),
 ]
 Merge = Annotated[
-    bool, typer.Option("--merge-categories", help="COCO: take categories of one name for one.")
+    bool, typer.Option("--merge-categories", help="Merge categories of the same name (COCO).")
 ]
 
 
@@ -31,10 +32,10 @@ def import_(
     images: Images = None,
     merge_categories: Merge = False,
 ) -> None:
-    """Make an output of annotations, so that viz, stats and export work on ground truth.
+    """Convert annotations to an output, so that viz, stats and export work on ground truth.
 
-    Masks keep the scores that the file gives; others get the score 1. What an output cannot hold
-    is left out and counted: regions of crowds, objects without a mask, points and lines.
+    Masks keep the scores of the file, or get the score 1. What an output cannot represent is left
+    out and counted: crowd regions, objects without a mask, points and lines.
     """
     from segcli.export.import_annotations import import_annotations
 

@@ -1,4 +1,4 @@
-"""`segcli manifest`: what an archive holds, as one Parquet file."""
+"""`segcli manifest`: list an archive as one Parquet file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Split = Annotated[
 HeaderOnly = Annotated[
     bool,
     typer.Option(
-        "--header-only", help="Read headers only: faster, but truncated files go unnoticed."
+        "--header-only", help="Read headers only; faster, but does not detect truncated files."
     ),
 ]
 
@@ -37,10 +37,10 @@ def manifest(
     header_only: HeaderOnly = False,
     wait: Wait = False,
 ) -> None:
-    """List SOURCE with size, format, hash and time of every image; broken ones are marked.
+    """List SOURCE with size, format, hash and time of every image; broken images are marked.
 
-    Run it again to go on, or to take in what is new. Exit codes: 1 some images are broken, 4
-    another process writes the manifest, 7 it could not be written.
+    Run it again to resume, or to add new images. Exit codes: 1 some images are broken, 4 another
+    process writes the manifest, 7 it could not be written.
     """
     from segcli.manifest import make_manifest
 
@@ -65,4 +65,4 @@ def _shares(text: str | None) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in comma_list(text, "--split"))
     except ValueError:
-        raise UsageError(f"--split {text!r}: expected shares as 0.8,0.1,0.1") from None
+        raise UsageError(f"--split {text!r}: expected shares, e.g. 0.8,0.1,0.1") from None

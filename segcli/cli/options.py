@@ -1,4 +1,4 @@
-"""The options that several commands share, each declared once, and how lists are read."""
+"""Options shared by several commands, each declared once, and the parsing of lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Masks = Annotated[Path, typer.Argument(metavar="DIR", help="The output of segcli
 Images = Annotated[
     str | None,
     typer.Option(
-        metavar="SOURCE", help="Where the images are; by default where the run found them."
+        metavar="SOURCE", help="Where the images are; by default where the run read them."
     ),
 ]
 MinScore = Annotated[
@@ -21,18 +21,16 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Take only masks with at least this score; by default the model's default score.",
+        help="Use only masks with at least this score; by default the model's default score.",
     ),
 ]
 Where = Annotated[
     str | None,
-    typer.Option(
-        metavar="SQL", help='Take only the masks that meet this condition, as in "area > 900".'
-    ),
+    typer.Option(metavar="SQL", help='Use only masks that meet this condition, e.g. "area > 900".'),
 ]
 Key = Annotated[
     str | None,
-    typer.Option(metavar="PATTERN", help="Take only the images whose key matches, as in 'cam1/*'."),
+    typer.Option(metavar="PATTERN", help="Use only images whose key matches, e.g. 'cam1/*'."),
 ]
 WhereImage = Annotated[
     str | None,
@@ -41,7 +39,7 @@ WhereImage = Annotated[
     ),
 ]
 Categories = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Take only masks of these categories.")
+    str | None, typer.Option(metavar="NAME,NAME", help="Use only masks of these categories.")
 ]
 TimePattern = Annotated[
     str | None,
@@ -51,34 +49,36 @@ TimePattern = Annotated[
     ),
 ]
 TimeColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The column that holds the time of the image.")
+    str | None, typer.Option(metavar="NAME", help="The column with the time of the image.")
 ]
 Model = Annotated[
     str | None,
     typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(help="How many threads work; by default one per core.")
+    int | None, typer.Option(help="The number of threads; by default one per core.")
 ]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait while another process writes to the output.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide they are.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show all columns, even if they do not fit the terminal.")
+]
 
 
 def comma_list(text: str, option: str) -> tuple[str, ...]:
-    """The entries of "person, car" without the blanks around them.
+    """The entries of "person, car" without surrounding spaces.
 
-    Raises UsageError, naming `option`, when there are none.
+    Raises UsageError, which names `option`, if there are none.
     """
     entries = tuple(word.strip() for word in text.split(",") if word.strip())
     if not entries:
-        raise UsageError(f"{option} {text!r} is empty; expected entries with commas between them")
+        raise UsageError(f"{option} {text!r} is empty; expected entries separated by commas")
     return entries
 
 
 def category_names(text: str | None) -> tuple[str, ...] | None:
-    """The names in --categories; None where it is not given. Raises UsageError."""
+    """The names in --categories; None if it is not given. Raises UsageError."""
     return None if text is None else comma_list(text, "--categories")

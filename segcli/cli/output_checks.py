@@ -1,4 +1,4 @@
-"""Where a command may write: not among the parts of an output, and not over an image."""
+"""Checks that a command writes neither among the parts of an output nor over an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segcli.errors import UsageError
 
 
 def refuse_places(targets: Mapping[str, Path | None]) -> None:
-    """`targets`: option -> file or folder, None where it was not given. Raises UsageError."""
+    """`targets`: option -> file or folder, None if it was not given. Raises UsageError."""
     from segcli.sources import SUFFIXES
     from segcli.store.directory import refuse_among_parts
 
@@ -18,4 +18,6 @@ def refuse_places(targets: Mapping[str, Path | None]) -> None:
             continue
         refuse_among_parts(path, option)
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            raise UsageError(f"{option} {path} is an image and would be overwritten; name another")
+            raise UsageError(
+                f"{option} {path} is an image and would be overwritten; choose another path"
+            )

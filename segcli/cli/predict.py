@@ -1,4 +1,4 @@
-"""`segcli predict`: images in, masks in Parquet out."""
+"""`segcli predict`: find the masks of images and write them to Parquet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ Sources = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Folders, images, videos, archives, lists (.txt), Parquet manifests, buckets or URLs; "
-        "NAME=PATH puts a name before the keys.",
+        "NAME=PATH adds NAME before the keys.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The output, a folder of parts; name it *.parquet.")]
 Weights = Annotated[
     str | None,
     typer.Option(
-        metavar="PATH|NAME", help="The weights; by default those that ship for the model."
+        metavar="PATH|NAME",
+        help="The weights; by default those shipped or installed for the model.",
     ),
 ]
 Device = Annotated[
@@ -38,69 +39,79 @@ Device = Annotated[
 Replicas = Annotated[
     int,
     typer.Option(
-        min=0, help="How many worker processes each device gets; 0 runs everything in one process."
+        min=0, help="The number of worker processes per device; 0 runs everything in one process."
     ),
 ]
 Engine = Annotated[
     Literal["local", "ray"],
     typer.Option(
-        help="Where to compute; ray uses the cluster at RAY_ADDRESS, and this process writes."
+        help="Where to compute; ray uses the cluster at RAY_ADDRESS, and only this process writes."
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(help="How many threads of each worker decode; by default the cores are divided."),
+    typer.Option(
+        help="The number of decoding threads of each worker; by default the cores are divided."
+    ),
 ]
 MaxMemory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Let waiting images take at most this memory in all workers, such as 8GB.",
+        help="Limit the memory of waiting images over all workers, e.g. 8GB.",
     ),
 ]
 ChunkTimeout = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="Kill a worker that finishes no batch for so long; by default its speed decides.",
+        help="Kill a worker that finishes no batch for this long; by default its speed decides.",
     ),
 ]
 BatchSize = Annotated[
-    str, typer.Option(metavar="N|auto", help="Put at most this many images into a batch.")
+    str, typer.Option(metavar="N|auto", help="The maximum number of images in a batch.")
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(
-        help="The precision; auto is bfloat16 where it is fast, and on resume that of the output."
+        help="The precision; auto is bfloat16 if it is fast, and on resume that of the output."
     ),
 ]
 MinScore = Annotated[float, typer.Option(help="Drop masks with a lower score.")]
 MaxMasks = Annotated[
-    int, typer.Option(help="Keep the best masks of each image, at most this many.")
+    int, typer.Option(help="Keep at most this many masks per image, the best ones.")
 ]
 MaxPixels = Annotated[
-    int, typer.Option(help="Do not decode larger images; they become failed rows.")
+    int, typer.Option(help="Do not decode images with more pixels; they become failed rows.")
 ]
 StrictImages = Annotated[
     bool,
-    typer.Option("--strict-images", help="Fail images with corrupt data that would still decode."),
+    typer.Option(
+        "--strict-images",
+        help="Treat images with corrupt data as failed even if they can be decoded.",
+    ),
 ]
 ChunkSize = Annotated[
-    int | None, typer.Option(help="How many images a part gets; by default about a minute of work.")
+    int | None,
+    typer.Option(help="The number of images per part; by default about a minute of work."),
 ]
 Categories = Annotated[
     str | None,
-    typer.Option(metavar="NAME,NAME", help="Find only these; by default all that the model knows."),
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Find only these categories; by default all categories of the model.",
+    ),
 ]
 Column = Annotated[
-    str | None, typer.Option(help="The column of the manifest that holds paths or encoded images.")
+    str | None,
+    typer.Option(help="The column of the manifest with the paths or the encoded images."),
 ]
 KeyPrefix = Annotated[
     str,
-    typer.Option(help="Put this before every key, to keep several sources apart in one output."),
+    typer.Option(help="Add this before every key, to separate several sources in one output."),
 ]
 SameSource = Annotated[
-    bool, typer.Option("--same-source", help="The source has only moved; its keys are the same.")
+    bool, typer.Option("--same-source", help="The source has moved, and its keys are the same.")
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry images that failed in earlier runs.")
@@ -124,49 +135,51 @@ Every = Annotated[
     str,
     typer.Option(
         metavar="5f|1s|keyframe",
-        help="Take these frames of videos: each fifth, one per second, or the keyframes.",
+        help="Which frames of videos to read: every fifth, one per second, or the keyframes.",
     ),
 ]
 Stream = Annotated[
     int,
-    typer.Option(min=0, help="Take this video stream of a file that has several; 0 is the first."),
+    typer.Option(min=0, help="Which video stream to read if a file has several; 0 is the first."),
 ]
 Include = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATTERN", help="Take only keys that match, as in 'cam1/*'; can be repeated."
+        metavar="PATTERN", help="Use only keys that match, e.g. 'cam1/*'; can be repeated."
     ),
 ]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATTERN", help="Leave out keys that match, as in '*/thumbs/*'; can be repeated."
+        metavar="PATTERN", help="Leave out keys that match, e.g. '*/thumbs/*'; can be repeated."
     ),
 ]
 NewerThan = Annotated[
     str | None,
-    typer.Option(metavar="AGE", help="Take only files changed within this time, such as 2h or 7d."),
+    typer.Option(metavar="AGE", help="Use only files changed within this time, e.g. 2h or 7d."),
 ]
 AllFolders = Annotated[
     bool,
     typer.Option(
         "--all-folders",
-        help="Look into folders of NAS and archive tools as well, such as @eaDir and __MACOSX.",
+        help="Include folders of NAS systems and archive tools, such as @eaDir and __MACOSX.",
     ),
 ]
 OlderThan = Annotated[
     str | None,
     typer.Option(
         metavar="AGE",
-        help="Take only files unchanged for this time, such as 5m, as they are complete.",
+        help="Use only files unchanged for this time, e.g. 5m, because these are complete.",
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be done, without writing anything.")
 ]
 LogFormat = Annotated[
     Literal["text", "json"],
-    typer.Option(help="How progress is logged; json is one object per line on stdout."),
+    typer.Option(
+        help="The format of progress messages; json prints one object per line on stdout."
+    ),
 ]
 
 _DEFAULT = PredictOptions(source="", out=Path())
@@ -198,11 +211,11 @@ def predict(
     log_format: LogFormat = "text", quiet: Quiet = False,
 # fmt: on
 ) -> None:
-    """Find the masks of every image in SOURCE; run it again to go on after anything.
+    """Find the masks of every image in SOURCE; run it again to resume after any interruption.
 
-    Images that have rows in OUT are not done again. Exit codes: 0 all done, 1 done but images
-    failed, 2 wrong usage, 3 nothing could be done, 4 another process works on OUT, 7 OUT could not
-    be written, 8 a device has failed or no worker can be started, 130 interrupted.
+    Images that have rows in OUT are skipped. Exit codes: 0 all done, 1 done but some images failed,
+    2 wrong usage, 3 no image could be processed, 4 another process uses OUT, 7 OUT could not be
+    written, 8 a device failed or no worker could be started, 130 interrupted.
     """
     if fetch:
         fetch_for(model, weights, quiet=quiet)
@@ -222,8 +235,8 @@ def predict(
 
 
 def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
-    # Before torch is loaded: threads that wait should sleep. Where other work shares the cores,
-    # spinning costs up to twenty times the speed on small images, and gains nothing measurable.
+    # Set before torch is loaded: threads that wait should sleep. If other work shares the cores,
+    # spinning makes small images up to twenty times slower, and it has no measurable benefit.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_lines, reporter
     from segcli.pipeline import predict as run

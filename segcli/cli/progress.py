@@ -1,4 +1,4 @@
-"""What a run tells, shown: a bar on a terminal, a line now and then elsewhere, or JSON lines."""
+"""Show the events of a run: a bar on a terminal, plain lines elsewhere, or JSON lines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-EVERY_S = 30.0  # between two lines where nobody watches a terminal
+EVERY_S = 30.0  # between two plain lines
 
 
 @contextmanager
 def reporter(log_format: str, *, quiet: bool, run_id: str = "") -> Iterator[Report]:
-    """The function that shows events: progress goes to stderr, the summary and JSON to stdout."""
+    """A function that shows events: progress goes to stderr, the summary and JSON to stdout."""
     if log_format == "json":
         yield Json(run_id) if not quiet else _ignore
     elif quiet:
@@ -41,16 +41,16 @@ def _ignore(event: Event) -> None:
 
 
 def _say(text: str, stream: TextIO) -> None:
-    """A line; a reader that has gone away, or a full disk below a log, must not end a run that goes
-    on for hours."""
+    """Print a line. A closed pipe, or a full disk under a log file, must not end a run that takes
+    hours."""
     with suppress(OSError, ValueError):
         print(text, file=stream, flush=True)
 
 
 class Json:
-    """One object per event and line on stdout; progress at most once a second.
+    """Prints one object per event and line on stdout; progress at most once a second.
 
-    Each has the time in UTC and the id of the run, which its parts state too.
+    Each object has the time in UTC and the id of the run, which the parts record, too.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -77,7 +77,7 @@ def _event_name(event: Event) -> str:
 
 
 class Lines:
-    """Plain lines on stderr: the start, progress every 30 s, notes; the summary on stdout."""
+    """Prints lines on stderr (start, progress every 30 s, notes) and the summary on stdout."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -100,7 +100,7 @@ class Lines:
 
 @dataclass(slots=True)
 class Terminal:
-    """A bar that rich draws on stderr."""
+    """Shows a progress bar of rich on stderr."""
 
     bar: Bar
     task: TaskID | None = None
@@ -171,7 +171,7 @@ def progress_line(event: Progress) -> str:
 
 
 def summary_text(event: Summary) -> str:
-    """The end of a run in a few lines; where the failed rows are, as a query to copy."""
+    """The summary of a run in a few lines, with a query for the failed rows."""
     missing = missing_lines(event)
     if event.planned is not None:
         line = (
@@ -181,7 +181,7 @@ def summary_text(event: Summary) -> str:
         return "\n".join([line, *missing])
     before = f"{images(event.earlier)} done before"
     if event.earlier_failed:
-        before += f", {event.earlier_failed} of them failed (do them again: --retry-failed)"
+        before += f", {event.earlier_failed} of them failed (retry them: --retry-failed)"
     if not event.images:
         return "\n".join([f"nothing new to do in {event.out}: {before}", *missing])
     lines = [
@@ -211,7 +211,7 @@ def summary_text(event: Summary) -> str:
 
 
 def missing_lines(event: Summary) -> list[str]:
-    """Rows without a file: how many were removed, and how many are left."""
+    """The number of rows without a file that were removed, and of those that are left."""
     lines = []
     if event.pruned:
         lines.append(f"removed the rows of {images(event.pruned)} whose files are gone")
@@ -230,7 +230,7 @@ def failed_lines(event: Summary) -> list[str]:
 
 
 def failed_query(out: str) -> str:
-    """What DuckDB is asked for the failed images of an output and their reasons."""
+    """A DuckDB query for the failed images of an output and their reasons."""
     table = f"{out.rstrip('/')}/*.parquet".replace("'", "''")
     return f"SELECT key, error FROM read_parquet('{table}') WHERE status = 'failed'"
 
@@ -240,7 +240,7 @@ def images(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 8.1 s, 12 min 5 s, 3 h 20 min."""
+    """Seconds as text: 8.1 s, 12 min 5 s, 3 h 20 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = int(seconds // 60)

@@ -1,4 +1,4 @@
-"""`segcli report`: one HTML file to look at."""
+"""`segcli report`: write one HTML page about an output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segcli.cli.output_checks import refuse_places
 
 Out = Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")]
 Gallery = Annotated[int, typer.Option(metavar="N", help="Show at most this many pictures.")]
-Seed = Annotated[int, typer.Option(help="Choose the pictures by this seed.")]
+Seed = Annotated[int, typer.Option(help="The seed of the random choice of pictures.")]
 Evaluation = Annotated[
     Path | None,
     typer.Option(
@@ -55,8 +55,8 @@ def report(
 ) -> None:
     """Write a page about DIR that opens from disk, without a server or a network.
 
-    Exit codes: 0, also when files of images are missing; 1 some pictures were skipped for other
-    reasons (named), or there is none; 2 wrong usage; 7 cannot write.
+    Exit codes: 0 done, even if files of images are missing; 1 some pictures were skipped for other
+    reasons (each is named), or there is none; 2 wrong usage; 7 cannot write.
     """
     from segcli.report import ReportOptions, write_report
 

@@ -1,4 +1,4 @@
-"""`segcli stats`: numbers of an output."""
+"""`segcli stats`: statistics of an output."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ By = Annotated[
 Images = Annotated[
     str | None,
     typer.Option(
-        metavar="SOURCE", help="Take times and cameras from the EXIF of these images (or manifest)."
+        metavar="SOURCE",
+        help="Read times and cameras from the EXIF of these images (or from a manifest).",
     ),
 ]
 Compare = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Show what has changed since this earlier output."),
+    typer.Option(metavar="DIR", help="Show the changes since this earlier output."),
 ]
 CompareKey = Annotated[
     str | None,
@@ -53,12 +54,12 @@ Alert = Annotated[
     list[str] | None,
     typer.Option(
         metavar="RULE",
-        help="Exit with 6 when this holds, as in 'person: count/hour < 0.2 * previous'.",
+        help="Exit with 6 if this is true, e.g. 'person: count/hour < 0.2 * previous'.",
     ),
 ]
 Format = Annotated[
     Literal["table", "json", "csv", "parquet", "markdown"],
-    typer.Option(help="The format of what is printed."),
+    typer.Option(help="The output format."),
 ]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
@@ -158,7 +159,7 @@ def _write(
     if runs:
         table = found.run["runs"]
     if out is not None:
-        with suppress(OSError):  # writing tells what is wrong
+        with suppress(OSError):  # writing the file reports the problem
             out.parent.mkdir(parents=True, exist_ok=True)
     if format == "table" and out is None:
         from segcli.cli.stats_table import show, show_runs
@@ -170,7 +171,7 @@ def _write(
         return
     if format == "parquet":
         if out is None:
-            raise UsageError("--format parquet is no text: give --out FILE")
+            raise UsageError("--format parquet is binary: give --out FILE")
         write_parquet(table, out)
         return
     make = {"json": lambda: as_json(found, drift), "csv": lambda: as_csv(table)}

@@ -1,4 +1,4 @@
-"""Statistics on a terminal."""
+"""Print statistics on a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONAL = (
     _WITH,
     _SCORE,
 )
-"""Columns that a narrow window goes without, the first of them first."""
+"""Columns that are left out if the terminal is narrow, in this order."""
 
 _CLASS_COLUMNS = (
     ("class", "category", ""),
@@ -87,7 +87,7 @@ def show_runs(found: Statistics, *, wide: bool) -> None:
 
 
 def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
-    """To stdout: the run in sentences, then one table."""
+    """Print sentences on the run and then one table to stdout."""
     printer = TablePrinter(wide=wide)
     for line in [*_run_lines(found), *_origins(found)]:
         printer.line(line)
@@ -146,13 +146,13 @@ def _drift(printer: TablePrinter, drift: Drift) -> None:
 
 
 def _named(row: dict[str, Any], found: Statistics) -> dict[str, Any]:
-    """With the parts of a group in one cell."""
+    """The row with the parts of its group joined in one cell."""
     return row | {"group": " / ".join(found.group_of(row))} if found.titles else row
 
 
 _WHEN = ("before", "now")
 _TIMED = ("hour", "hour-of-day", "day", "weekday")
-_SENTENCES = 20  # on what moved
+_SENTENCES = 20  # on changes, at most
 _ORIGINS = {
     "EXIF": "EXIF",
     "files": "the files' modification times (UTC)",
@@ -163,7 +163,7 @@ _ORIGINS = {
 
 
 def _origins(found: Statistics) -> list[str]:
-    """Where times or cameras are from, when groups were made of them."""
+    """Where times or cameras come from, if they were used for groups."""
     kinds = ["time"] if {*found.by} & {*_TIMED} else []
     lines = []
     for kind in [*kinds, *(["camera"] if "camera" in found.by else [])]:

@@ -1,4 +1,4 @@
-"""`segcli status`: what an output holds and who writes to it."""
+"""`segcli status`: what an output contains and who writes to it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output of segcli p
 
 
 def status(out: Out, as_json: Json = False) -> None:
-    """Show what OUT holds and who writes to it: images, masks, parts, settings, lock.
+    """Show what OUT contains and who writes to it: images, masks, parts, settings, lock.
 
-    It takes no lock and can run at any time. Exit codes: 0 OUT is whole (also when it is empty,
-    being written, or has failed images), 2 there is no output or a part cannot be read.
+    It takes no lock and can run at any time. Exit codes: 0 OUT is intact (even if it is empty,
+    being written, or has failed images), 2 OUT does not exist or a part cannot be read.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr that are missing, or that have lost their reader."""
+"""Handling of stdin, stdout and stderr that are closed, or whose reader has exited."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 def open_missing() -> None:
     """Open /dev/null for each standard stream that is closed.
 
-    Some daemons start a command without stdin, stdout or stderr. The next file that is opened, a
-    lock or a part, would get the stream's number, and what is printed would be written to it.
+    Some daemons start a command without stdin, stdout or stderr. The next file to be opened, such
+    as a lock or a part, would get the number of the stream, and messages would be written to it.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -26,17 +26,17 @@ def open_missing() -> None:
 
 @contextmanager
 def ended_by_pipe() -> Iterator[None]:
-    """A command that prints ends by SIGPIPE when its reader has left, as other Unix tools do."""
+    """A command that prints ends by SIGPIPE if its reader exits, like other Unix tools."""
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         yield
-    finally:  # a program that calls `main` may have sockets of its own
+    finally:  # a program that calls `main` may use sockets
         signal.signal(signal.SIGPIPE, before)
 
 
 @contextmanager
 def surviving_pipe() -> Iterator[None]:
-    """A long command goes on when its reader has left: what it would print is dropped."""
+    """A long command continues if its reader exits; its output is discarded."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_surviving(stream) for stream in before)
     try:
@@ -60,7 +60,7 @@ def _surviving(stream: Any) -> Any:
     try:
         number = stream.fileno()
     except (OSError, ValueError, AttributeError):
-        return stream  # a notebook's, or another object that is not a file
+        return stream  # of a notebook, or another object that is not a file
     raw = io.BufferedWriter(_Pipe(number, "w", closefd=False))
     return io.TextIOWrapper(
         raw, stream.encoding, stream.errors, line_buffering=True, write_through=True
@@ -68,5 +68,5 @@ def _surviving(stream: Any) -> Any:
 
 
 def silence() -> None:
-    """Send stdout to /dev/null; otherwise Python would report its lost reader once more."""
+    """Redirect stdout to /dev/null; otherwise Python would report the closed pipe again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

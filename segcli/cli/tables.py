@@ -1,4 +1,4 @@
-"""Tables that fit into the window: whole columns are left out, and no name is cut or broken."""
+"""Tables that fit the terminal: whole columns are left out, and names are never cut."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 _UNBOUNDED = 10_000
-PIPED = 120  # columns where nobody's window is known: a file or a pipe
+PIPED = 120  # width if there is no terminal: a file or a pipe
 
 
 class TablePrinter:
-    """Prints tables to stdout; `wide`: all columns, however wide they are."""
+    """Prints tables to stdout; `wide`: all columns, even if they do not fit."""
 
     def __init__(self, *, wide: bool) -> None:
         self.console = Console(file=sys.stdout, highlight=False, markup=False)
@@ -35,9 +35,9 @@ class TablePrinter:
         optional: Sequence[str] = (),
         words: Sequence[str] = (),
     ) -> None:
-        """The columns in `optional` are left out, in that order, until the others fit.
+        """Columns in `optional` are left out, in that order, until the others fit.
 
-        The first column, where it has a title, and those in `words` are text, the others numbers.
+        The first column, if it has a title, and those in `words` are text; the others are numbers.
         """
         shown = list(range(len(titles)))
         for title in ("", *optional):
@@ -52,13 +52,13 @@ class TablePrinter:
             if self._wide or needed <= self._width:
                 break
         self.left_out |= len(shown) < len(titles)
-        # A name that is wider than the window is better wrapped by the terminal than cut here.
+        # A name that is wider than the terminal is wrapped by it instead of being cut here.
         self.console.width = max(self._width, needed)
         self.console.print(made)
         self.console.width = self._width
 
     def end(self) -> None:
-        """Say so when columns were left out."""
+        """Print a note if columns were left out."""
         if self.left_out:
             self.line("more columns: --wide", style="dim")
 

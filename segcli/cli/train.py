@@ -1,4 +1,4 @@
-"""`segcli train`: a model of your own from images with COCO annotations."""
+"""`segcli train`: train a model on images with COCO annotations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from segcli.train.sources import Sources, Validation
 
 Images = Annotated[
-    list[Path] | None, typer.Option(help="A folder of images; repeat it, with --ann, for more.")
+    list[Path] | None,
+    typer.Option(help="A folder of images; repeat it, with --ann, for more data sets."),
 ]
 Ann = Annotated[
     list[Path] | None, typer.Option(help="The COCO JSON of the --images in the same position.")
@@ -27,7 +28,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.toml",
-        help="A file that names all data sets, instead of --images, --ann, --only-categories, "
+        help="A file that lists all data sets; replaces --images, --ann, --only-categories, "
         "--categories, --val-images and --val-ann.",
     ),
 ]
@@ -36,65 +37,68 @@ Weights = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|FAMILY/VARIANT",
-        help="Start with these weights, segcli's or a published checkpoint; by default those that "
-        "predict takes for the model, or an ImageNet body.",
+        help="Start from these weights, segcli's or a published checkpoint; by default those that "
+        "predict uses for the model, or an ImageNet body.",
     ),
 ]
-FromScratch = Annotated[
-    bool, typer.Option("--from-scratch", help="Start with random weights instead.")
-]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")]
 Repeats = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How often an epoch shows each image; by default once, more often when there are "
+        help="How often an epoch shows each image; by default once, or more often if there are "
         "fewer than 200.",
     ),
 ]
 Rescale = Annotated[
     bool,
-    typer.Option("--rescale", help="Accept images of another size than their annotations are for."),
+    typer.Option(
+        "--rescale", help="Stretch annotations whose size differs from that of their image."
+    ),
 ]
-ValEvery = Annotated[int, typer.Option(min=1, help="How many epochs lie between two validations.")]
+ValEvery = Annotated[int, typer.Option(min=1, help="Validate every this many epochs.")]
 Patience = Annotated[
     int,
-    typer.Option(min=0, help="Stop after this many validations without a better AP; 0 never does."),
+    typer.Option(
+        min=0, help="Stop after this many validations without a better AP; 0 never stops."
+    ),
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(
         metavar="all|NAME,NAME",
-        help="The categories that the --ann in the same position annotates, by default all; areas "
-        "of the others count as unknown there.",
+        help="The categories that the --ann in the same position annotates exhaustively; by "
+        "default all. Unlabelled objects of other categories do not count as background.",
     ),
 ]
 Categories = Annotated[
     str | None,
-    typer.Option(metavar="NAME,NAME", help="Learn these categories; by default all in --ann."),
+    typer.Option(metavar="NAME,NAME", help="Train these categories; by default all in --ann."),
 ]
 Size = Annotated[
     str,
     typer.Option(
         metavar="N|LOW-HIGH",
-        help="The short side of training images in px, or the range it is drawn from.",
+        help="The short side of training images in px, or a range from which it is drawn.",
     ),
 ]
 TestSize = Annotated[
     str | None,
     typer.Option(
-        metavar="SHORT-LONG", help="The image size for prediction in px; by default the variant's."
+        metavar="SHORT-LONG",
+        help="The image size for prediction in px; by default that of the variant.",
     ),
 ]
 
 
-Epochs = Annotated[int, typer.Option(min=1, help="How often every image is shown.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="How many images a step takes.")]
-Rate = Annotated[float, typer.Option(help="The peak of the learning rate.")]
+Epochs = Annotated[int, typer.Option(min=1, help="The number of epochs.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="The number of images per step.")]
+Rate = Annotated[float, typer.Option(help="The maximum learning rate.")]
 Optimizer = Annotated[Literal["adamw", "sgd"], typer.Option(help="The optimizer.")]
 Schedule = Annotated[
     Literal["cosine", "step", "flat"],
     typer.Option(
-        help="How the learning rate falls; flat falls in the last fifth only, and until then "
+        help="How the learning rate falls; flat keeps it until the last fifth, and until then "
         "--resume accepts other --epochs."
     ),
 ]
@@ -106,10 +110,10 @@ Repeat = Annotated[
         "(repeat-factor sampling); 0 repeats none.",
     ),
 ]
-SaveEvery = Annotated[int, typer.Option(min=1, help="How many steps lie between two checkpoints.")]
+SaveEvery = Annotated[int, typer.Option(min=1, help="Save a checkpoint every this many steps.")]
 Warmup = Annotated[
     int,
-    typer.Option(min=1, help="How many steps the learning rate rises for, at most a tenth of all."),
+    typer.Option(min=1, help="The number of warm-up steps, at most a tenth of all steps."),
 ]
 Augment = Annotated[
     bool, typer.Option(help="Flip, scale and recolour images, and copy objects between them.")
@@ -118,10 +122,10 @@ Device = Annotated[str, typer.Option(help="The device: auto, cpu, cuda or cuda:N
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="The precision of the convolutions.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="How many threads make samples.")]
+Workers = Annotated[int, typer.Option(min=1, help="The number of threads that prepare images.")]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last checkpoint.")]
-ValImages = Annotated[Path | None, typer.Option(help="The images to measure the AP on.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+ValImages = Annotated[Path | None, typer.Option(help="The images for validation.")]
 ValAnn = Annotated[Path | None, typer.Option(help="The COCO JSON of --val-images.")]
 
 
@@ -140,10 +144,11 @@ def train(
     device: Device = "auto", precision: Precision = "auto", workers: Workers = 2, seed: Seed = 0,
     resume: Resume = False,
 ) -> None:  # fmt: skip
-    """Train a model on images with COCO annotations; --resume continues after the last checkpoint.
+    """Train a model on images with COCO annotations; --resume continues from the last checkpoint.
 
-    OUT gets last.pt (the checkpoint), log.jsonl, curves.png and, at the end, model.safetensors, for
-    predict; with validation images also val.jsonl, the best and last weights, and 20 pictures.
+    The folder OUT contains last.pt (the checkpoint), log.jsonl, curves.png and, at the end,
+    model.safetensors for predict; with validation images also val.jsonl, the best and the last
+    weights, and 20 pictures.
     """
     from segcli.cli.training import TrainingOptions, run
     from segcli.train.augment import Augmentation
@@ -178,7 +183,7 @@ def _check(out: Path, rate: float, *, resume: bool) -> None:
     refuse_places({"--out": out})
     if not resume and (out / "last.pt").exists():
         raise UsageError(
-            f"{out}/last.pt is of an earlier training; --resume goes on with it, another --out "
+            f"{out}/last.pt is from an earlier training; --resume continues it, another --out "
             "keeps it"
         )
     if not 0 < rate < math.inf:
@@ -186,7 +191,7 @@ def _check(out: Path, rate: float, *, resume: bool) -> None:
 
 
 class _Given(NamedTuple):
-    """The options that name data sets."""
+    """The options that list data sets."""
 
     data: Path | None
     images: list[Path] | None
@@ -204,7 +209,7 @@ def _sources(given: _Given) -> Sources:
     if given.data is not None:
         if others := [name for name in given._fields[1:] if getattr(given, name)]:
             raise UsageError(
-                f"--{others[0].replace('_', '-')} beside --data; put it into {given.data}"
+                f"--{others[0].replace('_', '-')} is given with --data; put it into {given.data}"
             )
         return read_sources(given.data)
     if not given.images and not given.ann:
@@ -224,15 +229,17 @@ def _validation(images: Path | None, ann: Path | None) -> tuple[Validation, ...]
 
 
 def _pairs(images: list[Path], ann: list[Path], only: list[str]) -> tuple[DataSet, ...]:
-    """--images, --ann and --only-categories of the same place belong together."""
+    """--images, --ann and --only-categories in the same position belong together."""
     from segcli.train.data import DataSet
 
     if len(images) != len(ann):
-        raise UsageError(f"{len(images)} --images and {len(ann)} --ann; each needs its partner")
+        raise UsageError(
+            f"{len(images)} --images and {len(ann)} --ann; give one --ann for each --images"
+        )
     if only and len(only) != len(ann):
         raise UsageError(
             f"{len(only)} --only-categories for {len(ann)} data sets; give one for each, "
-            "'all' where everything is annotated"
+            "'all' if everything is annotated"
         )
     known = [
         None if text == "all" else frozenset(comma_list(text, "--only-categories")) for text in only

@@ -1,4 +1,4 @@
-"""What `segcli train` does with its options: data, model, loop, validations, the weights."""
+"""The steps of `segcli train`: data, model, loop, validations, weights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from segcli.train.loop import Recipe, State
     from segcli.train.sources import Sources
 
-_SMALL = 200  # samples that an epoch has at least, where --repeats does not say otherwise
+_SMALL = 200  # the minimum number of samples per epoch without --repeats
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """The options of a training that are not part of its recipe; `repeats` None: by the data."""
+    """The options of a training that are not in its recipe; `repeats` None: depends on the data."""
 
     sources: Sources
     out: Path
@@ -45,7 +45,7 @@ class TrainingOptions:
 
 
 def run(plan: TrainingOptions, recipe: Recipe) -> None:
-    """Train, validate now and then, and save the best weights."""
+    """Train, validate from time to time, and save the best weights."""
     from segcli.cli.validation import Validator
     from segcli.train.initial_model import calibrate
     from segcli.train.loop import steps_per_epoch
@@ -57,7 +57,7 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
     steps = steps_per_epoch(rows, recipe) * recipe.epochs
     if recipe.warmup > steps // 10:
         recipe = replace(recipe, warmup=max(1, steps // 10))
-        typer.echo(f"{steps} steps in all: the rate rises over {recipe.warmup} of them")
+        typer.echo(f"{steps} steps, including {recipe.warmup} of warm-up")
     info = beginning.model.info
     typer.echo(
         f"{info.family}/{info.variant}: {len(info.categories)} categories, {len(rows)} images, "
@@ -71,7 +71,7 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
 
 
 def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
-    """The model with its initial weights, and the images with how often they are shown."""
+    """The model with its initial weights, and the images, repeated as often as they are shown."""
     from segcli.models.registry import find
     from segcli.train.balance import ignore_boxes, repeat_rare
     from segcli.train.checks import check_objects, check_sizes, check_validation
@@ -82,24 +82,24 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     info = describe(plan.model, names, ids, plan.test_size or (resize.short, resize.long))
     rows = _rows(plan.sources, names)
     for name in check_objects(rows, names):
-        typer.echo(f"warning: there is no object of {name}, so that nothing can learn it", err=True)
-    typer.echo(f"comparing the sizes of {len(rows)} pictures with their annotations")
+        typer.echo(f"warning: there is no object of {name}, so it cannot be trained", err=True)
+    typer.echo(f"comparing the sizes of {len(rows)} images with their annotations")
     stretched = check_sizes(rows, rescale=plan.rescale)
     if stretched:
-        typer.echo(f"the annotations of {stretched} pictures are stretched to the picture's size")
+        typer.echo(f"the annotations of {stretched} images are stretched to the size of the image")
     for validation in plan.sources.val:
         check_validation(validation, names)
     beginning = begin(info, _initial(plan), seed=seed)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)
-        check_objects(rows, names)  # what has boxes alone teaches this model nothing
+        check_objects(rows, names)  # boxes alone do not train this model
     if plan.repeat_threshold:
         rows = repeat_rare(rows, plan.repeat_threshold)
     return beginning, _repeated(rows, plan.repeats)
 
 
 def _categories(sources: Sources) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names and ids of what is to be learned."""
+    """Names and ids of the categories to train."""
     from segcli.train.data import categories_of
 
     names, ids = categories_of(dataset.annotations for dataset in sources.train)
@@ -113,7 +113,7 @@ def _categories(sources: Sources) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def _rows(sources: Sources, names: tuple[str, ...]) -> list[AnnotatedImage]:
-    """All annotated images; says what is left out and which objects have a box alone."""
+    """All annotated images; reports what is left out, and objects that have only a box."""
     from segcli.train.data import read_dataset
 
     rows: list[AnnotatedImage] = []
@@ -124,30 +124,32 @@ def _rows(sources: Sources, names: tuple[str, ...]) -> list[AnnotatedImage]:
             typer.echo(f"{dataset.annotations}: {sentence.format(count)}", err=True)
         boxes = sum(a.box is not None for row in found for a in row.annotations)
         if boxes:
-            typer.echo(f"{dataset.annotations}: {boxes} objects have a box and no outline")
+            typer.echo(f"{dataset.annotations}: {boxes} objects have a box but no outline")
         rows += found
     return rows
 
 
 def _repeated(rows: list[AnnotatedImage], repeats: int | None) -> list[AnnotatedImage]:
-    """Rows shown `repeats` times an epoch; None: small data so often that the rate has its time."""
+    """Rows shown `repeats` times per epoch; None: small data sets are repeated automatically."""
     samples = sum(row.weight for row in rows)
     if repeats is None and samples < _SMALL:
         repeats = -(-_SMALL // max(1, round(samples)))
-        typer.echo(f"{len(rows)} images are few: an epoch shows each {repeats} times (--repeats)")
+        typer.echo(
+            f"{len(rows)} images are few: each is shown {repeats} times per epoch (--repeats)"
+        )
     return rows if repeats is None else [replace(r, weight=r.weight * repeats) for r in rows]
 
 
 def _initial(plan: TrainingOptions) -> Path | None:
-    """The weights to begin with, said; None with --from-scratch."""
+    """The initial weights, which are printed; None with --from-scratch."""
     from segcli.models.registry import initial_weights
 
     if plan.from_scratch:
         if plan.weights is not None:
-            raise UsageError("--from-scratch means random numbers; leave out --weights")
+            raise UsageError("--from-scratch uses random weights; leave out --weights")
         return None
     path, what = initial_weights(plan.model, plan.weights)
-    typer.echo(f"beginning with {what}")
+    typer.echo(f"starting from {what}")
     return path
 
 

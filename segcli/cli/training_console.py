@@ -1,4 +1,4 @@
-"""What a training tells while it goes on: a bar on a terminal, now and then a line elsewhere."""
+"""Show the progress of a training: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SMOOTH = 0.9
 
 @contextmanager
 def training_progress(recipe: Recipe, steps: int) -> Iterator[Callable[[Progress], None]]:
-    """The function that shows where the training of `steps` steps stands after each of them."""
+    """A function that shows the progress after each of `steps` steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn()
     with Bar(*columns, TextColumn("{task.fields[state]}")) as bar:
-        task = bar.add_task("", total=steps, epoch=1, state="the first batch is being made")
+        task = bar.add_task("", total=steps, epoch=1, state="preparing the first batch")
         speed = _Speed()
         last = float("-inf")
 
@@ -50,7 +50,7 @@ def training_progress(recipe: Recipe, steps: int) -> Iterator[Callable[[Progress
 
 
 class _Speed:
-    """Images per second, as an exponential mean of the seconds that an image takes."""
+    """Images per second, from an exponential mean of the seconds per image."""
 
     def __init__(self) -> None:
         self._seconds: float | None = None

@@ -1,4 +1,4 @@
-"""The validations of `segcli train`: AP now and then, the best weights, early stop, pictures."""
+"""The validations of `segcli train`: AP, the best weights, early stopping, pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PICTURES = 20
 
 
 class Validator:
-    """Measures the averaged weights of a training, and keeps the best and the last of them."""
+    """Measures the averaged weights of a training, and keeps the best and the last ones."""
 
     def __init__(
         self, plan: TrainingOptions, recipe: Recipe, model: Trainable, device: torch.device
@@ -40,7 +40,7 @@ class Validator:
         self._history: History | None = None
 
     def after_epoch(self, state: State) -> bool:
-        """Measure where it is time; whether the training is to stop early."""
+        """Validate if it is due; returns whether the training should stop early."""
         from segcli.train.curves import draw_curves
 
         plan, last = self._plan, state.epoch == self._recipe.epochs
@@ -60,7 +60,7 @@ class Validator:
         return False
 
     def finish(self, state: State) -> None:
-        """The best weights, or without validation the last averaged ones, become the model."""
+        """Save the best weights (without validation: the last averaged ones) as the model."""
         from segcli.train.curves import draw_curves
 
         out = self._plan.out
@@ -95,7 +95,7 @@ class Validator:
         return self._history
 
     def _measure(self, state: State) -> list[Measured]:
-        """The averaged weights on every set; the model has its own back afterwards."""
+        """Measure the averaged weights on every set, and restore the model's own afterwards."""
         from segcli.train.measure import measure
 
         own = {name: value.clone() for name, value in self._model.state_dict().items()}
@@ -134,7 +134,7 @@ class Validator:
 def draw_pictures(
     validation: Validation, weights: Path, out: Path, *, device: str, precision: str
 ) -> None:
-    """Up to 20 of the images, found beside true, as `predict` and `viz --gt` draw them."""
+    """Draw up to 20 images, predictions next to ground truth, as `viz --gt` does."""
     from segcli.annotations.columns import identity, load_json
     from segcli.errors import SegcliError
     from segcli.pipeline import PredictOptions, predict
@@ -166,6 +166,8 @@ def draw_pictures(
             VizOptions(masks=options.out, out=out, gt=subset, beside=True),
             report=lambda text: None,
         )  # fmt: skip
-        typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name}, found beside true")
+        typer.echo(
+            f"{out}: {drawn.pictures} pictures of {validation.name}, predictions next to ground truth"
+        )
     except (SegcliError, OSError) as error:
         typer.echo(f"warning: no pictures of {validation.name}: {error}", err=True)

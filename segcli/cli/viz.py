@@ -1,4 +1,4 @@
-"""`segcli viz`: masks drawn on their images."""
+"""`segcli viz`: draw masks on their images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Out = Annotated[
 Sample = Annotated[
     int | None, typer.Option(metavar="N", help="Draw only N images, chosen at random.")
 ]
-Seed = Annotated[int, typer.Option(help="Choose the images of --sample by this seed.")]
+Seed = Annotated[int, typer.Option(help="The seed of --sample.")]
 Worst = Annotated[
     Path | None, typer.Option(metavar="eval.json", help="Draw the worst images of this evaluation.")
 ]
@@ -36,20 +36,20 @@ Gt = Annotated[
     Path | None,
     typer.Option(
         metavar="ann.json",
-        help="Mark what is right, wrong and missed against this COCO ground truth.",
+        help="Mark correct, false and missed objects against this COCO ground truth.",
     ),
 ]
 Beside = Annotated[
-    bool, typer.Option("--beside", help="Show the ground truth next to the picture.")
+    bool, typer.Option("--beside", help="Show the ground truth next to each picture.")
 ]
 Mode = Annotated[
     Literal["overlay", "outline", "cutout", "blur"],
-    typer.Option(help="How masks are drawn; cutout puts objects on transparency, blur hides them."),
+    typer.Option(help="How to draw masks; cutout puts objects on transparency, blur hides them."),
 ]
 Sheet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet.")]
 Video = Annotated[
     Path | None,
-    typer.Option(metavar="FILE|FOLDER", help="Write the frames of videos as video (.mp4)."),
+    typer.Option(metavar="FILE|FOLDER", help="Write the frames of videos as videos (.mp4)."),
 ]
 Format = Annotated[
     Literal["jpg", "png", "webp"] | None,
@@ -58,7 +58,7 @@ Format = Annotated[
 MaxSide = Annotated[
     int | None, typer.Option(help="Shrink pictures to this many pixels on the long side.")
 ]
-Alpha = Annotated[float, typer.Option(min=0, max=1, help="How opaque the masks are.")]
+Alpha = Annotated[float, typer.Option(min=0, max=1, help="The opacity of the masks.")]
 Boxes = Annotated[bool, typer.Option(help="Draw boxes.")]
 Labels = Annotated[bool, typer.Option(help="Write category and score next to each object.")]
 
@@ -90,9 +90,9 @@ def viz(
 ) -> None:
     """Draw the masks in DIR on their images.
 
-    An image that is missing, damaged or of another size than its row says is named and skipped.
-    Exit codes: 0 all drawn but those whose files are missing, 1 some images were skipped for other
-    reasons, or not one could be drawn, 2 wrong usage, 7 cannot write.
+    An image that is missing, damaged or of another size than in its row is reported and skipped.
+    Exit codes: 0 all drawn except missing files, 1 some images were skipped for other reasons, or
+    none could be drawn, 2 wrong usage, 7 cannot write.
     """
     from segcli.viz import Style, VizOptions, visualise
 

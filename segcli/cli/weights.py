@@ -1,4 +1,4 @@
-"""`segcli weights`: fetch published checkpoints, convert them, and see what is here."""
+"""`segcli weights`: fetch, convert and list weights."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Names = Annotated[
 ]
 Some = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; by default all that are here."),
+    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; by default all installed ones."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="The file to write; by default the one that --model looks for.")
+    Path | None, typer.Option(help="The file to write; by default where --model finds it.")
 ]
 Half = Annotated[bool, typer.Option("--half", help="Store float16, at half the size.")]
 Accept = Annotated[
     bool,
-    typer.Option("--accept-licence", help="Accept licences that permit non-commercial use alone."),
+    typer.Option("--accept-licence", help="Accept licences that permit only non-commercial use."),
 ]
 
 
@@ -42,30 +42,30 @@ Accept = Annotated[
 def _weights() -> None:
     """Fetch, convert and list weights.
 
-    They are kept in the folder SEGCLI_WEIGHTS, by default ~/.local/share/segcli/weights.
-    SEGCLI_WEIGHTS_MIRROR is an address or a folder to fetch from instead; the file of
-    https://HOST/PATH is at HOST/PATH in it.
+    Weights are stored in the folder SEGCLI_WEIGHTS, by default ~/.local/share/segcli/weights.
+    SEGCLI_WEIGHTS_MIRROR is an address or a folder to fetch from instead; it contains the file of
+    https://HOST/PATH at HOST/PATH.
     """
 
 
 @app.command("fetch")
 def fetch(names: Names, accept_licence: Accept = False, quiet: Quiet = False) -> None:
-    """Download published weights, compare length and checksum, and convert them.
+    """Download published weights, check length and checksum, and convert them.
 
-    A download that was cut continues where it ended.
+    An interrupted download continues where it ended.
     """
     from segcli.cli.fetching import fetch_model
     from segcli.models.fetch import fetchable
 
     for name in names:
-        fetchable(name)  # what cannot be fetched is said before anything is
+        fetchable(name)  # report an error before the first download
     for name in names:
         fetch_model(name, accept_licence=accept_licence, quiet=quiet)
 
 
 @app.command("list")
 def list_(as_json: Json = False, wide: Wide = False) -> None:
-    """List the weights that are here: shipped, fetched, converted, and unfinished downloads."""
+    """List installed weights: shipped, fetched and converted ones, and unfinished downloads."""
     from segcli.cli.tables import TablePrinter
     from segcli.models.kept_weights import kept_weights
 
@@ -105,7 +105,7 @@ def _facts(kept: Kept) -> dict[str, Any]:
 
 @app.command("check")
 def check(names: Some = None) -> None:
-    """Compare the weights that are here with their checksums; exit 1 if one differs."""
+    """Compare installed weights with their checksums; exit 1 if one differs."""
     from segcli.models.kept_weights import kept_weights, problem_of
     from segcli.models.registry import find
 
@@ -119,14 +119,14 @@ def check(names: Some = None) -> None:
         typer.echo(f"{kept.model}: {problem or 'ok'} ({kept.path})")
     for name in sorted(wanted - {kept.model for kept in found}):
         problems += 1
-        typer.echo(f"{name}: no weights are here")
+        typer.echo(f"{name}: no weights are installed")
     if problems:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 @app.command("remove")
 def remove(names: Names) -> None:
-    """Delete weights from the weights folder; those that ship stay."""
+    """Delete weights from the weights folder; shipped weights stay."""
     from segcli.models.kept_weights import remove as delete
 
     for name in names:
@@ -136,7 +136,7 @@ def remove(names: Names) -> None:
 
 @app.command("convert")
 def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = False) -> None:
-    """Write a published CHECKPOINT as segcli's safetensors; nothing in it is executed."""
+    """Convert a published CHECKPOINT to segcli's format; nothing in it is executed."""
     from segcli.models import registry
     from segcli.models.conversion import convert as convert_checkpoint
 

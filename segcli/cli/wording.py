@@ -1,4 +1,4 @@
-"""Errors in the words of the command line."""
+"""Translates error messages of the library for the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
 def worded(message: str) -> str:
-    """The library names arguments as `min_score` or `engine='ray'`; this names the options.
+    """Replace arguments of the library, such as `min_score` or `engine='ray'`, by options.
 
     >>> worded("wait for it with `wait=True`, or choose another `out`")
     'wait for it with --wait, or choose another --out'

@@ -44,7 +44,7 @@ def test_operators_that_do_not_load(monkeypatch) -> None:
     monkeypatch.setattr(torchvision.ops, "nms", fail)
     found = findings()["torch"]
     assert found["value"] == "does not load: operator torchvision::nms does not exist"
-    assert "of one release and one build" in found["advice"]
+    assert "of the same release and build" in found["advice"]
     assert not found["works"]
 
 

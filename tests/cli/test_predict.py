@@ -154,11 +154,11 @@ def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["predict", ""], "an empty word after predict"),
-        (["predict", "images", "--out", ""], "an empty word after --out"),
+        (["predict", ""], "an empty argument after predict"),
+        (["predict", "images", "--out", ""], "an empty argument after --out"),
         (["predict", "images", "--out=", "--quiet"], "nothing after --out="),
-        (["stats", "masks.parquet", "--where", ""], "an empty word after --where"),
-        ([""], "an empty word instead of a command"),
+        (["stats", "masks.parquet", "--where", ""], "an empty argument after --where"),
+        ([""], "an empty argument instead of a command"),
     ],
 )
 def test_variables_that_are_not_set_are_noticed(
@@ -195,8 +195,8 @@ def test_user_error_is_one_line_and_its_code(
         (
             MemoryError("malloc of size 128 failed"),
             8,
-            "segcli: not enough memory; what is committed is whole: free some, or let the command "
-            "take less (--help), then run it again\n",
+            "segcli: not enough memory; committed work is complete: free some, or let the command "
+            "use less (see --help), then run it again\n",
         ),
         (
             ZeroDivisionError("oh"),
@@ -333,7 +333,7 @@ def test_summaries() -> None:
     nothing = Summary("o.parquet", earlier=9, earlier_failed=2)
     assert summary_text(nothing) == (
         "nothing new to do in o.parquet: 9 images done before, "
-        "2 of them failed (do them again: --retry-failed)"
+        "2 of them failed (retry them: --retry-failed)"
     )
     planned = Summary("o.parquet", earlier=9, planned=4)
     assert summary_text(planned) == (

@@ -49,8 +49,8 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     words += ["--repeats", 12, "--test-size", "64-64", "--batch-size", 2]
     done = segcli("train", *words, "--epochs", 2)
     assert done.returncode == 0, done.stderr
-    assert "beginning with the weights of maskrcnn/mobilenet" in done.stdout
-    assert "12 steps in all: the rate rises over 1 of them" in done.stdout
+    assert "starting from the weights of maskrcnn/mobilenet" in done.stdout
+    assert "12 steps, including 1 of warm-up" in done.stdout
     assert "epoch 1 step 1/12" in done.stdout
     assert "square (1): AP" in done.stdout
     assert len((run / "val.jsonl").read_text().splitlines()) == 2
@@ -61,7 +61,7 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     before = (run / "last.pt").read_bytes()
     done = segcli("train", *words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--resume goes on with it" in done.stderr
+    assert "--resume continues it" in done.stderr
     assert (run / "last.pt").read_bytes() == before
 
     out = tmp_path / "masks.parquet"

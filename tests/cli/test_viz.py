@@ -61,7 +61,7 @@ def test_skipped_images_are_exit_code_1(masks, tmp_path):
     for command, out in (("viz", "q"), ("report", "q.html")):
         result = run(command, masks, "--out", tmp_path / out, "--quiet")
         assert result.exit_code == 1
-        assert result.stderr == "1 image skipped; without --quiet each is named\n"
+        assert result.stderr == "1 image skipped; without --quiet, each one is named\n"
     result = run("report", masks, "--out", tmp_path / "r.html")
     assert result.exit_code == 1
     assert "r.html: 1 picture," in result.stderr

@@ -131,7 +131,7 @@ def test_fetched_weights_are_listed_checked_and_removed(published, kept) -> None
     first, *_, last = fetched.stderr.splitlines()
     assert first.startswith(f"toy/tiny: fetching {published} (0 MB, licence: MIT)")
     assert last == f"toy: {file}"
-    assert weights("fetch", "toy").stderr == "toy: the weights are here already\n"
+    assert weights("fetch", "toy").stderr == "toy: the weights are already installed\n"
     (row,) = (row for row in json.loads(weights("list", "--json").stdout) if "toy" in row["model"])
     assert row == {
         "model": "toy/tiny",
@@ -149,7 +149,7 @@ def test_fetched_weights_are_listed_checked_and_removed(published, kept) -> None
     assert weights("remove", "toy").stdout.startswith(f"removed {file} (")
     assert not file.exists()
     gone = weights("check", "toy")
-    assert (gone.exit_code, gone.stdout) == (1, "toy/tiny: no weights are here\n")
+    assert (gone.exit_code, gone.stdout) == (1, "toy/tiny: no weights are installed\n")
     assert "there are none" in str(weights("remove", "toy").exception)
 
 
@@ -172,7 +172,7 @@ def test_predict_fetches_when_it_is_asked_to(published, kept, tmp_path) -> None:
     without = CliRunner().invoke(app, words)
     assert "`segcli weights fetch toy/tiny` gets the published ones" in str(without.exception)
     other = CliRunner().invoke(app, [*words, "--fetch", "--weights", "w"])
-    assert "--weights w names others" in str(other.exception)
+    assert "--fetch and --weights w contradict each other" in str(other.exception)
     done = CliRunner().invoke(app, [*words, "--fetch"])
     assert done.exit_code == 0, done.output
     assert (kept / "toy/tiny.safetensors").is_file()
