@@ -1,4 +1,4 @@
-"""`segcli models`: which models there are, how good and how fast, and which weights are here."""
+"""`segcli models`: the installed models with AP, licence, speed and weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Measure = Annotated[
     str | None,
     typer.Option(
         metavar="FAMILY[/VARIANT]",
-        help="Time the model on this machine first, and keep the figure for later lists.",
+        help="Measure the speed of this model here first, and keep it for later lists.",
     ),
 ]
 
@@ -32,10 +32,10 @@ _WIDTH = 80
 def models(
     name: Name = None, measure: Measure = None, as_json: Json = False, wide: Wide = False
 ) -> None:
-    """List models with their mask AP, licence and speed, and show which weights are here.
+    """List models with their mask AP, licence and speed, and show which weights are installed.
 
     weights: shipped, kept (in the weights folder), not needed, fetch (`segcli weights fetch`),
-    browser (fetched by hand), train (nobody published any). AP: as published, in % on COCO.
+    browser (download by hand), train (none are published). AP: as published, in % on COCO.
     """
     from segcli.models.catalogue import describe
     from segcli.models.registry import find
@@ -113,7 +113,7 @@ def _more(row: dict[str, Any]) -> list[str]:
 
 
 def _weights(row: dict[str, Any]) -> str:
-    """How the weights are had; a path is "kept"."""
+    """How to get the weights; "kept" instead of a path."""
     if row["state"] != "here":
         return str(row["state"])
     return row["weights"] if row["weights"] in ("shipped", "not needed") else "kept"

@@ -166,8 +166,6 @@ def draw_pictures(
             VizOptions(masks=options.out, out=out, gt=subset, beside=True),
             report=lambda text: None,
         )  # fmt: skip
-        typer.echo(
-            f"{out}: {drawn.pictures} pictures of {validation.name}, predictions next to ground truth"
-        )
+        typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name} next to ground truth")
     except (SegcliError, OSError) as error:
         typer.echo(f"warning: no pictures of {validation.name}: {error}", err=True)
