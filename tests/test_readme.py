@@ -26,7 +26,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """masks.parquet in the current directory: two masks, an empty image, a failed one."""
     monkeypatch.chdir(tmp_path)
-    facts = Settings(compared={"source": str(tmp_path)}, recorded={})
+    settings = Settings(compared={"source": str(tmp_path)}, recorded={})
     inside = encode(np.ones((2, 2), dtype=bool))
     square = Segment(0, 0.9, (0.0, 0.0, 2.0, 2.0), 4, inside)
     records = [
@@ -35,7 +35,7 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Record(Sample("c.jpg", "c.jpg"), None, None, error="truncated"),
     ]
     path = tmp_path / "masks.parquet"
-    with open_output(path, facts, carried={}, categories=(("person",), (1,))) as out:
+    with open_output(path, settings, carried={}, categories=(("person",), (1,))) as out:
         out.commit(records)
 
 

@@ -177,8 +177,8 @@ def write_output(path: Path, truth: dict[str, Any], detections: list[dict[str, A
         )
         for image in truth["images"]
     ]
-    facts = Settings({"source_root": "bench"}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=(names, ids)) as output:
+    settings = Settings({"source_root": "bench"}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=(names, ids)) as output:
         for first in range(0, len(records), 500):
             output.commit(records[first : first + 500])
 

@@ -95,8 +95,8 @@ def archive(folder: Path) -> Path:
         segments.sort(key=lambda segment: -segment.score)
         records.append(Record(Sample(f"{number:04d}.jpg", ""), HEIGHT, WIDTH, segments))
     path = folder / "masks.parquet"
-    facts = Settings({"source_root": str(root)}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=(NAMES, IDS)) as output:
+    settings = Settings({"source_root": str(root)}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=(NAMES, IDS)) as output:
         output.commit(records)
     return path
 

@@ -61,10 +61,10 @@ def listing(folder: Path) -> dict[str, float]:
 
 def parts(out: Path) -> dict[str, float]:
     rng = np.random.default_rng(0)
-    facts = Settings({"source_root": "/archive"}, {}, shard="0/2")
+    settings = Settings({"source_root": "/archive"}, {}, shard="0/2")
     given: dict[str, Any] = {"carried": {}, "categories": CATEGORIES}
     chunks = [chunk(rng, number) for number in range(PARTS)]
-    with open_output(out, facts, **given) as output:
+    with open_output(out, settings, **given) as output:
         commit_s = sum(cpu_s(lambda c=c: output.commit(c)) for c in chunks)  # type: ignore[misc]
     paths = sorted(out.iterdir())
     sent = pickle.dumps(chunks[0])
@@ -74,11 +74,11 @@ def parts(out: Path) -> dict[str, float]:
         "ray, MB of records per 1,024 images": len(sent) / 1e6,
         "ray, ms to unpack 1,024 images": cpu_s(lambda: pickle.loads(sent)) * 1e3,
         "footer, ms per part": cpu_s(lambda: [read_footer(p) for p in paths]) / PARTS * 1e3,
-        "facts of an output, ms": cpu_s(lambda: read_settings(out)) * 1e3,
+        "settings of an output, ms": cpu_s(lambda: read_settings(out)) * 1e3,
     }
     for label, shard in (("undivided run", None), ("its own shard", "0/2"), ("another", "1/2")):
         opened: list[Any] = []
-        own = replace(facts, shard=shard)
+        own = replace(settings, shard=shard)
         seconds = cpu_s(lambda own=own, to=opened: to.append(open_output(out, own, **given)))  # type: ignore[misc]
         figures[f"resume, {label}, s per million images"] = seconds / (PARTS * IMAGES) * 1e6
         if len(opened[0].done):

@@ -39,7 +39,7 @@ from segcli.models.registry import load_model
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Event, Started, Summary
 from segcli.pipeline.job import Job
-from segcli.pipeline.settings import describe, run_facts
+from segcli.pipeline.settings import describe, run_settings
 from segcli.pipeline.stages.inference import Inference, load_inference
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.sources import open_source, read
@@ -215,9 +215,9 @@ def alone(options: PredictOptions, engine: Inference, clock: Clock) -> int:
         Record(sample, *size, segments=one)
         for sample, (_, _, size), one in zip(samples, found, segmented, strict=True)
     ]
-    facts = run_facts(options, describe(options), source, precision="-", device="cpu")
+    settings = run_settings(options, describe(options), source, precision="-", device="cpu")
     with clock.over("write"):
-        write(options.out, info, facts, records)
+        write(options.out, info, settings, records)
     # A part of a long run holds a minute of work, not twelve images.
     many = [
         replace(record, sample=replace(record.sample, key=f"{copy}/{record.sample.key}"))
@@ -225,14 +225,14 @@ def alone(options: PredictOptions, engine: Inference, clock: Clock) -> int:
         for record in records
     ]
     with clock.over("part"):
-        write(options.out.with_name("part.parquet"), info, facts, many)
+        write(options.out.with_name("part.parquet"), info, settings, many)
     return sum(map(len, segmented))
 
 
-def write(out: Path, info: ModelInfo, facts: Settings, records: list[Record]) -> None:
+def write(out: Path, info: ModelInfo, settings: Settings, records: list[Record]) -> None:
     """One part, committed."""
     with open_output(
-        out, facts, carried={}, categories=(info.categories, info.category_ids)
+        out, settings, carried={}, categories=(info.categories, info.category_ids)
     ) as output:
         output.commit(records)
 

@@ -129,11 +129,11 @@ def _require_types(batch: pa.RecordBatch, path: Path) -> None:
 
 
 def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
-    facts = read_settings(path)
+    settings = read_settings(path)
     first = [~valid(b["mask"]) | (plain(b["mask"], np.int32) == 0) for b in batches]
     found = [valid(b["score"]) for b in batches]
     keys = [key for b, rows in zip(batches, first, strict=True) for key in texts(b["key"], rows)]
-    vocabulary = _vocabulary(facts)
+    vocabulary = _vocabulary(settings)
     image = _indices("key", keys, zip(batches, found, strict=True), path)
     numbers, scores = (
         joined([plain(b[name], kind)[rows] for b, rows in zip(batches, found, strict=True)])
@@ -158,15 +158,15 @@ def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
         scores=scores,
         boxes=around,
         masks=_masks(batches, found) if iou != "bbox" else None,
-        default_score=facts.get("default_score"),
-        source_root=facts.get("source_root"),
+        default_score=settings.get("default_score"),
+        source_root=settings.get("source_root"),
     )
 
 
-def _vocabulary(facts: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+def _vocabulary(settings: dict[str, Any]) -> tuple[tuple[str, int], ...]:
     """What the model knows, or what --categories left of it."""
-    pairs = tuple(zip(facts["category_names"], facts["category_ids"], strict=True))
-    asked = facts.get("categories")
+    pairs = tuple(zip(settings["category_names"], settings["category_ids"], strict=True))
+    asked = settings.get("categories")
     return pairs if not asked else tuple(pair for pair in pairs if pair[0] in set(asked))
 
 

@@ -98,7 +98,7 @@ class Completion:
             self.complete.add(self._hash(container))
 
     def _hash(self, container: Sample) -> bytes:
-        roots = self.output.writer.footer.facts.roots
+        roots = self.output.writer.footer.settings.roots
         root = roots[prefix_of(container.key, roots)]
         rows, _ = self.output.inventory.rows_in(container.key)
         facts = [container.key, container.size_bytes, container.mtime_ns, root, self.chosen, rows]

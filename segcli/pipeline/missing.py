@@ -62,9 +62,9 @@ def find_missing(options: PredictOptions, source: Source, output: Output) -> Mis
 def _without_file(output: Output) -> Iterator[tuple[str, list[str]]]:
     """What was not listed may still be there: a frame that `every` left out, an image in a damaged
     archive, a file at the place where the archive was before it was moved."""
-    now = output.writer.footer.facts.roots
+    now = output.writer.footer.settings.roots
     for part, footer, keys in output.inventory.unlisted():
-        prefix = prefixed("", footer.facts.key_prefix)
+        prefix = prefixed("", footer.settings.key_prefix)
         roots = {now[prefix], *footer.roots}
         gone = [key for key in keys if all(_is_gone(root, key, prefix) for root in roots)]
         if gone:

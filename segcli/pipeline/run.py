@@ -16,7 +16,7 @@ from segcli.pipeline.missing import check_prunable, find_missing
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.placement import ALL, parse_devices
 from segcli.pipeline.progress import RunProgress
-from segcli.pipeline.settings import Described, describe, run_facts
+from segcli.pipeline.settings import Described, describe, run_settings
 from segcli.pipeline.signals import stop_on_signals
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.task_list import TaskList
@@ -98,11 +98,13 @@ def _predict(
         # A new output needs the model in any case: load it before anything is written.
         if is_new:
             precision = dispatcher.load()
-        facts = run_facts(options, described, source, precision=precision, device=executor.device)
+        settings = run_settings(
+            options, described, source, precision=precision, device=executor.device
+        )
         with (
             open_output(
                 options.out,
-                facts,
+                settings,
                 carried=source.carried,
                 categories=(described.info.categories, described.info.category_ids),
                 same_source=options.same_source,
@@ -175,11 +177,11 @@ def _preview(
     options: PredictOptions, described: Described, source: Source, *, report: Report
 ) -> Summary:
     precision, _ = _precision(options)
-    facts = run_facts(options, described, source, precision=precision, device=options.device)
+    settings = run_settings(options, described, source, precision=precision, device=options.device)
     info = described.info
     with preview_output(
         options.out,
-        facts,
+        settings,
         carried=source.carried,
         categories=(info.categories, info.category_ids),
         same_source=options.same_source,

@@ -81,10 +81,10 @@ def label_of(name: str, info: ModelInfo, *, argument: str) -> int:
     )
 
 
-def run_facts(
+def run_settings(
     options: PredictOptions, described: Described, source: Source, *, precision: str, device: str
 ) -> Settings:
-    """The facts of a run; `precision` as resolved. What is compared decides the rows."""
+    """The settings of a run; `precision` as resolved. What is compared decides the rows."""
     info, labels = described.info, described.labels
     compared: dict[str, Any] = {
         "family": info.family,

@@ -184,7 +184,7 @@ def _values(
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "found": found,
         "masks": sum(row["masks"] for row in found.classes),
-        "facts": _facts(options.masks),
+        "settings": _settings(options.masks),
         "scores": charts.histograms(found, "score_bin"),
         "areas": charts.histograms(found, "area_bin"),
         "heat": charts.heat_maps(found),
@@ -198,21 +198,21 @@ def _values(
     }
 
 
-def _facts(masks: Path) -> list[tuple[str, str]]:
+def _settings(masks: Path) -> list[tuple[str, str]]:
     """What ran, with what, when: (name, text)."""
-    facts = store.read_settings(masks)
-    command = facts.get("command")
-    versions = facts.get("versions") or {}
+    settings = store.read_settings(masks)
+    command = settings.get("command")
+    versions = settings.get("versions") or {}
     told = {
         "command": shlex.join(command) if isinstance(command, list) else command,
-        "started": facts.get("started"),
-        "images from": facts.get("source_root"),
-        "model": "/".join(str(facts[n]) for n in ("family", "variant") if facts.get(n)),
-        "weights": facts.get("weights"),
-        "weights, SHA-256": facts.get("weights_sha256"),
-        "device": facts.get("device"),
-        "precision": facts.get("precision"),
-        "scores kept from": facts.get("min_score"),
+        "started": settings.get("started"),
+        "images from": settings.get("source_root"),
+        "model": "/".join(str(settings[n]) for n in ("family", "variant") if settings.get(n)),
+        "weights": settings.get("weights"),
+        "weights, SHA-256": settings.get("weights_sha256"),
+        "device": settings.get("device"),
+        "precision": settings.get("precision"),
+        "scores kept from": settings.get("min_score"),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
     return [(name, str(value)) for name, value in told.items() if value not in (None, "")]

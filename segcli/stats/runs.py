@@ -60,7 +60,7 @@ def speeds(masks: Path) -> list[dict[str, Any]]:
     runs: dict[tuple[str, str], list[Footer]] = {}
     for path in parts:
         footer = read_footer(path)
-        recorded = footer.facts.recorded
+        recorded = footer.settings.recorded
         if isinstance(started := recorded.get("started"), str):
             runs.setdefault((started, str(recorded.get("run"))), []).append(footer)
     order = sorted(runs, key=lambda run: (_first_chunk(runs[run]), run))  # `started` is in seconds

@@ -74,9 +74,9 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
     pending: dict[tuple[bytes, pa.Schema], list[Path]] = {}
     for path in sorted(parts, key=lambda p: (p.stat().st_mtime_ns, p.name)):
         footer, columns = parts[path].footer, parts[path].columns
-        bare = replace(footer.facts, recorded={}, shard=None)
+        bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
-            footer, facts=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None,
+            footer, settings=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None,
             complete=frozenset(),
         ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
@@ -110,12 +110,12 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Pa
 def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None:
     rows = pa.concat_tables([read_part(path)[0] for path in group])
     newest = parts[group[-1]].footer
-    shards = {parts[path].footer.facts.shard for path in group}
-    shard = newest.facts.shard if len(shards) == 1 else None
+    shards = {parts[path].footer.settings.shard for path in group}
+    shard = newest.settings.shard if len(shards) == 1 else None
     begun, ended = _times([parts[path].footer for path in group])
     complete = frozenset[bytes]().union(*(parts[path].footer.complete for path in group))
-    facts = replace(newest.facts, shard=shard)
-    footer = replace(newest, facts=facts, begun=begun, ended=ended, complete=complete)
+    settings = replace(newest.settings, shard=shard)
+    footer = replace(newest, settings=settings, begun=begun, ended=ended, complete=complete)
     write_part(fresh / part_name(images_of(rows)), rows, footer)
 
 
@@ -123,7 +123,7 @@ def _times(footers: Sequence[Footer]) -> tuple[float | None, float | None]:
     """From when to when the run worked that made all of these parts; None where several did."""
     begun = [footer.begun for footer in footers if footer.begun is not None]
     ended = [footer.ended for footer in footers if footer.ended is not None]
-    runs = {footer.facts.recorded.get("run") for footer in footers}
+    runs = {footer.settings.recorded.get("run") for footer in footers}
     if len(runs) > 1 or not len(begun) == len(ended) == len(footers):
         return None, None
     return min(begun), max(ended)

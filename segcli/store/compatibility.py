@@ -71,9 +71,9 @@ class Joining:
     def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
         """Both, for one part that another shard has made since this one started."""
         self.check_part(name, columns, there)
-        now = self.footer.facts.roots.get(prefixed("", there.facts.key_prefix))
+        now = self.footer.settings.roots.get(prefixed("", there.settings.key_prefix))
         if now is not None:
             self.check_roots(now, {*there.roots}, lambda: True)
 
     def new_command(self) -> str:
-        return new_command(self.path, self.footer.facts)
+        return new_command(self.path, self.footer.settings)

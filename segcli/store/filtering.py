@@ -16,7 +16,7 @@ def filtered_command(path: Path, there: Footer, now: Footer) -> str | None:
     None unless `now` differs from the output's settings `there` by a higher `min_score` or fewer
     `categories` alone: then the masks are in the output, and readers can filter them.
     """
-    old, new = there.facts.compared, now.facts.compared
+    old, new = there.settings.compared, now.settings.compared
     differing = {name for name in {*old, *new} - {ROOT} if old.get(name) != new.get(name)}
     if not differing or differing - _FILTERS:
         return None

@@ -55,7 +55,7 @@ class Settings:
         return {prefixed("", self.key_prefix): str(self.compared.get(ROOT))}
 
     def of(self, key: str) -> Settings:
-        """The facts for a part whose keys are of the same source as `key`."""
+        """The settings for a part whose keys are of the same source as `key`."""
         if not self.sources:
             return self
         prefix = prefix_of(key, self.sources)
@@ -73,7 +73,7 @@ class Footer:
     `complete` are hashes of 8 bytes, of archives and videos that need not be listed again.
     """
 
-    facts: Settings
+    settings: Settings
     category_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     schema_version: int
@@ -89,7 +89,7 @@ class Footer:
     @property
     def roots(self) -> tuple[str, ...]:
         """Where the images of the part are or have been."""
-        return (str(self.facts.compared.get(ROOT)), *self.moved_to)
+        return (str(self.settings.compared.get(ROOT)), *self.moved_to)
 
     @property
     def categories(self) -> Categories:
@@ -97,21 +97,21 @@ class Footer:
         return self.category_names, self.category_ids
 
     def to_json(self) -> bytes:
-        values = {name: getattr(self, name) for name in self.__slots__ if name != "facts"}
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "settings"}
         values["complete"] = b64encode(b"".join(sorted(self.complete))).decode()
-        facts = (name for name in self.facts.__slots__ if name != "sources")
-        values |= {name: getattr(self.facts, name) for name in facts}
+        settings = (name for name in self.settings.__slots__ if name != "sources")
+        values |= {name: getattr(self.settings, name) for name in settings}
         return json.dumps(values).encode()
 
     @staticmethod
     def from_json(text: bytes) -> Footer:
         """Raises ValueError, KeyError or TypeError when the text is not one of ours."""
         values = json.loads(text)
-        facts = Settings(
+        settings = Settings(
             values["compared"], values["recorded"], values["key_prefix"], values.get("shard")
         )
         return Footer(
-            facts=facts,
+            settings=settings,
             category_names=tuple(values["category_names"]),
             category_ids=tuple(values["category_ids"]),
             schema_version=values["schema_version"],
@@ -134,8 +134,8 @@ def _hashes(text: str) -> frozenset[bytes]:
 def differences(there: Footer, now: Footer) -> list[str]:
     """What keeps the rows of two runs from standing in one output, but for the source root."""
     pairs = {
-        name: (there.facts.compared.get(name), now.facts.compared.get(name))
-        for name in sorted({*there.facts.compared, *now.facts.compared} - {ROOT})
+        name: (there.settings.compared.get(name), now.settings.compared.get(name))
+        for name in sorted({*there.settings.compared, *now.settings.compared} - {ROOT})
     }
     pairs["schema"] = (there.schema_version, now.schema_version)
     pairs["the model's categories"] = (
@@ -178,10 +178,10 @@ def fresh_path(path: Path) -> Path:
     return fresh
 
 
-def new_command(path: Path, facts: Settings) -> str:
+def new_command(path: Path, settings: Settings) -> str:
     """The command that was given, with a new output in it; else the option alone."""
     fresh = str(fresh_path(path))
-    words = facts.recorded.get("command") or []
+    words = settings.recorded.get("command") or []
     words = shlex.split(words) if isinstance(words, str) else list(words)
     return shlex.join(_with_output(words, fresh)) if words else f"`out={fresh!r}`"
 

@@ -68,7 +68,7 @@ class Inventory:
         `keys` are those of the run's source; the first ones are looked at when it is another one.
         Raises UsageError when this run's rows must not join them.
         """
-        joining, shard = self._writer.joining, self._writer.footer.facts.shard
+        joining, shard = self._writer.joining, self._writer.footer.settings.shard
         split = None if shard is None else ShardSpec.parse(shard)
         pending: list[NDArray[np.uint64]] = []
         waiting = repeats = 0
@@ -76,8 +76,8 @@ class Inventory:
         for name in list_parts(self._writer.directory):
             marks, columns, footer = read_marks(self._writer.directory / name, split)
             joining.check_part(name, columns, footer)
-            origin = self._origin(footer.facts)
-            prefix = prefixed("", footer.facts.key_prefix)
+            origin = self._origin(footer.settings)
+            prefix = prefixed("", footer.settings.key_prefix)
             if origin != _Origin.OTHER:
                 roots.setdefault(prefix, set()).update(footer.roots)
             self.count(None, footer)
@@ -91,7 +91,7 @@ class Inventory:
                 pending, waiting = [], 0
         if pending:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
-        for prefix, now in self._writer.footer.facts.roots.items():
+        for prefix, now in self._writer.footer.settings.roots.items():
             there = roots.get(prefix, set())
             joining.check_roots(now, there, partial(self._knows, keys, prefix))
             if there and now not in there:
@@ -160,7 +160,7 @@ class Inventory:
         """`records` have been committed to part `name`."""
         number = self._numbers.get(name)
         if number is None:
-            prefix = prefix_of(records[0].sample.key, self._writer.footer.facts.roots)
+            prefix = prefix_of(records[0].sample.key, self._writer.footer.settings.roots)
             number = self._number(name, _Origin.SAME, prefix)
             self.moved.discard(prefix)  # the new part names the root
             for record in records:
@@ -197,7 +197,7 @@ class Inventory:
         return self._numbers[name]
 
     def _origin(self, there: Settings) -> _Origin:
-        now = self._writer.footer.facts.roots.get(prefixed("", there.key_prefix))
+        now = self._writer.footer.settings.roots.get(prefixed("", there.key_prefix))
         if now is None:
             return _Origin.OTHER
         return _Origin.SAME if str(there.compared.get(ROOT)) == now else _Origin.MOVED

@@ -26,7 +26,7 @@ from segcli.types import Record, Sample
 
 def open_output(
     path: Path,
-    facts: Settings,
+    settings: Settings,
     *,
     carried: Mapping[str, pa.DataType],
     categories: Categories,
@@ -38,20 +38,20 @@ def open_output(
     """Lock `path` and read what it holds; to be used as a context manager.
 
     `keys` of the run's source tell whether another source may be the same one, moved.
-    With `facts.shard` it is locked against all but the other shards. `lock` is a lock that the
+    With `settings.shard` it is locked against all but the other shards. `lock` is a lock that the
     caller holds on the path already, and keeps. Nothing but the locks next to it is written before
     the first commit. Raises Locked when another process holds it (unless `wait`), UsageError when
     no output can be made there or when what is there was made otherwise, OutputError when it cannot
     be written.
     """
-    own = lock_output(path, shard=facts.shard, wait=wait) if lock is None else None
+    own = lock_output(path, shard=settings.shard, wait=wait) if lock is None else None
     held = own or lock
     assert held is not None, "one of both"
     try:
-        split = None if facts.shard is None else ShardSpec.parse(facts.shard)
+        split = None if settings.shard is None else ShardSpec.parse(settings.shard)
         for stale in staging_paths(held.real, split):
             remove_stale(stale)
-        joining = _joining(path, facts, carried, categories, same_source=same_source)
+        joining = _joining(path, settings, carried, categories, same_source=same_source)
         output = Output(joining, held, owns_lock=own is not None)
         output.inventory.load(keys)
     except BaseException:
@@ -63,7 +63,7 @@ def open_output(
 
 def preview_output(
     path: Path,
-    facts: Settings,
+    settings: Settings,
     *,
     carried: Mapping[str, pa.DataType],
     categories: Categories,
@@ -72,14 +72,14 @@ def preview_output(
 ) -> Output:
     """The same without the lock, for looking only (a dry run); nothing is written at all."""
     check_place(resolve(path))
-    output = Output(_joining(path, facts, carried, categories, same_source=same_source))
+    output = Output(_joining(path, settings, carried, categories, same_source=same_source))
     output.inventory.load(keys)
     return output
 
 
 def _joining(
     path: Path,
-    facts: Settings,
+    settings: Settings,
     carried: Mapping[str, pa.DataType],
     categories: Categories,
     *,
@@ -87,7 +87,7 @@ def _joining(
 ) -> Joining:
     names, ids = categories
     version = _version_of(resolve(path))
-    footer = Footer(facts, tuple(names), tuple(ids), version)
+    footer = Footer(settings, tuple(names), tuple(ids), version)
     return Joining(path, schema(carried, version), footer, same_source)
 
 
@@ -107,7 +107,7 @@ def staging_paths(real: Path, split: ShardSpec | None) -> tuple[Path, ...]:
 
 
 def peek(path: Path) -> Settings | None:
-    """The facts of an output before it is opened, None when there is none yet.
+    """The settings of an output before it is opened, None when there is none yet.
 
     For what a resumed run takes over (`precision="auto"`).
     """
@@ -115,7 +115,7 @@ def peek(path: Path) -> Settings | None:
     names = list_parts(real)
     if not names:
         return None
-    return read_footer(real / names[0]).facts
+    return read_footer(real / names[0]).settings
 
 
 def remove_stale(staging: Path) -> None:
@@ -134,7 +134,7 @@ class Output:
         self, joining: Joining, lock: OutputLock | None = None, *, owns_lock: bool = False
     ) -> None:
         real = resolve(joining.path)
-        shard = joining.footer.facts.shard
+        shard = joining.footer.settings.shard
         split = None if shard is None else ShardSpec.parse(shard)
         turn = None if split is None else shards_path(real) / "turn.lock"
         self.path = joining.path

@@ -157,7 +157,7 @@ def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], 
     with open_part(path) as (file, footer):
         columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
         found = file.schema_arrow
-        shard = footer.facts.shard
+        shard = footer.settings.shard
         foreign = split is not None and split.is_foreign(shard)
         # Where columns are missing the caller tells how the schemas differ.
         rows = None if foreign or not {*columns} <= {*found.names} else file.read(columns)

@@ -1,4 +1,4 @@
-"""What readers (eval, viz, stats, export) get of an output: streams of rows, and its facts."""
+"""What readers (eval, viz, stats, export) get of an output: streams of rows, and its settings."""
 
 from __future__ import annotations
 
@@ -115,15 +115,15 @@ def part_paths(path: Path) -> list[Path]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The facts of the run that made an output, of any of its parts, in one flat dictionary.
+    """The settings of the run that made an output, of any of its parts, in one flat dictionary.
 
     What the run recorded and compared, and `category_names`, `category_ids`, `key_prefix`.
     """
     footer = read_footer(part_paths(path)[0])
     return {
-        **footer.facts.recorded,
-        **footer.facts.compared,
-        "key_prefix": footer.facts.key_prefix,
+        **footer.settings.recorded,
+        **footer.settings.compared,
+        "key_prefix": footer.settings.key_prefix,
         "category_names": footer.category_names,
         "category_ids": footer.category_ids,
     }
@@ -137,5 +137,5 @@ def read_roots(path: Path) -> dict[str, list[str]]:
     roots: dict[str, set[str]] = {}
     for part in part_paths(path):
         footer = read_footer(part)
-        roots.setdefault(footer.facts.key_prefix, set()).update(footer.roots)
+        roots.setdefault(footer.settings.key_prefix, set()).update(footer.roots)
     return {prefix: sorted(found) for prefix, found in roots.items()}

@@ -60,9 +60,9 @@ class PartWriter:
         `begun`: when the run began them (seconds since 1970).
         """
         name = part_name(r.sample.key for r in records)
-        facts = self.footer.facts.of(records[0].sample.key)
+        settings = self.footer.settings.of(records[0].sample.key)
         ended = None if begun is None else time.time()
-        footer = replace(self.footer, facts=facts, begun=begun, ended=ended)
+        footer = replace(self.footer, settings=settings, begun=begun, ended=ended)
         self._publish(name, table(records, self.columns, self.footer.categories), footer, create)
         return name
 
@@ -92,7 +92,7 @@ class PartWriter:
             if pc.count_distinct(keys.filter(is_redone)).as_py() != len(records):
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
             kept = old.filter(pc.invert(is_redone))
-            footer = replace(footer, redone=self.footer.facts.recorded)
+            footer = replace(footer, redone=self.footer.settings.recorded)
             self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
 
     def remove(self, name: str, gone: Sequence[str]) -> Footer | None:
@@ -124,7 +124,7 @@ class PartWriter:
         """Note in part `name` that its archive is at the source root of this run now."""
         with in_turn(self.turn):
             rows, footer = read_part(self.directory / name)
-            root = self.footer.facts.roots[prefixed("", footer.facts.key_prefix)]
+            root = self.footer.settings.roots[prefixed("", footer.settings.key_prefix)]
             if root in footer.roots:  # another shard was faster
                 return
             moved_to = (*footer.moved_to, root)

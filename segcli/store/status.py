@@ -81,14 +81,16 @@ def _add(found: Status, footer: Footer) -> None:
     found.images += footer.images
     found.masks += footer.masks
     found.failed += footer.failed
-    facts = footer.facts
+    settings = footer.settings
     if not found.settings:
         found.settings = {
-            **{name: value for name, value in facts.recorded.items() if name != "category_names"},
-            **{name: value for name, value in facts.compared.items() if name != ROOT},
+            **{
+                name: value for name, value in settings.recorded.items() if name != "category_names"
+            },
+            **{name: value for name, value in settings.compared.items() if name != ROOT},
             "category_names": list(footer.category_names),
         }
-    roots = found.sources.setdefault(facts.key_prefix, [])
-    root = str(facts.compared.get(ROOT))
+    roots = found.sources.setdefault(settings.key_prefix, [])
+    root = str(settings.compared.get(ROOT))
     if root not in roots:
         roots.append(root)

@@ -196,16 +196,16 @@ def _fresh(model: nn.Module, recipe: Recipe, learned: frozenset[str]) -> State:
     return State(model, Average(model.state_dict(), recipe.average), optimizer)
 
 
-def _facts(recipe: Recipe) -> dict[str, Any]:
+def _recorded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON knows it, without what may change between resumes."""
-    facts = {k: v for k, v in asdict(recipe).items() if k not in _FREE}
-    return dict(json.loads(json.dumps(facts)))
+    kept = {k: v for k, v in asdict(recipe).items() if k not in _FREE}
+    return dict(json.loads(json.dumps(kept)))
 
 
 def _save(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     """Write the checkpoint beside its place, then rename: a crash leaves the old or the new."""
     content = {
-        "recipe": json.dumps(_facts(recipe)),
+        "recipe": json.dumps(_recorded(recipe)),
         "steps_per_epoch": per_epoch,
         "model": state.model.state_dict(),
         "average": state.average.state,
@@ -233,8 +233,8 @@ def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
     content = _checkpoint(path)
     step = int(content["step"])
     # What an older segcli did not know of, it did by today's default.
-    then = {**_facts(Recipe()), **json.loads(content["recipe"])}
-    now = _facts(recipe)
+    then = {**_recorded(Recipe()), **json.loads(content["recipe"])}
+    now = _recorded(recipe)
     then["steps per epoch"], now["steps per epoch"] = (
         content.get("steps_per_epoch", per_epoch),
         per_epoch,

@@ -105,8 +105,10 @@ def _older(images: Path, out: Path) -> None:
     _predict(images, out)
     for part in sorted(out.iterdir())[::2]:
         rows, footer = read_part(part)
-        recorded = {k: v for k, v in footer.facts.recorded.items() if k == "started"}
-        write_part(part, rows, replace(footer, facts=replace(footer.facts, recorded=recorded)))
+        recorded = {k: v for k, v in footer.settings.recorded.items() if k == "started"}
+        write_part(
+            part, rows, replace(footer, settings=replace(footer.settings, recorded=recorded))
+        )
         keys = [first_spelling(path_from_key(key)) for key in rows["key"].to_pylist()]
         rows = rows.set_column(0, "key", pa.array(keys))
         values = json.loads(pq.read_metadata(part).metadata[FOOTER_KEY])

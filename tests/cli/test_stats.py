@@ -35,8 +35,8 @@ def masks(tmp_path: Path) -> Path:
         for n in range(4)
     ]
     path = tmp_path / "masks.parquet"
-    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+    settings = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
         output.commit(records)
     return path
 
@@ -73,8 +73,8 @@ def test_many_runs_are_one_line(tmp_path):
     path = tmp_path / "masks.parquet"
     for number in range(3):
         more = {"default_score": 0.5, "started": f"2026-04-0{number + 1}", "run": f"r{number}"}
-        facts = Settings({"source_root": "/archive"}, more)
-        with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+        settings = Settings({"source_root": "/archive"}, more)
+        with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
             output.commit([Record(Sample(f"{number}.jpg", ""), 10, 10, ())])
     said = run(path).splitlines()
     assert said[1] == ("3 runs, from 2026-04-01 to 2026-04-03: 3 images (--runs lists them)"), said

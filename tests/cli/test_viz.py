@@ -29,8 +29,8 @@ def masks(tmp_path: Path) -> Path:
         Image.new("RGB", (80, 60), "grey").save(tmp_path / "images" / name)
         records.append(Record(Sample(name, "", size_bytes=1, mtime_ns=1), 60, 80, [segment]))
     path = tmp_path / "masks.parquet"
-    facts = Settings({"source_root": str(tmp_path / "images")}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+    settings = Settings({"source_root": str(tmp_path / "images")}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=(("car",), (3,))) as output:
         output.commit(records)
     return path
 

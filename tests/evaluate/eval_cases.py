@@ -172,8 +172,8 @@ def write_output(path: Path, truth: dict[str, Any], found: list[dict[str, Any]])
         ]
         name = image["file_name"]
         records.append(Record(Sample(name, name), image["height"], image["width"], segments))
-    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=(names, ids)) as output:
+    settings = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=(names, ids)) as output:
         half = (len(records) + 1) // 2
         for chunk in (records[:half], records[half:]):
             if chunk:

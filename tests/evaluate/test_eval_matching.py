@@ -38,8 +38,8 @@ def output(
     records = [Record(Sample(key, key), *size, [segment]) for key in keys if key not in failed]
     records += [Record(Sample(key, key), None, None, (), "truncated") for key in failed]
     ids = tuple(range(3, 3 + len(names)))
-    facts = Settings({"source_root": "/a", **compared}, {"default_score": 0.5})
-    with open_output(path, facts, carried={}, categories=(names, ids)) as opened:
+    settings = Settings({"source_root": "/a", **compared}, {"default_score": 0.5})
+    with open_output(path, settings, carried={}, categories=(names, ids)) as opened:
         opened.commit(records)
     return path
 

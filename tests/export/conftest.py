@@ -46,9 +46,9 @@ def output(tmp_path: Path) -> Path:
             segments.append(Segment(label, score, box, int(mask.sum()), text))
         records.append(Record(Sample(key, key), height, width, segments))
     records.append(Record(Sample("cam2/broken.jpg", ""), None, None, (), "truncated"))
-    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    settings = Settings({"source_root": "/archive"}, {"default_score": 0.5})
     path = tmp_path / "masks.parquet"
-    with open_output(path, facts, carried={}, categories=(NAMES, IDS)) as opened:
+    with open_output(path, settings, carried={}, categories=(NAMES, IDS)) as opened:
         opened.commit(records[:1])
         opened.commit(records[1:])
     return path

@@ -43,9 +43,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Record(Sample(key_from_path(file), ""), 8, 10, [segments[i % len(NAMES)]])
         for i, file in enumerate(FILES)
     ]
-    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    settings = Settings({"source_root": "/archive"}, {"default_score": 0.5})
     categories = (NAMES, range(1, len(NAMES) + 1))
-    with open_output(path, facts, carried={}, categories=categories) as opened:
+    with open_output(path, settings, carried={}, categories=categories) as opened:
         opened.commit(records)
     return path
 

@@ -33,9 +33,9 @@ def masks(tmp_path: Path) -> Path:
         Image.new("RGB", (10, 8), "red").save(path)
         segment = Segment(0, 0.9, (3, 2, 4, 4), 16, rle.encode(square))
         records.append(Record(Sample(key, str(path)), 8, 10, [segment]))
-    facts = Settings({"source_root": str(tmp_path / "pictures")}, {"default_score": 0.5})
+    settings = Settings({"source_root": str(tmp_path / "pictures")}, {"default_score": 0.5})
     out = tmp_path / "masks.parquet"
-    with open_output(out, facts, carried={}, categories=(("person",), (1,))) as output:
+    with open_output(out, settings, carried={}, categories=(("person",), (1,))) as output:
         output.commit(records)
     return out
 

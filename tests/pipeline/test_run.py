@@ -175,8 +175,8 @@ def test_categories_limit_what_is_found(pictures: Callable[..., Path], tmp_path:
 def test_facts_tell_how_the_rows_were_made(pictures: Callable[..., Path], tmp_path: Path) -> None:
     folder, out = pictures(1), tmp_path / "m.parquet"
     run(folder, out, command_line=("predict", "x"))
-    facts = json.loads(json.dumps(read_settings(out)))
-    told = json.dumps(facts)
+    settings = json.loads(json.dumps(read_settings(out)))
+    told = json.dumps(settings)
     for expected in ("weights_sha256", "results_version", "float32", "torch", "default_score"):
         assert expected in told
     assert str(folder) in told

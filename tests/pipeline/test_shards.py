@@ -162,7 +162,7 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     assert finish(shard(0, "auto", toy_worker.load_bfloat16, "first")) == 0
     (tmp_path / "late").touch()
     assert finish(late) == code
-    found = {read_footer(part).facts.compared["precision"] for part in out.iterdir()}
+    found = {read_footer(part).settings.compared["precision"] for part in out.iterdir()}
     assert found == {"bfloat16"}
     told = logs[1].read_text()
     if code:
@@ -192,7 +192,7 @@ def test_run_that_waited_takes_the_precision_that_it_finds(
     assert "waiting: another process works on" in (tmp_path / "second.log").read_text()
     gate.touch()
     assert [finish(first), finish(second)] == [0, 0]
-    assert {read_footer(p).facts.compared["precision"] for p in out.iterdir()} == {"bfloat16"}
+    assert {read_footer(p).settings.compared["precision"] for p in out.iterdir()} == {"bfloat16"}
     assert len(keys(out)) == 12
 
 

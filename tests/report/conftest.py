@@ -52,7 +52,7 @@ def archive(folder: Path, **recorded: Any) -> Path:
         records.append(Record(sample, *SIZE, segments))
     failed = Sample(LONG_KEY, "", size_bytes=1, mtime_ns=1)
     records.append(Record(failed, None, None, (), f"<b>truncated</b> {BAD_NAME}"))
-    facts = Settings(
+    settings = Settings(
         {"source_root": str(root), "family": "toy", "variant": "tiny"},
         {
             "default_score": 0.5,
@@ -62,7 +62,7 @@ def archive(folder: Path, **recorded: Any) -> Path:
         },
     )
     path = folder / "masks.parquet"
-    with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
         output.commit(records)
     return path
 

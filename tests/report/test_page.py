@@ -156,9 +156,9 @@ def test_footage_makes_a_series(tmp_path):
         )
         for n in range(7)
     ]
-    facts = Settings({"source_root": "/footage"}, {"default_score": 0.5})
+    settings = Settings({"source_root": "/footage"}, {"default_score": 0.5})
     path, out = tmp_path / "m.parquet", tmp_path / "r.html"
-    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+    with open_output(path, settings, carried={}, categories=(("car",), (3,))) as output:
         output.commit(frames)
     write_report(ReportOptions(masks=path, out=out, gallery=0), report=lambda _: None)
     page = out.read_text()

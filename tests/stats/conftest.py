@@ -51,10 +51,10 @@ def made(tmp_path: Path) -> Callable[..., Path]:
     def write(name: str = "masks", seed: int = 0, images: int = 60, score: float = 1.0) -> Path:
         import pyarrow as pa
 
-        facts = Settings({"source_root": "/archive"}, {"default_score": 0.4})
+        settings = Settings({"source_root": "/archive"}, {"default_score": 0.4})
         path = tmp_path / f"{name}.parquet"
         with open_output(
-            path, facts, carried={"site": pa.string()}, categories=CATEGORIES
+            path, settings, carried={"site": pa.string()}, categories=CATEGORIES
         ) as output:
             found = records(seed, images, score)
             output.commit(found[: images // 2])

@@ -27,7 +27,7 @@ def write(tmp_path):
 
     def made(keys, *, root="/archive", prefix="", columns=None, **more):
         columns = columns or {}
-        facts = Settings({"source_root": str(root)}, {"default_score": 0.5}, prefix)
+        settings = Settings({"source_root": str(root)}, {"default_score": 0.5}, prefix)
         path = tmp_path / "masks.parquet"
         carried = {name: kind for name, (kind, _) in columns.items()}
         records = [
@@ -45,7 +45,7 @@ def write(tmp_path):
             )
             for i, key in enumerate(keys)
         ]
-        with open_output(path, facts, carried=carried, categories=(("car",), (3,))) as output:
+        with open_output(path, settings, carried=carried, categories=(("car",), (3,))) as output:
             output.commit(records)
         return path
 

@@ -35,7 +35,7 @@ def _record(
     return Record(at, None, None, (), error) if error else Record(at, 48, 64, segments)
 
 
-def _facts(root: str = "/archive", prefix: str = "", **compared: Any) -> Settings:
+def _settings(root: str = "/archive", prefix: str = "", **compared: Any) -> Settings:
     return Settings({"source_root": root, "min_score": 0.05, **compared}, {}, prefix)
 
 
@@ -52,8 +52,8 @@ def record() -> Callable[..., Record]:
 
 
 @pytest.fixture(scope="session")
-def facts() -> Callable[..., Settings]:
-    return _facts
+def settings() -> Callable[..., Settings]:
+    return _settings
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def output(tmp_path: Path) -> Callable[..., Output]:
     """Opens `masks.parquet` in a temporary directory."""
 
     def opened(name: str = "masks.parquet", *, carried: Any = None, **more: Any) -> Output:
-        given = more.pop("facts", None) or _facts()
+        given = more.pop("settings", None) or _settings()
         return open_output(
             tmp_path / name, given, carried=carried or {}, categories=CATEGORIES, **more
         )

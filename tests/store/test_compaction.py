@@ -56,23 +56,23 @@ def test_larger_parts_stay_as_they_are(small_parts, output, record):
     assert sorted(os.listdir(small_parts)) == names
 
 
-def test_sources_and_shards_are_kept_apart_where_they_matter(output, record, facts, tmp_path):
+def test_sources_and_shards_are_kept_apart_where_they_matter(output, record, settings, tmp_path):
     path = tmp_path / "masks.parquet"
     for prefix in ("a/", "b/"):
         for number in range(2):
-            with output(facts=facts(prefix=prefix)) as out:
+            with output(settings=settings(prefix=prefix)) as out:
                 out.commit([record(f"{prefix}{number}")])
     assert compact(path, images=100).after == 2
-    assert sorted(read_footer(p).facts.key_prefix for p in path.iterdir()) == ["a/", "b/"]
+    assert sorted(read_footer(p).settings.key_prefix for p in path.iterdir()) == ["a/", "b/"]
     keys = {i: next(f"{n}" for n in range(99) if f"{n}" in ShardSpec(i, 2)) for i in range(2)}
     other = tmp_path / "shards.parquet"
     for index, key in keys.items():
-        with output("shards.parquet", facts=replace(facts(), shard=f"{index}/2")) as out:
+        with output("shards.parquet", settings=replace(settings(), shard=f"{index}/2")) as out:
             out.commit([record(key)])
     assert compact(other, images=100).after == 1
     (part,) = other.iterdir()
-    assert read_footer(part).facts.shard is None, "a part of both shards is no shard's own"
-    with output("shards.parquet", facts=replace(facts(), shard="1/2")) as out:
+    assert read_footer(part).settings.shard is None, "a part of both shards is no shard's own"
+    with output("shards.parquet", settings=replace(settings(), shard="1/2")) as out:
         assert len(out.done) == 1
 
 

@@ -141,81 +141,81 @@ def test_stale_staging_is_removed_by_the_next_holder_of_the_lock(output, tmp_pat
         assert not stale.parent.exists()
 
 
-def test_a_preview_looks_and_writes_nothing(output, record, sample, facts, tmp_path):
+def test_a_preview_looks_and_writes_nothing(output, record, sample, settings, tmp_path):
     given = {"carried": {}, "categories": CATEGORIES}
-    preview = preview_output(tmp_path / "masks.parquet", facts(), **given)
+    preview = preview_output(tmp_path / "masks.parquet", settings(), **given)
     assert preview.state(sample("a")) == "new"
     assert os.listdir(tmp_path) == []
     with output() as out:
         out.commit([record("a")])
-        with preview_output(tmp_path / "masks.parquet", facts(), **given) as preview:
+        with preview_output(tmp_path / "masks.parquet", settings(), **given) as preview:
             assert preview.state(sample("a")) == "done"
             assert (preview.images, preview.failed) == (1, 0)
         with pytest.raises(Locked):
             output()
 
 
-def test_other_settings_are_refused_with_the_difference_and_a_command(output, record, facts):
+def test_other_settings_are_refused_with_the_difference_and_a_command(output, record, settings):
     with output() as out:
         out.commit([record("a")])
-    given = facts(min_score=0.3)
+    given = settings(min_score=0.3)
     given.recorded["command"] = ["segcli", "predict", "x", "--out", "masks.parquet"]
     with pytest.raises(UsageError) as caught:
-        output(facts=given)
+        output(settings=given)
     assert "`min_score`: 0.05 there, 0.3 now" in str(caught.value)
     assert "segcli predict x --out" in str(caught.value)
     assert "masks-2.parquet" in str(caught.value)
     with pytest.raises(UsageError, match="column src_camera: absent there, string now"):
         output(carried={"camera": pa.string()})
     with pytest.raises(UsageError, match="the model's categories: .*car.* there, .*dog.* now"):
-        open_output(out.path, facts(), carried={}, categories=(("person", "dog"), (1, 3)))
+        open_output(out.path, settings(), carried={}, categories=(("person", "dog"), (1, 3)))
     output().close()
 
 
-def test_another_root_is_refused_unless_it_is_the_same_archive(output, record, sample, facts):
+def test_another_root_is_refused_unless_it_is_the_same_archive(output, record, sample, settings):
     with output() as out:
         out.commit([record("a"), record("b")])
-    moved = facts(root="/moved")
+    moved = settings(root="/moved")
     with pytest.raises(UsageError, match="from /archive, now given /moved.*`same_source=True`"):
-        output(facts=moved)
-    with output(facts=moved, same_source=True) as out:
+        output(settings=moved)
+    with output(settings=moved, same_source=True) as out:
         # Copying may have changed the times, but not the sizes.
         assert out.state(sample("a", version=9)) == "done"
         assert out.state(replace(sample("a"), size_bytes=7)) == "changed"
         out.commit([record("c")])
     # Having been told once, with a part to show for it, both roots are known.
-    with output(facts=moved) as out:
+    with output(settings=moved) as out:
         assert out.state(sample("a", version=9)) == "done"
         assert out.state(sample("c", version=9)) == "changed"
     with output() as out:
         assert out.state(sample("a")) == "done"
 
 
-def test_a_key_prefix_keeps_two_archives_apart(output, record, sample, facts):
+def test_a_key_prefix_keeps_two_archives_apart(output, record, sample, settings):
     with output() as out:
         out.commit([record("a"), record("cam2/b")])
-    cam2 = facts(root="/cam2", prefix="cam2/")
-    with output(facts=cam2) as out:
+    cam2 = settings(root="/cam2", prefix="cam2/")
+    with output(settings=cam2) as out:
         assert out.state(sample("cam2/a")) == "new"
         with pytest.raises(UsageError, match="already holds 'cam2/b' from another source"):
             out.state(sample("cam2/b"))
         out.commit([record("cam2/a")])
-    with output(facts=cam2) as out:
+    with output(settings=cam2) as out:
         assert out.state(sample("cam2/a")) == "done"
     with output() as out:
         assert out.state(sample("a")) == "done"
     with pytest.raises(UsageError, match="from /cam2, now given /other"):
-        output(facts=facts(root="/other", prefix="cam2/"))
+        output(settings=settings(root="/other", prefix="cam2/"))
 
 
-def test_a_part_of_an_archive_that_moved_stays_of_that_archive(output, record, sample, facts):
+def test_a_part_of_an_archive_that_moved_stays_of_that_archive(output, record, sample, settings):
     with output() as out:
         out.commit([record("a"), record("b", error="bad")])
-    moved = facts(root="/moved")
-    with output(facts=moved, same_source=True) as out:
+    moved = settings(root="/moved")
+    with output(settings=moved, same_source=True) as out:
         out.replace([record("b", version=9)])
         out.commit([record("c", version=9)])
-    with output(facts=moved) as out:
+    with output(settings=moved) as out:
         assert out.state(sample("a", version=9)) == out.state(sample("b", version=9)) == "done"
 
 
@@ -229,10 +229,10 @@ def test_parts_copied_in_from_elsewhere_do_not_double_a_key(output, record, tmp_
         output()
 
 
-def test_peek_tells_the_facts_of_what_is_there(output, record, facts, tmp_path):
+def test_peek_tells_the_facts_of_what_is_there(output, record, settings, tmp_path):
     path = tmp_path / "masks.parquet"
     assert peek(path) is None
-    with output(facts=facts(precision="bfloat16")) as out:
+    with output(settings=settings(precision="bfloat16")) as out:
         assert peek(path) is None
         out.commit([record("a")])
     assert peek(path).compared["precision"] == "bfloat16"

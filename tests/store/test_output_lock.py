@@ -14,11 +14,11 @@ CATEGORIES = (("person", "car"), (1, 3))
 
 
 @pytest.fixture
-def shard(tmp_path, facts):
+def shard(tmp_path, settings):
     """Opens shard "I/N" of `masks.parquet`."""
 
     def opened(text, *, wait=False, **compared):
-        given = replace(facts(**compared), shard=text)
+        given = replace(settings(**compared), shard=text)
         return open_output(
             tmp_path / "masks.parquet", given, carried={}, categories=CATEGORIES, wait=wait
         )

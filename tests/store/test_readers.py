@@ -5,8 +5,8 @@ from segcli.store import part_paths, read_images, read_masks, read_roots, read_s
 
 
 @pytest.fixture
-def path(output, record, facts):
-    with output(facts=facts(default_score=0.4)) as out:
+def path(output, record, settings):
+    with output(settings=settings(default_score=0.4)) as out:
         out.commit([record("a", 3), record("b", 0)])
         out.commit([record("c", error="bad"), record("d", 1)])
         return out.path
@@ -53,17 +53,17 @@ def gathered_keys(batches):
 
 
 def test_facts_are_flat_and_tell_the_categories(path):
-    facts = read_settings(path)
-    assert facts["default_score"] == 0.4
-    assert facts["source_root"] == "/archive"
-    assert facts["category_names"] == ("person", "car")
-    assert facts["category_ids"] == (1, 3)
+    settings = read_settings(path)
+    assert settings["default_score"] == 0.4
+    assert settings["source_root"] == "/archive"
+    assert settings["category_names"] == ("person", "car")
+    assert settings["category_ids"] == (1, 3)
 
 
-def test_roots_by_key_prefix(path, output, record, facts):
-    with output(facts=facts("/cam2", "cam2/", default_score=0.4)) as out:
+def test_roots_by_key_prefix(path, output, record, settings):
+    with output(settings=settings("/cam2", "cam2/", default_score=0.4)) as out:
         out.commit([record("cam2/a")])
-    with output(facts=facts("/moved", default_score=0.4), same_source=True) as out:
+    with output(settings=settings("/moved", default_score=0.4), same_source=True) as out:
         out.commit([record("e")])
     assert read_roots(path) == {"": ["/archive", "/moved"], "cam2/": ["/cam2"]}
 

@@ -78,7 +78,7 @@ def images(path):
 )
 @given(script=st.lists(CHANGE | RUN, min_size=1, max_size=14), last=RUN)
 def test_whatever_happens_each_image_ends_up_in_it_once(
-    script, last, record, facts, killed_at, tmp_path_factory
+    script, last, record, settings, killed_at, tmp_path_factory
 ):
     path = tmp_path_factory.mktemp("run") / "masks.parquet"
     archive = Archive(record)
@@ -90,7 +90,7 @@ def test_whatever_happens_each_image_ends_up_in_it_once(
         with killed_at(*kill) if kill else killed_at(10**9):
             out = None
             try:
-                out = open_output(path, facts(), carried={}, categories=CATEGORIES)
+                out = open_output(path, settings(), carried={}, categories=CATEGORIES)
                 run(out, archive, **step)
                 out.close()
             except BaseException as e:

@@ -82,8 +82,8 @@ def record(key: str, segments: Sequence[Segment], root: Path, **more: Any) -> Re
 
 
 def write_shard(path: Path, records: Sequence[Record], root: Path, prefix: str = "") -> Path:
-    facts = Settings({"source_root": str(root)}, {"default_score": 0.5}, prefix)
-    with open_output(path, facts, carried={}, categories=CATEGORIES) as output:
+    settings = Settings({"source_root": str(root)}, {"default_score": 0.5}, prefix)
+    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
         output.commit(records[: len(records) // 2 + 1])
         if records[len(records) // 2 + 1 :]:
             output.commit(records[len(records) // 2 + 1 :])
