@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,10 @@ def load(
     min_score: float = 0.05,
     max_masks: int = 100,
     categories: Sequence[str] | None = None,
+    class_scores: Mapping[str, float] | None = None,
+    min_area: int = 0,
+    tta: str = "none",
+    merge_class_agnostic: bool = False,
 ) -> Model:
     """Load a model; call it with an image.
 
@@ -53,6 +57,10 @@ def load(
         min_score=min_score,
         max_masks=max_masks,
         categories=None if categories is None else tuple(categories),
+        class_scores=tuple((class_scores or {}).items()),
+        min_area=min_area,
+        tta=tta,
+        merge_class_agnostic=merge_class_agnostic,
     )
     job = Job.of(options, describe(options), precision=precision, load=load_predictor)
     return Model(load_inference(job, _ignore))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -31,6 +31,10 @@ class Options(TypedDict, total=False):
     chunk_size: int | None
     min_score: float
     max_masks: int
+    class_scores: Mapping[str, float]
+    min_area: int
+    tta: str
+    merge_class_agnostic: bool
     max_pixels: int
     strict_images: bool
     all_folders: bool
@@ -74,6 +78,8 @@ def predict(
     for name in ("categories", "include", "exclude"):
         if given.get(name) is not None:
             given[name] = tuple(given[name])
+    if given.get("class_scores") is not None:
+        given["class_scores"] = tuple(dict(given["class_scores"]).items())
     if given.get("weights") is not None:
         given["weights"] = os.fspath(given["weights"])
     sources = [source] if isinstance(source, str | os.PathLike) else source

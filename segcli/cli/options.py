@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypedDict
 
 import typer
 
@@ -67,6 +68,19 @@ Wide = Annotated[
     bool, typer.Option("--wide", help="Show all columns, even if they do not fit the terminal.")
 ]
 
+MinArea = Annotated[int, typer.Option(min=0, help="Drop masks with a smaller area in px.")]
+Tta = Annotated[
+    Literal["none", "flip"],
+    typer.Option(help="Test-time augmentation: flip merges in what the mirrored image shows."),
+]
+Agnostic = Annotated[
+    bool,
+    typer.Option(
+        "--merge-class-agnostic",
+        help="Keep the best of masks that overlap by an IoU above 0.5, whatever their categories.",
+    ),
+]
+
 
 def comma_list(text: str, option: str) -> tuple[str, ...]:
     """The entries of "person, car" without surrounding spaces.
@@ -82,3 +96,37 @@ def comma_list(text: str, option: str) -> tuple[str, ...]:
 def category_names(text: str | None) -> tuple[str, ...] | None:
     """The names in --categories; None if it is not given. Raises UsageError."""
     return None if text is None else comma_list(text, "--categories")
+
+
+class LeastScores(TypedDict):
+    """The arguments of PredictOptions that --min-score stands for."""
+
+    min_score: float
+    class_scores: tuple[tuple[str, float], ...]
+
+
+def least_scores(text: str, default: float) -> LeastScores:
+    """ "0.1,person=0.5": 0.1 for all categories but person; `default` where no number is alone.
+
+    Raises UsageError.
+    """
+    own: dict[str, float] = {}
+    general: list[float] = []
+    for entry in comma_list(text, "--min-score"):
+        name, _, number = entry.rpartition("=")
+        name = name.strip()
+        try:
+            score = float(number)
+        except ValueError:
+            score = math.nan
+        if not 0 <= score <= 1 or (not name and general) or name in own:
+            raise UsageError(
+                f"--min-score {entry!r}: expected a number from 0 to 1, or NAME=NUMBER once for a "
+                "category, as in person=0.5,car=0.3"
+            )
+        if name:
+            own[name] = score
+        else:
+            general.append(score)
+    least = general[0] if general else default
+    return {"min_score": least, "class_scores": tuple(own.items())}

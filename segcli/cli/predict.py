@@ -10,7 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from segcli.cli.fetching import Fetch, fetch_for
-from segcli.cli.options import Model, Quiet, Wait, category_names
+from segcli.cli.options import (
+    Agnostic,
+    MinArea,
+    Model,
+    Quiet,
+    Tta,
+    Wait,
+    category_names,
+    least_scores,
+)
 from segcli.errors import ExitCode, UsageError
 from segcli.pipeline import PredictOptions
 
@@ -77,7 +86,13 @@ Precision = Annotated[
         help="The precision; auto is bfloat16 if it is fast, and on resume that of the output."
     ),
 ]
-MinScore = Annotated[float, typer.Option(help="Drop masks with a lower score.")]
+MinScore = Annotated[
+    str,
+    typer.Option(
+        metavar="SCORE|NAME=SCORE,...",
+        help="Drop masks with a lower score, as in 0.3, person=0.5,car=0.3 or 0.1,person=0.5.",
+    ),
+]
 MaxMasks = Annotated[
     int, typer.Option(help="Keep at most this many masks per image, the best ones.")
 ]
@@ -192,7 +207,8 @@ def predict(
     # the model and what it looks for
     model: Model = None, weights: Weights = None, fetch: Fetch = False,
     categories: Categories = None,
-    min_score: MinScore = _DEFAULT.min_score, max_masks: MaxMasks = _DEFAULT.max_masks,
+    min_score: MinScore = f"{_DEFAULT.min_score}", max_masks: MaxMasks = _DEFAULT.max_masks,
+    min_area: MinArea = 0, tta: Tta = "none", merge_class_agnostic: Agnostic = False,
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None,
@@ -222,14 +238,16 @@ def predict(
     options = PredictOptions(
         source=tuple(source), out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
-        min_score=min_score, max_masks=max_masks, max_pixels=max_pixels, limit=limit, shard=shard,
-        strict_images=strict_images, chunk_size=chunk_size, column=column, key_prefix=key_prefix,
+        **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
+        limit=limit, shard=shard, strict_images=strict_images, chunk_size=chunk_size,
+        column=column, key_prefix=key_prefix,
         same_source=same_source, retry_failed=retry_failed, prune_missing=prune_missing,
         dry_run=dry_run, wait=wait, count_ahead=not quiet, max_memory=_size(max_memory),
         categories=category_names(categories),
         batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than, all_folders=all_folders,
+        min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,
     )  # fmt: skip
     _predict(options, log_format, quiet=quiet)
 

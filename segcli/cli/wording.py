@@ -7,6 +7,7 @@ import re
 import shlex
 from dataclasses import fields
 
+_OPTIONS = {"class_scores": "--min-score"}  # of another name than the argument
 _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
@@ -24,7 +25,7 @@ def worded(message: str) -> str:
         name, value = found[1], found[2]
         if name not in names:
             return found[0]
-        words = "--" + name.replace("_", "-")
+        words = _OPTIONS.get(name, "--" + name.replace("_", "-"))
         return words if value in (None, "True") else f"{words} {_word(value)}"
 
     return _FIELD.sub(option, message)

@@ -25,7 +25,11 @@ class PredictOptions:
     that progress knows early when the run will end. `run_id` names the run in the parts. `every`
     chooses the frames of videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from
     0. `include` and `exclude` are patterns of keys; `newer_than` and `older_than` ages of files
-    ("2h", "5m"). `prune_missing` removes the rows of images whose files are gone.
+    ("2h", "5m"). `prune_missing` removes the rows of images whose files are gone. `class_scores`
+    are names with the least scores of their categories, `min_score` that of the others; `min_area`
+    is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
+    its mirror image; `merge_class_agnostic` keeps the best of masks that overlap by an IoU above
+    0.5, whatever their categories.
     """
 
     source: str | tuple[str, ...]
@@ -43,6 +47,10 @@ class PredictOptions:
     chunk_size: int | None = None
     min_score: float = 0.05
     max_masks: int = 100
+    class_scores: tuple[tuple[str, float], ...] = ()
+    min_area: int = 0
+    tta: str = "none"
+    merge_class_agnostic: bool = False
     max_pixels: int = 200_000_000
     strict_images: bool = False
     categories: tuple[str, ...] | None = None
@@ -73,6 +81,13 @@ class PredictOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"`min_score` {self.min_score}: expected a number from 0 to 1")
+        for category, score in self.class_scores:
+            if not 0 <= score <= 1:
+                raise UsageError(
+                    f"`class_scores` {category}={score}: expected a number from 0 to 1"
+                )
+        if self.min_area < 0:
+            raise UsageError(f"`min_area` {self.min_area}: expected px, 0 or more")
         for name in ("workers", "batch_size", "chunk_size", "max_masks", "max_pixels", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -81,7 +96,7 @@ class PredictOptions:
             raise UsageError(f"`replicas` {self.replicas}: expected a whole number, 0 or more")
         if self.chunk_timeout is not None and not self.chunk_timeout > 0:  # nan, too
             raise UsageError(f"`chunk_timeout` {self.chunk_timeout:g}: expected seconds, above 0")
-        for name, known in (("precision", PRECISIONS), ("engine", ENGINES)):
+        for name, known in (("precision", PRECISIONS), ("engine", ENGINES), ("tta", VIEWS)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")
 
@@ -91,5 +106,6 @@ class PredictOptions:
         return any((self.limit, self.include, self.exclude, self.newer_than, self.older_than))
 
 
+VIEWS = ("none", "flip")
 ENGINES = ("local", "ray")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

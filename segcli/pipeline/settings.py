@@ -18,6 +18,7 @@ from segcli.images import CONVERSIONS
 from segcli.models import catalogue
 from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.refinement import Refinement
 from segcli.pipeline.stages.prefetch import DECODE
 from segcli.sources import Source
 from segcli.store import Settings
@@ -36,6 +37,7 @@ class Described:
     weights: Path
     sha256: str
     labels: frozenset[int] | None
+    refinement: Refinement = Refinement()
 
     @property
     def model(self) -> str:
@@ -45,7 +47,20 @@ class Described:
 def describe(options: PredictOptions) -> Described:
     """What the run will compute with; imports no torch. Raises UsageError."""
     info, path, sha256 = weights_facts(options.model, options.weights)
-    return Described(info, path, sha256, _labels(options.categories, info))
+    labels = _labels(options.categories, info)
+    return Described(info, path, sha256, labels, _refinement(options, info, labels))
+
+
+def _refinement(
+    options: PredictOptions, info: ModelInfo, labels: frozenset[int] | None
+) -> Refinement:
+    scores = {}
+    for name, score in options.class_scores:
+        label = label_of(name, info, argument="class_scores")
+        if labels is not None and label not in labels:
+            raise UsageError(f"`class_scores` has {name!r}, which `categories` leaves out")
+        scores[label] = score
+    return Refinement(options.tta == "flip", options.merge_class_agnostic, options.min_area, scores)
 
 
 def _labels(names: Sequence[str] | None, info: ModelInfo) -> frozenset[int] | None:
@@ -101,6 +116,7 @@ def run_settings(
     }
     if options.stream:  # only then, so that outputs from before this option can be resumed
         compared["stream"] = options.stream
+    compared |= described.refinement.facts(info.categories)
     recorded = {
         "every": options.every,
         "command": _command(options),

@@ -13,9 +13,11 @@ from segcli.models.device import autocast, one_thread, resolve_device, resolve_p
 from segcli.models.registry import load_model
 from segcli.pipeline.events import Note, Report
 from segcli.pipeline.job import Job
+from segcli.pipeline.refinement import Refinement
+from segcli.pipeline.stages.mirror import mirrored, turned_back
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.plugin import Fusible, Segmenter
-from segcli.types import Image, Record, Segment, Size
+from segcli.types import Batch, Image, Instances, Record, Segment, Size
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +54,7 @@ class Inference:
     labels: frozenset[int] | None
     batch_size: int
     report: Report
+    refinement: Refinement = Refinement()
     _smaller: dict[Size, int] = field(default_factory=dict)
     proven: bool = False  # the model has done an image
     _refused: int = 0
@@ -109,14 +112,31 @@ class Inference:
         # Only page-locked memory is copied while the GPU computes; from other memory CUDA waits.
         batch = collate(images, self.model.info, locked=self.device.type == "cuda")
         batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            instances = self.model.predict(
-                batch, min_score=self.min_score, max_masks=self.max_masks, categories=self.labels
-            )
+        views = [self._find(batch)]
+        if self.refinement.flip:
+            found, widths = self._find(mirrored(batch)), [w for _, w in batch.content_sizes]
+            views.append([turned_back(i, w) for i, w in zip(found, widths, strict=True)])
         # Its tensors are small: a team of threads costs more than it does (one core is faster).
         with torch.inference_mode(), one_thread(self.device):
-            sizes = zip(instances, batch.content_sizes, batch.image_sizes, strict=True)
-            return [segments(i, content_size=c, image_size=s) for i, c, s in sizes]
+            sizes = zip(*views, batch.content_sizes, batch.image_sizes, strict=True)
+            return [
+                self.refinement.refined(
+                    [segments(i, content_size=content, image_size=size) for i in instances],
+                    size,
+                    min_score=self.min_score,
+                    max_masks=self.max_masks,
+                )
+                for *instances, content, size in sizes
+            ]
+
+    def _find(self, batch: Batch) -> list[Instances]:
+        import torch
+
+        least = self.refinement.least_score(self.min_score, self.labels)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return self.model.predict(
+                batch, min_score=least, max_masks=self.max_masks, categories=self.labels
+            )
 
     def _halve(self, canvas: Size, size: int) -> int:
         _free_memory(self.device)
@@ -168,6 +188,7 @@ def load_inference(job: Job, report: Report) -> Inference:
         labels=job.described.labels,
         batch_size=job.batch_size or BATCH_SIZE.get(device.type, 4),
         report=report,
+        refinement=job.described.refinement,
     )
 
 

@@ -1,0 +1,73 @@
+"""Segments of one image that show the same object, by the IoU of their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from segcli.types import Segment, Size
+
+
+def mask_ious(
+    first: Sequence[Segment], second: Sequence[Segment], image_size: Size
+) -> NDArray[np.float64]:
+    """(N, M): the IoU of each mask of `first` with each of `second`, computed on their runs."""
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    one, other = (
+        [{"size": list(image_size), "counts": segment.rle} for segment in segments]
+        for segments in (first, second)
+    )
+    found: NDArray[np.float64] = coco.iou(one, other, [0] * len(other))
+    return found
+
+
+def suppress(
+    segments: Sequence[Segment], image_size: Size, *, iou: float, across_labels: bool
+) -> list[Segment]:
+    """Those that overlap no better one by more than `iou`; best first in, best first out.
+
+    Only segments of one label suppress each other, all of them with `across_labels`.
+    """
+    overlap = mask_ious(segments, segments, image_size) > iou
+    if not across_labels:
+        labels = np.array([segment.label for segment in segments])
+        overlap &= labels[:, None] == labels[None, :]
+    kept: list[int] = []
+    for index in range(len(segments)):
+        if not overlap[index, kept].any():
+            kept.append(index)
+    return [segments[index] for index in kept]
+
+
+def merge_views(
+    first: Sequence[Segment], second: Sequence[Segment], image_size: Size, *, iou: float
+) -> list[Segment]:
+    """One list of what was found in two views of an image, best first.
+
+    Two segments of one label whose masks overlap by more than `iou` are one object: the better
+    one with the mean of both scores. What one view alone shows keeps half of its score, the mean
+    with 0. Pairs are made in the order of their IoU.
+    """
+    overlap = mask_ious(first, second, image_size)
+    same = np.array([[a.label == b.label for b in second] for a in first], bool)
+    overlap = np.where(same.reshape(overlap.shape), overlap, 0.0)
+    merged: list[Segment] = []
+    left, right = set(range(len(first))), set(range(len(second)))
+    for place in np.argsort(-overlap, axis=None, kind="stable"):
+        a, b = (int(axis) for axis in np.unravel_index(place, overlap.shape))
+        if overlap[a, b] <= iou:
+            break
+        if a in left and b in right:
+            left.remove(a)
+            right.remove(b)
+            one, other = first[a], second[b]
+            better = one if one.score >= other.score else other
+            merged.append(replace(better, score=(one.score + other.score) / 2))
+    alone = [first[a] for a in sorted(left)] + [second[b] for b in sorted(right)]
+    merged += [replace(segment, score=segment.score / 2) for segment in alone]
+    return sorted(merged, key=lambda segment: -segment.score)
