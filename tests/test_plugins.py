@@ -14,6 +14,7 @@ from segcli.errors import UsageError
 from segcli.models.registry import families
 from segcli.plugin import Calibratable, Family, Freezable, Fusible, Segmenter, Trainable
 from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
+from segcli_blocks.rcnn.conventions import Conventions
 
 README = Path(__file__).resolve().parent.parent / "plugins/README.md"
 CANVAS = 128  # px, smallest canvas on which each level of a pyramid has a cell
@@ -38,9 +39,17 @@ def toy_info(name: str) -> ModelInfo:
     return dataclasses.replace(info, resize=Resize(CANVAS, CANVAS))
 
 
-def built(name: str, seed: int = 0) -> Segmenter:
+def built(name: str, seed: int = 0) -> torch.nn.Module:
+    """A model of random weights; of a two-stage detector's thousand proposals a few are enough to
+    see whether it keeps its promises."""
     torch.manual_seed(seed)
-    return NARROW.get(name, FAMILIES[name].build)(toy_info(name))
+    model = NARROW.get(name, FAMILIES[name].build)(toy_info(name))
+    for module in model.modules():
+        if isinstance(getattr(module, "conventions", None), Conventions):
+            module.conventions = dataclasses.replace(
+                module.conventions, proposals=(60, 60), region_samples=40
+            )
+    return model
 
 
 @cache

@@ -91,8 +91,8 @@ def rescale_laterals(fpn: FeaturePyramidNetwork, maps: Sequence[Tensor]) -> None
     for features, block in zip(maps[-len(fpn.inner_blocks) :], fpn.inner_blocks, strict=True):
         lateral = block.get_submodule("0")
         assert isinstance(lateral, nn.Conv2d)
-        assert lateral.bias is not None
         mean = features.mean((0, 2, 3))
         deviation = features.std((0, 2, 3)).clamp(min=1e-2)
         lateral.weight /= deviation[:, None, None]
-        lateral.bias -= (lateral.weight[:, :, 0, 0] * mean).sum(1)
+        if lateral.bias is not None:  # a norm after the convolution takes the mean away itself
+            lateral.bias -= (lateral.weight[:, :, 0, 0] * mean).sum(1)

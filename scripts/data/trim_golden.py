@@ -70,6 +70,10 @@ KEYS = (
     "decoupled_solo_light_r50_fpn_8gpu_3x",
     "d2_cascade_mask_rcnn_R_50_FPN_3x",
     "d2_pointrend_R50_FPN",
+    "mmdet1_htc_r101_fpn_20e",
+    "mmdet1_htc_r50_fpn_1x",
+    "mmdet1_htc_without_semantic_r50_fpn_1x",
+    "panet_R-50-FPN_2x_mask",
     "ms_R_50_FPN",
     "ms_R_101_FPN",
 )
