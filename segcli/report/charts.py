@@ -23,12 +23,14 @@ _MOST_POINTS = 120
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Bars (x, y, width, height) in WIDTH x HEIGHT units; `ticks` are (x, text)."""
+    """Bars (x, y, width, height) in WIDTH x HEIGHT units; `ticks` are (x, text); `top` is the
+    number of masks at the upper end."""
 
     category: str
     category_id: int
     bars: tuple[tuple[float, float, float, float], ...]
     ticks: tuple[tuple[float, str], ...]
+    top: str
     summary: str
 
 
@@ -52,10 +54,11 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Lines over time: points "x,y x,y" in 1000 x 100 units, y downwards."""
+    """Lines over time, as (category, its id, points): in 1000 x 100 units, y downwards, "x,y x,y"
+    for each stretch with images. `ticks` are the numbers at the top, the middle and the bottom."""
 
-    lines: tuple[tuple[str, int, str], ...]
-    top: float
+    lines: tuple[tuple[str, int, tuple[str, ...]], ...]
+    ticks: tuple[float, float, float]
     labels: tuple[str, ...]
     step: str
 
@@ -94,12 +97,20 @@ def _histogram(found: Statistics, row: Mapping[str, Any], kind: str, bins: range
             if b % AREA_BINS_PER_TENFOLD == 0
         ]
         said = f"median {grouped(row['area_p50'])} px"
-    return Histogram(row["category"], row["category_id"], bars, tuple(ticks), said)
+    return Histogram(row["category"], row["category_id"], bars, tuple(ticks), _short(top), said)
 
 
 def grouped(value: float) -> str:
     """A whole number in thin groups of three."""
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _short(count: int) -> str:
+    """1234567 as 1.23M."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
 
 
 def _power(exponent: int) -> str:
@@ -141,45 +152,74 @@ def series(rows: Rows, found: Statistics) -> Series | None:
     first, last = found.run["first"], found.run["last"]
     if first is None or last is None or first == last or not found.classes:
         return None
-    span = (last - first).total_seconds()
-    step = next((s for s in _STEPS_S if span / s <= _MOST_POINTS), _STEPS_S[-1])
-    bin_ = f"((epoch(moment) - {first.timestamp() if first.tzinfo else _utc(first)}) // {step})"
+    step = _step_of((last - first).total_seconds(), rows)
+    # The first image is in the middle of its bin, so that small delays do not empty the next one.
+    bin_ = f"floor((epoch(moment) - {_utc(first)}) / {step} + 0.5)::BIGINT"
     images = dict(
         rows.tuples(
-            f"SELECT {bin_}::BIGINT AS b, count(*) FROM pictures "
-            f"WHERE moment IS NOT NULL GROUP BY b"
+            f"SELECT {bin_} AS b, count(*) FROM pictures WHERE moment IS NOT NULL GROUP BY b"
         )
     )
     masks = {
         (number, b): n
         for number, b, n in rows.tuples(
-            f"SELECT category_id, {bin_}::BIGINT AS b, count(*) FROM chosen "
+            f"SELECT category_id, {bin_} AS b, count(*) FROM chosen "
             f"WHERE moment IS NOT NULL GROUP BY ALL"
         )
     }
-    order, end = sorted(images), max(1, *images)
-    classes = found.classes[:_LINES]
+    if not images:
+        return None
+    end, classes = max(1, *images), found.classes[:_LINES]
     rates = {
-        row["category_id"]: [masks.get((row["category_id"], b), 0) / images[b] for b in order]
+        row["category_id"]: {b: masks.get((row["category_id"], b), 0) / images[b] for b in images}
         for row in classes
     }
-    top = max(max(values) for values in rates.values()) or 1
+    top = _round_up(max(max(values.values()) for values in rates.values()))
     lines = tuple(
-        (
-            row["category"],
-            row["category_id"],
-            " ".join(
-                f"{1000 * b / end:.0f},{100 * (1 - value / top):.1f}"
-                for b, value in zip(order, rates[row["category_id"]], strict=True)
-            ),
-        )
+        (row["category"], row["category_id"], _stretches(rates[row["category_id"]], end, top))
         for row in classes
     )
-    return Series(lines, top, _labels(first, last), _step(step))
+    return Series(lines, (top, top / 2, 0), _labels(first, last), _step(step))
+
+
+def _step_of(span: float, rows: Rows) -> int:
+    """Seconds of a bin: at least what usually passes between two images, or most bins would be
+    empty, and large enough for few points."""
+    ((usual,),) = rows.tuples(
+        "SELECT median(epoch(moment) - epoch(before)) FROM (SELECT moment, lag(moment) OVER "
+        "(ORDER BY moment) AS before FROM (SELECT DISTINCT moment FROM pictures))"
+    )
+    for step in _STEPS_S:
+        if span / step <= _MOST_POINTS and step >= 0.98 * (usual or 0):  # cron is seconds late
+            return step
+    return _STEPS_S[-1]
+
+
+def _stretches(rates: Mapping[int, float], end: int, top: float) -> tuple[str, ...]:
+    """The points of one line: bin -> its rate; a bin without images parts the line."""
+    stretches: list[list[str]] = []
+    before: int | None = None
+    for b in sorted(rates):
+        if before is None or b > before + 1:
+            stretches.append([])
+        stretches[-1].append(f"{1000 * b / end:.0f},{100 * (1 - rates[b] / top):.1f}")
+        before = b
+    # A point alone is drawn as a line to itself, which has round ends.
+    return tuple(" ".join(s if len(s) > 1 else 2 * s) for s in stretches)
+
+
+def _round_up(value: float) -> float:
+    """The next number that an axis ends with: 1, 2, 3, 4, 6, 8, 10 and so on."""
+    if value <= 0:
+        return 1.0
+    scale = 10.0 ** math.floor(math.log10(value))
+    return next(n * scale for n in (1, 2, 3, 4, 6, 8, 10) if n * scale >= value * 0.999999)
 
 
 def _utc(moment: datetime) -> float:
-    """DuckDB's epoch() of a timestamp without a zone."""
+    """DuckDB's epoch()."""
+    if moment.tzinfo:
+        return moment.timestamp()
     return (moment - datetime(1970, 1, 1)).total_seconds()
 
 

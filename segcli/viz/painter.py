@@ -16,10 +16,13 @@ from segcli.store.image_masks import ImageMasks
 from segcli.types import Size
 from segcli.viz.images import Images, MissingFile
 from segcli.viz.label import font, text_size
+from segcli.viz.palette import FALSE, MISSED, TRUE
 from segcli.viz.picture import ShownMask, Style, cutout, draw, line_width, picture_size
 from segcli.viz.save import place, refuse_original, save
 from segcli.viz.sheet import CELL, Thumbnail, thumbnail
-from segcli.viz.truth import Truth, judged
+from segcli.viz.truth import Truth, judged, verdicts
+
+_INK = (28, 28, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Painter:
         objects, crowds = found
         masks = [mask for mask in image.masks if self.truth.counts(mask)]
         shown = judged(masks, objects, crowds, image.size)
-        return Scene(pixels, image.size, shown, [ShownMask(mask) for mask in objects])
+        return Scene(pixels, image.size, shown, verdicts(objects, shown))
 
     def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
         left = draw(scene.pixels, scene.masks, style, image_size=scene.size)
@@ -134,17 +137,29 @@ def _unjudged(image: ImageMasks) -> list[ShownMask]:
 def side_by_side(
     left: NDArray[np.uint8], right: NDArray[np.uint8], *, headings: bool
 ) -> NDArray[np.uint8]:
-    """Two pictures of one size with a white line between them, and a line above that says which
-    is which."""
+    """Two pictures of one size with a white line between them, and above them which is which and
+    what their colours mean."""
     h, w = left.shape[:2]
     gap = 2 * line_width((h, w)) + 2
     size = text_size(w, h)
-    top = round(1.6 * size) if headings else 0
+    line = round(1.6 * size)
+    top = 2 * line if headings else 0
     page = PilImage.new("RGB", (2 * w + gap, h + top), (255, 255, 255))
     if headings:
         canvas = ImageDraw.Draw(page)
         for x, text in ((0, "found"), (w + gap, "ground truth")):
-            canvas.text((x + size // 3, top // 2), text, (28, 28, 30), font(size), anchor="lm")
+            canvas.text((x + size // 3, line // 2), text, _INK, font(size), anchor="lm")
+        _legend(canvas, size // 3, line + line // 2, size)
     page.paste(PilImage.fromarray(left), (0, top))
     page.paste(PilImage.fromarray(right), (w + gap, top))
     return np.asarray(page)
+
+
+def _legend(canvas: ImageDraw.ImageDraw, x: float, y: float, size: int) -> None:
+    """From (x, y), px, the middle of the left end."""
+    half = size // 3
+    for colour, text in ((TRUE, "right"), (FALSE, "wrong"), (MISSED, "missed")):
+        canvas.rectangle((x, y - half, x + 2 * half, y + half), colour, _INK)
+        x += 2 * half + size // 3
+        canvas.text((x, y), text, _INK, font(size), anchor="lm")
+        x += font(size).getlength(text) + size

@@ -146,6 +146,12 @@ def judged(
     return [*out, *(ShownMask(truth[i], "missed") for i in sorted(free))]
 
 
+def verdicts(truth: Sequence[Mask], shown: Sequence[ShownMask]) -> list[ShownMask]:
+    """The ground truth in the colours of what was found: `shown` is what `judged` made of it."""
+    missed = {id(item.mask) for item in shown if item.verdict == "missed"}
+    return [ShownMask(mask, "missed" if id(mask) in missed else "true") for mask in truth]
+
+
 def overlap(one: Patch, other: Patch) -> float:
     """Intersection over union of two masks."""
     shared = _shared(one, other)

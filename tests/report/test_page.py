@@ -2,12 +2,13 @@
 
 import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 
 import pytest
 
 from segcli.errors import UsageError
-from segcli.report import ReportOptions, write_report
+from segcli.report import ReportOptions, charts, write_report
 from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
 
@@ -162,6 +163,35 @@ def test_footage_makes_a_series(tmp_path):
         output.commit(frames)
     write_report(ReportOptions(masks=path, out=out, gallery=0), report=lambda _: None)
     page = out.read_text()
-    # 12 s in steps of a second; 0, 1, 2, 0, 1, 2, 0 masks
-    assert "Masks per image in every second; the top line is 2." in page
+    # 12 s in steps of 2 s; 0, 1, 2, 0, 1, 2, 0 masks
+    assert "Masks per image in every 2 seconds; a line breaks" in page
+    axis = re.search(r'<div class="yaxis faint">(.*?)</div>', page)[1]
+    assert re.findall(r"<span>(.*?)</span>", axis) == ["2", "1", "0"]
     assert "0,100.0 167,50.0 333,0.0 500,100.0 667,50.0 833,0.0 1000,100.0" in page
+
+
+def test_no_line_is_drawn_across_hours_without_footage(tmp_path):
+    """Hourly stills, seconds late, of two days from 6 to 9 o'clock: one was found on each."""
+    hours = [
+        datetime(2026, 4, day, hour, 0, 3 * hour % 7) for day in (1, 2) for hour in range(6, 10)
+    ]
+    segment = Segment(0, 0.9, (1.0, 1.0, 9.0, 9.0), 81, b"x")
+    records = [
+        Record(Sample(f"{t:%Y%m%d_%H%M%S}.jpg", ""), *SIZE, [segment] if t.hour == 7 else [])
+        for t in hours
+    ]
+    facts = Settings({"source_root": "/archive"}, {"default_score": 0.5})
+    path, out = tmp_path / "m.parquet", tmp_path / "r.html"
+    with open_output(path, facts, carried={}, categories=(("car",), (3,))) as output:
+        output.commit(records)
+    options = ReportOptions(masks=path, out=out, gallery=0, time_pattern="%Y%m%d_%H%M%S")
+    write_report(options, report=lambda _: None)
+    lines = re.findall(r'<polyline class="k3" points="(.*?)"', out.read_text())
+    assert [len(line.split()) for line in lines] == [4, 4]
+    assert [line.split()[1].split(",")[1] for line in lines] == ["0.0", "0.0"]
+
+
+def test_an_axis_ends_with_a_round_number():
+    values = {0: 1, 0.03: 0.03, 0.31: 0.4, 1: 1, 2.4: 3, 7: 8, 99: 100, 101: 200}
+    assert {value: charts._round_up(value) for value in values} == pytest.approx(values)
+    assert charts._stretches({0: 1, 2: 0, 3: 1}, 4, 2) == ("0,50.0 0,50.0", "500,100.0 750,50.0")

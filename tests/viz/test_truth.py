@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from segcli.errors import UsageError
+from segcli.viz.painter import side_by_side
+from segcli.viz.palette import FALSE, MISSED, TRUE
 from segcli.viz.patch import patch_of
-from segcli.viz.truth import judged, overlap, read_truth
+from segcli.viz.truth import judged, overlap, read_truth, verdicts
 
 SIZE = (120, 160)
 
 
-def verdicts(items):
+def verdicts_of(items):
     return [(item.mask.category, item.verdict) for item in items]
 
 
@@ -41,7 +43,7 @@ def test_the_better_of_two_takes_the_object(painted):
 def test_another_category_is_wrong_and_the_object_missed(painted):
     shape = painted.block(10, 20, 40, 50)
     found, truth = [painted.mask(shape, 6, "bus")], [painted.mask(shape, score=None)]
-    assert verdicts(judged(found, truth, [], SIZE)) == [("bus", "false"), ("car", "missed")]
+    assert verdicts_of(judged(found, truth, [], SIZE)) == [("bus", "false"), ("car", "missed")]
 
 
 def test_what_lies_in_a_crowd_is_neither(painted):
@@ -49,7 +51,26 @@ def test_what_lies_in_a_crowd_is_neither(painted):
     found = [painted.mask(painted.block(10, 20, 40, 50))]
     assert judged(found, [], crowd, SIZE) == []
     outside = [painted.mask(painted.block(90, 90, 20, 40))]
-    assert verdicts(judged(outside, [], crowd, SIZE)) == [("car", "false")]
+    assert verdicts_of(judged(outside, [], crowd, SIZE)) == [("car", "false")]
+
+
+def test_the_truth_has_the_colours_of_what_was_found(painted):
+    """Blue where it was found, yellow where it was missed, whatever its category."""
+    truth = [painted.mask(painted.block(y, 20, 30, 50), score=None) for y in (10, 70)]
+    found = [painted.mask(painted.block(10, 20, 30, 50), score=0.6)]
+    shown = verdicts(truth, judged(found, truth, [], SIZE))
+    assert [item.verdict for item in shown] == ["true", "missed"]
+    assert [item.colour for item in shown] == [TRUE, MISSED]
+    assert [item.text for item in shown] == ["car", "missed car"]
+
+
+def test_the_legend_is_above_both_pictures():
+    black = np.zeros((60, 160, 3), np.uint8)
+    page = side_by_side(black, black, headings=True)
+    head = page[: page.shape[0] - 60].reshape(-1, 3)
+    for colour in (TRUE, FALSE, MISSED):
+        assert (head == colour).all(axis=1).sum() > 20
+    assert side_by_side(black, black, headings=False).shape[0] == 60
 
 
 @pytest.fixture
