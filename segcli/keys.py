@@ -24,6 +24,7 @@ _ESCAPED = re.compile(r"\\(?:x([89a-f][0-9a-f])|([\\#]))")
 _BYTES = re.compile("[\udc80-\udcff]")
 ARCHIVE_SUFFIXES = (
     ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz", ".tzst", ".zip",
+    ".7z", ".rar",
 )  # fmt: skip
 """What is an archive by name; the keys of its images go on below it as below a folder."""
 

@@ -22,12 +22,14 @@ Size = tuple[int, int]  # (height, width), px
 @dataclass(frozen=True, slots=True)
 class Member:
     """Where an image lies in an archive: the `number` of its entry from 0, its `size` in bytes, and
-    the `offset` of its bytes in an uncompressed tar, None where they are not stored as they are."""
+    the `offset` of its bytes in an uncompressed tar, None where they are not stored as they are.
+    `within` is the archive that it is in, where that is itself a member of another."""
 
     name: str
     number: int
     size: int
     offset: int | None = None
+    within: Member | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,43 @@
-"""Images inside archives: listed and read in place, never extracted to disk.
+"""Images inside archives, and in archives inside them: listed in place.
 
-The members of an uncompressed tar are read by their offsets, those of a zip through its directory.
+The members of an uncompressed tar are found by their headers, those of a zip through its directory.
 A compressed tar is read as a stream, from front to back.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import tarfile
 import zipfile
-import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from threading import Lock
-from typing import IO, Any
+from dataclasses import replace
+from typing import IO
 
-from segcli.errors import ImageError
 from segcli.keys import key_from_path
+from segcli.sources.archive_files import (
+    BROKEN,
+    Place,
+    entries,
+    open_bytes,
+    opened_tar,
+    refuse_large,
+    stored_offset,
+    words,
+)
 from segcli.sources.folder import is_archive_name, is_image_name, sample_at
 from segcli.types import Member, Sample
 
-MAX_MEMBER_BYTES = 2**31
-_MAX_RATIO = 1000  # deflate reaches 1032; images are hardly compressed at all
-_BOMB_BYTES = 64 << 20  # a smaller member may have any ratio
-_DAMAGED = ("InvalidHeaderError", "TruncatedHeaderError")  # the others mark the end
-_KEPT_BYTES, _KEPT_ITEMS = 128 << 20, 256  # of a stream, passed over for a thread that comes later
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError)
+MAX_DEPTH = 3
+"""Archives inside archives inside archives inside the file are opened, and no deeper ones."""
+
+_UNREAD = (".7z", ".rar")
 
 
 def is_archive(sample: Sample) -> bool:
-    """Whether the sample is an archive as a whole, not a member of it."""
-    return sample.member is None and sample.data is None and is_archive_name(sample.path)
+    """Whether the sample is an archive as a whole, not an image in it."""
+    if sample.member is not None:
+        return is_archive_name(sample.member.name)
+    return sample.data is None and is_archive_name(sample.path)
 
 
 def with_members(
@@ -42,8 +46,8 @@ def with_members(
     """The samples, with each archive replaced by the images in it.
 
     An archive that cannot be read to its end stays in the list, after the members that can be
-    read, and becomes a failed row. An archive without any image does, too. One that `opens`
-    refuses is left out.
+    read, and becomes a failed row; so does one inside another archive. An archive without any image
+    does, too. One that `opens` refuses is left out.
     """
     for sample in samples:
         if not is_archive(sample):
@@ -56,7 +60,7 @@ def with_members(
             for member in _members(sample.path):
                 found += 1
                 yield _inside(sample, member)
-        except _BROKEN:
+        except BROKEN:
             found = 0
         if not found:
             yield sample
@@ -65,187 +69,109 @@ def with_members(
 def archive_images(path: str, key: str) -> Iterator[Sample]:
     """The images of one archive, whose own key is `key`, as far as it can be read."""
     samples = with_members(iter([sample_at(path, key=key)]))
-    return (sample for sample in samples if sample.member is not None)
+    return (sample for sample in samples if not is_archive(sample))
 
 
 def why_unreadable(sample: Sample) -> str:
     """The reason for which an archive was listed as a whole."""
+    place = Place(sample.path, sample.mtime_ns, sample.member)
     try:
-        count = sum(1 for _ in _members(sample.path))
-    except _BROKEN as error:
-        return f"the archive cannot be read to its end: {_words(error)}"
+        with _opened(place) as file:
+            count = sum(1 for _ in _listed(file, place))
+    except BROKEN as error:
+        return f"the archive cannot be read to its end: {words(error)}"
     return "no image in the archive" if not count else "the archive has changed; run again"
 
 
-def read_member(sample: Sample, member: Member) -> bytes:
-    """The encoded image. Raises ImageError."""
-    if member.size > MAX_MEMBER_BYTES:
-        raise ImageError(
-            f"the member has {member.size:,} bytes; larger than {MAX_MEMBER_BYTES:,} is not read"
-        )
-    try:
-        if member.offset is not None:
-            with open(sample.path, "rb") as file:
-                file.seek(member.offset)
-                data = file.read(member.size)
-        elif _is_zip(sample.path):
-            data = _read_zipped(sample, member)
-        else:
-            data = _stream(sample.path, sample.mtime_ns).read(member)
-    except FileNotFoundError:
-        raise ImageError("the archive has vanished since it was listed") from None
-    except (*_BROKEN, RuntimeError, NotImplementedError) as error:
-        raise ImageError(f"cannot read it from the archive: {_words(error)}") from None
-    if len(data) < member.size:
-        raise ImageError(
-            f"the archive ends inside of it: {len(data):,} of {member.size:,} bytes are there"
-        )
-    return data
-
-
 def _inside(archive: Sample, member: Member) -> Sample:
-    key = f"{archive.key}/{key_from_path(os.fsencode(member.name.removeprefix('./')))}"
+    name = member.name.removeprefix("./")
+    outer = member.within
+    while outer is not None:
+        name, outer = f"{outer.name.removeprefix('./')}/{name}", outer.within
+    key = f"{archive.key}/{key_from_path(os.fsencode(name))}"
     return replace(archive, key=key, member=member, size_bytes=member.size)
 
 
 def _members(path: str) -> Iterator[Member]:
-    """The images in the order of the archive. Raises one of _BROKEN where it is damaged."""
-    if _is_zip(path):
-        with zipfile.ZipFile(path) as archive:
-            for number, info in enumerate(archive.infolist()):
-                if not info.is_dir() and _is_wanted(info.filename):
-                    yield Member(info.filename, number, info.file_size)
-        return
-    with _opened_tar(path) as (tar, is_stream):
-        for number, entry in enumerate(_entries(tar)):
-            if entry.isfile() and _is_wanted(entry.name):
-                offset = None if is_stream else entry.offset_data
-                yield Member(entry.name, number, entry.size, offset)
+    """The images in the order of the archive; archives inside it that cannot be read, too.
 
-
-class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged header behind the first one for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
-        try:
-            return super().fromtarfile(tar)
-        except tarfile.HeaderError as error:
-            if type(error).__name__ in _DAMAGED:
-                raise tarfile.ReadError(str(error)) from None
-            raise
-
-
-def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (entry := tar.next()) is not None:
-        yield entry
-        tar.members = []  # type: ignore[attr-defined]  # it keeps every header otherwise
-
-
-def _is_wanted(name: str) -> bool:
-    parts = name.removeprefix("./").split("/")
-    hidden = any(part.startswith(".") and part != ".." for part in parts)
-    return is_image_name(os.fsencode(parts[-1])) and not hidden and "__MACOSX" not in parts
-
-
-def _is_zip(path: str) -> bool:
-    return path.lower().endswith(".zip")
-
-
-@contextmanager
-def _opened_tar(path: str) -> Iterator[tuple[tarfile.TarFile, bool]]:
-    """The tar, and whether it can only be read from front to back."""
-    lower = path.lower()
-    if lower.endswith(".tar"):
-        with (
-            open(path, "rb") as file,
-            tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar,
-        ):
-            yield tar, False
-    elif lower.endswith((".zst", ".tzst")):
-        with _unzstd(path) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as tar:
-            yield tar, True
-    else:
-        with (
-            open(path, "rb") as file,
-            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Header) as tar,
-        ):
-            yield tar, True
-
-
-@contextmanager
-def _unzstd(path: str) -> Iterator[Any]:
-    import pyarrow as pa
-
-    with pa.OSFile(path) as file, pa.CompressedInputStream(file, "zstd") as stream:
-        yield stream
-
-
-def _read_zipped(sample: Sample, member: Member) -> bytes:
-    archive = _zip(sample.path, sample.mtime_ns)
-    info = archive.infolist()[member.number]
-    if info.file_size > _BOMB_BYTES and info.file_size > _MAX_RATIO * max(info.compress_size, 1):
-        raise ImageError(
-            f"{info.compress_size:,} bytes would become {info.file_size:,}: not an image but a bomb"
-        )
-    with archive.open(info) as file:
-        return file.read(info.file_size)
-
-
-@lru_cache(maxsize=4)
-def _zip(path: str, mtime_ns: int | None) -> zipfile.ZipFile:
-    """Kept open: its directory is read once, and threads may share it."""
-    return zipfile.ZipFile(path)
-
-
-@lru_cache(maxsize=2)
-def _stream(path: str, mtime_ns: int | None) -> _Stream:
-    return _Stream(path)
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A compressed tar that several threads read, nearly in order, each a member of its own.
-
-    Members that are passed over on the way to a later one are kept for the threads that want them,
-    within a limit; for what is no longer there the reading begins again at the front.
+    Raises one of BROKEN where the archive itself is damaged.
     """
+    place = Place(path)
+    with _opened(place) as file:
+        yield from _listed(file, place)
 
-    path: str
-    _lock: Lock = field(default_factory=Lock)
-    _entries: Iterator[tuple[int, str, int, IO[bytes] | None]] | None = None
-    _next: int = 0
-    _kept: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
 
-    def read(self, member: Member) -> bytes:
-        with self._lock:
-            if member.number in self._kept:
-                return self._kept.pop(member.number)
-            if self._entries is None or member.number < self._next:
-                self._entries, self._next = self._walk(), 0
-                self._kept.clear()
-            for number, name, size, file in self._entries:
-                self._next = number + 1
-                if file is None or size > MAX_MEMBER_BYTES or not _is_wanted(name):
+def _opened(place: Place) -> IO[bytes]:
+    _check_kind(place)
+    return open_bytes(place)
+
+
+def _check_kind(place: Place) -> None:
+    """Raises ValueError for what is not opened at all."""
+    if place.name.lower().endswith(_UNREAD):
+        kind = place.name[-3:].lstrip(".").lower()
+        raise ValueError(
+            f"archives of the kind {kind} are not read; unpack it, or pack its files as tar or zip"
+        )
+    if place.depth > MAX_DEPTH:
+        raise ValueError(
+            f"archives are opened {MAX_DEPTH} deep inside others; unpack the outer one"
+        )
+
+
+def _listed(file: IO[bytes], place: Place) -> Iterator[Member]:
+    if place.is_zip:
+        with zipfile.ZipFile(file) as archive:
+            for number, info in enumerate(archive.infolist()):
+                name, size = info.filename, info.file_size
+                if info.is_dir() or _is_hidden(name):
                     continue
-                if number == member.number:
-                    return file.read(size)
-                self._keep(number, file.read(size))
-            self._entries = None
-            raise EOFError("the archive has changed since it was listed")
+                if _is_image(name):
+                    yield Member(name, number, size, None, place.within)
+                elif is_archive_name(name):
+                    inner = Member(name, number, size, stored_offset(file, info), place.within)
+                    yield from _nested(inner, place, lambda info=info: archive.open(info))  # type: ignore[misc]
+        return
+    with opened_tar(file, place.name) as (tar, is_stream):
+        for number, entry in enumerate(entries(tar)):
+            if not entry.isfile() or _is_hidden(entry.name):
+                continue
+            offset = None if is_stream else entry.offset_data
+            member = Member(entry.name, number, entry.size, offset, place.within)
+            if _is_image(entry.name):
+                yield member
+            elif is_archive_name(entry.name):
+                yield from _nested(member, place, lambda entry=entry: tar.extractfile(entry))  # type: ignore[misc]
 
-    def _walk(self) -> Iterator[tuple[int, str, int, IO[bytes] | None]]:
-        with _opened_tar(self.path) as (tar, _):
-            for number, entry in enumerate(_entries(tar)):
-                file = tar.extractfile(entry) if entry.isfile() else None
-                yield number, entry.name, entry.size, file
 
-    def _keep(self, number: int, data: bytes) -> None:
-        self._kept[number] = data
-        while len(self._kept) > _KEPT_ITEMS or sum(map(len, self._kept.values())) > _KEPT_BYTES:
-            self._kept.popitem(last=False)
+def _nested(
+    inner: Member, place: Place, compressed: Callable[[], IO[bytes] | None]
+) -> Iterator[Member]:
+    """The images of an archive inside another, or it itself where it cannot be read to its end.
+
+    What is compressed is read by `compressed`, as a stream must not be read twice.
+    """
+    place = replace(place, within=inner)
+    try:
+        _check_kind(place)
+        with open_bytes(place) if inner.offset is not None else _held(inner, compressed) as file:
+            yield from _listed(file, place)
+    except BROKEN:
+        yield inner
 
 
-def _words(error: BaseException) -> str:
-    text = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__
+def _held(inner: Member, compressed: Callable[[], IO[bytes] | None]) -> IO[bytes]:
+    refuse_large(inner)
+    with compressed() or io.BytesIO() as file:
+        return io.BytesIO(file.read(inner.size))
+
+
+def _is_image(name: str) -> bool:
+    return is_image_name(os.fsencode(name))
+
+
+def _is_hidden(name: str) -> bool:
+    """In a folder of Macs, or below a name that begins with a dot."""
+    parts = name.removeprefix("./").split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)

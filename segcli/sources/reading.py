@@ -7,7 +7,8 @@ import stat
 
 from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
-from segcli.sources.archive import is_archive, read_member, why_unreadable
+from segcli.sources.archive import is_archive, why_unreadable
+from segcli.sources.archive_files import read_member
 from segcli.sources.bucket import read_object
 from segcli.types import Sample
 
@@ -24,11 +25,11 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
         return sample.data
     if is_url(sample.path):
         return read_object(sample, most=most, limit=MAX_FILE_BYTES)
+    if is_archive(sample):
+        raise ImageError(why_unreadable(sample))
     if sample.member is not None:
         data = read_member(sample, sample.member)
         return data if most < 0 else data[:most]
-    if is_archive(sample):
-        raise ImageError(why_unreadable(sample))
     if not sample.path:
         raise ImageError("the manifest has no path in this row")
     try:

@@ -116,8 +116,8 @@ class Images:
 
     def _member(self, path: Path, key: str) -> Sample | None:
         """The image in an archive, if one of the folders of `path` is an archive instead."""
-        archive = next((folder for folder in path.parents if is_archive_name(folder.name)), None)
-        if archive is None or not archive.is_file():
+        archive = next((f for f in path.parents if is_archive_name(f.name) and f.is_file()), None)
+        if archive is None:
             return None
         with self._lock:
             if archive not in self._archives:

@@ -1,42 +1,17 @@
 """Images inside archives: keys, bytes, order, damage, and names that try to leave the archive."""
 
-import io
-import tarfile
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
+from packing import KINDS, write
 
 from segcli.errors import ImageError
 from segcli.sources import open_source, read
 from segcli.types import Sample
 from segcli.video.every import parse_every
 
-KINDS = ("tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip")
 FILES = {f"shard/{number:03d}.jpg": bytes([number]) * (1000 + number) for number in range(40)}
-
-
-def write(path: Path, files: dict[str, bytes]) -> Path:
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in files.items():
-                archive.writestr(name, data)
-        return path
-    plain = io.BytesIO()
-    kind = path.name.rpartition(".")[2]
-    mode = f"w:{kind}" if kind in ("gz", "bz2", "xz") else "w"
-    with tarfile.open(fileobj=plain, mode=mode) as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    data = plain.getvalue()
-    if kind == "zst":
-        data = pa.compress(data, codec="zstd", asbytes=True)
-    path.write_bytes(data)
-    return path
 
 
 def listed(path: Path) -> list[Sample]:
