@@ -1,4 +1,4 @@
-"""Names and ids of the COCO categories, and of those that small models know."""
+"""Names and ids of the COCO categories, and of the categories of small models."""
 
 from collections.abc import Iterable
 
@@ -18,10 +18,10 @@ COCO_IDS: tuple[int, ...] = tuple(int(c.split(" ", 1)[0]) for c in _COCO.split("
 """The 80 ids of the COCO detection task: 1..90 with gaps."""
 
 COCO_NAMES: tuple[str, ...] = tuple(c.split(" ", 1)[1] for c in _COCO.split("|"))
-"""Their names, in the order of the ids."""
+"""The names of these categories, in the order of the ids."""
 
 STREET_NAMES: tuple[str, ...] = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
-"""What the shipped model knows."""
+"""The categories of the shipped models."""
 
 STREET_IDS: tuple[int, ...] = tuple(COCO_IDS[COCO_NAMES.index(name)] for name in STREET_NAMES)
 
@@ -30,7 +30,7 @@ EVERYDAY_NAMES: tuple[str, ...] = (*STREET_NAMES, "cat", "dog", "horse", "sheep"
 
 EVERYDAY_IDS: tuple[int, ...] = tuple(COCO_IDS[COCO_NAMES.index(name)] for name in EVERYDAY_NAMES)
 
-# What COCO, LVIS and Pascal VOC call the same things, where they differ by more than underscores.
+# Different names of COCO, LVIS and Pascal VOC for the same category; underscores do not count.
 _SAME = """\
 motorcycle|motorbike; airplane|aeroplane; car|car (automobile); bus|bus (vehicle); \
 train|train (railroad vehicle); fire hydrant|fireplug; tie|necktie; skis|ski; \
@@ -44,10 +44,10 @@ _GROUP = {name: group.split("|")[0] for group in _SAME.split("; ") for name in g
 
 
 def known_name(given: str, known: Iterable[str]) -> str | None:
-    """The category of `known` that `given` means, None without one.
+    """The category in `known` that `given` refers to, or None.
 
-    That is the name itself; else the only one that differs in case, hyphens and underscores alone;
-    else what COCO, LVIS or Pascal VOC call the same thing.
+    This is the name itself; otherwise the only name that differs just in case, hyphens and
+    underscores; otherwise the name that COCO, LVIS or Pascal VOC use for the same category.
 
     >>> known_name("television_set", ("person", "tv"))
     'tv'

@@ -1,4 +1,4 @@
-"""Files that appear under their name whole or not at all."""
+"""Atomic writing of files: a file appears under its name complete or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reporting(
 ) -> Iterator[None]:
     """Turn an OSError inside the block into OutputError("cannot write PATH: REASON; ADVICE").
 
-    `action` is the verb. `errors` are exceptions of other libraries that mean the same.
+    `action` is the verb. `errors` are exceptions of other libraries that are treated the same way.
     """
     caught: tuple[type[Exception], ...] = (OSError, *errors)
     try:
@@ -36,24 +36,24 @@ def reporting(
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EXDEV:
-        return "it is on another file system than the folder it lies in (a mount?)"
+        return "it is on another file system than its folder (a mount?)"
     return getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
 
 
 @contextmanager
 def replacing(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
-    """A path to write to; the file there replaces `path` when the block ends without an error.
+    """Yield a temporary path; its file replaces `path` when the block ends without an error.
 
-    Missing folders are made. A symbolic link stays, and the file that it points to is replaced. A
-    device or a pipe, which cannot be replaced, is itself the path to write to. `suffix` is for
-    writers that choose the format by it. OSError is raised as it comes.
+    Missing folders are created. A symbolic link stays, and the file that it points to is replaced.
+    For a device or a pipe, which cannot be replaced, the path itself is yielded. `suffix` is for
+    writers that choose the format by it. OSError is not translated.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         yield target
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for each writer, and short: file systems allow no more than 255 bytes.
+    # Each writer has a different name, and a short one: file systems allow at most 255 bytes.
     unfinished = target.with_name(f".{os.getpid()}-{next(_numbers)}{suffix}")
     try:
         yield unfinished
@@ -63,11 +63,11 @@ def replacing(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file by a rename. Raises OutputError."""
+    """Write a file atomically. Raises OutputError."""
     with reporting(path), replacing(path) as unfinished:
         unfinished.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8 by a rename. Raises OutputError."""
+    """Write a UTF-8 file atomically. Raises OutputError."""
     write_bytes(path, text.encode())

@@ -1,16 +1,16 @@
 r"""Keys of images: the path below the source, as text that maps back to the bytes on disk.
 
-A key is the path itself, so that it joins with other tables. Three things are escaped, because the
-key would not say otherwise what the name is:
+A key is the path itself, so that it can be joined with other tables. Three things are escaped,
+because the key would be ambiguous otherwise:
 
 - a byte that is not UTF-8 becomes `\xNN`;
-- a path that itself ends as a frame of a video does (`cam1/0800.mp4#frame=125`) becomes
+- a path that itself ends like a frame of a video (`cam1/0800.mp4#frame=125`) becomes
   `...\#frame=125`;
-- a backslash before `#`, another backslash, such a byte, what looks like one, or at the end of the
-  path is doubled.
+- a backslash is doubled before `#`, before another backslash, before such a byte or text that looks
+  like one, and at the end of the path.
 
-The first versions escaped `#` and every backslash. Those keys are still read: they map to
-the same paths, and `normalized` gives them as they are written now.
+The first versions escaped `#` and every backslash. Such keys are still read: they map to the same
+paths, and `normalized` converts them to the current form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ARCHIVE_SUFFIXES = (
     ".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tbz2", ".tgz", ".txz", ".tzst", ".zip",
     ".7z", ".rar",
 )  # fmt: skip
-"""What is an archive by name; the keys of its images go on below it as below a folder."""
+"""Suffixes of archives; keys continue below an archive as below a folder."""
 
 _ARCHIVE = re.compile(
     f"(?:{'|'.join(re.escape(s) for s in sorted(ARCHIVE_SUFFIXES, reverse=True))})(?=/)", re.I
@@ -35,7 +35,7 @@ _FRAME = re.compile(r"(?<!\\)(?:\\\\)*(#frame=([0-9]{1,18}))\Z")
 
 
 def key_from_path(path: str | bytes) -> str:
-    """A relative path, `/`-separated, as bytes or with surrogates (os.fsdecode) -> its key."""
+    """The key of a relative path with `/`, given as bytes or with surrogates (os.fsdecode)."""
     text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
     if "#" in text or "\\" in text:
         text = _TO_ESCAPE.sub(r"\\\g<0>", text)
@@ -43,18 +43,18 @@ def key_from_path(path: str | bytes) -> str:
 
 
 def path_from_key(key: str) -> str:
-    """The inverse; undecodable bytes as surrogates, ready for open(). The frame is left away."""
+    """The path of a key, without the frame; undecodable bytes are surrogates, as for open()."""
     return _path(split_frame(key)[0])
 
 
 def split_frame(key: str) -> tuple[str, int | None]:
-    """The key of the file, and the number of the frame; None for a still."""
+    """The key of the file and the number of the frame; None for a still image."""
     found = _FRAME.search(key) if "#" in key else None
     return (key, None) if found is None else (key[: found.start(1)], int(found[2]))
 
 
 def container_of(key: str) -> str | None:
-    """The key of the video or (by its name) archive that the image is in; None for a file."""
+    """The key of the video or archive (by its suffix) that contains the image; None for a file."""
     own, frame = split_frame(key)
     if frame is not None:
         return own
@@ -63,7 +63,7 @@ def container_of(key: str) -> str | None:
 
 
 def normalized(key: str) -> str:
-    """A key of any version as `key_from_path` writes it now."""
+    """Convert a key of any version to the current form, that of `key_from_path`."""
     if "\\" not in key:
         return key
     own, _ = split_frame(key)
@@ -71,18 +71,18 @@ def normalized(key: str) -> str:
 
 
 def first_spelling(path: str) -> str:
-    """The key of a path as the first versions wrote it: every `#` and backslash escaped."""
+    """The key of a path in the form of the first versions: every `#` and backslash escaped."""
     text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
     return _as_text(text.replace("\\", "\\\\").replace("#", "\\#"))
 
 
 def prefixed(key: str, prefix: str) -> str:
-    """`prefix` as one more folder in front: "cam2" and "cam2/" are the same."""
+    """The key with `prefix` as a folder in front: "cam2" and "cam2/" are equal."""
     return key_from_path(prefix.rstrip("/") + "/") + key if prefix.strip("/") else key
 
 
 def prefix_of(key: str, prefixes: Iterable[str]) -> str:
-    """The longest of `prefixes`, as `prefixed` makes them, that the key begins with; else ""."""
+    """The longest of `prefixes` with which the key begins, in the form of `prefixed`; or ""."""
     return max((p for p in prefixes if key.startswith(p)), key=len, default="")
 
 
@@ -94,5 +94,5 @@ def _path(own: str) -> str:
 
 
 def _as_text(text: str) -> str:
-    """With `\\xNN` for each surrogate."""
+    """The text with `\\xNN` for each surrogate."""
     return text if text.isascii() else _BYTES.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", text)

@@ -1,4 +1,4 @@
-"""What this process may use of the machine."""
+"""The resources of the machine that this process may use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ def cores() -> tuple[int, ...]:
     """The cores that this process may use (taskset and some containers limit them), in order."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))  # macOS reports those of the machine only
+    return tuple(range(os.cpu_count() or 1))  # macOS reports only the cores of the machine
 
 
 def resident_bytes() -> int:
-    """Memory that this process has now; 0 where the system does not report it."""
+    """The resident memory of this process; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

@@ -1,7 +1,7 @@
-"""A Parquet manifest of an archive: what each image is, in parallel, and goes on where it stopped.
+"""Write a Parquet manifest of an archive, in parallel; an interrupted run can be resumed.
 
-`predict` starts from it; a split by content hash keeps equal pictures together and stays the same
-as the archive grows.
+`predict` can read it. A split by content hash keeps identical images together and stays the same as
+the archive grows.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ COLUMNS = pa.schema(
         ("warning", pa.string()),
     ]
 )
-"""`height`, `width` px upright; `taken` as EXIF writes it, `camera` its make and model; `error` why
-an image cannot be used, `warning` why it may be wrong or incomplete."""
+"""`height`, `width` in px after EXIF rotation; `taken` as in EXIF, `camera` its make and model;
+`error` why an image cannot be used, `warning` why it may be wrong or incomplete."""
 
 SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
 _OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error", "warning")
-_DECODED = b"segcli.decoded"  # in a file's metadata: whether pixels were looked at as well
+_DECODED = b"segcli.decoded"  # in a file's metadata: whether images were decoded
 _CHUNK = 1000
 
 Row = dict[str, Any]
@@ -61,7 +61,7 @@ class ManifestSummary:
     images: int = 0
     broken: int = 0
     warned: int = 0
-    known: int = 0  # taken over from an earlier run
+    known: int = 0  # from an earlier run
     splits: dict[str, int] = field(default_factory=dict)
 
 
@@ -74,11 +74,11 @@ def make_manifest(
     header_only: bool = False,
     wait: bool = False,
 ) -> ManifestSummary:
-    """Write `out`, a Parquet file, by one rename; a killed run goes on from what it had done.
+    """Write `out`, a Parquet file, atomically; after a kill, the next run continues.
 
-    Images whose size and time are those of an earlier manifest at `out` are not read again.
-    `header_only` does not decode the pixels: faster, but truncated files pass. Raises UsageError,
-    OutputError, and Locked while another run writes it, unless `wait`.
+    Images with the same size and time as in an earlier manifest at `out` are not read again.
+    `header_only` does not decode the images: faster, but truncated files are not detected. Raises
+    UsageError, OutputError, and Locked while another run writes the manifest, unless `wait`.
     """
     check_split(split)
     if workers is not None and workers < 1:
@@ -99,7 +99,7 @@ def _make(
     workers: int | None,
     header_only: bool,
 ) -> ManifestSummary:
-    """The same under the lock. Raises OSError."""
+    """As `make_manifest`, with the lock held. Raises OSError."""
     parts = out.with_name(f".{out.name}.parts")
     unfinished = out.with_name(f".{out.name}.part")
     own = COLUMNS.with_metadata({_DECODED: b"0" if header_only else b"1"})
@@ -120,7 +120,7 @@ def _make(
             _count(summary, rows, fresh=len(fresh), split=split)
             writer.write_table(pa.Table.from_pylist(rows, schema=columns))
     with open(unfinished, "rb") as file:
-        os.fsync(file.fileno())  # a name must not outlive a power cut that its bytes do not
+        os.fsync(file.fileno())  # after a power failure, the name must not exist without its bytes
     os.replace(unfinished, out)
     shutil.rmtree(parts)
     return summary
@@ -132,13 +132,13 @@ def check_split(split: Sequence[float]) -> None:
         return
     if len(split) not in SPLITS or min(split) < 0 or not abs(sum(split) - 1) < 1e-9:
         raise UsageError(
-            f"--split {','.join(map(str, split))}: expected two or three shares that sum to 1, as "
+            f"--split {','.join(map(str, split))}: expected 2 or 3 shares that sum to 1, such as "
             "0.8,0.1,0.1"
         )
 
 
 def split_of(sha256: str, split: Sequence[float]) -> str:
-    """Where the picture of this content belongs; a function of nothing else."""
+    """The split of an image; depends only on its content."""
     place = int(sha256[:16], 16) / 2**64
     names = SPLITS[len(split)]
     reached = 0.0
@@ -185,20 +185,20 @@ def _content(sample: Sample, header_only: bool) -> Row:
 
 
 def _path(sample: Sample, folder: Path) -> str:
-    """As `predict` finds it from the manifest: relative to its folder, else absolute."""
+    """The path as `predict` resolves it: relative to the manifest's folder, or absolute."""
     path = os.path.abspath(sample.path)
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        return sample.key  # no text: such a file is in a folder's listing only
+        return sample.key  # not valid text: only a folder can list such a file
     inside = os.path.commonpath([path, folder]) == str(folder)
     return os.path.relpath(path, folder) if inside else path
 
 
 def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
-    """What earlier runs found out, by path; an unreadable part is done again.
+    """The rows of earlier runs, by path; images of an unreadable part are processed again.
 
-    So are images that could not be read at all, and those whose pixels nobody has looked at yet.
+    So are images that could not be read, and those that were not decoded yet.
     """
     rows: dict[str, Row] = {}
     for file in files:
@@ -207,11 +207,11 @@ def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
         try:
             there = pq.read_schema(file).names
             wanted = [name for name in COLUMNS.names if name != "warning" or name in there]
-            table = pq.read_table(file, columns=wanted)  # a manifest of old has no `warning`
+            table = pq.read_table(file, columns=wanted)  # older manifests have no `warning`
         except (pa.ArrowException, OSError) as error:
             if not file.name.startswith("chunk-"):
                 reason = str(error).splitlines()[0]
-                raise UsageError(f"{file} exists and is no manifest: {reason}") from None
+                raise UsageError(f"{file} exists and is not a manifest: {reason}") from None
             continue
         if header_only or (table.schema.metadata or {}).get(_DECODED) == b"1":
             rows |= {row["path"]: row for row in table.to_pylist() if row["sha256"] is not None}
@@ -227,7 +227,7 @@ def _keep(parts: Path, rows: pa.Table) -> None:
 def _count(
     summary: ManifestSummary, rows: list[Row], *, fresh: int, split: Sequence[float]
 ) -> None:
-    """Counts, and puts every image that can be used into its split."""
+    """Count the images, and assign every usable one to its split."""
     summary.images += len(rows)
     summary.known += len(rows) - fresh
     summary.broken += sum(row["error"] is not None for row in rows)

@@ -1,4 +1,4 @@
-"""What makes a process start sooner."""
+"""Faster start of a process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _PARENT, _MODULE = "torch._dynamo", "torch._dynamo.utils"
 
 
 def import_torchvision() -> None:
-    """Import torchvision without torch's compiler, which nothing here uses.
+    """Import torchvision without torch's compiler, which segcli does not use.
 
-    torchvision 0.29 takes one function from `torch._dynamo.utils`, and with it come 1,500 modules,
-    sympy among them: 6.0 s of processor time for `import torchvision` after torch instead of 0.7,
-    on the machine where this was measured. While torchvision is imported a stand-in has that
-    module's place; what it is asked for, when it is called or has another name, comes from the
-    real one. A process that has either module already is left as it is. Where torchvision cannot
-    be imported, the error is for those who need it.
+    torchvision 0.29 imports one function from `torch._dynamo.utils`, which imports 1,500 modules,
+    sympy among them: `import torchvision` after torch takes 6.0 s of processor time instead of 0.7
+    on the machine where this was measured. While torchvision is imported, a stand-in replaces that
+    module. When the function is called, or another attribute is read, the real module is imported.
+    If either module is already imported, nothing is done. If torchvision cannot be imported, the
+    error is raised later, by the code that uses it.
     """
     if {"torchvision", _PARENT} & sys.modules.keys():
         return
@@ -35,13 +35,13 @@ def import_torchvision() -> None:
 
 
 class _StandIn(ModuleType):
-    """torch._dynamo.utils, imported no earlier than something of it is needed."""
+    """Stands for torch._dynamo.utils, which it imports on first use."""
 
     def is_compile_supported(self, device_type: str) -> Any:
         return _real("is_compile_supported")(device_type)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what the import system asks for
+        if name.startswith("__"):  # attributes of the import system
             raise AttributeError(name)
         return _real(name)
 
@@ -56,7 +56,7 @@ def _real(name: str) -> Any:
 
 
 def _remove(*modules: ModuleType) -> None:
-    """Take out those of `modules` that are still imported under their names."""
+    """Remove those of `modules` that are still in sys.modules under their names."""
     for module in modules:
         if sys.modules.get(module.__name__) is module:
             del sys.modules[module.__name__]

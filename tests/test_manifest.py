@@ -153,7 +153,7 @@ def test_wrong_shares_are_refused(tmp_path: Path, split: tuple[float, ...]) -> N
 
 def test_another_file_in_its_place_is_refused(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "m.parquet").write_text("mine")
-    with pytest.raises(UsageError, match="is no manifest"):
+    with pytest.raises(UsageError, match="is not a manifest"):
         make_manifest(str(archive), tmp_path / "m.parquet")
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".m.parquet.lock", "archive", "m.parquet"]

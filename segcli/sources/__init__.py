@@ -1,4 +1,4 @@
-"""Where images are listed, without reading them, in a stable order and in bounded memory."""
+"""Sources list images without reading them, in a stable order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def open_source(
     all_folders: bool = False,
     containers: Containers | None = None,
 ) -> Source:
-    """Finds out what `location` is and that it has an image, without listing all of it.
+    """Detect what `location` is and check that it has an image, without listing all of it.
 
-    `column` names the manifest's column of images; `key_prefix` becomes one more folder in front
-    of every key. With `every`, archives are listed as the images in them, and videos as the frames
-    that it chooses of their `stream`-th video stream. `wanted` leaves files out. With `all_folders`
-    the folders of NAS and archive tools (folder.SYSTEM_FOLDERS) count too. `containers` decides
-    which archives and videos are opened. Raises UsageError.
+    `column` is the manifest's column of images; `key_prefix` is added before every key as a folder.
+    With `every`, archives are listed as the images in them, and videos as the frames that it
+    chooses of their `stream`-th video stream. `wanted` selects files. `all_folders` includes the
+    folders of NAS and archive tools (folder.SYSTEM_FOLDERS). `containers` decides which archives
+    and videos are opened. Raises UsageError.
     """
     containers = containers or Containers()
     source = _opened(
@@ -97,7 +97,7 @@ def open_source(
         source = replace(_changed(source, wanted.among), is_folder=False)
         source = _checked(
             source,
-            f"no image in {shown(location)!r} passes what was asked for: "
+            f"no image in {shown(location)!r} matches "
             "--include, --exclude, --newer-than, --older-than",
         )
     if every is not None:
@@ -109,8 +109,8 @@ def open_source(
 
 
 def _with_members(source: Source, opens: Callable[[Sample], bool]) -> Source:
-    """Archives replaced by their images. A shard takes of each archive the images that are its
-    own, so no archive is left out by its name."""
+    """The source with archives replaced by their images. The images of each archive are divided
+    among the shards, so no shard leaves out an archive by its name."""
     listing, sift = source.listing, source.sift
 
     def sifted(wanted: Callable[[str], bool]) -> Iterator[Sample]:
@@ -126,7 +126,7 @@ def _with_members(source: Source, opens: Callable[[Sample], bool]) -> Source:
 
 
 def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sample]]) -> Source:
-    """The source with `change` applied to whatever it lists."""
+    """The source with `change` applied to its samples."""
     listing, sift = source.listing, source.sift
     return replace(
         source,
@@ -149,7 +149,7 @@ def _opened(
         return _checked(_open_manifest(location, column, key_prefix), f"no row in {location!r}")
     if column is not None:
         raise UsageError(
-            f"--column {column!r} was given, but {location!r} is no Parquet manifest: leave it away"
+            f"--column {column!r} was given, but {location!r} is not a Parquet manifest; omit it"
         )
     if stat.S_ISDIR(mode):
         return _open_folder(location, key_prefix, containers, all_folders)
@@ -162,7 +162,7 @@ def _opened(
         return _checked(source, f"no path in the list {location!r}; expected one per line")
     if _is_binary(location):
         return _open_image(location, key_prefix)
-    raise UsageError(f"{location!r} is a file of another kind; expected {_EXPECTED}")
+    raise UsageError(f"{location!r} is not a supported file; expected {_EXPECTED}")
 
 
 def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: bool) -> Source:
@@ -223,7 +223,7 @@ def _open_manifest(location: str, column: str | None, key_prefix: str) -> Source
 
 
 def _checked(source: Source, complaint: str) -> Source:
-    """The source itself, after a look at its first sample."""
+    """The source itself, after checking that it has a sample."""
     listing = iter(source)
     if next(listing, None) is None:
         raise NothingFound(complaint)
@@ -231,7 +231,7 @@ def _checked(source: Source, complaint: str) -> Source:
 
 
 def is_manifest(location: str) -> bool:
-    """Whether a file is Parquet, by its name or its first bytes. Raises UsageError."""
+    """Whether a file is Parquet, according to its name or first bytes. Raises UsageError."""
     return location.lower().endswith(MANIFEST_SUFFIXES) or _head(location).startswith(b"PAR1")
 
 
@@ -242,7 +242,7 @@ def _is_binary(location: str) -> bool:
 
 def _head(location: str) -> bytes:
     if not os.path.isfile(location):
-        raise UsageError(f"{location!r} is no regular file; expected {_EXPECTED}")
+        raise UsageError(f"{location!r} is not a regular file; expected {_EXPECTED}")
     try:
         with open(location, "rb") as file:
             return file.read(512)

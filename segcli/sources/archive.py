@@ -67,13 +67,13 @@ def with_members(
 
 
 def archive_images(path: str, key: str) -> Iterator[Sample]:
-    """The images of one archive, whose own key is `key`, as far as it can be read."""
+    """The images of one archive with the key `key`, as far as it can be read."""
     samples = with_members(iter([sample_at(path, key=key)]))
     return (sample for sample in samples if not is_archive(sample))
 
 
 def why_unreadable(sample: Sample) -> str:
-    """The reason for which an archive was listed as a whole."""
+    """The reason why an archive was listed as a whole."""
     place = Place(sample.path, sample.mtime_ns, sample.member)
     try:
         with _opened(place) as file:

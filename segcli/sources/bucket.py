@@ -1,7 +1,7 @@
 """Images in a bucket (s3://, gs://, az://) or a data set of the Hugging Face Hub (hf://).
 
-The store is listed page by page, in its own order, which is that of the keys. An object in it is a
-file at a path, and what holds for the names of files and folders holds here, too.
+The store is listed page by page, in the order of the keys. An object is treated as a file at a
+path, so the rules for names of files and folders apply, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from segcli.sources.folder import (
 )
 from segcli.types import Sample
 
-NOT_STREAMED = "{} in object stores and on web servers are not read: copy it to a disk"
+NOT_STREAMED = "{} in object stores and on web servers are not read: copy it to a disk first"
 
 
 def list_bucket(
@@ -35,10 +35,10 @@ def list_bucket(
     all_folders: bool = False,
     left_out: set[str] | None = None,
 ) -> Iterator[Sample]:
-    """Every object with an image's name below `url`, as `list_folder` lists files.
+    """All objects below `url` with the suffix of an image, as `list_folder` lists files.
 
-    The key of a sample is the part of the object's key below `url`. Raises UsageError when the
-    store cannot be listed, or not to its end.
+    The key of a sample is the part of the object's key below `url`. Raises UsageError if the
+    store cannot be listed completely.
     """
     is_named = is_media_name if containers else is_image_name
     inside, listed = _listing(url)
@@ -63,7 +63,7 @@ def list_bucket(
 
 
 def find_object(url: str) -> Listed | None:
-    """The object at exactly this URL; None where there is none. Raises UsageError."""
+    """The object at exactly this URL, or None. Raises UsageError."""
     if scheme_of(url) == "hf" or not split_bucket(url)[1]:
         return None
     try:
@@ -75,9 +75,9 @@ def find_object(url: str) -> Listed | None:
 
 
 def read_object(sample: Sample, *, most: int, limit: int) -> bytes:
-    """The encoded image behind a URL, or its first `most` bytes.
+    """The encoded image at a URL, or its first `most` bytes.
 
-    Raises ImageError with a reason for the row, which names neither the URL nor a credential.
+    Raises ImageError with a reason for the row, which contains neither the URL nor credentials.
     """
     if sample.frame is not None or is_video_name(sample.path):
         raise ImageError(NOT_STREAMED.format("videos"))
@@ -103,14 +103,14 @@ def _fetched(url: str, most: int, limit: int) -> Fetched:
 
 
 def _listing(url: str) -> tuple[str, Iterator[Listed]]:
-    """What the keys of all objects below `url` begin with, and the objects."""
+    """The common beginning of the keys of all objects below `url`, and the objects."""
     if scheme_of(url) == "hf":
         return url.removeprefix(repository_of(url)).strip("/"), list_files(url)
     return split_bucket(url)[1], list_objects(url)
 
 
 def _passed_by(path: str, all_folders: bool) -> str | None:
-    """ "" for a hidden path, the folder of a NAS or archive tool that the path lies in, or None."""
+    """ "" for a hidden path, the folder of a NAS or archive tool that contains it, or None."""
     *folders, name = path.split("/")
     if name.startswith(".") or any(folder.startswith(".") for folder in folders):
         return ""

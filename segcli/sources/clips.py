@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_clip(sample: Sample) -> bool:
-    """Whether the sample is a video file as a whole, not one of its frames."""
+    """Whether the sample is a whole video file and not one of its frames."""
     return sample.frame is None and sample.data is None and is_video_name(sample.path)
 
 
@@ -26,9 +26,9 @@ def with_frames(
     stream: int = 0,
     opens: Callable[[Sample], bool] = lambda clip: True,
 ) -> Iterator[Sample]:
-    """The samples, with each video replaced by those of its frames that `every` chooses.
+    """The samples, with each video replaced by the frames that `every` selects.
 
-    A video that cannot be read stays as it is and becomes a failed row. A video that stops before
+    A video that cannot be read is kept and becomes a failed row. A video that stops before
     its stated end gets one more sample, for the first frame that is missing. One that `opens`
     refuses is left out.
     """

@@ -1,4 +1,4 @@
-"""Archives and videos as files: which have been listed, and which need not be."""
+"""Which archives and videos have been listed, and which need not be opened."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def _never(container: Sample) -> bool:
 
 @dataclass(slots=True)
 class Containers:
-    """Shared by a source and the run over it. Containers for which `skip` is true are not opened.
-    `listed` are the others by key, with the size and time that they had before they were opened.
+    """Shared by a source and its run. Containers for which `skip` is true are not opened.
+    `listed` are the others by key, with their size and time before they were opened.
     """
 
     skip: Callable[[Sample], bool] = _never
     listed: dict[str, Sample] = field(default_factory=dict)
 
     def opens(self, container: Sample) -> bool:
-        """To be asked before a container is opened."""
+        """Whether to open a container; call it before opening."""
         if self.skip(container):
             return False
         self.listed[container.key] = container

@@ -1,8 +1,8 @@
-"""A text file of paths and URLs, one a line: UTF-8 or whatever bytes the names have.
+"""A text file with one path or URL per line, in UTF-8 or the bytes of the names.
 
-Every line is a path or a URL, a leading `#` too; empty lines are skipped, a byte order mark and
-CRLF are taken off. A relative path is looked up from the list's own folder, then from the current
-one.
+Every line is a path or a URL, even if it begins with `#`. Empty lines are skipped; a byte order
+mark and CRLF are removed. A relative path is resolved from the folder of the list, then from the
+current folder.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def list_lines(listing: str, key_prefix: str = "") -> Iterator[Sample]:
 
 
 def resolve(written: str, folder: str) -> str:
-    """A path as written in `folder`'s list or manifest -> where the file is, or should be."""
+    """The path of a file that is written in a list or manifest in `folder`."""
     beside = os.path.join(folder, written)
     if not os.path.isabs(written):
         try:
             if not os.path.lexists(beside) and os.path.lexists(written):
                 return os.path.abspath(written)
-        except ValueError:  # an embedded NUL: no such file, and reading it says so
+        except ValueError:  # an embedded NUL: there is no such file, and reading reports it
             return beside
     return beside
 

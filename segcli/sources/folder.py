@@ -1,6 +1,7 @@
 """Images in a folder, recursively, lazily, in the order of their paths' bytes.
 
-Memory is the names of one directory (and of what is left of those above it); no tree is built.
+Memory holds the names of one directory, and the remaining names of those above it; no tree is
+built.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _VIDEO_NAMES = (
     ".mts .mxf .ogv .ts .vob .webm .wmv"
 )
 VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
-"""What counts as a video by name."""
+"""Suffixes of videos."""
 
 SUFFIXES = frozenset(_NAMES.split())
-"""What counts as an image by name. `images` has the formats; a test compares both lists."""
+"""Suffixes of images. `images` has the formats; a test compares both lists."""
 
 _BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
 _VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
@@ -35,9 +36,9 @@ _VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXE
 SYSTEM_FOLDERS = frozenset(
     {b"@eadir", b"__macosx", b"thumbs", b"#recycle", b"@recycle", b"$recycle.bin", b"lost+found"}
 )
-"""Folders that NAS, archive tools and viewers make: small copies, metadata, deleted files.
+"""Folders that NAS, archive tools and viewers create: small copies, metadata, deleted files.
 
-Those that begin with a dot (.thumbnails) are never looked into.
+Folders whose name begins with a dot (.thumbnails) are always skipped.
 """
 
 Identity = tuple[int, int]  # (device, inode)
@@ -45,7 +46,7 @@ Identity = tuple[int, int]  # (device, inode)
 
 @dataclass(slots=True)
 class _Directory:
-    """A directory that is being walked: its path below the root, what remains of its names."""
+    """A directory that is being listed: its path below the root, and its remaining names."""
 
     relative: bytes
     identity: Identity
@@ -68,7 +69,7 @@ def is_archive_name(name: str | bytes) -> bool:
 
 
 def is_media_name(name: str | bytes) -> bool:
-    """Whether it is one of the three."""
+    """Whether a file of this name is an image, a video or an archive."""
     return is_image_name(name) or is_video_name(name) or is_archive_name(name)
 
 
@@ -82,14 +83,14 @@ def list_folder(
     left_out: set[str] | None = None,
     unread: set[str] | None = None,
 ) -> Iterator[Sample]:
-    """Every file with an image's suffix below `folder`; names that begin with a dot are skipped.
-    With `containers`, every file with the suffix of a video or an archive as well.
+    """All files with the suffix of an image below `folder`; names that begin with a dot are
+    skipped. With `containers`, also files with the suffix of a video or an archive.
 
-    Symbolic links are followed, unless they lead to a directory that is being walked. A directory
-    that has an image's name, and one that cannot be listed, are samples too, so that they become
-    failed rows instead of silence. Of keys that are not `wanted` only the names are read.
-    SYSTEM_FOLDERS are added to `left_out` and not looked into, unless `all_folders`. Directories
-    that cannot be listed are added to `unread`.
+    Symbolic links are followed, unless they lead to a directory that is being listed. A directory
+    with the name of an image, and one that cannot be listed, are samples, too, so that they become
+    failed rows. Files whose keys are not `wanted` are not opened. SYSTEM_FOLDERS are skipped and
+    added to `left_out`, unless `all_folders`. Directories that cannot be listed are added to
+    `unread`.
     """
     root = os.fsencode(folder)
 
@@ -110,7 +111,7 @@ def list_folder(
 
 
 def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample:
-    """The sample of a file on disk; without size and time where it is missing or no file."""
+    """The sample of a file on disk; without size and time if it is missing or not a file."""
     try:
         found = os.stat(path if path_bytes is None else path_bytes)
     except (OSError, ValueError):
@@ -151,7 +152,7 @@ def _walk(
 def _enter(
     root: bytes, relative: bytes, above: list[Identity], is_wanted: Callable[[bytes], bool]
 ) -> _Directory | None:
-    """The directory with its names; None for one that is being walked already: a loop."""
+    """The directory with its names; None for a loop, a directory that is already being listed."""
     here = os.path.join(root, relative)
     found = os.stat(here)
     identity = (found.st_dev, found.st_ino)
@@ -161,7 +162,7 @@ def _enter(
 
 
 def _sorted_names(folder: bytes, is_wanted: Callable[[bytes], bool]) -> list[bytes]:
-    """Wanted names and, with a slash, those of directories, last first, to be popped.
+    """Wanted names and, with a slash, names of directories, in reverse order, for popping.
 
     The slash makes the order that of the whole paths: "a/b.jpg" comes after "a.jpg".
     """

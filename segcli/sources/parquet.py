@@ -1,8 +1,8 @@
 """A Parquet manifest: one row per image, its path or its encoded bytes in one column.
 
-Rows are streamed in small batches, whatever the row groups: memory is about one page of the image
-column, which Parquet cannot be read below (a writer's page is some megabytes, or up to a thousand
-large images at once with pyarrow's defaults). The other columns ride along.
+Rows are streamed in small batches, independent of the row groups. Memory holds about one page of
+the image column, the smallest unit of Parquet (a few megabytes, or up to a thousand large images
+with pyarrow's defaults). The other columns are carried to the output.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from segcli.suggest import did_you_mean
 from segcli.types import Sample
 
 GUESSED = ("path", "file", "file_name", "filename", "image", "key")
-"""Columns that hold the image when --column does not say so; one with bytes goes before a path."""
+"""Columns used for the image without --column; a column of bytes precedes one of paths."""
 
 _NAMES_OF_BYTES = ("key", "path", "file_name", "filename", "file")
 _TEXT = (kinds.is_string, kinds.is_large_string, kinds.is_string_view)
 _BYTES = (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view)
 _ROWS_OF_PATHS, _ROWS_OF_BYTES = 1024, 8
 _READ_AHEAD = 2**20
-"""Bytes. With pre-buffering or unbuffered, a whole column chunk would be read at once."""
+"""In bytes. With pre-buffering or unbuffered, a whole column chunk would be read at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which column is what: `image` the path or the bytes, `name` gives rows of bytes their keys.
+    """The roles of columns: `image` has paths or bytes; `name` gives rows of bytes their keys.
 
-    `carried` name -> type in the output; `left` sentences on columns that cannot ride along.
+    `carried` maps names to types in the output; `left` are sentences on columns that cannot be
+    carried.
     """
 
     image: str
@@ -51,7 +52,7 @@ class Layout:
 
 
 def layout(manifest: str, column: str | None) -> Layout:
-    """Reads only the footer. Raises UsageError for a file or a column that will not do."""
+    """Read only the footer. Raises UsageError for an unsuitable file or column."""
     with _translated(manifest):
         schema = pq.read_schema(manifest)
     names = list(schema.names)
@@ -71,7 +72,7 @@ def layout(manifest: str, column: str | None) -> Layout:
     others = {n: t for n, t in types.items() if n not in (image, name)}
     carried = {n: _plain(t) for n, t in others.items() if _rides(t)}
     left = tuple(
-        f"column {n!r} of type {t} does not ride along: only plain values do"
+        f"column {n!r} of type {t} is not copied to the output: only plain values are"
         for n, t in others.items()
         if n not in carried
     )
@@ -79,7 +80,7 @@ def layout(manifest: str, column: str | None) -> Layout:
 
 
 def list_rows(manifest: str, columns: Layout, key_prefix: str = "") -> Iterator[Sample]:
-    """The samples of the manifest, in its order. Raises UsageError where it cannot be read."""
+    """The samples of the manifest, in its order. Raises UsageError if it cannot be read."""
     wanted = [columns.image, *columns.carried] + ([columns.name] if columns.name else [])
     rows = _ROWS_OF_BYTES if columns.holds_bytes else _ROWS_OF_PATHS
     folder = os.path.dirname(os.path.abspath(manifest))
@@ -100,7 +101,7 @@ def _opened(manifest: str) -> pq.ParquetFile:
 def _sample(
     cells: Mapping[str, Any], columns: Layout, *, number: int, folder: str, prefix: str
 ) -> Sample:
-    """One row. Keys are names as written; a row without any is called by its number, from 0."""
+    """One row. Keys are names as written; a row without a name gets its number, from 0."""
     carried = {name: cells[name] for name in columns.carried}
     data, name = _image(cells[columns.image])
     if columns.name and cells[columns.name]:
@@ -120,7 +121,7 @@ def _sample(
 
 
 def _image(cell: Any) -> tuple[bytes | None, str | None]:
-    """(bytes, name) of a cell: a path, bytes, or a struct of both as Hugging Face writes it."""
+    """(bytes, name) of a cell: a path, bytes, or a struct of both as written by Hugging Face."""
     if isinstance(cell, dict):
         return cell.get("bytes"), cell.get("path")
     if isinstance(cell, bytes):
@@ -129,7 +130,7 @@ def _image(cell: Any) -> tuple[bytes | None, str | None]:
 
 
 def _values(batch: pa.RecordBatch, columns: Layout) -> dict[str, list[Any]]:
-    """Columns as Python values; times as the integers that Arrow holds: no digit is lost."""
+    """Columns as Python values; times as Arrow's integers, so that no digit is lost."""
     values = {}
     for name in batch.schema.names:
         column = batch.column(name)
@@ -163,7 +164,7 @@ def _guessed(manifest: str, types: Mapping[str, pa.DataType]) -> str:
                 return name
     raise UsageError(
         f"the manifest {manifest!r} has no column of images that is named {', '.join(GUESSED)}; "
-        f"it has {_listed(types)}: say which one with --column"
+        f"it has {_listed(types)}: choose one with --column"
     )
 
 
@@ -189,7 +190,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _rides(kind: pa.DataType) -> bool:
-    """Whether a column can be repeated in the output: numbers, text, truth values, times."""
+    """Whether a column can be copied to the output: numbers, text, booleans, times."""
     kind = _plain(kind)
     plain = kinds.is_primitive(kind) or kinds.is_decimal(kind) or _is_text(kind)
     return bool(plain and not kinds.is_interval(kind))
@@ -197,11 +198,11 @@ def _rides(kind: pa.DataType) -> bool:
 
 @contextmanager
 def _translated(manifest: str) -> Iterator[None]:
-    """pyarrow's complaints about the file, in a sentence."""
+    """Translate errors of pyarrow about the file into one sentence."""
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise UsageError(f"{manifest!r} is no readable Parquet file: {_first(error)}") from None
+        raise UsageError(f"{manifest!r} is not a readable Parquet file: {_first(error)}") from None
     except OSError as error:
         reason = error.strerror or _first(error)
         raise UsageError(f"cannot read the manifest {manifest!r}: {reason}") from None

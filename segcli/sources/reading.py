@@ -1,4 +1,4 @@
-"""The encoded bytes of a sample, wherever they are."""
+"""Read the encoded bytes of a sample from disk, an archive or a URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_FILE_BYTES = 2**31
 
 
 def read(sample: Sample, *, most: int = -1) -> bytes:
-    """The encoded image; reads the file whole, or its first `most` bytes.
+    """The encoded image: the whole file, or its first `most` bytes.
 
     Raises ImageError with a reason for the row.
     """
@@ -49,7 +49,7 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """A named pipe that nobody writes to would block for ever."""
+    """Open without blocking: a named pipe without a writer would block forever."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -57,9 +57,7 @@ def _require_file(sample: Sample, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise ImageError("not a regular file but a device, a pipe or a socket")
     if found.st_size > MAX_FILE_BYTES:
-        raise ImageError(
-            f"the file has {found.st_size:,} bytes; larger than {MAX_FILE_BYTES:,} is not read"
-        )
+        raise ImageError(f"the file has {found.st_size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
     if sample.size_bytes is not None and found.st_size > sample.size_bytes:
         raise ImageError(
             f"still being written: {sample.size_bytes:,} bytes when it was listed, "
@@ -71,13 +69,13 @@ def _directory(sample: Sample) -> str:
     try:
         os.scandir(sample.path).close()
     except OSError as error:
-        return f"this directory cannot be listed ({error.strerror}); images in it are not done"
+        return f"this directory cannot be listed ({error.strerror}); images in it are not processed"
     return "a directory, not an image file"
 
 
 def _not_found(sample: Sample) -> str:
     if os.path.islink(sample.path):
-        return "a symbolic link that leads nowhere"
+        return "a broken symbolic link"
     if sample.size_bytes is not None:
         return "the file has vanished since it was listed"
     return f"no such file: {sample.path}"

@@ -1,4 +1,4 @@
-"""A URL as the source of a run: what lies there, and how its samples are listed."""
+"""URLs as sources: detect what is at a URL, and list its samples."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MOST_LIST_BYTES = 1 << 30
 def open_url(
     url: str, column: str | None, key_prefix: str, *, containers: bool, all_folders: bool
 ) -> Source:
-    """What lies at a URL, which has not been listed yet. Raises UsageError."""
+    """The source at a URL, without listing it. Raises UsageError."""
     name = url.partition("?")[0].lower()
     if column is not None or name.endswith(MANIFEST_SUFFIXES):
-        raise UsageError(f"{shown(url)}: a Parquet manifest is read from a disk only; download it")
+        raise UsageError(f"{shown(url)}: Parquet manifests are read only from disk; download it")
     if name.endswith(LIST_SUFFIXES):
         return Source(shown(url), lambda: _list_lines(url, key_prefix))
     if scheme_of(url) in WEB or (scheme_of(url) == "hf" and is_media_name(url)):
@@ -52,13 +52,13 @@ def open_url(
 
 
 def _one(sample: Sample, key_prefix: str) -> Source:
-    """A single object; the key of `sample` is still its name."""
+    """A source of a single object; the key of `sample` is its name."""
     sample = replace(sample, key=prefixed(key_from_path(sample.key), key_prefix))
     return Source(posixpath.dirname(shown(sample.path)), lambda: iter([sample]))
 
 
 def is_root(location: str) -> bool:
-    """Whether it is a URL below which keys are found without listing: not one of a list or file."""
+    """Whether keys are relative to this URL: it is not the URL of a list or a file."""
     url = url_of(location)
     if url is None:
         return False
@@ -67,7 +67,7 @@ def is_root(location: str) -> bool:
 
 
 def sample_of_key(root: str, key: str, path: str) -> Sample:
-    """The sample of `path`, the part below the URL `root` that `key` stands for."""
+    """The sample with the key `key`, whose object is at `path` below the URL `root`."""
     if scheme_of(root) in WEB:
         name, mark, query = path.partition("?")
         path = quote(name) + mark + query
@@ -75,9 +75,9 @@ def sample_of_key(root: str, key: str, path: str) -> Sample:
 
 
 def url_sample(written: str, key_prefix: str = "") -> Sample | None:
-    """The sample of a URL that a list or a manifest names; None when it is a path.
+    """The sample of a URL in a list or a manifest; None if it is a path.
 
-    Its key is the URL without anything that could be a credential.
+    Its key is the URL without anything that may be a credential.
     """
     url = url_of(written)
     if url is None:
@@ -91,7 +91,7 @@ def _name(name: str) -> str:
 
 
 def _list_lines(url: str, key_prefix: str) -> Iterator[Sample]:
-    """The lines of a list; a relative one begins where the list lies."""
+    """The samples of a list; relative lines are resolved from the location of the list."""
     try:
         data = fetch(url, limit=_MOST_LIST_BYTES).data
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""Which of the listed files are wanted: by patterns of their keys and by their age."""
+"""Selection of listed files by patterns of their keys and by their age."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`include`, `exclude`: patterns as a shell's, of which `*` also matches `/`; without an
-    include all keys count. `newer_than`, `older_than`: ages in seconds, by modification time at
-    the moment of listing."""
+    """`include`, `exclude`: shell patterns, in which `*` also matches `/`; without an include, all
+    keys are wanted. `newer_than`, `older_than`: ages in seconds, by the modification time at the
+    time of listing."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Wanted:
         return self == Wanted()
 
     def among(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        """The wanted samples. A file without a known time passes: it becomes a failed row."""
+        """The wanted samples, including files without a known time, which become failed rows."""
         now = time.time()
         return (sample for sample in samples if self._has(sample, now))
 
@@ -52,5 +52,5 @@ def parse_age(text: str) -> float:
     """ "90s", "5m", "2h", "1.5d" or "1w" in seconds. Raises UsageError."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not an age: expected a number and s, m, h, d or w, as in 2h")
+        raise UsageError(f"{text!r} is not an age: expected a number and s, m, h, d or w, e.g. 2h")
     return float(match[1]) * _SECONDS[match[2]]

@@ -1,8 +1,8 @@
 """Several sources in one run: the keys of each begin with its name.
 
-A name is given as NAME=PATH, else it is that of the folder, list or manifest. Files that are given
-by themselves keep their own names where they share one folder; where they come from several, the
-name of the folder comes first, as if the folder had been given.
+A name is given as NAME=PATH; otherwise it is that of the folder, list or manifest. Single files
+keep their own names if they are all in one folder; otherwise the name of the folder comes first, as
+if the folder had been given.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _NAMED = re.compile(r"([^=:]*[^=:/])=(.+)", re.DOTALL)
 def open_sources(
     locations: Sequence[str], *, key_prefix: str = "", column: str | None = None, **options: Any
 ) -> Source:
-    """One or several sources, each a path or NAME=PATH, as one; `options` are those of
-    `open_source`. `column` is that of all manifests among them.
+    """Combine sources, each a path or NAME=PATH, into one; `options` are those of `open_source`.
+    `column` applies to all manifests among them.
 
-    One of several sources that has no image is a sentence in `Source.notes`. Raises UsageError
-    when none has any, when one cannot be opened, and when two would have the same keys.
+    If one of several sources has no image, `Source.notes` gets a sentence. Raises UsageError if all
+    have none, if one cannot be opened, or if two would have the same keys.
     """
     if not locations:
         raise UsageError("no source was given; expected a folder, a file or several of them")
@@ -58,7 +58,7 @@ def open_sources(
 
 
 def _prefix(key_prefix: str, name: str, path: str) -> str:
-    """Both as folders in front of the keys. Raises UsageError for what keys would escape."""
+    """Both as folders before the keys. Raises UsageError if a name would have to be escaped."""
     prefix = "".join(part.rstrip("/") + "/" for part in (key_prefix, name) if part.strip("/"))
     if prefixed("", prefix) != prefix:
         raise UsageError(
@@ -69,7 +69,7 @@ def _prefix(key_prefix: str, name: str, path: str) -> str:
 
 
 def _split(location: str) -> tuple[str, str]:
-    """(name, path); a path that exists as it is written has no name in it."""
+    """(name, path); if the whole text is an existing path, there is no name."""
     match = _NAMED.fullmatch(location)
     if match is None or os.path.lexists(location):
         return "", location
@@ -83,7 +83,7 @@ def _split(location: str) -> tuple[str, str]:
 
 
 def _columns(paths: Sequence[str], column: str | None) -> list[str | None]:
-    """`column` for the manifests; for a single source whatever it is, so that it is refused."""
+    """`column` for the manifests; a single source always gets it, so that it is checked."""
     if column is None or len(paths) == 1:
         return [column] * len(paths)
     manifests = [os.path.isfile(path) and is_manifest(path) for path in paths]
@@ -96,7 +96,7 @@ def _columns(paths: Sequence[str], column: str | None) -> list[str | None]:
 
 
 def _names(named: Sequence[tuple[str, str]]) -> list[str]:
-    """What the keys of each source begin with. Raises UsageError where two would share keys."""
+    """The beginning of the keys of each source. Raises UsageError if two would share keys."""
     own = [_has_own_root(path) for _, path in named]
     roots = [
         os.path.realpath(path if is_own else _folder(path))
@@ -144,7 +144,7 @@ def _shared(one: str, other: str, name: str) -> UsageError:
 
 
 def _has_own_root(location: str) -> bool:
-    """Whether keys are relative to the source itself: a folder, list, manifest or address. Those of
+    """Whether keys are relative to the source itself: a folder, list, manifest or URL. Those of
     a single file are relative to its folder."""
     if is_url(location) or os.path.isdir(location):
         return True
@@ -160,7 +160,7 @@ def _folder(path: str) -> str:
 
 
 def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
-    """All of them, one after the other."""
+    """One source that lists all sources in turn."""
     roots = {prefix: root for source in sources for prefix, root in source.roots.items()}
     left_out, unread = set[str](), set[str]()
 
@@ -187,13 +187,13 @@ def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
 
 
 def _carried(sources: Sequence[Source]) -> Mapping[str, Any]:
-    """The columns of all manifests; a sample of another source has none of their values."""
+    """The columns of all manifests; they are null for samples of other sources."""
     carried: dict[str, Any] = {}
     for source in sources:
         for name, kind in source.carried.items():
             if carried.setdefault(name, kind) != kind:
                 raise UsageError(
                     f"column {name!r} is {carried[name]} in one of the manifests and {kind} in "
-                    f"{source.root!r}; expected one type: run them into several outputs"
+                    f"{source.root!r}; expected one type: use several outputs"
                 )
     return carried

@@ -1,4 +1,4 @@
-"""What a source is to the rest of segcli."""
+"""The type of a source."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from segcli.types import Sample
 
 
 class NothingFound(UsageError):
-    """The source is there, but no image is in it, or none that is wanted."""
+    """The source exists, but it has no image, or none that is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An archive of images. Each iteration lists it anew; a key that occurs twice comes twice.
+    """A collection of images. Each iteration lists it again, including duplicate keys.
 
     `root` is the absolute path, without symbolic links, of the folder, list or manifest (of the
-    folder for a single image), or its URL: keys mean something only below it. `carried` are a
-    manifest's own columns, name -> Arrow type; their values ride in Sample.carried as Python
-    values, dates and times as the integers of their type. `notes` are sentences on what does not
-    ride along.
-    `sift` lists what is wanted more cheaply than listing all and leaving the rest out. `left_out`
-    are the folders of NAS and archive tools that listing has passed by, `unread` those that could
-    not be listed. `is_folder`: every image below `root` is listed. `roots`: for each prefix of keys
-    the root below which such keys mean something, where `several.open_sources` made it.
+    folder for a single image), or its URL; keys are relative to it. `carried` are the columns of a
+    manifest, name -> Arrow type; Sample.carried has their values as Python values, with dates and
+    times as the integers of their type. `notes` are sentences on columns that are not carried.
+    `sift` lists the wanted samples faster than listing all and filtering. `left_out` are the
+    folders of NAS and archive tools that were skipped, `unread` those that could not be listed.
+    `is_folder`: every image below `root` is listed. `roots`: the root of each prefix of keys, if
+    `several.open_sources` made the source.
     """
 
     root: str
@@ -45,7 +44,7 @@ class Source:
         return self.listing()
 
     def only(self, wanted: Callable[[str], bool]) -> Source:
-        """The samples whose keys are wanted, for one of several runs that share a source."""
+        """The source restricted to wanted keys, for one of several runs that share a source."""
         if (sift := self.sift) is not None:
             return replace(self, listing=lambda: sift(wanted))
         return replace(self, listing=lambda: (s for s in self if wanted(s.key)))

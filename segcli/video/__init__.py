@@ -1,5 +1,5 @@
-"""Video files: their frames listed without decoding, and decoded in order; the door to PyAV.
+"""Video files: list frames without decoding, and decode them in order, with PyAV.
 
-A frame's index counts the frames of the stream in the order in which they are shown, from 0.
+The index of a frame counts the frames of the stream in display order, from 0.
 Import from the modules: `every` needs no PyAV.
 """

@@ -1,4 +1,4 @@
-"""Which frames of a video are wanted: every n-th, one in so many seconds, or its keyframes."""
+"""Which frames of a video are wanted: every n-th, one per interval, or the keyframes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 _TEXT = re.compile(r"(\d+)f|(\d+(?:\.\d+)?|\.\d+)(ms|s|m)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-_ROUNDING = 1e-6  # s: times are multiples of the stream's time base, kept as floats
+_ROUNDING = 1e-6  # s: times are multiples of the stream's time base, stored as floats
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """`frames`: each n-th frame; `seconds`: by presentation time; neither: keyframes only."""
+    """`frames`: every n-th frame; `seconds`: by presentation time; neither: only keyframes."""
 
     frames: int | None = None
     seconds: float | None = None
 
     def choose(self, timeline: Timeline) -> Iterator[int]:
-        """The indices of the wanted frames, rising; the first frame is always among them.
+        """The indices of the wanted frames in ascending order, always including the first frame.
 
-        By seconds, the first frame at or after each multiple of `seconds` since the first frame.
+        With `seconds`, the first frame at or after each multiple of `seconds` since the first one.
         """
         if self.frames is not None:
             yield from range(0, len(timeline.times), self.frames)
@@ -42,8 +42,8 @@ class Every:
         for index, time in enumerate(times):
             if due is None or time >= due - _ROUNDING or time < due - 2 * seconds:
                 yield index
-                # Counted from the first frame, so that rounding does not add up; after a jump of
-                # the clock, to either side, from the frame after it.
+                # Counted from the first frame, so that rounding errors do not add up; after a jump
+                # of the clock in either direction, counted from the frame after it.
                 steps = 0 if due is None else (time + _ROUNDING - times[0]) // seconds
                 due = times[0] + (steps + 1) * seconds
 
@@ -59,6 +59,6 @@ def parse_every(text: str) -> Every:
         elif float(match[2]) > 0:
             return Every(seconds=float(match[2]) * _SECONDS[match[3]])
     raise UsageError(
-        f"{text!r} does not say which frames: expected 5f (each fifth frame), 1s (one frame per "
+        f"{text!r} is not a choice of frames: expected 5f (every fifth frame), 1s (one frame per "
         "second; also ms and m), or keyframe"
     )

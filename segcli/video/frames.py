@@ -1,4 +1,4 @@
-"""Wanted frames of a video, decoded in order: upright, deinterlaced RGB."""
+"""Decode wanted frames of a video in order, as upright, deinterlaced RGB."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SEEK_BEYOND = 24
-"""Frames: a keyframe that is farther ahead than this is seeked to. A seek flushes the decoder,
-which costs about as much as decoding the frames that it holds back."""
+"""In frames: for a keyframe farther ahead than this, the reader seeks. A seek flushes the decoder,
+which costs about as much as decoding the frames that it buffers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One wanted frame: `pixels` uint8 (h, w, 3) RGB, or the `error` that is its row's reason.
-    `time_s` is its presentation time, None for a frame that the video does not have.
+    """One wanted frame: `pixels` uint8 (h, w, 3) RGB, or the `error` for its row. `time_s` is its
+    presentation time, None for a frame that the video does not have.
 
     `damaged`: data before it, since the last keyframe, could not be decoded.
     """
@@ -47,9 +47,9 @@ def read_frames(
     threads: int = 1,
     before: Callable[[int, tuple[int, int]], None] = lambda index, size: None,
 ) -> Iterator[Frame]:
-    """Each of `wanted` (rising indices) once, in order, whatever the state of the file.
+    """Yield each of `wanted` (ascending indices) once, in order, even if the file is damaged.
 
-    `before(index, (h, w))` is called before the pixels of a frame are made. Raises ImageError when
+    `before(index, (h, w))` is called before the pixels of a frame are made. Raises ImageError if
     the file cannot be read as a video at all.
     """
     timeline = read_timeline(path, stream)
@@ -85,11 +85,11 @@ def _decoded(
             yield index, frame, damaged
         return
     index_of = {pts: index for index, pts in enumerate(timeline.pts)}
-    position = 0  # of the frame that the decoder has given last
+    position = 0  # of the last frame from the decoder
     for number, target in enumerate(wanted):
         keyframe = _keyframe_before(timeline, target)
         if number and keyframe - position <= SEEK_BEYOND:
-            continue  # reached by the decoding that goes on below
+            continue  # decoding continues to it below
         last = _next_jump(timeline, wanted[number:])
         for index, frame, damaged in _from_keyframe(file, video, timeline, target, index_of):
             position = index
@@ -109,8 +109,8 @@ def _from_keyframe(
 ) -> Iterator[tuple[int, VideoFrame, bool]]:
     """Frames from `target`, or earlier, to the end.
 
-    A seek in a container without an index may land behind the keyframe; then one from farther back
-    is tried, and at last decoding from the beginning.
+    A seek in a container without an index may land after the keyframe; then a seek to an earlier
+    keyframe is tried, and finally decoding from the beginning.
     """
     keyframe = _keyframe_before(timeline, target)
     starts = [keyframe, _keyframe_before(timeline, keyframe - 4 * SEEK_BEYOND)]
@@ -140,7 +140,7 @@ def _keyframe_before(timeline: Timeline, index: int) -> int:
 
 
 def _next_jump(timeline: Timeline, wanted: Sequence[int]) -> int:
-    """The wanted index after which the next one is reached faster by seeking."""
+    """The wanted index after which seeking reaches the next one faster."""
     for here, there in zip(wanted, wanted[1:], strict=False):
         if _keyframe_before(timeline, there) - here > SEEK_BEYOND:
             return here
@@ -148,10 +148,10 @@ def _next_jump(timeline: Timeline, wanted: Sequence[int]) -> int:
 
 
 def _stream(file: InputContainer, video: VideoStream) -> Iterator[tuple[VideoFrame, bool]]:
-    """Frames as the decoder gives them, and whether they build on data that could not be decoded.
+    """Frames from the decoder, and whether they depend on data that could not be decoded.
 
-    Packets that cannot be read or decoded are passed over; frames up to the next keyframe then show
-    traces of them.
+    Packets that cannot be read or decoded are skipped; frames up to the next keyframe may then show
+    artefacts.
     """
     packets = file.demux(video)
     damaged = False
@@ -159,7 +159,7 @@ def _stream(file: InputContainer, video: VideoStream) -> Iterator[tuple[VideoFra
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError):
-            packet = None  # a cut file: what is in the decoder still comes out
+            packet = None  # a truncated file: flush the decoder
         try:
             frames = video.codec_context.decode(packet if packet and packet.size else None)
         except av.EOFError:
@@ -182,7 +182,7 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
 
 
 def _deinterlaced(frame: VideoFrame) -> VideoFrame:
-    """By libav's estdif from this frame alone: its other field is interpolated along edges."""
+    """Deinterlace with libav's estdif, which interpolates one field of this frame along edges."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
@@ -202,7 +202,7 @@ def _deinterlaced(frame: VideoFrame) -> VideoFrame:
 
 
 def _undecodable(index: int) -> Frame:
-    return Frame(index, error="the frame cannot be decoded: its data are damaged or cut off")
+    return Frame(index, error="the frame cannot be decoded: its data is damaged or truncated")
 
 
 def _past_the_end(timeline: Timeline) -> str:

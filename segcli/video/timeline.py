@@ -1,4 +1,4 @@
-"""The frames of a video file with their times, read from its packets without decoding any."""
+"""The frames of a video file with their times, read from its packets without decoding."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-_SYNC = b"\x47"  # each packet of an MPEG transport stream begins with it; TypeScript's files do not
-_SHORT_BY = 1.0  # s that a file may lack of the length it states
+_SYNC = (
+    b"\x47"  # the first byte of each packet of an MPEG transport stream, unlike TypeScript files
+)
+_SHORT_BY = 1.0  # s that may be missing at the end of a file
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The frames of one stream in the order in which they are shown.
+    """The frames of one stream in display order.
 
-    `times` s, presentation times as in the file (the first need not be 0). `pts` the same in the
-    units of the stream, empty when they do not identify a frame: there are none, or they jump
-    back; then frames are only found by counting. `keyframes` are indices. `ends` says why the file
-    stops before its stated end, or is None.
+    `times` are presentation times in s as in the file (the first need not be 0). `pts` are the same
+    in the units of the stream, or empty if they do not identify frames, because there are none or
+    they jump back; then frames are found only by counting. `keyframes` are indices. `ends` states
+    why the file stops before its stated end, or is None.
     """
 
     times: list[float]
@@ -39,7 +41,7 @@ class Timeline:
 
 
 def looks_like_video(path: str) -> bool:
-    """False for the one suffix that two kinds of files share: TypeScript's .ts."""
+    """False for a TypeScript file, which has the suffix .ts, too."""
     if not path.lower().endswith(".ts"):
         return True
     try:
@@ -81,11 +83,11 @@ def read_timeline(path: str, stream: int = 0) -> Timeline:
 
 
 def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) -> Timeline:
-    """Packets come in the order of decoding; frames are shown in the order of their times."""
+    """Sort packets, which are in decoding order, by their times."""
     known = [pts for pts, _, _ in packets if pts is not None]
     by_time = sorted(range(len(packets)), key=lambda i: packets[i][1])
     moved = max((abs(i - position) for position, i in enumerate(by_time)), default=0)
-    # A decoder reorders over 16 frames at most; what moves farther is a clock that jumped.
+    # A decoder reorders by 16 frames at most; a larger move is a jump of the clock.
     if len(known) == len(set(known)) == len(packets) and moved <= 16:
         order, pts = by_time, [packets[i][0] or 0 for i in by_time]
     else:
@@ -121,7 +123,7 @@ def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream
 
 
 def _hint(path: str) -> str:
-    """The commonest reason why a file in MP4's format cannot be opened."""
+    """The most common reason why an MP4 file cannot be opened."""
     if not path.lower().endswith((".mp4", ".mov", ".m4v", ".3gp", ".3g2")):
         return ""
     try:
@@ -129,16 +131,16 @@ def _hint(path: str) -> str:
             is_mp4 = file.read(8)[4:] == b"ftyp"
     except OSError:
         return ""
-    return "; its index is missing: it was cut off or is still being written" if is_mp4 else ""
+    return "; its index is missing: it was truncated or is still being written" if is_mp4 else ""
 
 
 def reason(error: Exception) -> str:
-    """libav's or the system's words, without the path."""
+    """The message of libav or the system, without the path."""
     return (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
 
 
 def _is_cover(video: VideoStream) -> bool:
-    """A still picture that goes along with music."""
+    """Whether it is the cover picture of music."""
     return bool(video.disposition & av.stream.Disposition.attached_pic)
 
 
@@ -154,7 +156,7 @@ def _end(packet: Packet[Any]) -> float:
 
 
 def _stated_end(file: InputContainer, video: VideoStream) -> float | None:
-    """s; None when the container does not say."""
+    """The stated end in s; None if the container has none."""
     if file.duration is None:
         return None
     return (file.duration + max(file.start_time or 0, 0)) / av.time_base

@@ -100,7 +100,11 @@ def test_broken_link_pipe_and_vanished_file_are_failures(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "b.jpg")
     link, pipe, gone = list_folder(str(tmp_path))
     (tmp_path / "c.jpg").unlink()
-    for sample, reason in ((link, "leads nowhere"), (pipe, "not a regular"), (gone, "vanished")):
+    for sample, reason in (
+        (link, "broken symbolic link"),
+        (pipe, "not a regular"),
+        (gone, "vanished"),
+    ):
         with pytest.raises(ImageError, match=reason):
             read(sample)
 

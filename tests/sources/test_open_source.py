@@ -45,12 +45,12 @@ def test_folder_without_images(tmp_path: Path, name: str, reason: str) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path\na.jpg\n")
-    with pytest.raises(UsageError, match="another kind; expected a folder"):
+    with pytest.raises(UsageError, match="not a supported file; expected a folder"):
         open_source(str(tmp_path / "a.csv"))
 
 
 def test_column_belongs_to_a_manifest(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no Parquet manifest"):
+    with pytest.raises(UsageError, match="not a Parquet manifest"):
         open_source(str(tmp_path), column="path")
 
 

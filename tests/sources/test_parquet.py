@@ -86,7 +86,7 @@ def test_what_cannot_ride_is_said(tmp_path: Path) -> None:
     [
         ("imge", "no column 'imge'; it has img .*did you mean 'img'"),
         ("number", "column 'number' .* is int64; expected paths"),
-        (None, "say which one with --column"),
+        (None, "choose one with --column"),
     ],
 )
 def test_column_that_will_not_do(tmp_path: Path, column: str | None, reason: str) -> None:
@@ -110,7 +110,7 @@ def test_damaged_file(tmp_path: Path, damage: str) -> None:
     manifest = Path(write(tmp_path, {"path": ["a"] * 100}))
     whole = manifest.read_bytes()
     manifest.write_bytes({"no parquet": b"text", "cut": whole[:-20], "empty": b""}[damage])
-    with pytest.raises(UsageError, match="no readable Parquet file"):
+    with pytest.raises(UsageError, match="not a readable Parquet file"):
         open_source(str(manifest))
 
 

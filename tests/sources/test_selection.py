@@ -54,7 +54,7 @@ def test_ages(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "h", "-2h", "2 hours", "nan"])
 def test_other_ages_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="as in 2h"):
+    with pytest.raises(UsageError, match="e.g. 2h"):
         parse_age(text)
 
 
