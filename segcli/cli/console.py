@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from segcli.cli.wording import worded
 from segcli.errors import ExitCode
 
 
 def say(sentence: str) -> None:
-    """Print a line on stderr."""
-    typer.echo(sentence, err=True)
+    """Print a line of the library on stderr, in the words of the command line."""
+    typer.echo(worded(sentence), err=True)
 
 
 def silent(sentence: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 
 from segcli.cli.options import Json
+from segcli.cli.wording import worded
 from segcli.errors import ExitCode, UsageError
 
 LIBRARIES = ("numpy", "pyarrow", "pycocotools", "safetensors", "av", "duckdb", "typer", "rich")
@@ -42,7 +43,7 @@ def doctor(as_json: Json = False) -> None:
             mark = "ok" if finding.works and not finding.advice else "!!" if finding.works else "NO"
             typer.echo(f"{mark}  {finding.name:<12} {finding.value}")
             if finding.advice:
-                typer.echo(f"                 {finding.advice}")
+                typer.echo(f"                 {worded(finding.advice)}")
     if not all(finding.works for finding in findings):
         raise typer.Exit(ExitCode.SOME_FAILED)
 

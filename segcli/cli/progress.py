@@ -225,7 +225,7 @@ def missing_lines(event: Summary) -> list[str]:
 
 def failed_lines(event: Summary) -> list[str]:
     """The first failed images with their reasons, and how to list them all."""
-    lines = [f"failed: {key}: {reason}" for key, reason in event.first_failures]
+    lines = [f"failed: {key}: {worded(reason)}" for key, reason in event.first_failures]
     return [*lines, f"all failed images, by DuckDB: {failed_query(event.out)}"]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from segcli.cli.wording import worded
 from segcli.files import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -168,4 +169,4 @@ def draw_pictures(
         )  # fmt: skip
         typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name} next to ground truth")
     except (SegcliError, OSError) as error:
-        typer.echo(f"warning: no pictures of {validation.name}: {error}", err=True)
+        typer.echo(f"warning: no pictures of {validation.name}: {worded(str(error))}", err=True)

@@ -10,6 +10,8 @@ from dataclasses import fields
 _OPTIONS = {"class_scores": "--min-score"}  # of another name than the argument
 _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
+_OF_OTHER_COMMANDS = {"accept_licence", "from_scratch", "where_image"}
+
 
 def worded(message: str) -> str:
     """Replace arguments of the library, such as `min_score` or `engine='ray'`, by options.
@@ -19,7 +21,7 @@ def worded(message: str) -> str:
     """
     from segcli.pipeline import PredictOptions
 
-    names = {field.name for field in fields(PredictOptions)} | {"where_image"}
+    names = {field.name for field in fields(PredictOptions)} | _OF_OTHER_COMMANDS
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]

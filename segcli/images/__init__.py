@@ -132,7 +132,7 @@ def _check(size: Size, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise ImageError(
             f"the image is {width} x {height} = {height * width:,} pixels, the limit is "
-            f"{max_pixels:,} (--max-pixels)"
+            f"{max_pixels:,} (`max_pixels`)"
         )
 
 

@@ -35,10 +35,10 @@ def convert(
     """
     found = registry.locate(model, str(checkpoint))
     if found.native:
-        raise UsageError(f"{checkpoint} is already in segcli's format; use it with --weights")
+        raise UsageError(f"{checkpoint} is already in segcli's format; use it as `weights`")
     target = out or registry.kept(found.info)
     if target.exists():
-        raise UsageError(f"{target} exists; remove it, or name another file with --out")
+        raise UsageError(f"{target} exists; remove it, or name another file as `out`")
     loaded = registry.load_model(model, str(checkpoint))
     facts = {"source": checkpoint.name, "source_sha256": loaded.sha256, **(notes or {})}
     target.parent.mkdir(parents=True, exist_ok=True)

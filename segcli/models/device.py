@@ -117,7 +117,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name == "float16" and device.type == "cpu":
         raise UsageError(
             "precision float16 needs a GPU: processors compute it slower than float32 and overflow "
-            "at 65504; use --precision bfloat16 or float32"
+            "at 65504; use `precision` bfloat16 or float32"
         )
     return name
 

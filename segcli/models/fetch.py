@@ -37,14 +37,14 @@ def fetchable(model: str) -> Published | None:
     name = f"{info.family}/{info.variant}"
     if published is None:
         raise UsageError(
-            f"nobody has published weights of {name}: train it with `segcli train --model {name}`, "
-            "or choose another model; `segcli models` lists those with weights"
+            f"nobody has published weights of {name}: train it with `segcli train` and "
+            f"`model={name!r}`, or choose another model; `segcli models` lists those with weights"
         )
     if published.by_hand:
         raise UsageError(
             f"no program can fetch the weights of {name}: {published.by_hand}. Open "
-            f"{published.url} in a browser, save the file, then run `segcli weights convert FILE "
-            f"--model {name}`"
+            f"{published.url} in a browser, save the file, then run `segcli weights convert FILE` "
+            f"with `model={name!r}`"
         )
     if missing := missing_modules(family):
         raise UsageError(
@@ -79,8 +79,8 @@ def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Pa
     if published.non_commercial and not accept_licence:
         raise UsageError(
             f"the weights of {name} are under the licence {published.licence!r}: read it at "
-            f"{published.source}, and if you accept it run `segcli weights fetch {name} "
-            "--accept-licence`"
+            f"{published.source}, and if you accept it run `segcli weights fetch {name}` "
+            "with `accept_licence=True`"
         )
     target = registry.kept(info)
     part = part_path(info)

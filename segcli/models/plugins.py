@@ -10,7 +10,7 @@ from importlib import metadata
 from segcli.plugin import Family
 
 GROUP = "segcli.families"
-DEFAULT_GROUP = "segcli.default"  # names the family that a command without --model takes
+DEFAULT_GROUP = "segcli.default"  # names the family that a command without `model` takes
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def locate(model: str | None, weights: str | None) -> Weights:
     if not f"{described.family}/{described.variant}/".startswith(f"{asked_for}/"):
         raise UsageError(
             f"{name} holds weights of {described.family}/{described.variant}, not of {asked_for}; "
-            f"use --model {described.family}/{described.variant} or other --weights"
+            f"use `model='{described.family}/{described.variant}'` or other `weights`"
         )
     return Weights(family, described, path, name, native=True)
 
@@ -147,7 +147,7 @@ def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
     advice = f", put an ImageNet checkpoint at {folder}/{body}.pth" if body else ""
     raise UsageError(
         f"no weights to begin with: none of {name} ship or are kept at {kept(info)}; name a "
-        f"checkpoint with --weights{advice}, or insist on random numbers with --from-scratch"
+        f"checkpoint as `weights`{advice}, or insist on random numbers with `from_scratch=True`"
     )
 
 
@@ -192,7 +192,9 @@ def convert_published(found: Weights) -> dict[str, Tensor]:
         return found.family.convert(state, found.info)
     except UsageError as error:
         fitting = _fitting(state)
-        hint = f"; it looks like {', '.join(fitting)}: try --model {fitting[0]}" if fitting else ""
+        hint = (
+            f"; it looks like {', '.join(fitting)}: try `model={fitting[0]!r}`" if fitting else ""
+        )
         raise UsageError(f"{error}{hint}") from error
 
 
@@ -234,7 +236,7 @@ def _shipped(plugin: Plugin) -> dict[str, Path]:
 
 
 def _path_of(weights: str) -> tuple[Path, str]:
-    """The file that --weights means, and its name: a path, or FAMILY/VARIANT of what ships."""
+    """The file that `weights` means, and its name: a path, or FAMILY/VARIANT of what ships."""
     path = Path(weights)
     if path.is_file():
         return path, weights
@@ -257,17 +259,17 @@ def _how_to_get(family: Family, info: ModelInfo) -> str:
     ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
     published = family.published.get(info.variant)
     if published is None:
-        how = f"nobody has published any; train some with `segcli train --model {model}`"
+        how = f"nobody has published any; train some: `segcli train` with `model={model!r}`"
     elif published.by_hand:
         how = (
             f"save {published.url} in a browser ({published.by_hand}) and run `segcli weights "
-            f"convert FILE --model {model}`"
+            f"convert FILE` with `model={model!r}`"
         )
     else:
         how = f"`segcli weights fetch {model}` gets the published ones"
     return (
         f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): {how}; or name "
-        "a file with --weights"
+        "a file as `weights`"
     )
 
 

@@ -98,7 +98,7 @@ def open_source(
         source = _checked(
             source,
             f"no image in {shown(location)!r} matches "
-            "--include, --exclude, --newer-than, --older-than",
+            "`include`, `exclude`, `newer_than`, `older_than`",
         )
     if every is not None:
         source = replace(source, containers=containers)
@@ -149,7 +149,7 @@ def _opened(
         return _checked(_open_manifest(location, column, key_prefix), f"no row in {location!r}")
     if column is not None:
         raise UsageError(
-            f"--column {column!r} was given, but {location!r} is not a Parquet manifest; omit it"
+            f"`column` {column!r} was given, but {location!r} is not a Parquet manifest; omit it"
         )
     if stat.S_ISDIR(mode):
         return _open_folder(location, key_prefix, containers, all_folders)

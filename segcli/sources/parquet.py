@@ -26,7 +26,7 @@ from segcli.suggest import did_you_mean
 from segcli.types import Sample
 
 GUESSED = ("path", "file", "file_name", "filename", "image", "key")
-"""Columns used for the image without --column; a column of bytes precedes one of paths."""
+"""Columns used for the image without `column`; a column of bytes precedes one of paths."""
 
 _NAMES_OF_BYTES = ("key", "path", "file_name", "filename", "file")
 _TEXT = (kinds.is_string, kinds.is_large_string, kinds.is_string_view)
@@ -164,7 +164,7 @@ def _guessed(manifest: str, types: Mapping[str, pa.DataType]) -> str:
                 return name
     raise UsageError(
         f"the manifest {manifest!r} has no column of images that is named {', '.join(GUESSED)}; "
-        f"it has {_listed(types)}: choose one with --column"
+        f"it has {_listed(types)}: choose one with `column`"
     )
 
 

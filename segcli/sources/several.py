@@ -89,7 +89,7 @@ def _columns(paths: Sequence[str], column: str | None) -> list[str | None]:
     manifests = [os.path.isfile(path) and is_manifest(path) for path in paths]
     if not any(manifests):
         raise UsageError(
-            f"--column {column!r} was given, but none of the sources is a Parquet manifest: leave "
+            f"`column` {column!r} was given, but none of the sources is a Parquet manifest: leave "
             "it away"
         )
     return [column if is_one else None for is_one in manifests]

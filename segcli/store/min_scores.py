@@ -41,7 +41,7 @@ class MinScores:
 
 
 def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
-    """What a reader of an output with these settings shows; `asked`: --min-score."""
+    """What a reader of an output with these settings shows; `asked`: the `min_score` given."""
     if asked is not None:
         return MinScores(asked)
     default, own = settings.get("default_score"), settings.get("default_scores") or {}
@@ -56,7 +56,7 @@ def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
 def default_sentence(settings: Mapping[str, Any]) -> str:
     """Which masks of an output with these settings are shown where no score is asked for."""
     if settings.get("imported_from"):
-        return "all masks, because annotations have no default score; see --min-score"
+        return "all masks, because annotations have no default score; see `min_score`"
     shown = min_scores(settings, None)
     if settings.get("default_score") is None:
         return f"masks with a score of {shown} or more, because the model's default is not known"

@@ -109,7 +109,8 @@ def part_paths(path: Path) -> list[Path]:
     if not names:
         what = "is empty" if real.exists() else "does not exist"
         raise UsageError(
-            f"{path} {what}; expected the output of a run: segcli predict SOURCE --out {path}"
+            f"{path} {what}; expected the output of a run: `segcli predict SOURCE` with "
+            f"`out={str(path)!r}`"
         )
     return [real / name for name in names]
 

@@ -49,7 +49,8 @@ def status(path: Path) -> Status:
     if not real.is_dir() and (real.exists() or found.writer is None):
         what = "is a file" if real.exists() else "does not exist"
         raise UsageError(
-            f"{path} {what}; expected the output of a run: segcli predict SOURCE --out {path}"
+            f"{path} {what}; expected the output of a run: `segcli predict SOURCE` with "
+            f"`out={str(path)!r}`"
         )
     newest = 0.0
     for name in _parts(real, found):

@@ -69,7 +69,7 @@ def test_an_existing_file_is_kept(tmp_path) -> None:
     before = (tmp_path / "p.pth").read_bytes()
     result = convert(tmp_path / "p.pth", "--model", "toy", "--out", tmp_path / "p.pth")
     assert isinstance(result.exception, SegcliError)
-    assert "exists; remove it, or name another file with --out" in str(result.exception)
+    assert "exists; remove it, or name another file as `out`" in str(result.exception)
     assert (tmp_path / "p.pth").read_bytes() == before
 
 

@@ -21,6 +21,9 @@ from segcli.pipeline import PredictOptions
         ('`out="it\'s new.parquet"`', "--out 'it'\"'\"'s new.parquet'"),
         ("start one with `ray start --head`", "start one with `ray start --head`"),
         ("column `warning`", "column `warning`"),
+        ("run `segcli train` with `model='a/b'`", "run `segcli train` with --model a/b"),
+        ("insist with `from_scratch=True`", "insist with --from-scratch"),
+        ("use `precision` bfloat16 or float32", "use --precision bfloat16 or float32"),
     ],
 )
 def test_arguments_become_options(message: str, expected: str) -> None:

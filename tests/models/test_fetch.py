@@ -403,8 +403,8 @@ def test_what_no_program_can_fetch_says_what_a_person_does(server, monkeypatch) 
     publish(monkeypatch, dataclasses.replace(PUBLISHED, **page))
     expected = (
         "no program can fetch the weights of toy/tiny: it is on OneDrive. Open "
-        "https://1drv.ms/u/1 in a browser, save the file, then run `segcli weights convert FILE "
-        "--model toy/tiny`"
+        "https://1drv.ms/u/1 in a browser, save the file, then run `segcli weights convert FILE` "
+        "with `model='toy/tiny'`"
     )
     with pytest.raises(UsageError) as caught:
         fetched()

@@ -197,7 +197,7 @@ def test_weights_of_another_model_are_refused(site, tmp_path) -> None:
     install(site, "pebble")
     install(site, "granite")
     file = ship(site / "segcli_pebble", "pebble/large")
-    expected = "holds weights of pebble/large, not of granite; use --model pebble/large"
+    expected = "holds weights of pebble/large, not of granite; use `model='pebble/large'`"
     with pytest.raises(UsageError, match=expected):
         registry.locate("granite", str(file))
     with pytest.raises(UsageError, match="of pebble/large, not of pebble/small"):
@@ -228,7 +228,7 @@ def test_published_checkpoint_of_another_family_says_which(site, tmp_path) -> No
     torch.save({"pebble.w": torch.ones(3, 2), "pebble.b": torch.zeros(3)}, tmp_path / "p.pth")
     expected = (
         "not a granite: first difference pebble.b; "
-        "it looks like pebble/small, pebble/large: try --model pebble/small"
+        "it looks like pebble/small, pebble/large: try `model='pebble/small'`"
     )
     with pytest.raises(UsageError, match=expected):
         registry.load_model("granite", str(tmp_path / "p.pth"))
@@ -240,7 +240,7 @@ def test_absent_weights_say_how_to_get_them(site) -> None:
         registry.load_model("pebble/large", None)
     assert str(caught.value) == (
         "no weights for pebble/large are here (shipped: pebble/small): `segcli weights fetch "
-        "pebble/large` gets the published ones; or name a file with --weights"
+        "pebble/large` gets the published ones; or name a file as `weights`"
     )
 
 

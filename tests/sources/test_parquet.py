@@ -86,7 +86,7 @@ def test_what_cannot_ride_is_said(tmp_path: Path) -> None:
     [
         ("imge", "no column 'imge'; it has img .*did you mean 'img'"),
         ("number", "column 'number' .* is int64; expected paths"),
-        (None, "choose one with --column"),
+        (None, "choose one with `column`"),
     ],
 )
 def test_column_that_will_not_do(tmp_path: Path, column: str | None, reason: str) -> None:

@@ -41,7 +41,7 @@ def test_ages_are_those_of_the_files(folder: Path) -> None:
 
 
 def test_nothing_left_is_an_error_that_names_the_options(folder: Path) -> None:
-    with pytest.raises(UsageError, match="--include"):
+    with pytest.raises(UsageError, match="`include`"):
         open_source(str(folder), wanted=Wanted(include=("*.gif",)))
 
 
