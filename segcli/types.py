@@ -71,6 +71,23 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """A rectangle of an image, original px; `y` and `x` are those of its first pixel."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def shared(self, other: Tile) -> Tile:
+        """What lies in both; its sides are 0 where there is nothing."""
+        y, x = max(self.y, other.y), max(self.x, other.x)
+        low = min(self.y + self.height, other.y + other.height)
+        right = min(self.x + self.width, other.x + other.width)
+        return Tile(y, x, max(0, low - y), max(0, right - x))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B images of one canvas: `pixels` uint8 (B, 3, Hc, Wc) RGB, padded right and below with zeros.
 

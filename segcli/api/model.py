@@ -12,13 +12,14 @@ from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import canvas_size, fit
 from segcli.images.memory import from_memory
+from segcli.images.tiles import Slicing
 from segcli.pipeline.job import Job
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import describe
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.sources import read
-from segcli.types import Image, ModelInfo, Sample
+from segcli.types import Image, ModelInfo, Record, Sample
 
 if TYPE_CHECKING:
     from segcli.pipeline.events import Event
@@ -38,6 +39,7 @@ def load(
     min_area: int = 0,
     tta: str = "none",
     merge_class_agnostic: bool = False,
+    slice: str | None = None,
 ) -> Model:
     """Load a model; call it with an image.
 
@@ -61,9 +63,11 @@ def load(
         min_area=min_area,
         tta=tta,
         merge_class_agnostic=merge_class_agnostic,
+        slice=slice,
     )
-    job = Job.of(options, describe(options), precision=precision, load=load_predictor)
-    return Model(load_inference(job, _ignore))
+    described = describe(options)
+    job = Job.of(options, described, precision=precision, load=load_predictor)
+    return Model(load_inference(job, _ignore), described.slicing)
 
 
 def _ignore(event: Event) -> None:
@@ -73,8 +77,9 @@ def _ignore(event: Event) -> None:
 class Model:
     """A loaded model. Calling it computes what `segcli predict` writes for the same file."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Inference, slicing: Slicing | None = None) -> None:
         self._inference = inference
+        self._slicing = slicing
 
     def __call__(self, image: Any) -> Result:
         """The objects in one image, best first.
@@ -83,13 +88,24 @@ class Model:
         it cannot be read, UsageError when it is something else.
         """
         picture = _picture(image)
-        fitted = fit(picture, self.info)
-        size = fitted.pixels.shape[0], fitted.pixels.shape[1]
-        loaded = Loaded(0, Sample(picture.key, picture.key), fitted)
-        (record,) = self._inference.records(canvas_size(size, self.info.stride), [loaded])
+        record = self._record(picture)
         if record.error is not None:
             raise ImageError(record.error)
         return Result(picture, tuple(record.segments), self.info)
+
+    def _record(self, picture: Image) -> Record:
+        from segcli.pipeline.stages.slicing import sliced
+
+        sample = Sample(picture.key, picture.key)
+        if self._slicing is not None and self._slicing.cuts(picture):
+            batches = sliced(self._inference, Loaded(0, sample, picture), self._slicing)
+            (record,) = (record for records in batches for record in records)
+            return record
+        fitted = fit(picture, self.info)
+        size = fitted.pixels.shape[0], fitted.pixels.shape[1]
+        canvas = canvas_size(size, self.info.stride)
+        (record,) = self._inference.records(canvas, [Loaded(0, sample, fitted)])
+        return record
 
     @property
     def info(self) -> ModelInfo:

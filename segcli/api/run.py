@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     strict_images: bool
     all_folders: bool
     categories: Sequence[str] | None
+    slice: str | None
     column: str | None
     key_prefix: str
     same_source: bool

@@ -42,6 +42,14 @@ WhereImage = Annotated[
 Categories = Annotated[
     str | None, typer.Option(metavar="NAME,NAME", help="Use only masks of these categories.")
 ]
+Slice = Annotated[
+    str | None,
+    typer.Option(
+        "--slice",
+        metavar="auto|PX",
+        help="Also look at larger images in tiles, for small objects; auto fits the model.",
+    ),
+]
 TimePattern = Annotated[
     str | None,
     typer.Option(

@@ -29,7 +29,8 @@ class PredictOptions:
     are names with the least scores of their categories, `min_score` that of the others; `min_area`
     is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
     its mirror image; `merge_class_agnostic` keeps the best of masks that overlap by an IoU above
-    0.5, whatever their categories.
+    0.5, whatever their categories. `slice` is the side of tiles into which larger images are cut,
+    px, or "auto" for the model's own.
     """
 
     source: str | tuple[str, ...]
@@ -54,6 +55,7 @@ class PredictOptions:
     max_pixels: int = 200_000_000
     strict_images: bool = False
     categories: tuple[str, ...] | None = None
+    slice: str | None = None
     column: str | None = None
     key_prefix: str = ""
     same_source: bool = False

@@ -15,6 +15,7 @@ from segcli.categories import known_name
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.images import CONVERSIONS
+from segcli.images.tiles import Slicing, slicing_of
 from segcli.models import catalogue
 from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
@@ -31,13 +32,15 @@ RESULTS_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A model as its weights' header describes it; `labels` None: all of them."""
+    """A model as its weights' header describes it; `labels` None: all of them; `slicing` None:
+    the model sees whole images only."""
 
     info: ModelInfo
     weights: Path
     sha256: str
     labels: frozenset[int] | None
     refinement: Refinement = Refinement()
+    slicing: Slicing | None = None
 
     @property
     def model(self) -> str:
@@ -48,7 +51,8 @@ def describe(options: PredictOptions) -> Described:
     """What the run will compute with; imports no torch. Raises UsageError."""
     info, path, sha256 = weights_facts(options.model, options.weights)
     labels = _labels(options.categories, info)
-    return Described(info, path, sha256, labels, _refinement(options, info, labels))
+    refinement = _refinement(options, info, labels)
+    return Described(info, path, sha256, labels, refinement, slicing_of(options.slice, info))
 
 
 def _refinement(
@@ -114,9 +118,12 @@ def run_settings(
         "source_root": source.root,
         "results_version": RESULTS_VERSION,
     }
-    if options.stream:  # only then, so that outputs from before this option can be resumed
+    # Only where they are used, so that outputs from before these options can be resumed.
+    if options.stream:
         compared["stream"] = options.stream
     compared |= described.refinement.facts(info.categories)
+    if described.slicing is not None:
+        compared["slice"] = asdict(described.slicing)
     recorded = {
         "every": options.every,
         "command": _command(options),

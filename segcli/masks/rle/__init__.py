@@ -6,7 +6,16 @@ counts, as bytes; its size travels beside it. Nothing imports torch.
 """
 
 from segcli.masks.rle.counts import MAX_PIXELS, check, compress, compress_many, expand
-from segcli.masks.rle.mask import area, decode, decode_crop, encode, runs_to_boxes, to_box
+from segcli.masks.rle.mask import (
+    area,
+    decode,
+    decode_crop,
+    decode_window,
+    encode,
+    place,
+    runs_to_boxes,
+    to_box,
+)
 from segcli.masks.rle.shapes import from_coco, from_polygons, from_runs, union
 
 __all__ = [
@@ -17,11 +26,13 @@ __all__ = [
     "compress_many",
     "decode",
     "decode_crop",
+    "decode_window",
     "encode",
     "expand",
     "from_coco",
     "from_polygons",
     "from_runs",
+    "place",
     "runs_to_boxes",
     "to_box",
     "union",

@@ -48,8 +48,10 @@ class Predictor:
         """
         from segcli.pipeline.stages.batching import Batcher
         from segcli.pipeline.stages.prefetch import Prefetch
+        from segcli.pipeline.stages.slicing import sliced
 
         inference, resources = self.inference, self.resources
+        slicing = self.job.described.slicing
         inference.proven |= chunk.proven
         prefetch = Prefetch(
             self.job.described.info,
@@ -58,6 +60,7 @@ class Predictor:
             strict=self.job.strict_images,
             stream=self.job.stream,
             limit_bytes=resources.prefetch_bytes,
+            slicing=slicing,
         )
         batcher = Batcher(
             inference.model.info.stride,
@@ -69,6 +72,12 @@ class Predictor:
                 return
             if item.image is None:
                 yield [Record(item.sample, None, None, error=item.error)]
+                continue
+            if slicing is not None and slicing.cuts(item.image):
+                for records in sliced(inference, item, slicing):
+                    if stop.requested:
+                        return
+                    yield records
                 continue
             for canvas, group in batcher.add(item):
                 if stop.requested:

@@ -12,6 +12,7 @@ from functools import partial
 from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import fit
+from segcli.images.tiles import Slicing
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.pipeline.stages.fetch import Fetches
 from segcli.sources import is_clip, read
@@ -26,7 +27,10 @@ _ITEMS = 64  # futures in line at most, however small the images are
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The sample number `index` of a chunk, fitted to its content size, or the `error`."""
+    """The sample number `index` of a chunk, or the `error`.
+
+    The image is fitted to its content size, but for one that is to be cut into tiles.
+    """
 
     index: int
     sample: Sample
@@ -83,7 +87,8 @@ class Prefetch:
     """How images are loaded: `threads` decoders, about `limit_bytes` in work at most.
 
     `strict` makes an error of corrupt data that decodes nevertheless.
-    `stream` is the video stream whose frames are read, counted from 0.
+    `stream` is the video stream whose frames are read, counted from 0. Images that `slicing` cuts
+    keep their size.
     """
 
     info: ModelInfo
@@ -92,6 +97,7 @@ class Prefetch:
     strict: bool = False
     limit_bytes: int = 512 << 20
     stream: int = 0
+    slicing: Slicing | None = None
 
     def load(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         """Every sample, in order, whatever the timing of the threads."""
@@ -170,7 +176,12 @@ class Prefetch:
             future.set_result(_loaded(index, sample, budget, partial(self._fitted_frame, image)))
 
     def _fitted_frame(self, image: Callable[[], Image]) -> Image:
-        return fit(image(), self.info)
+        return self._fit(image())
+
+    def _fit(self, image: Image) -> Image:
+        if self.slicing is not None and self.slicing.cuts(image):
+            return image
+        return fit(image, self.info)
 
     def _fitted(
         self,
@@ -197,7 +208,7 @@ class Prefetch:
             opened=opened,
             strict=self.strict,
         )
-        return fit(image, self.info)
+        return self._fit(image)
 
 
 def _loaded(index: int, sample: Sample, budget: Budget, make: Callable[[], Image]) -> Loaded:
