@@ -1,4 +1,4 @@
-"""plugins/README.md is followed line by line: its two files, then its commands."""
+"""plugins/README.md is followed line by line: its two files, then its commands and outputs."""
 
 import os
 import re
@@ -13,6 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from segcli.plugin import Published
+
+# The tests of the protocol run in this suite anyway; a test uploads nothing.
+NOT_RUN = [["python", "-m"], ["twine", "upload"]]
 README = (Path(__file__).resolve().parents[2] / "plugins/README.md").read_text()
 
 
@@ -70,22 +74,64 @@ def environment(place: Path) -> dict[str, str]:
     }
 
 
+def transcript() -> list[tuple[str, str]]:
+    """Each command of the console blocks with the output that the page shows."""
+    text = "".join(re.findall(r"```console\n(.*?)```", README, re.DOTALL))
+    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def pattern(shown: str) -> str:
+    """What matches an output like the one shown: with other numbers, and any lines for "..."."""
+    lines = [r"(?:.*\n)*?" if line == "..." else shape(line) for line in shown.splitlines()]
+    return "".join(lines)
+
+
+def shape(line: str) -> str:
+    escaped = re.escape(line.rstrip())
+    return re.sub(r"\d+(?:\\\.\d+)?", r"\\d+(?:\\.\\d+)?", escaped) + r" *\n"
+
+
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the system has no sh")
 def test_the_tutorial_runs_as_written(place: Path, environment: dict[str, str]) -> None:
-    shown = {}
-    lines = block("sh").splitlines()
-    for line in lines:
+    words = []
+    for line, shown in transcript():
+        words.append(line.split()[:2])
+        if words[-1] in NOT_RUN:
+            continue
         done = subprocess.run(
-            ["sh", "-c", line], cwd=place, env=environment, capture_output=True, text=True
+            ["sh", "-c", line],
+            cwd=place,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        shown[line.split()[1]] = done.stdout
-    assert [line.split()[1] for line in lines] == ["install", "models", "predict", "viz"]
-    assert any(
-        "bright/tiny" in line and "not needed" in line for line in shown["models"].splitlines()
-    )
+        assert done.returncode == 0, f"{line}\n{done.stdout}"
+        told = done.stdout.replace("bfloat16", "float32")  # which one the processor decides
+        assert re.fullmatch(pattern(shown), told), f"$ {line}\n{told}"
+    assert words == [
+        ["pip", "install"],
+        ["segcli", "models"],
+        ["segcli", "models"],
+        ["segcli", "predict"],
+        ["segcli", "viz"],
+        ["python", "-m"],
+        ["pip", "wheel"],
+        ["twine", "upload"],
+    ]
     rows = pq.read_table(place / "bright.parquet").to_pylist()
     assert [(row["key"], row["category"]) for row in rows] == [("lamp.png", "bright")]
     assert abs(rows[0]["area"] - 400) < 60
     with Image.open(place / "bright.jpg") as sheet:
         assert sheet.width > 100
+    assert (place / "dist/segcli_bright-1.0-py3-none-any.whl").is_file()
+
+
+def test_the_description_of_published_weights_is_one() -> None:
+    names: dict[str, object] = {}
+    exec(block("py"), names)
+    published = names["PUBLISHED"]
+    assert isinstance(published, Published)
+    assert published.file == "bright-tiny.safetensors"
+    assert len(published.sha256) == 64
