@@ -1,7 +1,7 @@
-"""What a family of models must provide, and what it may provide; the whole plugin API.
+"""The whole plugin API: the required and the optional parts of a family of models.
 
 A family is found through the entry-point group "segcli.families"; its module imports no torch.
-tests/test_plugins.py holds every installed family to the promises written here.
+tests/test_plugins.py checks every installed family against the rules stated here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A torch.nn.Module with two more promises: its info, and `predict`."""
+    """A torch.nn.Module with `info` and `predict`."""
 
     info: ModelInfo
 
@@ -31,15 +31,15 @@ class Segmenter(Protocol):
         max_masks: int,
         categories: frozenset[int] | None = None,
     ) -> list[Instances]:
-        """B items for B images; an image's answer does not depend on its batch mates.
+        """One item per image; the result for an image does not depend on the rest of its batch.
 
-        Normalises the pixels, zeroes what lies beyond the content, filters `categories` (labels;
-        None: all) before any top-k, suppresses duplicates, and gives at most `max_masks` instances
-        with a score of at least `min_score`, N = 0 included.
+        Normalises the pixels, zeroes everything outside the content, filters `categories` (labels;
+        None: all) before any top-k, suppresses duplicates, and returns at most `max_masks`
+        instances with a score of at least `min_score`; there may be none.
         """
         ...
 
-    # Segmenters are nn.Modules; these are the parts of it that the core uses.
+    # Segmenters are nn.Modules; these are the methods of nn.Module that segcli uses.
     def state_dict(self) -> dict[str, Tensor]: ...
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> Any: ...
     def to(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -49,14 +49,14 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class Trainable(Segmenter, Protocol):
-    """A segmenter that can learn.
+    """A segmenter that can be trained.
 
-    With a class attribute `learns_from_boxes = True` it also gets targets without an outline (see
-    `Targets.outlined`); for other models these are regions to ignore.
+    With a class attribute `learns_from_boxes = True` it also receives targets without an outline
+    (see `Targets.outlined`); for other models these are regions to ignore.
     """
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Named scalar losses to be summed; finite, of the same names, also without any target."""
+        """Named scalar losses to be summed: finite, and with the same names without any target."""
         ...
 
 
@@ -65,28 +65,29 @@ class Fusible(Segmenter, Protocol):
     """A segmenter that can rewrite itself for inference in reduced precision."""
 
     def fuse(self, dtype: torch.dtype) -> None:
-        """Fold norms into convolutions, keep weights in `dtype`; called once, in eval mode, after
-        the weights are in. From then on it is called under autocast to `dtype`, never trained."""
+        """Fold norms into convolutions and cast weights to `dtype`. Called once, in eval mode,
+        after the weights are loaded. Later calls are under autocast to `dtype`, without training.
+        """
         ...
 
 
 @runtime_checkable
 class Calibratable(Trainable, Protocol):
-    """A trainable segmenter that can fit its fresh layers to a pretrained body."""
+    """A trainable segmenter that can adapt its random layers to a pretrained body."""
 
     def calibrate(self, batch: Batch) -> None:
-        """Rescale layers with random weights to the maps that the body makes of `batch`; called
-        once, before training, when the initial weights fill the body alone."""
+        """Rescale layers with random weights to the activations of the body for `batch`. Called
+        once before training, if only the body has initial weights."""
         ...
 
 
 @runtime_checkable
 class Freezable(Trainable, Protocol):
-    """A trainable segmenter that can keep the first layers of a pretrained body."""
+    """A trainable segmenter that can freeze the first layers of a pretrained body."""
 
     def freeze_stem(self) -> None:
-        """Take the body's first layers out of training (`requires_grad` False); called once, before
-        training, when the initial weights fill the body alone. Other parameters still learn."""
+        """Freeze the first layers of the body (`requires_grad` False). Called once before training,
+        if only the body has initial weights. Other parameters are still trained."""
         ...
 
 
@@ -138,7 +139,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What an entry point names.
+    """A family of models, to which an entry point refers.
 
     `variants`: the first is the default. `build` makes a model with random weights (imports torch
     inside). `convert` maps a published checkpoint's names to the model's own and raises a

@@ -1,8 +1,8 @@
-"""The values of a run, in order of appearance.
+"""The types of a run, in the order in which they are used.
 
-px = pixel. *Original* = the decoded image after EXIF rotation, before any scaling. *Canvas* = what
-the network sees: the image resized to its *content* size, then padded right and below. Sizes are
-(height, width); boxes are continuous, and [0, 0, 1, 1] xyxy is the first pixel.
+px = pixel. *Original* = the decoded image after EXIF rotation, before any scaling. *Canvas* = the
+input of the network: the image resized to its *content* size, then padded right and below. Sizes
+are (height, width); boxes are continuous, and [0, 0, 1, 1] xyxy is the first pixel.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Size = tuple[int, int]  # (height, width), px
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where an image lies in an archive: the `number` of its entry from 0, its `size` in bytes, and
-    the `offset` of its bytes in an uncompressed tar, None where they are not stored as they are.
-    `within` is the archive that it is in, where that is itself a member of another."""
+    """The location of an image in an archive: the `number` of its entry from 0, its `size` in
+    bytes, and the `offset` of its bytes in an uncompressed tar, None in other archives. `within` is
+    the archive that contains it, if that is itself a member of another."""
 
     name: str
     number: int
@@ -34,14 +34,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image to be done: born in `source`, it says where the bytes are without holding them.
+    """One image to be processed. A source creates it with the location of the encoded image.
 
-    `path` is the file on disk (undecodable bytes as surrogates, see os.fsdecode). `data` holds the
-    encoded image itself where a manifest carries it; then `path` is only a name for messages.
-    `size_bytes` and `mtime_ns` are None where listing could not tell (the file has vanished).
+    `path` is the file on disk (undecodable bytes as surrogates, see os.fsdecode). `data` is the
+    encoded image itself if a manifest contains it; then `path` is only a name for messages.
+    `size_bytes` and `mtime_ns` are None if listing could not read them (the file has vanished).
     `frame` (index in the video, from 0) and `time_s` (its presentation time) are None for stills.
-    `member` is set for an image inside the archive `path`; `size_bytes` is then the member's own.
-    `carried` are the manifest's own columns, without the `src_` prefix that they get on disk.
+    `member` is set for an image inside the archive `path`; `size_bytes` is then that of the member.
+    `carried` are the other columns of a manifest, without the `src_` prefix that they get on disk.
     """
 
     key: str
@@ -59,9 +59,9 @@ class Sample:
 class Image:
     """One decoded image: `pixels` uint8 (h, w, 3) RGB; `original_size` (H, W) px.
 
-    `original_size` is larger than the pixels when decoding was already scaled (JPEG DCT scaling)
-    or when the image was resized to its content size. `warnings` say what a person should know of
-    the file: each begins with a kind and a colon ("damaged: ...", "several pages: ...").
+    `original_size` is larger than the pixels if the image was decoded at a smaller size (JPEG DCT
+    scaling) or resized to its content size. `warnings` state why the image may be wrong or
+    incomplete; each begins with a kind and a colon ("damaged: ...", "several pages: ...").
     """
 
     key: str
@@ -103,7 +103,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """What a model found in one image, N objects, best first or not; torch, on the model's device.
+    """The N objects that a model found in one image, in any order; tensors on the model's device.
 
     `scores` f32 (N,) in [0, 1]; `labels` i64 (N,) index into the model's categories (no
     background); `boxes` f32 (N, 4) xyxy canvas px, or None (then taken from the mask).
@@ -142,10 +142,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What becomes of one sample: its segments, best first, or the reason why there are none.
+    """The result for one sample: its segments, best first, or the reason why there are none.
 
-    `height` and `width` are original px; None when the image could not even be opened. `warnings`
-    are the Image's.
+    `height` and `width` are in original px; None if the image could not be opened. `warnings` are
+    those of the Image.
     """
 
     sample: Sample
@@ -158,13 +158,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What training knows of one image: `labels` i64 (N,), `boxes` f32 (N, 4) xyxy canvas px,
-    `masks` bool (N, Hc, Wc), `crowd` bool (N,): regions that are neither object nor background.
+    """The annotations of one image: `labels` i64 (N,), `boxes` f32 (N, 4) xyxy canvas px, `masks`
+    bool (N, Hc, Wc), `crowd` bool (N,): regions that are neither object nor background.
 
-    `exhaustive` bool (C,) tells for which categories every object of the image is annotated; a
-    detection of any other category is neither right nor wrong. None: all of them.
-    `outlined` bool (N,) tells whose mask is an outline; that of the others is their box, filled.
-    None: all have one.
+    `exhaustive` bool (C,): whether every object of a category is annotated in the image; a
+    detection of any other category is neither right nor wrong. None: all are exhaustive.
+    `outlined` bool (N,): whether the mask is a real outline; otherwise it is the filled box. None:
+    all masks are outlines.
     """
 
     labels: Tensor
@@ -177,11 +177,11 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """How an image becomes its content: a function of its own size alone.
+    """How an image is resized to its content size, which depends only on its own size.
 
-    "keep" scales by s = short / min(H, W), less where the long side would pass `long`; "stretch"
-    makes it exactly (short, long) = (height, width). `rounding`: how a side becomes an integer;
-    at least 1 px. `antialias`: a triangle filter when shrinking (PIL) or two-tap bilinear.
+    "keep" scales by s = short / min(H, W), or less if the long side would exceed `long`; "stretch"
+    resizes to exactly (short, long) = (height, width). `rounding`: how a side becomes an integer,
+    at least 1 px. `antialias`: use a triangle filter when shrinking (as PIL), or two-tap bilinear.
     """
 
     short: int
@@ -193,12 +193,12 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the rest of segcli must know of a model; stored in the header of its weights.
+    """The description of a model; stored in the header of its weights.
 
-    `category_ids` are the data set's own ids. The canvas is padded to a multiple of `stride` px
-    (1: no padding). `default_score` is the F1-best score on the validation data, from which readers
-    for people show masks; `default_scores` (C,) are those of the categories, where they are known.
-    Mean and deviation of the pixels are the model's business.
+    `category_ids` are the ids of the data set. The canvas is padded to a multiple of `stride` px
+    (1: no padding). `default_score` is the score with the best F1 on the validation data, from
+    which `viz`, `stats`, `report` and `export` show masks; `default_scores` (C,) are those of the
+    categories, if they are known. The model itself knows the mean and deviation of the pixels.
     """
 
     family: str

@@ -1,8 +1,8 @@
-"""Encoded bytes in, RGB pixels out: the only place that knows an image format.
+"""Decode encoded images to RGB pixels; all image formats are handled in this package.
 
-What cannot be decoded whole is an ImageError that states the reason: no half-grey picture, no
-crash, and no message of a C library. What decodes with a reservation (libjpeg found corrupt data, a
-file has further pages) is a warning of the Image.
+An image that cannot be decoded completely raises an ImageError that states the reason. There is no
+half-grey picture, no crash and no message of a C library. If the result may be wrong or incomplete
+(libjpeg found corrupt data, the file has further pages), the Image has a warning.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ AtLeast = Callable[[Size], Size]
 
 RULES = {
     "full": "every pixel is decoded",
-    "dct": "JPEGs are decoded at 1/2, 1/4 or 1/8 where that is still at least the content size",
+    "dct": "JPEGs are decoded at 1/2, 1/4 or 1/8 if that is still at least the content size",
 }
-"""What changes the pixels, hence a fact of the run that is compared when it is resumed. Which
-library decodes JPEGs is none: its pixels are equal or it is not used."""
+"""Rules that change the pixels. They are recorded with a run and compared when it is resumed. The
+library that decodes JPEGs is not among them, because it is only used if its pixels are equal."""
 
 CONVERSIONS = {
     "profiles": "embedded RGB and CMYK profiles are converted to sRGB",
     "depth": "16-bit values are scaled by the range of 8, 10, 12, 14 or 16 bits that they use",
 }
-"""How uncommon files become RGB: recorded with a run and not compared, so that an output that was
-begun under older rules can be continued."""
+"""Rules for uncommon files. They are recorded with a run but not compared, so that an output that
+was created with older rules can be continued."""
 
 DAMAGED = "damaged"
-"""How the warning begins that corrupt data was decoded; the others are about sound files."""
+"""The beginning of the warning about corrupt data; other warnings are about intact files."""
 
 _WHEELS: dict[str, Callable[[bytes], Opened]] = {
     "WEBP": codecs.open_webp,
@@ -53,10 +53,10 @@ _WHEELS: dict[str, Callable[[bytes], Opened]] = {
     "HEIC": heif.open_heif,
 }
 
-# PIL warns of damaged metadata on the user's terminal. Once and here, because all threads share the
-# filters; PIL's warning of large pictures, which is no UserWarning, is left to other users of it.
+# PIL prints warnings about damaged metadata. They are filtered once, here, because all threads
+# share the filters. PIL's warning about large pictures is not a UserWarning and stays for others.
 python_warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-# What they log would be printed without a name where the program has set up no logging.
+# Their log messages would be printed if the program has not configured logging.
 for _library in ("PIL", "tifffile"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
@@ -67,7 +67,7 @@ def rule(at_least: AtLeast | None) -> str:
 
 
 def flavour() -> str:
-    """Which PIL this is, as in "Pillow-SIMD 12.1.1.post0 with libjpeg-turbo 2.1.5"."""
+    """The installed PIL, e.g. "Pillow-SIMD 12.1.1.post0 with libjpeg-turbo 2.1.5"."""
     name = "Pillow-SIMD" if ".post" in pil_version else "Pillow"
     turbo = features.version("libjpeg_turbo")
     return f"{name} {pil_version} with " + (f"libjpeg-turbo {turbo}" if turbo else "plain libjpeg")
@@ -83,13 +83,13 @@ def decode(
     opened: Callable[[Size], None] | None = None,
     strict: bool = False,
 ) -> Image:
-    """One encoded image -> uint8 (h, w, 3) sRGB, upright by its EXIF orientation, first frame.
+    """Decode the first frame of an encoded image to uint8 (h, w, 3) sRGB, rotated by its EXIF.
 
-    `at_least` maps the original size to the smallest size that DCT-scaled JPEG decoding must still
-    give; None decodes every pixel. `decoder` "pil" leaves JPEGs to Pillow, which gives the same
-    pixels more slowly, without warnings of damage. `opened` is called with the original size before
-    anything is decoded, so that a caller can wait for memory. `strict` refuses corrupt data that
-    libjpeg decodes nevertheless. Raises ImageError.
+    `at_least` maps the original size to the smallest size to which a JPEG may be scaled while it is
+    decoded; None decodes every pixel. `decoder` "pil" decodes JPEGs with Pillow, which gives the
+    same pixels more slowly, without warnings about damage. `opened` is called with the original
+    size before decoding, so that a caller can wait for memory. `strict` refuses corrupt data that
+    libjpeg could decode. Raises ImageError.
     """
     image = open_image(data, key=key, decoder=decoder)
     _check(image.size, max_pixels)
@@ -109,7 +109,7 @@ def decode(
 
 
 def open_image(data: bytes, *, key: str, decoder: Decoder = "turbo") -> Opened:
-    """Reads the header; nothing is decoded. Raises ImageError."""
+    """Read the header without decoding. Raises ImageError."""
     with _translated(data):
         name = sniff(data)
         known = next((format for format in formats() if format.name == name), None)
@@ -138,7 +138,7 @@ def _check(size: Size, max_pixels: int) -> None:
 
 @contextmanager
 def _translated(data: bytes) -> Iterator[None]:
-    """The door: whatever a decoder raises on bad data becomes an ImageError with a reason."""
+    """Translate whatever a decoder raises on bad data to an ImageError with a reason."""
     try:
         yield
     except ImageError:
@@ -148,8 +148,8 @@ def _translated(data: bytes) -> Iterator[None]:
     except MemoryError:
         raise ImageError("not enough memory to decode the image") from None
     except Exception as error:
-        # Fuzzing finds OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError,
-        # zlib.error and more; the list has no end, and only decoders run inside this block.
+        # Fuzzing found OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError,
+        # zlib.error and more. The list is open-ended, and only decoders run inside this block.
         raise ImageError(_reason(error)) from None
 
 

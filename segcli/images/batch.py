@@ -1,9 +1,9 @@
-"""How decoded images become one tensor: content size, canvas, padding.
+"""Combine decoded images into one tensor: content size, canvas, padding.
 
-Sizes are pure integer functions of the image's own size, so that an image's canvas, and hence its
-result, does not depend on its neighbours. Pixels are resized by torch's uint8 filter, whose result
-equals Pillow-SIMD's, and plain Pillow's but for one level of rounding, without copying into a PIL
-image and back.
+Sizes are integer functions of the image's own size, so the canvas of an image, and hence its
+result, does not depend on other images. Pixels are resized by torch's uint8 filter, without a copy
+to a PIL image and back. Its results are equal to Pillow-SIMD's and differ from plain Pillow's by at
+most one level of rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def content_size(size: Size, resize: Resize) -> Size:
-    """Original (H, W) -> the (h, w) px that it has on the canvas; each at least 1.
+    """The content size (h, w) in px of an original (H, W); each side is at least 1.
 
     Exact rational arithmetic: 480 scaled by 800/480 is 800, never 799. "round" is half up.
     """
@@ -27,7 +27,7 @@ def content_size(size: Size, resize: Resize) -> Size:
         return resize.short, resize.long
     height, width = size
     shorter, longer = min(size), max(size)
-    # The scale is over/under: short/min, or long/max where the long side would pass `long`.
+    # The scale is over/under: short/min, or long/max if the long side would exceed `long`.
     over, under = resize.short, shorter
     if over * longer > resize.long * under:
         over, under = resize.long, longer
@@ -46,7 +46,7 @@ def canvas_size(content: Size, stride: int) -> Size:
 
 
 def fit(image: Image, info: ModelInfo) -> Image:
-    """The image with its pixels resized to its content size; `original_size` stays."""
+    """The image with its pixels resized to its content size; `original_size` is unchanged."""
     height, width = content_size(image.original_size, info.resize)
     if image.pixels.shape[:2] == (height, width):
         return image
@@ -60,7 +60,7 @@ def _resize(pixels: NDArray[np.uint8], size: Size, *, antialias: bool) -> NDArra
     from torch.nn.functional import interpolate
 
     with torch.inference_mode():
-        # (1, 3, h, w). Permuted in this order torch sees channels-last memory and answers in it.
+        # (1, 3, h, w). Permuted like this, torch keeps channels-last memory for the result, too.
         planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
         resized = interpolate(
             planes, size=size, mode="bilinear", align_corners=False, antialias=antialias
@@ -70,11 +70,11 @@ def _resize(pixels: NDArray[np.uint8], size: Size, *, antialias: bool) -> NDArra
 
 
 def collate(images: Sequence[Image], info: ModelInfo, *, locked: bool = False) -> Batch:
-    """B images whose pixels have their content size, all of one canvas -> a Batch on the CPU.
+    """Combine B images, resized to their content size and of one canvas, into a Batch on the CPU.
 
-    The pixels are uint8 (B, 3, Hc, Wc) in channels-last memory, `locked` to its pages for a copy to
-    a GPU without waiting (torch keeps such memory for later batches). Raises ValueError for an
-    empty sequence or canvases that differ: grouping is the caller's business.
+    The pixels are uint8 (B, 3, Hc, Wc) in channels-last memory. `locked`: in page-locked memory,
+    for an asynchronous copy to a GPU (torch keeps such memory for later batches). Raises ValueError
+    for an empty sequence or different canvases.
     """
     import torch
 

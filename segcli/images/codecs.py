@@ -1,6 +1,6 @@
-"""WebP, JPEG 2000, AVIF, JPEG XL and deep JPEG through imagecodecs, where Pillow cannot read them.
+"""Read WebP, JPEG 2000, AVIF, JPEG XL and deep JPEG with imagecodecs if Pillow cannot read them.
 
-imagecodecs ships these decoders in its wheel, so that they are here whatever Pillow was built with.
+The wheel of imagecodecs contains these decoders, so they do not depend on how Pillow was built.
 Each image is described from its header first (`segcli.images.headers`), and decoded afterwards.
 """
 
@@ -76,7 +76,7 @@ def _opened(name: str, described: Description, decode: Callable[[Any], NDArray[A
 def opened(
     name: str, described: Description, picture: Callable[[list[str]], PilImage.Image]
 ) -> Opened:
-    """The Opened of an image that is described by its header; `picture` decodes it."""
+    """An Opened image with this description; `picture` decodes it."""
     orientation = described.orientation
     if orientation is None:
         orientation = orientation_in(parsed_exif(described.exif))
@@ -94,9 +94,10 @@ def opened(
 
 
 def to_pil(pixels: NDArray[Any], depth: int | None, warnings: list[str]) -> PilImage.Image:
-    """(h, w) or (h, w, channels) samples -> L, LA, RGB or RGBA of eight bits; F for floats.
+    """Convert (h, w) or (h, w, channels) samples to 8-bit L, LA, RGB or RGBA; floats to F.
 
-    `depth` is what the file states; 16 and None are looked into, see `segcli.images.depth`.
+    `depth` is the depth that the file states; for 16 and None it is taken from the values, see
+    `segcli.images.depth`.
     """
     if pixels.ndim not in (2, 3):
         raise ImageError(f"an image of {pixels.ndim} dimensions; 2 and channels are read")

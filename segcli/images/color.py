@@ -1,7 +1,7 @@
-"""Embedded ICC profiles: pixels become sRGB, which models are trained on.
+"""Apply embedded ICC profiles: pixels are converted to sRGB, on which models are trained.
 
-Phones write Display P3, cameras Adobe RGB. The transformation is Little CMS' (in imagecodecs),
-relative colorimetric, as browsers do it.
+Phones write Display P3, cameras Adobe RGB. Little CMS (in imagecodecs) converts the pixels with the
+relative colorimetric intent, as browsers do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NEGLIGIBLE = 2  # levels of 255 on a grid of colours: such a profile is sRGB in other words
+_NEGLIGIBLE = 2  # levels of 255 on a grid of colours; such a profile counts as sRGB
 _SPACES = {b"RGB ": 3, b"CMYK": 4}
 _RELATIVE = 1  # colorimetric, the intent
 _COLOUR_SPACE_AT = 16  # bytes into the profile's header
@@ -27,7 +27,7 @@ def space_of(profile: bytes) -> int | None:
 
 @lru_cache(maxsize=64)
 def is_srgb(profile: bytes) -> bool:
-    """Whether applying an RGB profile changes next to nothing."""
+    """Whether applying an RGB profile changes almost nothing."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(27, 27, 3)
     changed = to_srgb(grid, profile)

@@ -1,8 +1,8 @@
-"""Samples of more than eight bits become eight, by the range that they are stored for.
+"""Convert samples of more than eight bits to eight bits by the range that they use.
 
-Images of 10, 12 or 14-bit cameras are often stored in 16-bit files that do not say so; they look
-nearly black when white is taken to be 65,535. So white is the largest value of the smallest usual
-depth that holds every value of the image, unless the file states its depth.
+Images of 10, 12 or 14-bit cameras are often stored in 16-bit files that do not state this depth;
+they look nearly black if white is 65,535. So white is the largest value of the smallest usual depth
+that holds every value of the image, unless the file states its depth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits of the sensors and files that occur."""
+"""The usual depths of sensors and files in bits."""
 
 
 def used_depth(largest: int) -> int:
@@ -27,7 +27,7 @@ def eight_bits(values: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
     """uint16 of any shape -> uint8, round(v * 255 / (2**depth - 1)); larger values are white."""
     white = (1 << depth) - 1
     scaled = (np.arange(white + 1, dtype=np.uint32) * 255 + white // 2) // white
-    table = np.full(65536, 255, np.uint8)  # by table: two bytes a pixel, no float image
+    table = np.full(65536, 255, np.uint8)  # a table lookup needs no float image
     table[: white + 1] = scaled
     small: NDArray[np.uint8] = table[values]
     return small
@@ -36,9 +36,9 @@ def eight_bits(values: NDArray[np.uint16], depth: int) -> NDArray[np.uint8]:
 def shallow(
     values: NDArray[np.uint16], warnings: list[str], *, depth: int | None = None
 ) -> NDArray[np.uint8]:
-    """Eight bits of more, by the `depth` that the file states.
+    """Convert to eight bits by the `depth` that the file states.
 
-    None and 16, which say little, are replaced by the depth that is used, with a warning.
+    None and 16 are replaced by the depth that the values use, with a warning.
     """
     if depth is None or depth >= 16:
         largest = int(values.max(initial=0))

@@ -1,8 +1,8 @@
-"""Which image formats are read, which are only recognised, and what a reader would need.
+"""The image formats that are read, those that are only recognised, and what reading them needs.
 
-A format is found by content. The allowlist holds raster formats only: no program is ever run and
-no page description interpreted (EPS, PDF, WMF), and formats without a real magic number stay out,
-because noise would pass for a picture.
+A format is detected from the content. The allowlist contains only raster formats: no program is run
+and no page description is interpreted (EPS, PDF, WMF). Formats without a real magic number are not
+included, because noise would be read as a picture.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from importlib.util import find_spec
 from PIL import Image as PilImage
 from PIL import features
 
-_INSTALL = "pip install --no-deps pi-heif"  # its dependency would put Pillow over Pillow-SIMD
+_INSTALL = "pip install --no-deps pi-heif"  # its dependency would install Pillow over Pillow-SIMD
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: PIL's `name`, its `suffixes`, what an installation `needs` to read it.
+    """A format: PIL's `name`, its `suffixes`, and what an installation `needs` to read it.
 
     `feature` is PIL's name of the optional library. `wheel` names the package that reads the format
     where Pillow doesn't; imagecodecs is always installed with segcli.
@@ -33,12 +33,12 @@ class Format:
 
     @property
     def in_pillow(self) -> bool:
-        """Whether the PIL that is installed here decodes this format."""
+        """Whether the installed PIL decodes this format."""
         return self.name in _pil_formats() and (not self.feature or _has(self.feature))
 
     @property
     def readable(self) -> bool:
-        """Whether this installation decodes this format, by whichever library."""
+        """Whether this installation decodes this format, with any library."""
         return self.in_pillow or bool(self.wheel and _installed(self.wheel))
 
 
@@ -67,7 +67,7 @@ _ALLOWED = (
     Format("PSD", (".psd",)),
 )
 
-# Formats that no Pillow reads.
+# Formats that Pillow never reads.
 _FOREIGN = (
     Format("HEIC", (".heic", ".heif", ".hif"), needs=f"pi-heif ({_INSTALL})", wheel="pi_heif"),
     Format("JPEG XL", (".jxl",), needs="imagecodecs", wheel="imagecodecs"),
@@ -76,7 +76,7 @@ _FOREIGN = (
 _TGA_FOOTER = b"TRUEVISION-XFILE"
 _RAW = "a camera raw file; that needs LibRaw (develop it first: darktable, dcraw)"
 
-# What the first bytes say of files that are no picture, or none that we read: (offset, magic, text)
+# First bytes of files that are not pictures, or not in a format that is read: (offset, magic, text)
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
@@ -132,13 +132,13 @@ def _installed(package: str) -> bool:
 
 @cache
 def _has(feature: str) -> bool:
-    # Asking PIL for a feature it has never heard of is a warning: AVIF before Pillow 11.3.
+    # PIL warns about features that it does not know, such as AVIF before Pillow 11.3.
     known = {*features.modules, *features.codecs, *features.features}
     return feature in known and bool(features.check(feature))
 
 
 def formats() -> tuple[Format, ...]:
-    """Every format whose suffix is listed in a folder, whether or not this build reads it."""
+    """Every format whose suffix is listed in a folder, even if this build cannot read it."""
     return _ALLOWED + _FOREIGN
 
 
@@ -152,21 +152,21 @@ def allowed() -> tuple[str, ...]:
 
 
 def allowed_for(data: bytes, key: str) -> tuple[str, ...]:
-    """`allowed`, and TGA where its footer or, in old files without one, the name says so."""
+    """`allowed`, with TGA if its footer or, in old files without one, the name shows it."""
     if _TGA_FOOTER in data[-26:] or key.lower().endswith(".tga"):
         return (*allowed(), "TGA")
     return allowed()
 
 
 def sniff(data: bytes) -> str | None:
-    """The name of the Format that the first bytes are of; None where they are of no known one."""
+    """The name of the Format that the first bytes belong to, or None."""
     names = {format.name for format in formats()}
     found = next((text for offset, magic, text in _MAGIC if data.startswith(magic, offset)), None)
     return found if found in names else None
 
 
 def explain(data: bytes) -> str:
-    """Why nothing can identify `data`: the reason of the failed row."""
+    """Why `data` cannot be identified: the reason for the failed row."""
     if not data:
         return "the file is empty (0 bytes)"
     readable = {f.name: f for f in formats()}
@@ -176,7 +176,7 @@ def explain(data: bytes) -> str:
             if known is None:
                 return f"not a raster image that can be read: it is {found}"
             if not known.readable:
-                return f"{found} images are not read here: that needs {known.needs}"
+                return f"{found} images are not read here; they need {known.needs}"
             rare = "or one of a rare kind with an unknown header"
             return f"damaged or truncated {found} image, {rare}"
     return _explain_unknown(data)
@@ -191,7 +191,7 @@ def _explain_unknown(data: bytes) -> str:
     if lowered.startswith(("<!doctype html", "<html")):
         return "not an image but an HTML page"
     printable = sum(c.isprintable() or c in "\r\n\t" for c in text)
-    valid = len(text.encode()) >= 0.9 * len(head.strip())  # the cut may halve the last letter
+    valid = len(text.encode()) >= 0.9 * len(head.strip())  # the last character may be cut in half
     if text and b"\x00" not in head and valid and printable >= 0.95 * len(text):
         return f"not an image but text: {text[:40]!r}"
     if not any(data):

@@ -1,9 +1,9 @@
-"""Sizes, depths and metadata of images that Pillow cannot open, read without decoding.
+"""Read sizes, depths and metadata of images that Pillow cannot open, without decoding.
 
-Decoders of these formats decode first and report the size afterwards; these readers make it
-possible to refuse an oversized image before. Every function raises ImageError for a header that
-does not make sense. Layouts: RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000), ISO/IEC 23008-12 and the
-AV1 Image File Format (AVIF), ISO/IEC 18181-1 and -2 (JPEG XL).
+Decoders of these formats decode first and report the size afterwards. With these readers, an
+oversized image is refused before it is decoded. Every function raises ImageError for an invalid
+header. Layouts: RFC 9649 (WebP), ISO/IEC 15444-1 (JPEG 2000), ISO/IEC 23008-12 and the AV1 Image
+File Format (AVIF), ISO/IEC 18181-1 and -2 (JPEG XL).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from segcli.types import Size
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """`size` (h, w) px as the decoder returns it, `channels` and `depth` bits a channel (None:
-    unknown), `orientation` as in EXIF, still to be applied (None: the one in `exif` counts)."""
+    """`size` (h, w) px as the decoder returns it, `channels` and `depth` in bits per channel (None:
+    unknown), `orientation` as in EXIF, still to be applied (None: use the one in `exif`)."""
 
     size: Size
     channels: int = 4
@@ -31,7 +31,7 @@ class Description:
 
 
 def webp(data: bytes) -> Description:
-    """The canvas of an extended file, else the size of its only frame."""
+    """The canvas of an extended file, or the size of the only frame."""
     size: Size | None = None
     exif = icc = b""
     frames = 0
@@ -118,7 +118,7 @@ _TURNS = {
 
 
 def avif(data: bytes) -> Description:
-    """The primary image's properties; of an image sequence, the track's frames are not counted."""
+    """The properties of the primary image; frames of an image sequence are not counted."""
     meta = next(((b, e) for k, b, e in boxes(data, 0, len(data)) if k == b"meta"), None)
     if meta is None:
         raise ImageError("damaged or truncated AVIF image: no description of its items")
@@ -144,7 +144,7 @@ def avif(data: bytes) -> Description:
 
 
 def _properties(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The properties that belong to the primary item; all of them where that is not said."""
+    """The properties of the primary item, or all properties if the file does not assign them."""
     primary, listed, wanted = None, [], None
     for kind, first, last in boxes(data, begin + 4, end):
         if kind == b"pitm" and last - first >= 6:
@@ -162,7 +162,7 @@ def _properties(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, byte
 
 
 def _associated(body: bytes, item: int) -> set[int] | None:
-    """The numbers of the properties of `item` in an `ipma` box; None where it has none."""
+    """The numbers of the properties of `item` in an `ipma` box; None if it has none."""
     if len(body) < 8:
         return None
     wide_ids, wide_numbers = body[0] > 0, bool(body[3] & 1)
@@ -186,7 +186,7 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
 def jpeg_xl(data: bytes) -> Description:
-    """From the codestream's first bits. libjxl turns the picture by itself."""
+    """From the first bits of the codestream. libjxl itself rotates the picture."""
     exif = b""
     codestream = data if data.startswith(b"\xff\x0a") else b""
     if not codestream:
@@ -206,7 +206,7 @@ def jpeg_xl(data: bytes) -> Description:
 
 
 class _Bits:
-    """Reads numbers from the lowest bit on; beyond the end there are zeros."""
+    """Reads numbers from the lowest bit on; bits beyond the end are zero."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = int.from_bytes(data, "little")
@@ -231,13 +231,13 @@ def _jxl_size(bits: _Bits) -> Size:
 
 
 def _jxl_metadata(bits: _Bits) -> tuple[bool, int | None]:
-    """(whether the decoder swaps the axes, bits a channel where they are within reach)."""
-    if bits.take(1):  # everything as usual
+    """(whether the decoder swaps the axes, bits per channel if they can be read)."""
+    if bits.take(1):  # all defaults
         return False, 8
     orientation = 1
     if bits.take(1):
         orientation = bits.take(3) + 1
-        if bits.take(1) or bits.take(1) or bits.take(1):  # another size, a preview, an animation
+        if bits.take(1) or bits.take(1) or bits.take(1):  # intrinsic size, preview, animation
             return orientation > 4, None
     if bits.take(1):  # floating point
         return orientation > 4, None
@@ -249,7 +249,7 @@ _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
 
 def jpeg(data: bytes) -> tuple[Description, int]:
-    """The frame header and EXIF, and the frame's marker, which names the kind of coding."""
+    """The frame header and EXIF, and the frame's marker, which states the kind of coding."""
     exif, at = b"", 2
     while at + 9 < len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")

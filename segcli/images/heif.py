@@ -1,8 +1,8 @@
-"""HEIC and HEIF, what iPhones write, through pi-heif (the extra `heif`).
+"""Read HEIC and HEIF, the format of iPhones, with pi-heif (the extra `heif`).
 
 pi-heif is pillow-heif without an encoder. Its wheel bundles libheif and libde265 (LGPL-3.0);
-pillow-heif's also bundles the encoder x265, which is under the GPL. It decodes into NumPy, so it
-needs nothing of the Pillow that is installed.
+pillow-heif's wheel also bundles the encoder x265, which is under the GPL. pi-heif decodes to NumPy,
+so it does not depend on the installed Pillow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from segcli.images.opened import Opened
 
 
 def open_heif(data: bytes) -> Opened:
-    """libheif turns the picture by itself and makes ten bits eight."""
+    """libheif itself rotates the picture and converts ten bits to eight."""
     import pi_heif
 
     file = pi_heif.open_heif(data)

@@ -1,8 +1,8 @@
-"""libjpeg-turbo's own JPEG decoder, through simplejpeg: Pillow's pixels in a third of its time.
+"""Decode JPEGs with simplejpeg (libjpeg-turbo): Pillow's pixels in a third of its time.
 
-It also says what Pillow keeps quiet about: that libjpeg found the data corrupt and went on with
-invented pixels. It is used where its pixels are equal: `agrees` decodes small pictures with both
-once per process, because a Pillow built against another libjpeg interpolates chroma differently.
+simplejpeg also reports what Pillow hides: that libjpeg found corrupt data and filled in the missing
+pixels. It is used only if its pixels are equal. `agrees` decodes small pictures with both once per
+process, because a Pillow built with another libjpeg interpolates chroma differently.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 
 
 def pixels(data: bytes, least: tuple[int, int] = (0, 0)) -> NDArray[np.uint8] | None:
-    """JPEG bytes -> uint8 (h, w, 3) RGB, not rotated; None where libjpeg objects to anything.
+    """Decode a JPEG to uint8 (h, w, 3) RGB, not rotated; None if libjpeg reports any problem.
 
-    `least` (h, w): at 1/2, 1/4 or 1/8 where that is still at least this size. Releases the GIL.
+    `least` (h, w): decode at 1/2, 1/4 or 1/8 if that is still at least this size. Releases the GIL.
     """
     try:
         if least == (0, 0):
@@ -46,7 +46,7 @@ def pixels(data: bytes, least: tuple[int, int] = (0, 0)) -> NDArray[np.uint8] | 
 
 
 def complaint(data: bytes, *, colorspace: str = "RGB") -> str | None:
-    """What libjpeg warns of in data that it decodes all the same; None if it has no objection.
+    """The warning of libjpeg about data that it can decode; None if there is none.
 
     Decodes up to twice, so it is for images that `pixels` has refused.
     """
@@ -56,13 +56,13 @@ def complaint(data: bytes, *, colorspace: str = "RGB") -> str | None:
         try:
             simplejpeg.decode_jpeg(data, colorspace, strict=False)
         except ValueError:
-            return None  # an error, or a kind of JPEG that is not for simplejpeg
+            return None  # an error, or a kind of JPEG that simplejpeg does not read
         return str(objection)
     return None
 
 
 def is_deep(data: bytes) -> bool:
-    """Whether samples have more than eight bits, or the frame is of the lossless kind."""
+    """Whether samples have more than eight bits, or the frame is lossless."""
     try:
         described, marker = headers.jpeg(data)
     except ImageError:
@@ -71,7 +71,7 @@ def is_deep(data: bytes) -> bool:
 
 
 def deep_pixels(data: bytes) -> tuple[NDArray[Any], int]:
-    """What `is_deep` -> (uint8 or uint16 samples, their bits)."""
+    """Decode a JPEG that `is_deep` to (uint8 or uint16 samples, their bits)."""
     import imagecodecs
 
     return imagecodecs.jpeg8_decode(data), headers.jpeg(data)[0].depth or 8

@@ -1,4 +1,4 @@
-"""Pictures that a program has in memory already: PIL images and arrays."""
+"""Images that are already in memory: PIL images and arrays."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from segcli.types import Image
 
 
 def from_memory(picture: Any) -> Image:
-    """A PIL image, or uint8 (H, W, 3) RGB or (H, W) grey -> uint8 (H, W, 3) sRGB, upright.
+    """Convert a PIL image, or uint8 (H, W, 3) RGB or (H, W) grey, to uint8 (H, W, 3) sRGB.
 
-    A PIL image gives the pixels that its file would: turned by its EXIF orientation, with its
-    colour profile applied. The key is its file name, or "". Raises UsageError for anything else,
+    A PIL image gives the same pixels as its file: rotated by its EXIF orientation, with its colour
+    profile applied. The key is its file name, or "". Raises UsageError for anything else, and
     ImageError for a PIL image that cannot be decoded.
     """
     if isinstance(picture, PilImage.Image):
@@ -42,7 +42,7 @@ def _from_pil(picture: PilImage.Image) -> Image:
         picture.load()
         orientation = orientation_in(picture.getexif())
         pixels = finish(picture, orientation, profile_of(picture), warnings)
-    except Exception as error:  # PIL raises whatever its parsers trip over
+    except Exception as error:  # PIL can raise anything here
         raise ImageError(f"the PIL image cannot be decoded: {error}") from error
     name = Path(str(getattr(picture, "filename", "") or "")).name
     return Image(name, pixels, (pixels.shape[0], pixels.shape[1]), tuple(warnings))

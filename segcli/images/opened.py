@@ -1,4 +1,4 @@
-"""What every reader of a format gives, and the last steps that all of them share."""
+"""The result of every format reader, and the last steps that all readers share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An image whose header has been read: `size` (h, w) px upright, `frames` or pages in the file.
+    """An image whose header has been read: `size` (h, w) px after rotation, `frames` or pages.
 
-    `decode` gives uint8 (h, w, 3) sRGB, upright; it takes the smallest size (h, w) that a JPEG may
-    be scaled to, or None, and appends warnings to the list. `exif` is read when it is called.
+    `decode` returns rotated uint8 (h, w, 3) sRGB; it takes the smallest size (h, w) to which a JPEG
+    may be scaled, or None, and appends warnings to the list. `exif` reads the EXIF when called.
     """
 
     format: str
@@ -37,7 +37,7 @@ class Opened:
     decode: Callable[[Size | None, list[str]], NDArray[np.uint8]]
     exif: Callable[[], PilImage.Exif]
     frames: int = 1
-    scales: bool = False  # whether `decode` may give less than `size`
+    scales: bool = False  # whether `decode` may return fewer pixels than `size`
 
 
 def finish(
@@ -48,18 +48,18 @@ def finish(
     *,
     stretched: bool = False,
 ) -> NDArray[np.uint8]:
-    """A loaded image of any mode -> sRGB pixels, upright, that may be written."""
+    """Convert a loaded image of any mode to rotated sRGB pixels in writable memory."""
     if image.mode == "CMYK" and color.space_of(profile) == 4:
         pixels = color.to_srgb(np.asarray(image), profile)
         if pixels is not None:
             return turned(pixels, orientation)
-    # A copy, because torch warns of memory that must not be written.
+    # A copy, because torch warns about read-only memory.
     pixels = np.array(to_rgb(image, warnings, stretched=stretched))
     return turned(in_srgb(pixels, profile), orientation)
 
 
 def in_srgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
-    """RGB pixels by an RGB profile; as they are where there is none that counts."""
+    """Apply an RGB profile to RGB pixels; without a relevant profile they are unchanged."""
     if color.space_of(profile) != 3 or color.is_srgb(profile):
         return pixels
     converted = color.to_srgb(pixels, profile)
@@ -67,7 +67,7 @@ def in_srgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
 
 
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Upright by EXIF orientation 1..8; contiguous."""
+    """Rotate and mirror pixels by EXIF orientation 1..8; the result is contiguous."""
     turns, mirror = _TURNS.get(orientation, (0, False))
     upright = np.rot90(pixels, turns)
     return np.ascontiguousarray(upright[:, ::-1] if mirror else upright)
@@ -78,16 +78,16 @@ def swapped(size: Size, orientation: int) -> Size:
 
 
 def orientation_in(exif: PilImage.Exif) -> int:
-    """1..8; 1 where there is none that makes sense."""
+    """1..8; 1 if there is no valid orientation."""
     value = exif.get(_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def parsed_exif(data: bytes) -> PilImage.Exif:
-    """Empty where the metadata are damaged, as viewers have it."""
+    """Parse EXIF; empty if the metadata is damaged, as in image viewers."""
     exif = PilImage.Exif()
     try:
         exif.load(data)
-    except Exception:  # damaged EXIF makes PIL raise whatever its parser trips over
+    except Exception:  # PIL can raise anything on damaged EXIF
         return PilImage.Exif()
     return exif

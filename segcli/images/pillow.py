@@ -1,6 +1,6 @@
-"""The formats that Pillow decodes, opened without its limit on sizes, which is for other programs.
+"""Formats that Pillow decodes, opened without its limit on sizes, which segcli checks itself.
 
-JPEGs are decoded by simplejpeg where it has no objection, and by Pillow otherwise.
+JPEGs are decoded by simplejpeg if it reports no problem, and by Pillow otherwise.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from segcli.types import Size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_PLAIN = ("RGB", "L")  # CMYK stays with PIL, whose rules for Adobe's inverted files count
+_PLAIN = ("RGB", "L")  # PIL decodes CMYK, because it has rules for Adobe's inverted files
 
 
 def identify(data: bytes, names: tuple[str, ...]) -> PilImage.Image:
-    """PIL's image of the first of the formats that takes the data; nothing is decoded.
+    """PIL's image in the first of the formats that accepts the data; nothing is decoded.
 
-    As `PIL.Image.open` without its check of the size, which is a setting of the whole process:
-    `segcli.images.decode` has a limit of its own. Raises UnidentifiedImageError.
+    As `PIL.Image.open`, but without its check of the size, which is a setting of the whole process;
+    `segcli.images.decode` has its own limit. Raises UnidentifiedImageError.
     """
     file, prefix = io.BytesIO(data), data[:16]
     for name in names:
         factory, accept = PilImage.OPEN[name]
         if accept is not None and accept(prefix) is not True:
-            continue  # a text says which library is missing
+            continue  # a string states the missing library
         file.seek(0)
         try:
             return factory(file, "")
         except (SyntaxError, IndexError, TypeError, struct.error):
-            continue  # what PIL takes for "another format"
+            continue  # PIL treats these as "another format"
     raise UnidentifiedImageError
 
 
 def open_image(data: bytes, names: tuple[str, ...], *, turbo: bool) -> Opened:
-    """By Pillow, or by a better reader for what it cannot read or would cut to eight bits."""
+    """Open with Pillow, or with another reader if Pillow cannot read it or would cut bits."""
     image = identify(data, names)
     if image.format in ("JPEG", "MPO") and jpeg.is_deep(data):
         return open_deep_jpeg(data)
@@ -73,17 +73,17 @@ def open_image(data: bytes, names: tuple[str, ...], *, turbo: bool) -> Opened:
 
 def _open_other(image: PilImage.Image, data: bytes) -> Opened:
     size = image.height, image.width
-    # PIL scales the samples of a PGM by the white that it states.
+    # PIL scales the samples of a PGM by its stated maximum.
     stated = any("ppm" in str(tile[0]) for tile in getattr(image, "tile", ()))
 
     def decode(_least: Size | None, warnings: list[str]) -> NDArray[np.uint8]:
         image.load()
-        # TIFF's own loader has turned the image already, and PNG may have EXIF at its end.
+        # The TIFF loader has already rotated the image, and PNG may have EXIF at its end.
         orientation = orientation_in(_exif_of(image))
         return finish(image, orientation, profile_of(image), warnings, stretched=stated)
 
     def exif() -> PilImage.Exif:
-        # Asked for its EXIF, PNG decodes the whole picture to look behind it.
+        # For the EXIF of a PNG, PIL decodes the whole picture, because it may follow the pixels.
         return _exif_of(image) if image.format != "PNG" else parsed_exif(_text(image, "exif"))
 
     first = orientation_in(exif())
@@ -115,7 +115,7 @@ def _open_jpeg(image: PilImage.Image, data: bytes, *, turbo: bool) -> Opened:
 
 
 def open_deep_jpeg(data: bytes) -> Opened:
-    """A JPEG of more than eight bits, or a lossless one, which Pillow does not decode."""
+    """Open a JPEG of more than eight bits or a lossless one, which Pillow does not decode."""
     described, _ = headers.jpeg(data)
 
     def picture(warnings: list[str]) -> PilImage.Image:
@@ -126,7 +126,7 @@ def open_deep_jpeg(data: bytes) -> Opened:
 
 
 def _open_deep_png(image: PilImage.Image, data: bytes) -> Opened:
-    """PIL takes the upper byte of colour of sixteen bits."""
+    """For 16-bit colour, of which PIL would use only the upper byte."""
 
     def picture(warnings: list[str]) -> PilImage.Image:
         import imagecodecs
@@ -150,16 +150,16 @@ def raw_thumbnail(image: PilImage.Image) -> bool:
 
 
 def _frames(image: PilImage.Image, data: bytes) -> int:
-    """Frames or pages; those of a MPO or PSD file are previews or layers."""
+    """The number of frames or pages; those of MPO and PSD files are previews or layers."""
     try:
         if image.format == "TIFF":
             return tiff.count_pages(data)
         if image.format == "GIF":
-            # On a second image, because the frames before change how the first one is shown.
+            # On a second image, because seeking to other frames changes the first one.
             return int(getattr(identify(data, ("GIF",)), "n_frames", 1))
         if image.format in ("PNG", "WEBP", "AVIF"):
             return int(getattr(image, "n_frames", 1))
-    except Exception:  # damage behind the first frame, which is what is wanted
+    except Exception:  # damage after the first frame, which is the one that is read
         return 1
     return 1
 
@@ -176,5 +176,5 @@ def _text(image: PilImage.Image, name: str) -> bytes:
 def _exif_of(image: PilImage.Image) -> PilImage.Exif:
     try:
         return image.getexif()
-    except Exception:  # damaged EXIF makes PIL raise whatever its parser trips over
+    except Exception:  # PIL can raise anything on damaged EXIF
         return PilImage.Exif()

@@ -1,4 +1,4 @@
-"""What the header of an encoded image says, without decoding its pixels."""
+"""Read the header of an encoded image without decoding its pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TAKEN, _EXIF_BLOCK, _CHANGED, _MAKE, _MODEL = 0x9003, 0x8769, 0x0132, 0x010F, 0
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`height`, `width` px upright by EXIF; `format` as PIL names it; `taken` as EXIF has it;
+    """`height`, `width` in px after EXIF rotation; `format` is PIL's name; `taken` as in EXIF;
     `camera` is EXIF's make and model; `turned`: EXIF swaps the stored sides."""
 
     height: int
@@ -26,7 +26,7 @@ class Header:
 
 
 def probe(data: bytes, *, key: str) -> Header:
-    """Raises ImageError when it is no image of a known format."""
+    """Raises ImageError if it is not an image of a known format."""
     image = open_image(data, key=key)
     exif = image.exif()
     turned = exif.get(_ORIENTATION) in _SWAPS_AXES
@@ -36,14 +36,14 @@ def probe(data: bytes, *, key: str) -> Header:
 def _taken(exif: PilImage.Exif) -> str | None:
     try:
         return _text(exif.get_ifd(_EXIF_BLOCK).get(_TAKEN) or exif.get(_CHANGED))
-    except Exception:  # damaged EXIF makes PIL raise whatever its parser trips over
+    except Exception:  # PIL can raise anything on damaged EXIF
         return None
 
 
 def _camera(exif: PilImage.Exif) -> str | None:
     make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
     if make and model and not model.lower().startswith(make.lower()):
-        return f"{make} {model}"  # many models begin with their make already
+        return f"{make} {model}"  # many models already begin with the make
     return model or make
 
 

@@ -1,11 +1,11 @@
-"""Every colour mode that PIL knows, made the RGB picture that a person would expect.
+"""Convert every colour mode of PIL to RGB.
 
-- Transparency is laid over white, as a page or a viewer shows it.
+- Transparent pixels are blended with white, as in a browser.
 - Sixteen bits are scaled by their range, see `segcli.images.depth`.
 - 32-bit integers from a 16-bit format (PNG, PGM, JPEG 2000) or within 0..65535 count as sixteen
-  bits. Other 32-bit integers, and floats not within [0, 1], have no natural white: the smallest
-  value of the image becomes black, the largest white; one single value becomes black.
-- Floats within [0, 1] are scaled by 255; NaN is black, infinities are the ends of the scale.
+  bits. Other 32-bit integers, and floats outside [0, 1], have no defined white: the smallest
+  value of the image becomes black, the largest white; a single value becomes black.
+- Floats within [0, 1] are scaled by 255; NaN is black, and infinities are black or white.
 - Colour profiles are applied elsewhere, see `segcli.images.color`.
 """
 
@@ -36,10 +36,10 @@ _XYZ_D50_TO_SRGB = (
 def to_rgb(
     image: PilImage.Image, warnings: list[str] | None = None, *, stretched: bool = False
 ) -> PilImage.Image:
-    """A loaded image of any mode -> mode RGB, same size.
+    """Convert a loaded image of any mode to mode RGB of the same size.
 
-    `stretched`: sixteen bits have been scaled already by the depth that the file states. A warning
-    is appended where the depth is taken from the values.
+    `stretched`: sixteen bits have already been scaled by the depth that the file states. A warning
+    is appended if the depth is taken from the values.
     """
     found: list[str] = [] if warnings is None else warnings
     mode = image.mode
@@ -48,7 +48,7 @@ def to_rgb(
     if mode in ("I", "F") or mode.startswith("I;16"):
         return PilImage.fromarray(_scaled(image, found, 16 if stretched else None)).convert("RGB")
     if mode == "LAB":
-        # Exported, a and b are signed bytes; the offset of 128 makes them plain ones.
+        # PIL exports a and b as signed bytes; an offset of 128 makes them unsigned.
         lab = np.array(image)
         lab[..., 1:] ^= 128
         return PilImage.fromarray(_lab_to_rgb(lab))
@@ -60,7 +60,7 @@ def to_rgb(
 def _over_white(image: PilImage.Image) -> PilImage.Image:
     if image.mode == "PA" or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("RGBA")
-    # Premultiplied modes reach RGBA only through their own counterpart.
+    # Premultiplied modes can be converted to RGBA only through their counterpart.
     image = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, "RGBA")).convert("RGBA")
     if image.getchannel("A").getextrema()[0] == 255:
         return image.convert("RGB")
@@ -69,7 +69,7 @@ def _over_white(image: PilImage.Image) -> PilImage.Image:
 
 
 def _scaled(image: PilImage.Image, warnings: list[str], white: int | None) -> NDArray[np.uint8]:
-    """Grey values of more than eight bits -> uint8 (h, w), by the rules of this module."""
+    """Convert grey values of more than eight bits to uint8 (h, w), by the rules of this module."""
     if image.mode.startswith("I;16"):
         sixteen: NDArray[np.uint16] = np.asarray(image).astype(np.uint16, copy=False)
         tags = getattr(image, "tag_v2", {})
@@ -101,7 +101,7 @@ def _stretched(values: NDArray[np.float64], low: float, high: float) -> NDArray[
     if high <= low:
         return np.zeros(values.shape, np.uint8)
     np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
-    # Halves first: the span of two floats near the limit overflows.
+    # Halved first, because the difference of two floats near the limit overflows.
     values /= 2
     values -= low / 2
     values *= 255 / (high / 2 - low / 2)

@@ -1,8 +1,8 @@
-"""TIFF through tifffile and imagecodecs: the first page, where Pillow is not the better reader.
+"""Read the first page of a TIFF with tifffile and imagecodecs, unless Pillow reads it better.
 
-Pillow decodes uncompressed TIFF by itself. The rest needs libtiff, which not every Pillow has and
-which prints on stderr what it thinks of damaged files; and Pillow cuts colour of sixteen bits to
-eight. These come here.
+Pillow itself decodes uncompressed TIFF. For the rest it needs libtiff, which not every Pillow has
+and which prints messages about damaged files on stderr; and Pillow cuts 16-bit colour to eight
+bits. This module reads these files.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SUBFILE, _BITS, _ORIENTATION, _SUB_IFDS, _PROFILE, _DNG = 254, 258, 274, 330, 34
 _MAKE, _MODEL, _CHANGED, _EXIF_BLOCK, _TAKEN = 271, 272, 306, 34665, 0x9003
 _PREMULTIPLIED, _ALPHA = 1, 2
 _MOST_PAGES = 10_000
-_BYTES_PER_PX = 64  # sixteen samples of four bytes; beyond that the header is wrong
+_BYTES_PER_PX = 64  # sixteen samples of four bytes; a header with more is wrong
 
 
 def open_tiff(data: bytes) -> Opened:
-    """Raises ImageError, or what tifffile raises on damaged files."""
+    """Raises ImageError, or any error of tifffile on damaged files."""
     page = _first_page(data)
     tags = page.tags
     if is_raw(int(page.subfiletype), tags):
@@ -66,10 +66,11 @@ def is_raw(subfile: int, tags: Container[int]) -> bool:
 
 
 def is_plain(image: PilImage.Image) -> bool:
-    """Whether Pillow is the reader to take: of an uncompressed, upright page of usual depth.
+    """Whether Pillow should read it: an uncompressed, upright page of usual depth.
 
-    It hands compressed pages to libtiff, which prints on stderr; turns the others differently from
-    release to release; and cuts colour of more than eight bits, or misreads it in separate planes.
+    For other pages, Pillow uses libtiff if they are compressed, which prints on stderr; rotates
+    them differently from release to release; and cuts colour of more than eight bits, or misreads
+    it in separate planes.
     """
     tags = getattr(image, "tag_v2", {})
     compressed = any(tile[0] == "libtiff" for tile in getattr(image, "tile", ()))
@@ -78,7 +79,7 @@ def is_plain(image: PilImage.Image) -> bool:
 
 
 def _exif(tags: TiffTags) -> bytes:
-    """Camera and times."""
+    """The EXIF of a page: camera and times."""
     exif = PilImage.Exif()
     for tag in (_MAKE, _MODEL, _CHANGED):
         if isinstance(value := tags.valueof(tag), str):
@@ -101,14 +102,14 @@ def _first_page(data: bytes) -> TiffPage:
 
 
 def _check_memory(page: TiffPage, size: tuple[int, int]) -> None:
-    """Refuses sizes and tiles that only a damaged header states."""
+    """Refuse sizes and tiles that can only come from a damaged header."""
     pixels = max(1, size[0] * size[1])
     tile = int(page.tilelength or 0) * int(page.tilewidth or 0)
     samples = max(1, int(page.samplesperpixel)) * max(1, int(page.imagedepth))
     bytes_per_px = samples * max(1, page.bitspersample // 8)
     if bytes_per_px > _BYTES_PER_PX or tile > 4 * pixels + (1 << 24):
         raise ImageError(
-            f"damaged TIFF image: {samples} samples of {page.bitspersample} bits in a pixel, "
+            f"damaged TIFF image: {samples} samples of {page.bitspersample} bits per pixel, "
             f"tiles of {page.tilewidth} x {page.tilelength}"
         )
 
@@ -185,12 +186,12 @@ def _colour(
 
 def _of_mode(mode: str, samples: NDArray[np.uint8]) -> PilImage.Image:
     height, width = samples.shape[:2]
-    # PIL's LAB keeps a and b offset by 128 and unpacks them from signed ones, as TIFF has them.
+    # PIL's LAB stores a and b with an offset of 128 and unpacks them from signed ones, as in TIFF.
     return PilImage.frombytes(mode, (width, height), samples.astype(np.uint8).tobytes())
 
 
 def count_pages(data: bytes) -> int:
-    """How many images a TIFF file has, those marked as reduced versions of another left out."""
+    """The number of images in a TIFF file, without those marked as reduced versions."""
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     count_of, offset_of, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
