@@ -176,7 +176,7 @@ def explain(data: bytes) -> str:
             if known is None:
                 return f"not a raster image that can be read: it is {found}"
             if not known.readable:
-                return f"{found} images are not read here; they need {known.needs}"
+                return f"{found} images are not read here: that needs {known.needs}"
             rare = "or one of a rare kind with an unknown header"
             return f"damaged or truncated {found} image, {rare}"
     return _explain_unknown(data)
