@@ -19,7 +19,8 @@ _PAUSE_S = 0.001  # after each block, because the run needs the interpreter more
 
 def sample_bytes(sample: Sample) -> int:
     """What a sample takes in memory, about."""
-    return _SAMPLE_BYTES + len(sample.data or b"")
+    texts = (value for value in sample.carried.values() if isinstance(value, str))
+    return _SAMPLE_BYTES + len(sample.data or b"") + sum(map(len, texts))
 
 
 @dataclass(slots=True)

@@ -188,15 +188,7 @@ class RunProgress:
             missing=self.missing.left,
             pruned=self.missing.removed,
         )
-        if left_out := tasks.source.left_out:
-            self.report(
-                Note(
-                    f"{len(left_out)} folders of NAS or archive tools were left out, such as "
-                    f"{min(left_out)}; `all_folders=True` takes them as well"
-                )
-            )
-        if self.options.prune_missing and self.missing.reason:
-            self.report(Note(self.missing.reason))
+        self._note()
         self.report(summary)
         if self.stop.requested:
             raise Interrupted(
@@ -210,3 +202,22 @@ class RunProgress:
                 f"not one of {done.images} images could be done, the first ({key}): {reason}"
             )
         return summary
+
+    def _note(self) -> None:
+        """What listing the source has shown."""
+        if left_out := self.tasks.source.left_out:
+            self.report(
+                Note(
+                    f"{len(left_out)} folders of NAS or archive tools were left out, such as "
+                    f"{min(left_out)}; `all_folders=True` takes them as well"
+                )
+            )
+        if unfit := self.tasks.source.containers.sidecars.unfit:
+            self.report(
+                Note(
+                    f"values of {len(unfit)} fields in archives did not ride along, such as "
+                    f"{min(unfit)!r}: the output has no such column, or one of another type"
+                )
+            )
+        if self.options.prune_missing and self.missing.reason:
+            self.report(Note(self.missing.reason))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import IO
+from functools import partial
+from itertools import islice
+from typing import IO, Any
 
 from segcli.keys import key_from_path
 from segcli.sources.archive_files import (
@@ -25,11 +27,13 @@ from segcli.sources.archive_files import (
     words,
 )
 from segcli.sources.folder import is_archive_name, is_image_name, sample_at
+from segcli.sources.sidecars import MAX_BYTES, SUFFIXES, Sidecar, Sidecars, paired
 from segcli.types import Member, Sample
 
 MAX_DEPTH = 3
 """Archives inside archives inside archives inside the file are opened, and no deeper ones."""
 
+_SHARDS = 3  # of a source, whose sidecars are looked at before the run
 _UNREAD = (".7z", ".rar")
 
 
@@ -41,13 +45,15 @@ def is_archive(sample: Sample) -> bool:
 
 
 def with_members(
-    samples: Iterator[Sample], opens: Callable[[Sample], bool] = lambda archive: True
+    samples: Iterator[Sample],
+    opens: Callable[[Sample], bool] = lambda archive: True,
+    sidecars: Sidecars | None = None,
 ) -> Iterator[Sample]:
     """The samples, with each archive replaced by the images in it.
 
     An archive that cannot be read to its end stays in the list, after the members that can be
     read, and becomes a failed row; so does one inside another archive. An archive without any image
-    does, too. One that `opens` refuses is left out.
+    does, too. One that `opens` refuses is left out. With `sidecars`, those in tars ride along.
     """
     for sample in samples:
         if not is_archive(sample):
@@ -57,13 +63,24 @@ def with_members(
             continue
         found = 0
         try:
-            for member in _members(sample.path):
+            for member, fields in paired(_members(sample.path, sidecars is not None)):
                 found += 1
-                yield _inside(sample, member)
+                columns = sidecars.columns(fields) if sidecars is not None and fields else {}
+                yield _inside(sample, member, columns)
         except BROKEN:
             found = 0
         if not found:
             yield sample
+
+
+def decide_columns(samples: Iterator[Sample], sidecars: Sidecars) -> bool:
+    """Whether there are tars among the samples; decides the columns of their sidecars by them,
+    where that has not been done."""
+    places = (Place(s.path) for s in samples if is_archive(s))
+    tars = list(islice((place for place in places if not place.is_zip), _SHARDS))
+    if tars and sidecars.types is None:
+        sidecars.decide(_members(place.path, True) for place in tars)
+    return bool(tars)
 
 
 def archive_images(path: str, key: str) -> Iterator[Sample]:
@@ -77,29 +94,31 @@ def why_unreadable(sample: Sample) -> str:
     place = Place(sample.path, sample.mtime_ns, sample.member)
     try:
         with _opened(place) as file:
-            count = sum(1 for _ in _listed(file, place))
+            count = sum(1 for _ in _listed(file, place, False))
     except BROKEN as error:
         return f"the archive cannot be read to its end: {words(error)}"
     return "no image in the archive" if not count else "the archive has changed; run again"
 
 
-def _inside(archive: Sample, member: Member) -> Sample:
+def _inside(archive: Sample, member: Member, columns: Mapping[str, Any]) -> Sample:
     name = member.name.removeprefix("./")
     outer = member.within
     while outer is not None:
         name, outer = f"{outer.name.removeprefix('./')}/{name}", outer.within
     key = f"{archive.key}/{key_from_path(os.fsencode(name))}"
-    return replace(archive, key=key, member=member, size_bytes=member.size)
+    carried = {**archive.carried, **columns} if columns else archive.carried
+    return replace(archive, key=key, member=member, size_bytes=member.size, carried=carried)
 
 
-def _members(path: str) -> Iterator[Member]:
-    """The images in the order of the archive; archives inside it that cannot be read, too.
+def _members(path: str, sidecars: bool = False) -> Iterator[Member | Sidecar]:
+    """The images in the order of the archive; archives inside it that cannot be read, too; and
+    the `sidecars` of a tar where they are wanted.
 
     Raises one of BROKEN where the archive itself is damaged.
     """
     place = Place(path)
     with _opened(place) as file:
-        yield from _listed(file, place)
+        yield from _listed(file, place, sidecars)
 
 
 def _opened(place: Place) -> IO[bytes]:
@@ -120,7 +139,7 @@ def _check_kind(place: Place) -> None:
         )
 
 
-def _listed(file: IO[bytes], place: Place) -> Iterator[Member]:
+def _listed(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Member | Sidecar]:
     if place.is_zip:
         with zipfile.ZipFile(file) as archive:
             for number, info in enumerate(archive.infolist()):
@@ -131,8 +150,12 @@ def _listed(file: IO[bytes], place: Place) -> Iterator[Member]:
                     yield Member(name, number, size, None, place.within)
                 elif is_archive_name(name):
                     inner = Member(name, number, size, stored_offset(file, info), place.within)
-                    yield from _nested(inner, place, lambda info=info: archive.open(info))  # type: ignore[misc]
+                    yield from _nested(inner, place, partial(archive.open, info), sidecars)
         return
+    yield from _listed_tar(file, place, sidecars)
+
+
+def _listed_tar(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Member | Sidecar]:
     with opened_tar(file, place.name) as (tar, is_stream):
         for number, entry in enumerate(entries(tar)):
             if not entry.isfile() or _is_hidden(entry.name):
@@ -142,12 +165,16 @@ def _listed(file: IO[bytes], place: Place) -> Iterator[Member]:
             if _is_image(entry.name):
                 yield member
             elif is_archive_name(entry.name):
-                yield from _nested(member, place, lambda entry=entry: tar.extractfile(entry))  # type: ignore[misc]
+                data = partial(tar.extractfile, entry)
+                yield from _nested(member, place, data, sidecars)
+            elif sidecars and entry.name.lower().endswith(SUFFIXES) and entry.size <= MAX_BYTES:
+                with tar.extractfile(entry) or io.BytesIO() as content:
+                    yield Sidecar(entry.name, content.read())
 
 
 def _nested(
-    inner: Member, place: Place, compressed: Callable[[], IO[bytes] | None]
-) -> Iterator[Member]:
+    inner: Member, place: Place, compressed: Callable[[], IO[bytes] | None], sidecars: bool
+) -> Iterator[Member | Sidecar]:
     """The images of an archive inside another, or it itself where it cannot be read to its end.
 
     What is compressed is read by `compressed`, as a stream must not be read twice.
@@ -156,7 +183,7 @@ def _nested(
     try:
         _check_kind(place)
         with open_bytes(place) if inner.offset is not None else _held(inner, compressed) as file:
-            yield from _listed(file, place)
+            yield from _listed(file, place, sidecars)
     except BROKEN:
         yield inner
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from segcli.sources.sidecars import Sidecars
 from segcli.types import Sample
 
 
@@ -16,10 +17,12 @@ def _never(container: Sample) -> bool:
 class Containers:
     """Shared by a source and its run. Containers for which `skip` is true are not opened.
     `listed` are the others by key, with their size and time before they were opened.
+    `sidecars` belong to all shards.
     """
 
     skip: Callable[[Sample], bool] = _never
     listed: dict[str, Sample] = field(default_factory=dict)
+    sidecars: Sidecars = field(default_factory=Sidecars)
 
     def opens(self, container: Sample) -> bool:
         """Whether to open a container; call it before opening."""

@@ -11,6 +11,7 @@ from segcli.store.output import Output, open_output, peek, preview_output
 from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_reader import (
     part_paths,
+    peek_carried,
     read_images,
     read_masks,
     read_roots,
@@ -45,6 +46,7 @@ __all__ = [
     "open_output",
     "part_paths",
     "peek",
+    "peek_carried",
     "preview_output",
     "read_settings",
     "read_images",

@@ -11,7 +11,7 @@ import pyarrow as pa
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.part_file import first_rows, open_part, read_footer
-from segcli.store.schema import MASK_COLUMNS
+from segcli.store.schema import CARRIED_PREFIX, MASK_COLUMNS
 
 _BATCH_ROWS = 16_384
 
@@ -140,3 +140,19 @@ def read_roots(path: Path) -> dict[str, list[str]]:
         footer = read_footer(part)
         roots.setdefault(footer.settings.key_prefix, set()).update(footer.roots)
     return {prefix: sorted(found) for prefix, found in roots.items()}
+
+
+def peek_carried(path: Path) -> dict[str, pa.DataType] | None:
+    """The columns of an output that rode along from a source, by their names there; None when there
+    is no output yet."""
+    real = resolve(path)
+    names = list_parts(real)
+    if not names:
+        return None
+    with open_part(real / names[0]) as (file, _):
+        columns = file.schema_arrow
+    return {
+        field.name.removeprefix(CARRIED_PREFIX): field.type
+        for field in columns
+        if field.name.startswith(CARRIED_PREFIX)
+    }

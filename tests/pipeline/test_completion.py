@@ -43,9 +43,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     members, timeline = segcli.sources.archive._members, segcli.video.timeline.read_timeline
 
-    def listed_archive(path: str) -> Any:
+    def listed_archive(path: str, sidecars: bool = False) -> Any:
         names.append(os.path.basename(path))
-        return members(path)
+        return members(path, sidecars)
 
     def listed_clip(path: str, stream: int = 0) -> Any:
         names.append(os.path.basename(path))
