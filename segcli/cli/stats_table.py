@@ -92,6 +92,8 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
     for line in [*_run_lines(found), *_origins(found)]:
         printer.line(line)
     if drift is not None:
+        before = drift.before
+        printer.line(f"compared with {before.masks}: {before.run['done']:,} images done")
         _drift(printer, drift)
         printer.line(f"before → now; {_RATE}", style="dim")
     elif found.groups:

@@ -84,8 +84,8 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         hint = None if line else time_pattern_hint(found.run, rows, clock=False)
     if options.min_score is None:
         report(store.default_sentence(store.read_settings(options.masks)))
-    if hint is not None:
-        report(hint)
+    for sentence in [*found.notes, *([] if hint is None else [hint])]:
+        report(sentence)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
         _values(options, found, line, cards, evaluation),

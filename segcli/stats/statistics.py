@@ -14,7 +14,7 @@ from segcli import store
 from segcli.errors import UsageError
 from segcli.stats import classes, exif, groups, moments, runs, time_patterns
 from segcli.store import MinScores, min_scores
-from segcli.store.image_filter import image_condition
+from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows
 
 _OF_DAYS = ("day", "weekday")
@@ -113,6 +113,11 @@ def _notes(options: StatsOptions, run: Mapping[str, Any], rows: Rows) -> Iterato
     if given and not run["done"] + run["failed"]:
         ((key,),) = rows.tuples("SELECT min(key) FROM rows")
         yield f"no image of {options.masks} passes {given}; a key of it is {key!r}"
+    if is_about_images(rows, options.where):
+        yield (
+            f"--where {options.where!r} leaves out masks, and all images count; --where-image "
+            f"leaves out images, so that rates are over those that pass"
+        )
     timed = [part for part in groups.parts_of(options.by, rows.columns) if part in groups.TIMED]
     if timed and (hint := time_pattern_hint(run, rows, clock=not {*timed} <= {*_OF_DAYS})):
         yield hint

@@ -6,6 +6,9 @@ one that does not pass counts nowhere, so that rates are over the images that pa
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from segcli.errors import UsageError
 from segcli.store.query import Rows, literal
 
 _OF_MASKS = ("mask", "category_id", "category", "score", "bbox", "area", "rle")
@@ -23,3 +26,14 @@ def image_condition(rows: Rows, *, key: str | None, where_image: str | None) -> 
         rows.check(where_image, "`where_image`", without=_OF_MASKS)
         terms.append(f"coalesce((\n{where_image}\n)::BOOLEAN, false)")
     return " AND ".join(terms) or "true"
+
+
+def is_about_images(rows: Rows, where: str | None) -> bool:
+    """Whether a filter of masks uses the columns of images alone: it was probably meant for them,
+    and the images that do not pass would count as images without masks."""
+    if where is None:
+        return False
+    with suppress(UsageError):
+        rows.check(where, "`where`", without=_OF_MASKS)
+        return True
+    return False

@@ -134,6 +134,9 @@ def test_rates_are_over_the_images_that_pass(masks, frame):
 def test_a_filter_of_images_knows_no_masks(masks):
     with pytest.raises(UsageError, match="`where_image` 'score > 0.5' is not a condition over the"):
         statistics(StatsOptions(masks=masks, where_image="score > 0.5"))
+    (note,) = statistics(StatsOptions(masks=masks, where="key GLOB 'cam1/*'")).notes
+    assert "--where-image leaves out images" in note
+    assert statistics(StatsOptions(masks=masks, where="score > 0.5 and height > 9")).notes == ()
     found = statistics(StatsOptions(masks=masks, key="cam9/*"))
     assert found.run["done"] == 0
     (note,) = found.notes
