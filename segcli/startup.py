@@ -1,13 +1,30 @@
-"""Faster start of a process."""
+"""Faster start of a process, and faster reading of large files."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
 _PARENT, _MODULE = "torch._dynamo", "torch._dynamo.utils"
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection, which would go through every new object again and again.
+
+    Reading millions of annotations takes a tenth of the time.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def import_torchvision() -> None:

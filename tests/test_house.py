@@ -19,7 +19,7 @@ LAYERS = (
     "plugin",
     "sources images models masks store video",
     "annotations",
-    "pipeline train evaluate viz stats export report manifest",
+    "pipeline train evaluate viz stats export report manifest environment",
     "api",
     "cli",
 )

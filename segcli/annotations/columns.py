@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 from array import array
 from collections import Counter
@@ -18,6 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
+from segcli.startup import uncollected
 
 Items = Sequence[Mapping[str, Any]]
 
@@ -41,10 +41,9 @@ class Gathered(list[Mapping[str, Any]]):
 
 def load_json(path: Path) -> Any:
     """Raises UsageError when the file cannot be read or is no JSON."""
-    collecting = gc.isenabled()
-    gc.disable()  # nothing can be freed while millions of small lists are made
     try:
-        return _parsed(path.read_bytes())
+        with uncollected():
+            return _parsed(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}; expected annotations as COCO json") from None
     except OSError as error:
@@ -53,9 +52,6 @@ def load_json(path: Path) -> Any:
         raise UsageError(f"{path} is nested too deeply to be COCO json") from None
     except ValueError as error:
         raise UsageError(f"{path} is no valid JSON ({error}); is it cut off?") from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _parsed(text: bytes) -> Any:

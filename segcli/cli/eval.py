@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from segcli.cli.options import Wide, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
+from segcli.startup import uncollected
 
 if TYPE_CHECKING:
-    from segcli.evaluate import Choices, Evaluation, Params
-    from segcli.evaluate.bootstrap import Comparison
-    from segcli.evaluate.diagnosis import Diagnosis
+    from segcli.evaluate import Params
+    from segcli.evaluate.full_report import FullReport
 
 Gt = Annotated[Path, typer.Option(metavar="ANN.json", help="The ground truth, a COCO JSON file.")]
 Pred = Annotated[
@@ -101,19 +98,7 @@ Compare = Annotated[
 Resamples = Annotated[int, typer.Option(min=10, help="How often --compare resamples the images.")]
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: with millions of annotations it takes a tenth of the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@_uncollected()
+@uncollected()
 def eval_(
     gt: Gt,
     pred: Pred = Path("masks.parquet"),
@@ -143,63 +128,34 @@ def eval_(
     All rows count, down to the lowest score that was kept. Exit codes: 0, 2 wrong usage or input,
     5 a --fail-under was not met, 7 a file could not be written.
     """
-    from segcli.evaluate import Choices, evaluate
+    from segcli.cli.eval_table import show
+    from segcli.evaluate import Choices
+    from segcli.evaluate.full_report import full_report
     from segcli.evaluate.json_report import gate
 
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
     choices = Choices(iou, missing, rescale, category_names(categories), strict, merge_categories)
     params = _params(max_dets, area_ranges)
-    if (errors or plots) and (protocol != "coco" or iou == "boundary"):
-        raise UsageError("--errors and --plots need --iou segm or bbox and the COCO protocol")
-    result = evaluate(gt, pred, choices=choices, params=params, engine=engine, protocol=protocol)
-    explained = bool(errors or plots or json or html) and protocol == "coco" and iou != "boundary"
-    diagnosis = _diagnosis(result, min_score) if explained else None
-    comparison = _comparison(result, compare, choices, resamples) if compare else None
-    found = (diagnosis if errors else None, comparison)
-    matching = _show(result, choices, found, (per_class, wide))
     # The JSON always has the worst images, because `segcli viz --worst` reads them from it.
-    content = _content(result, diagnosis, comparison, json)
-    if plots or html:
-        _pictures(result, diagnosis, content, matching, plots=plots, html=html)
-    gate(result, conditions)
+    explain = True if errors or plots else None if json or html else False
+    report = full_report(
+        gt, pred, choices=choices, params=params, engine=engine, protocol=protocol,
+        explain=explain, min_score=min_score,
+    )  # fmt: skip
+    if compare:
+        report = report.with_comparison(compare, choices=choices, resamples=resamples)
+    show(report, errors=errors, per_class=per_class, wide=wide)
+    _write(report, json, plots, html)
+    gate(report.evaluation, conditions)
 
 
-def _show(
-    result: Evaluation,
-    choices: Choices,
-    found: tuple[Diagnosis | None, Comparison | None],
-    extent: tuple[bool, bool],
-) -> list[str]:
-    """Print everything; returns the sentences on the matching. `extent`: per class, and wide."""
-    from segcli.cli.eval_table import show
-    from segcli.evaluate.matching_summary import sentences
-
-    matching = sentences(result.matching, missing=choices.missing)
-    show(
-        result,
-        matching,
-        diagnosis=found[0],
-        comparison=found[1],
-        per_class=extent[0],
-        wide=extent[1],
-    )
-    return matching
-
-
-def _content(
-    result: Evaluation,
-    diagnosis: Diagnosis | None,
-    comparison: Comparison | None,
-    path: Path | None,
-) -> dict[str, Any]:
-    """The result as JSON, written to `path` if it is given."""
-    from segcli.evaluate.json_report import as_json
-
-    content = as_json(result, diagnosis=diagnosis, comparison=comparison)
-    if path:
-        _write_json(path, content)
-    return content
+def _write(report: FullReport, json: Path | None, plots: Path | None, html: Path | None) -> None:
+    pictures = report.write(json_file=json, plots=plots, html=html)
+    if plots:
+        typer.echo(f"{pictures} pictures in {plots}")
+    if html:
+        typer.echo(f"{html}")
 
 
 def _params(max_dets: str, area_ranges: str | None) -> Params:
@@ -247,53 +203,3 @@ def _number(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError
     return number
-
-
-def _diagnosis(result: Evaluation, min_score: float | None) -> Diagnosis:
-    from segcli.evaluate.diagnosis import diagnose
-
-    if min_score is None:
-        min_score = getattr(result.found, "default_score", None)
-    return diagnose(result, min_score=0.5 if min_score is None else min_score)
-
-
-def _comparison(result: Evaluation, other: Path, choices: Choices, resamples: int) -> Comparison:
-    from segcli.evaluate import evaluate_loaded, read_found
-    from segcli.evaluate.bootstrap import compare
-
-    second = evaluate_loaded(
-        result.case.truth,
-        read_found(other, iou=choices.iou),
-        choices=choices,
-        params=result.params,
-    )
-    return compare(result, second, other=str(other), resamples=resamples)
-
-
-def _pictures(
-    result: Evaluation,
-    diagnosis: Diagnosis | None,
-    content: dict[str, Any],
-    matching: list[str],
-    *,
-    plots: Path | None,
-    html: Path | None,
-) -> None:
-    from segcli.evaluate.html_report import write_page
-    from segcli.evaluate.plots import draw, save
-
-    pictures = draw(result, diagnosis) if diagnosis is not None else {}
-    if plots:
-        save(pictures, plots)
-        typer.echo(f"{len(pictures)} pictures in {plots}")
-    if html:
-        write_page(html, content, matching=matching, pictures=pictures)
-        typer.echo(f"{html}")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    import json
-
-    from segcli.files import write_text
-
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -13,31 +13,25 @@ if TYPE_CHECKING:
     from segcli.evaluate import Evaluation
     from segcli.evaluate.bootstrap import Comparison
     from segcli.evaluate.diagnosis import Diagnosis
+    from segcli.evaluate.full_report import FullReport
 
 _ABREAST = 6
 
 
-def show(
-    result: Evaluation,
-    matching: list[str],
-    *,
-    diagnosis: Diagnosis | None,
-    comparison: Comparison | None,
-    per_class: bool,
-    wide: bool,
-) -> None:
+def show(report: FullReport, *, errors: bool, per_class: bool, wide: bool) -> None:
     """Print how the images matched to stderr, and the metrics to stdout."""
-    for line in matching:
+    for line in report.matching:
         typer.echo(line, err=True)
     printer = TablePrinter(wide=wide)
-    _summary(printer, result)
+    diagnosis = report.diagnosis if errors else None
+    _summary(printer, report.evaluation)
     if per_class:
-        _classes(printer, result, diagnosis)
+        _classes(printer, report.evaluation, diagnosis)
     if diagnosis is not None:
         _errors(printer, diagnosis)
         _worst(printer, diagnosis)
-    if comparison is not None:
-        _difference(printer, comparison)
+    if report.comparison is not None:
+        _difference(printer, report.comparison)
     printer.end()
 
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from segcli.cli import app, doctor
+from segcli import environment
+from segcli.cli import app
 from segcli.errors import UsageError
 from segcli.models import registry
 
@@ -85,4 +86,4 @@ def test_little_disk(monkeypatch) -> None:
     found = findings()["disk"]
     assert "0.5 GB free" in found["value"]
     assert "can be resumed" in found["advice"]
-    assert doctor.SMALL_DISK == 1e9
+    assert environment.SMALL_DISK == 1e9
