@@ -64,7 +64,12 @@ def test_a_list_of_urls(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with (tmp_path / "urls.txt").open("a") as file:
         file.write("here.png\n")
     out, told = tmp_path / "m.parquet", list[Any]()
-    options: dict[str, Any] = {"model": "toy", "device": "cpu", "replicas": 0}
+    options: dict[str, Any] = {
+        "model": "toy",
+        "device": "cpu",
+        "precision": "float32",
+        "replicas": 0,
+    }
     source = str(tmp_path / "urls.txt")
     options["command_line"] = ("predict", f"{web.url}/x?sig={SECRET}")
     summary = predict(PredictOptions(source=source, out=out, **options), report=told.append)
