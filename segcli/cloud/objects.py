@@ -56,11 +56,15 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """`data`, and what the server says it is ("image/jpeg"), if it says anything."""
+    """`data`, and what the server says it is ("image/jpeg"), if it says anything.
+
+    `e_tag` and `version` tell this state of the object from others; stores use one or the other.
+    """
 
     data: bytes
     content_type: str | None
     e_tag: str | None
+    version: str | None = None
 
 
 def list_objects(url: str) -> Iterator[Listed]:
@@ -70,7 +74,7 @@ def list_objects(url: str) -> Iterator[Listed]:
     """
     bucket, prefix = split_bucket(url)
     store = store_at(bucket)
-    with _translating():
+    with translating():
         import obstore
 
         pages = obstore.list(store, prefix or None, chunk_size=_PAGE)
@@ -81,8 +85,8 @@ def list_objects(url: str) -> Iterator[Listed]:
 
 def head(url: str) -> Listed:
     """What a store knows of one object. Raises StoreError."""
-    store, key = _located(url)
-    with _translating():
+    store, key = located(url)
+    with translating():
         import obstore
 
         return _listed(obstore.head(store, key))
@@ -103,8 +107,8 @@ def fetch(url: str, *, most: int = -1, limit: int | None = None) -> Fetched:
 
 
 def _fetch_once(url: str, most: int, limit: int | None) -> Fetched:
-    store, key = _located(url)
-    with _translating():
+    store, key = located(url)
+    with translating():
         import obstore
 
         options: Any = {"range": (0, most)} if most > 0 and scheme_of(url) not in WEB else None
@@ -112,10 +116,10 @@ def _fetch_once(url: str, most: int, limit: int | None) -> Fetched:
         size = found.range[1] - found.range[0]
         _check_size(size, limit)
         kind = found.attributes.get("Content-Type")
-        data = bytes(found.bytes())
+        meta, data = found.meta, bytes(found.bytes())
         if len(data) != size:
             raise StoreError(Kind.BROKEN, f"the connection broke after {len(data):,} bytes")
-        return Fetched(data if most < 0 else data[:most], kind, found.meta["e_tag"])
+        return Fetched(data if most < 0 else data[:most], kind, meta["e_tag"], meta["version"])
 
 
 def _fetch_without_size(url: str, most: int, limit: int | None) -> Fetched:
@@ -144,7 +148,8 @@ def _listed(meta: Any) -> Listed:
     return Listed(meta["path"], meta["size"], modified or None, meta["e_tag"])
 
 
-def _located(url: str) -> tuple[ObjectStore, str]:
+def located(url: str) -> tuple[ObjectStore, str]:
+    """The client for a URL, and the key to give it. Raises StoreError."""
     if scheme_of(url) not in WEB:
         bucket, key = split_bucket(url)
         return store_at(bucket), key
@@ -173,7 +178,7 @@ def _made(url: str) -> ObjectStore:
         from obstore.store import from_url
     except ImportError:
         raise not_installed(scheme_of(url), "obstore", "'segcli[cloud]'") from None
-    with _translating():
+    with translating():
         if scheme_of(url) in WEB:  # never guessed to be a bucket by its host
             from obstore.store import HTTPStore
 
@@ -194,7 +199,8 @@ def _login(url: str) -> tuple[str, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _translating() -> Iterator[None]:
+def translating() -> Iterator[None]:
+    """Around requests: obstore's errors become StoreErrors."""
     from obstore.exceptions import BaseError
 
     try:

@@ -23,7 +23,7 @@ _OF_AZURE = frozenset(_AZURE_NAMES.split())
 """What stands next to `sig`; other servers have parameters of these short names, too."""
 
 
-def is_url(location: str) -> bool:
+def is_url(location: str | PathLike[str]) -> bool:
     """Whether it names an object or a bucket and not a file."""
     return url_of(location) is not None
 
@@ -43,11 +43,12 @@ def shown(location: str | PathLike[str]) -> str:
     """A path or URL as messages name it: without anything that could be a credential.
 
     Names, passwords and the fragment of a URL are left out, and so are the parameters of a query
-    that sign it (X-Amz-Signature, sig, token, key and the like).
+    that sign it (X-Amz-Signature, sig, token, key and the like). A URL may stand behind NAME=.
     """
     url = url_of(location)
     if url is None:
-        return fspath(location)
+        name, equals, rest = fspath(location).partition("=")
+        return f"{name}={shown(rest)}" if equals and is_url(rest) else fspath(location)
     if scheme_of(url) not in WEB:
         return url
     parts = urlsplit(url)

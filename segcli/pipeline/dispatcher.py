@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -149,7 +148,7 @@ class Dispatcher:
             progress.tasks.listing.close()
             if self.executor.close():
                 # What a killed worker staged; nobody is left who could be writing there.
-                shutil.rmtree(output.writer.staging, ignore_errors=True)
+                output.writer.place.clear(everything=True)
 
     def _start_missing(self, most: int | None = None) -> None:
         """As many workers as there is room for."""

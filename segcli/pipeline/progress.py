@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from segcli.cloud.urls import shown
 from segcli.errors import Interrupted, NothingDone
 from segcli.pipeline.events import Committed, ImageFailed, Note, Progress, Report, Started, Summary
 from segcli.pipeline.missing import Missing
@@ -112,8 +113,8 @@ class RunProgress:
         """A model is loaded, and the first chunk is about to be processed."""
         self.report(
             Started(
-                source=", ".join(self.options.sources),
-                out=str(self.options.out),
+                source=", ".join(map(shown, self.options.sources)),
+                out=shown(self.options.out),
                 model=self.described.model,
                 weights=self.described.weights.name,
                 device=device,
@@ -139,7 +140,7 @@ class RunProgress:
         if outcome.part is None:
             return
         path = self.tasks.output.writer.directory / outcome.part
-        self.report(Committed(str(path), outcome.counts.images))
+        self.report(Committed(shown(path), outcome.counts.images))
         for key, reason in outcome.failures:
             self.report(ImageFailed(key, reason))
         missing = FIRST_FAILURES - len(self._first_failures)
@@ -171,7 +172,7 @@ class RunProgress:
         done, tasks = self.counter.committed, self.tasks
         seconds = self.counter.seconds if done.images else 0.0
         summary = Summary(
-            out=str(self.options.out),
+            out=shown(self.options.out),
             images=done.images,
             masks=done.masks,
             failed=done.failed,
@@ -193,7 +194,7 @@ class RunProgress:
         if self.stop.requested:
             raise Interrupted(
                 f"interrupted; the {done.images} images done by this run are committed in "
-                f"{self.options.out}: run the same command again to go on",
+                f"{shown(self.options.out)}: run the same command again to go on",
                 terminated=self.stop.signum == signal.SIGTERM,
             )
         if done.images and done.failed == done.images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.pipeline.chunk_size import MOST, ChunkSize
 from segcli.pipeline.completion import Completion
@@ -196,7 +197,7 @@ def _preview(
             tasks.drop(task)
     missing = find_missing(options, source, output)
     summary = Summary(
-        out=str(options.out),
+        out=shown(options.out),
         earlier=tasks.has_rows,
         earlier_failed=tasks.has_failed,
         redone=tasks.redone,

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from segcli.cloud.urls import is_url, shown
+from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.store.directory import resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
-from segcli.store.output import remove_stale, staging_paths
 from segcli.store.output_lock import lock_output
 from segcli.store.part_file import images_of, open_part, read_part, write_part
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
+from segcli.store.place import remove_stale, staging_paths
 from segcli.store.swap import exchange
 
 
@@ -47,6 +49,11 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
     directories, OutputError when it cannot be written.
     """
     real = resolve(path)
+    if is_url(real):
+        raise UsageError(
+            f"{shown(real)} is in a bucket, where many parts cannot be exchanged in one step; "
+            f"compact a copy on a disk, or write larger parts with `chunk_size`"
+        )
     part_paths(real)  # there must be an output, before a lock is made for one
     with lock_output(path, wait=wait):
         for stale in staging_paths(real, None):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.keys import prefixed
 from segcli.store.filtering import filtered_command
@@ -37,8 +38,8 @@ class Joining:
         found += column_differences(columns, self.columns)
         if found:
             raise OtherSettings(
-                f"{self.path} was made with other settings, so new rows cannot join it ({name}): "
-                f"{'; '.join(found)}. {self._advice(there)}"
+                f"{shown(self.path)} was made with other settings, so new rows cannot join it "
+                f"({name}): {'; '.join(found)}. {self._advice(there)}"
             )
 
     def _advice(self, there: Footer) -> str:
@@ -63,7 +64,8 @@ class Joining:
         if may_be_same():
             same = "Is it the same archive, only moved? `same_source=True`. "
         raise OtherSettings(
-            f"{self.path} was made from {' and '.join(sorted(roots))}, now given {now}. {same}"
+            f"{shown(self.path)} was made from {' and '.join(sorted(roots))}, now given {now}. "
+            f"{same}"
             f"Is it another one, to be added? `key_prefix='NAME/'` keeps the names apart. Else "
             f"write to a new output: {self.new_command()}"
         )

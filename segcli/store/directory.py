@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from segcli.cloud.errors import StoreError
+from segcli.cloud.objects import Listed, list_objects
+from segcli.cloud.urls import BUCKETS, is_url, scheme_of, shown, split_bucket, url_of
 from segcli.errors import UsageError
 
 _PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
@@ -14,12 +18,23 @@ _NFS_OPEN = ".nfs"  # what NFS makes of a replaced file that somebody still read
 
 
 def resolve(path: Path) -> Path:
-    """Where an output really is, so that two names of it share one lock and one staging."""
+    """Where an output really is, so that two names of it share one lock and one staging.
+
+    The URL of a bucket stays as it is.
+    """
+    if (url := url_of(path)) is not None:
+        return Path(url.rstrip("/"))
     return Path(os.path.realpath(path))
 
 
 def lock_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
+
+
+def lease_url(url: str) -> str:
+    """What locks an output in a bucket, next to it."""
+    folder, _, name = url.rstrip("/").rpartition("/")
+    return f"{folder}/.{name}.lease"
 
 
 def staging_path(path: Path) -> Path:
@@ -48,6 +63,8 @@ def list_parts(path: Path) -> list[str]:
     Raises UsageError when anything else lies in it: several readers would refuse the directory or
     mix the foreign rows in.
     """
+    if (url := url_of(path)) is not None:
+        return sorted(name for name, _ in list_bucket_parts(url))
     try:
         names = sorted(os.listdir(path))
     except FileNotFoundError:
@@ -67,15 +84,40 @@ def list_parts(path: Path) -> list[str]:
             f"{path} holds {foreign[0]!r} and not one part of segcli, so it is no output; name the "
             f"output of a run, or for a new one a directory that does not exist yet"
         )
-    raise UsageError(
-        f"{path} holds {foreign[0]!r}, which is no part of segcli; an output holds nothing but "
+    raise _foreign(str(path), foreign[0])
+
+
+def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
+    """The parts of an output in a bucket, with what the store knows of each.
+
+    Raises UsageError, also when there is anything else.
+    """
+    start = len(split_bucket(url)[1]) + 1
+    try:
+        for listed in list_objects(url):
+            name = listed.key[start:]
+            if not _PART.fullmatch(name):
+                raise _foreign(url, name)
+            yield name, listed
+    except StoreError as error:
+        raise UsageError(f"cannot list {url}: {error}") from None
+
+
+def _foreign(output: str, name: str) -> UsageError:
+    return UsageError(
+        f"{output} holds {name!r}, which is no part of segcli; an output holds nothing but "
         f"parts: move it away, or choose another directory"
     )
 
 
 def refuse_among_parts(path: Path, option: str) -> None:
     """Raises UsageError when a file or folder at `path` would lie in an output, where it would
-    make readers refuse the output. `option` is named in the message."""
+    make readers refuse the output, or when it is a URL. `option` is named in the message."""
+    if is_url(path):
+        raise UsageError(
+            f"{option} {shown(path)}: only the output of segcli predict can be in a bucket; write "
+            f"to a disk and copy it"
+        )
     real = resolve(path)
     place = next((p for p in (real, *real.parents) if p.is_dir()), None)
     with contextlib.suppress(OSError):
@@ -91,6 +133,14 @@ def refuse_among_parts(path: Path, option: str) -> None:
 
 def check_place(path: Path) -> None:
     """Raises UsageError when no output can be made at (resolved) `path`."""
+    if (url := url_of(path)) is not None:
+        if scheme_of(url) not in BUCKETS or not split_bucket(url)[1]:
+            raise UsageError(
+                f"`out` {shown(url)}: expected a folder in a bucket, as in "
+                f"s3://bucket/masks.parquet (s3, gs or az)"
+            )
+        list_parts(path)
+        return
     if path.name == "":
         raise UsageError(f"`out` {path} has no place next to it for staging; name a new directory")
     if path.is_dir() and _is_mount_point(path):

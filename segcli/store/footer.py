@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segcli.cloud.urls import shown
 from segcli.keys import prefix_of, prefixed
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def fresh_path(path: Path) -> Path:
 
 def new_command(path: Path, settings: Settings) -> str:
     """The command that was given, with a new output in it; else the option alone."""
-    fresh = str(fresh_path(path))
+    fresh = shown(fresh_path(path))
     words = settings.recorded.get("command") or []
     words = shlex.split(words) if isinstance(words, str) else list(words)
     return shlex.join(_with_output(words, fresh)) if words else f"`out={fresh!r}`"

@@ -14,12 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.cloud.ahead import in_threads
+from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.keys import container_of, prefix_of, prefixed
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
-from segcli.store.part_file import read_marks
+from segcli.store.part_file import Marks, read_marks
 from segcli.store.part_writer import PartWriter
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
@@ -28,6 +30,10 @@ State = Literal["new", "done", "changed", "failed"]
 
 _FIRST_KEYS = 200
 _LOAD_KEYS = 1_000_000  # 16 MB of keys are gathered before they are sorted in
+
+
+class HeldTwice(UsageError):
+    """An output has two parts with the same image."""
 
 
 class _Origin(IntEnum):
@@ -53,7 +59,7 @@ class Inventory:
         self.complete: set[bytes] = set()
         self._rows_in: Counter[str] = Counter()
         self._failed_in: Counter[str] = Counter()
-        self._path = path
+        self._name = shown(path)
         self._writer = writer
         self._numbers: dict[str, int] = {}
         self._origins = bytearray()
@@ -73,8 +79,7 @@ class Inventory:
         pending: list[NDArray[np.uint64]] = []
         waiting = repeats = 0
         roots: dict[str, set[str]] = {}
-        for name in list_parts(self._writer.directory):
-            marks, columns, footer = read_marks(self._writer.directory / name, split)
+        for name, (marks, columns, footer) in self._read(split):
             joining.check_part(name, columns, footer)
             origin = self._origin(footer.settings)
             prefix = prefixed("", footer.settings.key_prefix)
@@ -97,11 +102,20 @@ class Inventory:
             if there and now not in there:
                 self.moved.add(prefix)
         if repeats:
-            raise UsageError(
-                f"{self._path} holds {repeats} images twice, so parts of another output must have "
+            raise HeldTwice(
+                f"{self._name} holds {repeats} images twice, so parts of another output must have "
                 f"been copied into it; take them out, or write to a new output: "
                 f"{self._new_command()}"
             )
+
+    def _read(self, split: ShardSpec | None) -> Iterator[tuple[str, Marks]]:
+        """The parts, in the order of their names; those in a bucket are fetched ahead."""
+        directory = self._writer.directory
+        names = list_parts(directory)
+        read = partial(read_marks, split=split)
+        paths = (directory / name for name in names)
+        marks = in_threads(read, paths) if is_url(directory) else map(read, paths)
+        return zip(names, marks, strict=True)
 
     def _knows(self, keys: Iterable[str], prefix: str) -> bool:
         """Whether at least half of the first keys with the prefix are in the output."""
@@ -129,7 +143,7 @@ class Inventory:
         origin = self._origins[entry.part]
         if origin == _Origin.OTHER:
             raise UsageError(
-                f"{self._path} already holds {sample.key!r} from another source; keep them apart "
+                f"{self._name} already holds {sample.key!r} from another source; keep them apart "
                 f"by another `key_prefix`, or write to a new output: {self._new_command()}"
             )
         if entry.fresh:
@@ -187,7 +201,7 @@ class Inventory:
     def _number(self, name: str, origin: _Origin, prefix: str) -> int:
         if len(self.parts) == MAX_PARTS:
             raise UsageError(
-                f"{self._path} has {MAX_PARTS} parts, the most an output can have; write to a new "
+                f"{self._name} has {MAX_PARTS} parts, the most an output can have; write to a new "
                 f"one: {self._new_command()}"
             )
         self._numbers[name] = len(self.parts)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
-from segcli.files import reporting
+from segcli.cloud.urls import is_url
+from segcli.store.bucket_place import Bucket
 from segcli.store.compatibility import Joining
-from segcli.store.directory import check_place, list_parts, resolve, shards_path, staging_path
+from segcli.store.directory import check_place, list_parts, resolve, shards_path
 from segcli.store.footer import Footer, Settings
-from segcli.store.inventory import Inventory, State
+from segcli.store.inventory import HeldTwice, Inventory, State
 from segcli.store.key_index import KeyIndex
 from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_file import read_footer
 from segcli.store.part_writer import PartWriter, part_name
+from segcli.store.place import Disk, Place, remove_stale, staging_paths
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
@@ -49,11 +49,19 @@ def open_output(
     assert held is not None, "one of both"
     try:
         split = None if settings.shard is None else ShardSpec.parse(settings.shard)
-        for stale in staging_paths(held.real, split):
-            remove_stale(stale)
+        if not is_url(held.real):
+            for stale in staging_paths(held.real, split):
+                remove_stale(stale)
         joining = _joining(path, settings, carried, categories, same_source=same_source)
         output = Output(joining, held, owns_lock=own is not None)
-        output.inventory.load(keys)
+        try:
+            output.inventory.load(keys)
+        except HeldTwice:
+            if not is_url(held.real):
+                raise
+            output.writer.remove_repeated()  # of a run that wrote after it was overtaken
+            output = Output(joining, held, owns_lock=own is not None)
+            output.inventory.load(keys)
     except BaseException:
         if own is not None:
             own.close()
@@ -98,14 +106,6 @@ def _version_of(real: Path) -> int:
     return min(there, SCHEMA_VERSION)
 
 
-def staging_paths(real: Path, split: ShardSpec | None) -> tuple[Path, ...]:
-    """What is ours to write in, the first, and to remove: nobody else is there under our locks."""
-    home = shards_path(real)
-    if split is None:
-        return staging_path(real), home
-    return (home / f"{split.index}-of-{split.count}.staging",)
-
-
 def peek(path: Path) -> Settings | None:
     """The settings of an output before it is opened, None when there is none yet.
 
@@ -118,13 +118,11 @@ def peek(path: Path) -> Settings | None:
     return read_footer(real / names[0]).settings
 
 
-def remove_stale(staging: Path) -> None:
-    """What a killed run left."""
-    with (
-        reporting(f"{staging}, left by an earlier run", "remove"),
-        contextlib.suppress(FileNotFoundError),
-    ):
-        shutil.rmtree(staging)
+def _place(real: Path, split: ShardSpec | None, lock: OutputLock | None) -> Place:
+    if is_url(real):
+        return Bucket(real, None if lock is None or lock.lease is None else lock.lease.check)
+    turn = None if split is None else shards_path(real) / "turn.lock"
+    return Disk(real, staging_paths(real, split)[0], turn)
 
 
 class Output:
@@ -136,9 +134,8 @@ class Output:
         real = resolve(joining.path)
         shard = joining.footer.settings.shard
         split = None if shard is None else ShardSpec.parse(shard)
-        turn = None if split is None else shards_path(real) / "turn.lock"
         self.path = joining.path
-        self.writer = PartWriter(real, staging_paths(real, split)[0], joining, turn)
+        self.writer = PartWriter(_place(real, split, lock), joining)
         self.inventory = Inventory(joining.path, self.writer)
         self._lock = lock
         self._owns_lock = owns_lock
@@ -158,8 +155,7 @@ class Output:
         """Removes the empty staging directory and lets go of the lock, where it is its own."""
         if self._lock is None:
             return
-        with contextlib.suppress(OSError):
-            self.writer.staging.rmdir()
+        self.writer.place.clear(everything=False)
         if self._owns_lock:
             self._lock.close()
 
@@ -206,7 +202,7 @@ class Output:
 
     def _smallest(self, parts: Sequence[str]) -> str:
         """The one that is rewritten most quickly."""
-        sizes = {name: (self.writer.directory / name).stat().st_size for name in parts}
+        sizes = {name: self.writer.place.size(name) for name in parts}
         return min(sizes, key=lambda name: sizes[name])
 
     def state(self, sample: Sample) -> State:

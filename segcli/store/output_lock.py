@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from segcli.cloud.urls import url_of
 from segcli.errors import Locked, UsageError
 from segcli.files import reporting
-from segcli.store.directory import check_place, lock_path, resolve, shards_path
+from segcli.store.directory import check_place, lease_url, lock_path, resolve, shards_path
+from segcli.store.lease import Lease, take
 from segcli.store.lock import Lock, acquire, is_held
 from segcli.store.shard_spec import ShardSpec
 
@@ -20,15 +22,22 @@ _LOCK = re.compile(r"\d+-of-(\d+)\.lock")
 
 
 class OutputLock:
-    """The locks under which a run loads its model, writes and commits.
+    """The locks under which a run loads its model, writes and commits; in a bucket, the lease.
 
     Closing it leaves nothing behind when the run has made no output.
     """
 
     def __init__(
-        self, real: Path, locks: Sequence[Lock], created: Sequence[Path], *, is_new: bool
+        self,
+        real: Path,
+        locks: Sequence[Lock] = (),
+        created: Sequence[Path] = (),
+        *,
+        is_new: bool = False,
+        lease: Lease | None = None,
     ) -> None:
         self.real = real
+        self.lease = lease
         self.locks = tuple(locks)
         self._created = tuple(created)
         self._is_new = is_new
@@ -40,6 +49,9 @@ class OutputLock:
         self.close()
 
     def close(self) -> None:
+        if self.lease is not None:
+            self.lease.close()
+            return
         has_output = self.real.exists()
         if self._is_new and not has_output and len(self.locks) == 1:
             # Who waits for it looks whether the file is still there, and makes another.
@@ -66,6 +78,14 @@ def lock_output(
     """
     real = resolve(path)
     check_place(real)
+    if (url := url_of(real)) is not None:
+        if shard is not None:
+            raise UsageError(
+                f"`shard` {shard}: shards cannot share an output in a bucket; give each its own "
+                f"`out`, and read them together as {url}*/*.parquet"
+            )
+        lease = take(lease_url(url), output=url, wait=wait, waiting=waiting)
+        return OutputLock(real, lease=lease)
     created = [folder for folder in real.parents if not folder.exists()]
     with reporting(real.parent, "create"):
         try:

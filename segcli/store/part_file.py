@@ -6,12 +6,16 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segcli.cloud.errors import Kind, StoreError
+from segcli.cloud.objects import fetch
+from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import normalized
 from segcli.store.footer import FOOTER_KEY, Footer
@@ -19,6 +23,7 @@ from segcli.store.key_index import Mark
 from segcli.store.shard_spec import ShardSpec
 
 _PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
+Marks = tuple[list[Mark], pa.Schema, Footer]
 _ROW_GROUP = 100_000  # rows; a usual part is one group
 
 
@@ -65,6 +70,11 @@ def write_part(path: Path, rows: pa.Table, footer: Footer) -> None:
     _check(path, rows.num_rows, footer)
 
 
+def encoded(rows: pa.Table, footer: Footer) -> bytes:
+    """The bytes of the same file."""
+    return bytes(_serialise(rows, _counted(footer, rows)))
+
+
 def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
     """A whole Parquet file in memory, so that only plain writes touch the disk."""
     sink = pa.BufferOutputStream()
@@ -109,34 +119,58 @@ def open_part(
 ) -> Iterator[tuple[pq.ParquetFile, Footer]]:
     """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's.
 
-    `dictionaries`: columns of text that are read as Arrow dictionaries.
+    A part in a bucket is fetched whole. `dictionaries`: columns of text that are read as Arrow
+    dictionaries.
     """
     try:
         # Opened here because Arrow takes no path that is not valid text.
-        with open(path, "rb") as raw:
-            file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
-            yield file, _footer(file, path)
+        with _opened(path) as raw, part_in(raw, shown(path), dictionaries) as part:
+            yield part
     except FileNotFoundError:
-        raise UsageError(f"{path} has been removed while it was to be read") from None
+        raise UsageError(f"{shown(path)} has been removed while it was to be read") from None
+    except OSError as e:
+        raise UsageError(f"cannot read the part {shown(path)}: {e.strerror or e}") from e
+
+
+@contextlib.contextmanager
+def part_in(
+    raw: IO[bytes], name: str, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[pq.ParquetFile, Footer]]:
+    """The same of a file that is open already; `name` is what messages call it."""
+    try:
+        file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
+        yield file, _footer(file, name)
     except MemoryError:
         raise  # pyarrow's is one of its exceptions too, and says nothing about the part
     except (pa.ArrowException, OSError) as e:
         if isinstance(e, OSError) and e.errno:
-            raise UsageError(f"cannot read the part {path}: {e.strerror}") from e
+            raise
         reason = str(e).splitlines()[0]
         raise UsageError(
-            f"the part {path} cannot be read ({reason}): it is damaged or half copied; copy it "
+            f"the part {name} cannot be read ({reason}): it is damaged or half copied; copy it "
             f"again, or remove it and its images will be done again"
         ) from e
 
 
-def _footer(file: pq.ParquetFile, path: Path) -> Footer:
+def _opened(path: Path) -> IO[bytes]:
+    url = url_of(path)
+    if url is None:
+        return open(path, "rb")
+    try:
+        return BytesIO(fetch(url).data)
+    except StoreError as error:
+        if error.kind == Kind.MISSING:
+            raise FileNotFoundError(url) from None
+        raise UsageError(f"cannot read the part {url}: {error}") from None
+
+
+def _footer(file: pq.ParquetFile, name: str) -> Footer:
     text: Mapping[bytes, Any] = file.metadata.metadata or {}
     try:
         return Footer.from_json(text[FOOTER_KEY])
     except (ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{path} is a Parquet file, but not one of this version of segcli predict; give an "
+            f"{name} is a Parquet file, but not one of this version of segcli predict; give an "
             f"output of segcli predict"
         ) from None
 
@@ -152,7 +186,7 @@ def read_part(path: Path) -> tuple[pa.Table, Footer]:
         return file.read().replace_schema_metadata(None), footer
 
 
-def read_marks(path: Path, split: ShardSpec | None = None) -> tuple[list[Mark], pa.Schema, Footer]:
+def read_marks(path: Path, split: ShardSpec | None = None) -> Marks:
     """What resuming needs of a part: of the images of `split`, or of all."""
     with open_part(path) as (file, footer):
         columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]

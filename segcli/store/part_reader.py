@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.part_file import first_rows, open_part, read_footer
@@ -94,7 +95,8 @@ def _known(columns: Sequence[str], present: Sequence[str], path: Path) -> list[s
     unknown = [name for name in columns if name not in present]
     if unknown:
         raise UsageError(
-            f"{path.parent} has no column {unknown[0]!r}; its columns are: {', '.join(present)}"
+            f"{shown(path.parent)} has no column {unknown[0]!r}; its columns are: "
+            f"{', '.join(present)}"
         )
     return list(columns)
 
@@ -108,9 +110,10 @@ def part_paths(path: Path) -> list[Path]:
     names = list_parts(real)
     if not names:
         what = "is empty" if real.exists() else "does not exist"
+        out = shown(path)
         raise UsageError(
-            f"{path} {what}; expected the output of a run: `segcli predict SOURCE` with "
-            f"`out={str(path)!r}`"
+            f"{out} {what}; expected the output of a run: `segcli predict SOURCE` with "
+            f"`out={out!r}`"
         )
     return [real / name for name in names]
 

@@ -1,11 +1,8 @@
-"""One part: written next to the output, read back, and put in place by one rename."""
+"""The parts of an output, as a run adds and changes them."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
@@ -13,24 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from segcli.files import reporting
 from segcli.keys import prefixed
 from segcli.store.compatibility import Joining
-from segcli.store.directory import list_parts, sync_directory
+from segcli.store.directory import list_parts
 from segcli.store.footer import Footer
 from segcli.store.key_index import key_hash
-from segcli.store.lock import in_turn
-from segcli.store.part_file import (
-    normalized_keys,
-    open_part,
-    read_footer,
-    read_part,
-    write_part,
-)
+from segcli.store.part_file import normalized_keys, open_part, read_footer, read_marks
+from segcli.store.place import Place
 from segcli.store.schema import table
 from segcli.types import Record
-
-_ADVICE = "what is committed is whole: make room or mend the place, then run the same command again"
 
 
 def part_name(keys: Iterable[str]) -> str:
@@ -43,15 +31,10 @@ def part_name(keys: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PartWriter:
-    """What a process needs to commit parts to `directory`, while the lock is held for it.
+    """What a process needs to commit parts to `place`, while the lock is held for it."""
 
-    `turn` is the file by which the shards of a run take turns at what two must not do at once.
-    """
-
-    directory: Path
-    staging: Path
+    place: Place
     joining: Joining
-    turn: Path | None = None
 
     def write(self, records: Sequence[Record], *, create: bool, begun: float | None = None) -> str:
         """Put all of `records` in place as one part; returns its name. Raises OutputError.
@@ -63,17 +46,18 @@ class PartWriter:
         settings = self.footer.settings.of(records[0].sample.key)
         ended = None if begun is None else time.time()
         footer = replace(self.footer, settings=settings, begun=begun, ended=ended)
-        self._publish(name, table(records, self.columns, self.footer.categories), footer, create)
+        rows = table(records, self.columns, self.footer.categories)
+        self.place.add(name, rows, footer, create=create, check=self._check_neighbour)
         return name
 
     def find(self, keys: Iterable[str]) -> tuple[str, Footer, tuple[tuple[str, str], ...]] | None:
         """The part of exactly these images, if it is in place, and its failures (key, reason)."""
-        path = self.directory / part_name(keys)
-        if not path.exists():
+        name = part_name(keys)
+        if not self.place.has(name):
             return None
-        with open_part(path) as (file, footer):
+        with open_part(self.directory / name) as (file, footer):
             rows = file.read(["key", "error"]).to_pylist() if footer.failed else []
-        return path.name, footer, tuple((r["key"], r["error"]) for r in rows if r["error"])
+        return name, footer, tuple((r["key"], r["error"]) for r in rows if r["error"])
 
     def rewrite(self, name: str, records: Sequence[Record]) -> None:
         """Replace the images of `records` in part `name`; the others stay as they are.
@@ -84,8 +68,8 @@ class PartWriter:
         import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
 
         # An undivided run may have made the part: then it holds images of several shards.
-        with in_turn(self.turn):
-            old, footer = read_part(self.directory / name)
+        with self.place.alone():
+            old, footer, state = self.place.read(name)
             redone = pa.array([r.sample.key for r in records], pa.string())
             keys = normalized_keys(old["key"])
             is_redone = pc.is_in(keys, value_set=redone)
@@ -93,7 +77,7 @@ class PartWriter:
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
             kept = old.filter(pc.invert(is_redone))
             footer = replace(footer, redone=self.footer.settings.recorded)
-            self._publish(name, pa.concat_tables([kept, new]), footer, create=False)
+            self.place.replace(name, pa.concat_tables([kept, new]), footer, state)
 
     def remove(self, name: str, gone: Sequence[str]) -> Footer | None:
         """Take the rows of the images `gone` out of part `name`; its new footer, None when the
@@ -104,38 +88,51 @@ class PartWriter:
         """
         import pyarrow.compute as pc
 
-        with in_turn(self.turn):
-            old, footer = read_part(self.directory / name)
+        with self.place.alone():
+            old, footer, state = self.place.read(name)
             is_gone = pc.is_in(normalized_keys(old["key"]), value_set=pa.array(gone, pa.string()))
             kept = old.filter(pc.invert(is_gone))
             if kept.num_rows:
                 # The speed of its run would be that of fewer images.
                 footer = replace(footer, begun=None, ended=None)
-                self._publish(name, kept, footer, create=False)
+                self.place.replace(name, kept, footer, state)
                 return read_footer(self.directory / name)
             if list_parts(self.directory) == [name]:
                 return footer
-            with reporting(self.directory / name, "remove"):
-                os.unlink(self.directory / name)
-                sync_directory(self.directory)
+            self.place.remove(name)
             return None
+
+    def remove_repeated(self) -> None:
+        """Keep the rows of each image in the first of the parts that hold it."""
+        seen: set[bytes] = set()
+        for name in list_parts(self.directory):
+            marks, _, _ = read_marks(self.directory / name)
+            again = [mark.key for mark in marks if key_hash(mark.key) in seen]
+            seen.update(key_hash(mark.key) for mark in marks)
+            if again:
+                self.remove(name, again)
 
     def record_move(self, name: str) -> None:
         """Note in part `name` that its archive is at the source root of this run now."""
-        with in_turn(self.turn):
-            rows, footer = read_part(self.directory / name)
+        with self.place.alone():
+            rows, footer, state = self.place.read(name)
             root = self.footer.settings.roots[prefixed("", footer.settings.key_prefix)]
             if root in footer.roots:  # another shard was faster
                 return
             moved_to = (*footer.moved_to, root)
-            self._publish(name, rows, replace(footer, moved_to=moved_to), create=False)
+            self.place.replace(name, rows, replace(footer, moved_to=moved_to), state)
+
+    @property
+    def directory(self) -> Path:
+        """The output as a path, below which the parts are read."""
+        return self.place.directory
 
     def record_complete(self, name: str, complete: Set[bytes]) -> None:
         """Add the hashes to those in the footer of part `name`."""
-        with in_turn(self.turn):
-            rows, footer = read_part(self.directory / name)
+        with self.place.alone():
+            rows, footer, state = self.place.read(name)
             footer = replace(footer, complete=footer.complete | complete)
-            self._publish(name, rows, footer, create=False)
+            self.place.replace(name, rows, footer, state)
 
     @property
     def columns(self) -> pa.Schema:
@@ -144,47 +141,6 @@ class PartWriter:
     @property
     def footer(self) -> Footer:
         return self.joining.footer
-
-    def _publish(self, name: str, rows: pa.Table, footer: Footer, create: bool) -> None:
-        # A directory of its own, so that it can become the output when this is the first part.
-        home = self.staging / name.removesuffix(".parquet")
-        staged = home / name
-        with reporting(self.directory, "write to", advice=_ADVICE):
-            home.mkdir(parents=True, exist_ok=True)
-            try:
-                write_part(staged, rows, footer)
-                self._put_in_place(staged, create)
-            finally:
-                with contextlib.suppress(OSError):
-                    staged.unlink(missing_ok=True)
-                    home.rmdir()
-
-    def _put_in_place(self, staged: Path, create: bool) -> None:
-        if create:
-            with in_turn(self.turn):
-                if self._create(staged.parent):
-                    return
-                if self.turn is not None:
-                    self._check_neighbour()
-        os.replace(staged, self.directory / staged.name)
-        sync_directory(self.directory)
-
-    def _create(self, home: Path) -> bool:
-        """The directory appears together with its first part: nobody sees it empty.
-
-        False when it is there already; somebody may have been faster.
-        """
-        if self.directory.exists():
-            return False
-        sync_directory(home)
-        try:
-            os.rename(home, self.directory)
-        except OSError as e:
-            if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                return False
-            raise
-        sync_directory(self.directory.parent)
-        return True
 
     def _check_neighbour(self) -> None:
         """Shards that began with an empty output meet here; all parts there agree: see one."""

@@ -16,6 +16,7 @@ import duckdb
 
 from segcli.errors import OutputError, UsageError
 from segcli.files import replacing, reporting
+from segcli.store.copies import on_disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +39,8 @@ class Rows:
 
     `rows` has the columns of the parts, `part`, the number of the part, and `image`, a number that
     the rows of one image share: they follow one another, so it is where the first of them lies.
-    At most `threads` threads and `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB
-    writes to `spill`.
+    Parts in a bucket are copied into a temporary folder until then. At most `threads` threads and
+    `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`.
     """
 
     def __init__(
@@ -59,17 +60,19 @@ class Rows:
             config["temp_directory"] = str(spill)
         self._connection = duckdb.connect(config=config)
         self._connection.execute("SET enable_progress_bar = false")
-        self._files = [literal(_without_globs(path)) for path in parts]
-        files = ", ".join(self._files)
+        self._copies = contextlib.ExitStack()
         try:
+            files = self._copies.enter_context(on_disk(parts))
+            self._files = [literal(_without_globs(path)) for path in files]
+            files_list = ", ".join(self._files)
             with _translated("the parts"):
                 self._connection.execute(
                     f"CREATE VIEW rows AS SELECT *, file_index AS part, "
                     f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
-                    f"FROM read_parquet([{files}])"
+                    f"FROM read_parquet([{files_list}])"
                 )
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def __enter__(self) -> Rows:
@@ -80,6 +83,7 @@ class Rows:
 
     def close(self) -> None:
         self._connection.close()
+        self._copies.close()
 
     @property
     def parts(self) -> int:

@@ -8,9 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from segcli.cloud.errors import StoreError
+from segcli.cloud.urls import url_of
 from segcli.errors import UsageError
-from segcli.store.directory import is_part, list_parts, lock_path, resolve
+from segcli.store.directory import (
+    is_part,
+    lease_url,
+    list_bucket_parts,
+    list_parts,
+    lock_path,
+    resolve,
+)
 from segcli.store.footer import ROOT, Footer
+from segcli.store.lease import holder as lease_holder
 from segcli.store.lock import holder
 from segcli.store.part_file import read_footer
 
@@ -45,6 +55,8 @@ def status(path: Path) -> Status:
     parts all have a status. Raises UsageError when `path` is not the place of an output.
     """
     real = resolve(path)
+    if (url := url_of(real)) is not None:
+        return _bucket_status(url)
     found = Status(str(path), writer=holder(lock_path(real)))
     if not real.is_dir() and (real.exists() or found.writer is None):
         what = "is a file" if real.exists() else "does not exist"
@@ -66,6 +78,30 @@ def status(path: Path) -> Status:
         newest = max(newest, about.st_mtime)
     if newest:
         found.newest = datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
+    return found
+
+
+def _bucket_status(url: str) -> Status:
+    """A holder of the lease may be dead: only its end or a run that waits for it shows that."""
+    try:
+        found = Status(url, writer=lease_holder(lease_url(url)))
+    except StoreError as error:
+        raise UsageError(f"cannot read {url}: {error}") from None
+    newest = 0
+    try:
+        for name, listed in list_bucket_parts(url):
+            _add(found, read_footer(Path(url) / name))
+            found.size += listed.size
+            newest = max(newest, listed.mtime_ns or 0)
+    except UsageError as error:
+        found.problems.append(str(error))
+    if not found.parts and not found.problems and found.writer is None:
+        raise UsageError(
+            f"{url} does not exist; expected the output of a run: `segcli predict SOURCE` with "
+            f"`out={url!r}`"
+        )
+    if newest:
+        found.newest = datetime.fromtimestamp(newest // 10**9, UTC).isoformat(timespec="seconds")
     return found
 
 

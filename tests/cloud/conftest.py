@@ -19,7 +19,7 @@ from segcli.cloud import objects
 TOY = Path(__file__).resolve().parent.parent / "toy"
 sys.path.insert(0, str(TOY))
 import toy_data  # noqa: E402
-import toy_processes  # noqa: E402, F401  the tests here import it by name
+import toy_worker  # noqa: E402, F401  the tests here import it by name
 
 sys.path.remove(str(TOY))
 

@@ -98,7 +98,7 @@ def test_files_are_chosen_and_left_out(images: str) -> None:
     source = open_source(images)
     assert [s.key for s in source.only(lambda key: "3" in key)] == ["cam1/3.png"]
     assert source.left_out == {f"{images}/@eaDir/"}
-    with pytest.raises(UsageError, match="no image in 's3://.*older-than"):
+    with pytest.raises(UsageError, match="no image in 's3://.*older_than"):
         open_source(images, wanted=Wanted(older_than=3600))
     one = open_source(f"{images}/cam0/2.png", key_prefix="x")
     assert [(s.key, s.size_bytes) for s in one] == [("x/cam0/2.png"[:2] + "2.png", len(png(2)))]

@@ -21,6 +21,7 @@ from segcli.cloud.urls import is_url, shown, split_bucket, url_of
         ),
         ("https://host/k?sp=1&w=2#part", "https://host/k?sp=1&w=2"),
         ("https://host/k?access_token=1&API_KEY=2&size=3", "https://host/k?size=3"),
+        ("cam=https://user:pass@host/x", "cam=https://host/x"),
         ("s3://bucket/a?b#c.jpg", "s3://bucket/a?b#c.jpg"),
         ("folder/a.jpg?token=1", "folder/a.jpg?token=1"),
     ],

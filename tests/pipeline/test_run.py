@@ -296,7 +296,7 @@ def test_a_source_is_listed_once(
     from segcli.pipeline import run as module
 
     listed: list[str] = []
-    opened = module.open_source
+    opened = module.open_sources
 
     def counting(*args: Any, **more: Any) -> Source:
         source = opened(*args, **more)
@@ -308,7 +308,7 @@ def test_a_source_is_listed_once(
 
         return replace(source, listing=listing, sift=None)
 
-    monkeypatch.setattr(module, "open_source", counting)
+    monkeypatch.setattr(module, "open_sources", counting)
     told: list[Event] = []
     assert run(pictures(5), tmp_path / "m.parquet", told, batch_size=1).images == 5
     assert sorted(listed) == [f"{i:04d}.png" for i in range(5)]

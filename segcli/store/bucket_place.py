@@ -1,0 +1,106 @@
+"""The parts of an output in a bucket: each is one object, and one conditional put commits it.
+
+Nothing is staged or renamed. A put creates a part unless there is one of its name, or replaces the
+state that was read; the lease is looked at before it and afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+
+from segcli.cloud.errors import Kind, StoreError
+from segcli.cloud.objects import Fetched, head
+from segcli.cloud.urls import joined, url_of
+from segcli.cloud.writing import delete, find, put_if, put_new
+from segcli.errors import OutputError, UsageError
+from segcli.store.footer import Footer
+from segcli.store.lease import LeaseCheck
+from segcli.store.part_file import encoded, part_in
+from segcli.store.place import State
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`lease` is None where the output is only looked at."""
+
+    directory: Path
+    lease: LeaseCheck | None = None
+
+    def alone(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()  # one run, and no two of its workers have the same part
+
+    def read(self, name: str) -> tuple[pa.Table, Footer, State]:
+        try:
+            there = find(self._url(name))
+        except StoreError as error:
+            raise OutputError(f"cannot read the part {self._url(name)}: {error}") from None
+        if there is None:
+            raise UsageError(f"{self._url(name)} has been removed while it was to be read")
+        with part_in(BytesIO(there.data), self._url(name)) as (file, footer):
+            return file.read().replace_schema_metadata(None), footer, there
+
+    def add(
+        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[[], None]
+    ) -> None:
+        data = encoded(rows, footer)
+        with self._writing(name):
+            try:
+                put_new(self._url(name), data)
+            except StoreError as error:
+                if error.kind != Kind.EXISTS:
+                    raise
+                # A worker that has died, or a run that was overtaken, has committed the same
+                # images. Their rows are as good where they were made with the same settings.
+                check()
+
+    def replace(self, name: str, rows: pa.Table, footer: Footer, state: State) -> None:
+        assert isinstance(state, Fetched), "from `read`"
+        data = encoded(rows, footer)
+        with self._writing(name):
+            put_if(self._url(name), data, state)
+
+    def remove(self, name: str) -> None:
+        with self._writing(name):
+            delete(self._url(name))
+
+    def has(self, name: str) -> bool:
+        try:
+            return find(self._url(name)) is not None
+        except StoreError as error:
+            raise OutputError(f"cannot read {self._url(name)}: {error}") from None
+
+    def size(self, name: str) -> int:
+        try:
+            return head(self._url(name)).size
+        except StoreError as error:
+            raise OutputError(f"cannot read {self._url(name)}: {error}") from None
+
+    def clear(self, *, everything: bool) -> None:
+        """Nothing is staged."""
+
+    def _url(self, name: str) -> str:
+        url = url_of(self.directory)
+        assert url is not None, "a bucket"
+        return joined(url, name)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        assert self.lease is not None, "a preview is for looking only"
+        self.lease.check()
+        try:
+            yield
+        except StoreError as error:
+            raise OutputError(
+                f"cannot write {self._url(name)}: {error}; what is committed is whole: mend the "
+                f"cause, then run the same command again"
+            ) from None
+        # A process that is stopped between the look and the put may write after another run has
+        # taken over. The next run takes out what is there twice; this one must not go on.
+        self.lease.check()

@@ -1,0 +1,195 @@
+"""The lock of an output in a bucket: an object that its holder renews for as long as it lives.
+
+No clock is compared with that of another machine. Who wants the lease watches the object; when it
+has not changed for as long as its holder has promised to renew it, by the watcher's own clock, it
+is taken over by a conditional put, which fails when the object has changed in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from segcli.cloud.errors import Kind, StoreError
+from segcli.cloud.objects import Fetched
+from segcli.cloud.urls import shown
+from segcli.cloud.writing import find, put_if, put_new
+from segcli.errors import Locked, OutputError
+
+LEASE_S = 60.0
+"""A lease that has not been renewed for so long may be taken over."""
+
+_RENEWALS = 4  # within LEASE_S
+_LOOKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseCheck:
+    """What a process needs to see that its run still holds the lease at `url`; picklable."""
+
+    url: str
+    holder: str
+
+    def check(self) -> None:
+        """Raises Locked when another run has taken it over, OutputError when nobody knows."""
+        try:
+            there = find(self.url)
+        except StoreError as error:
+            raise OutputError(f"cannot read the lease {self.url}: {error}") from None
+        if there is None or _content(there).get("holder") != self.holder:
+            raise Locked(
+                f"another run has taken over the output of {shown(self.url)}, because this one did "
+                f"not renew its lease in time (was it stopped, or without a network?); what is "
+                f"committed is whole: run the same command again when the other has ended"
+            )
+
+
+class Lease:
+    """The lease at `url`, held and renewed by a thread until `close`. See `take`."""
+
+    def __init__(self, url: str, there: Fetched, content: dict[str, Any]) -> None:
+        self.check = LeaseCheck(url, content["holder"])
+        self._url = url
+        self._there = there
+        self._content = content
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Release it, unless another run holds it by now."""
+        self._ended.set()
+        self._thread.join()
+        with contextlib.suppress(StoreError):  # it is another's, or expires by itself
+            put_if(self._url, _bytes({**self._content, "holder": None}), self._there)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(LEASE_S / _RENEWALS):
+            content = {**self._content, "renewals": self._content["renewals"] + 1, "at": _now()}
+            try:
+                put_if(self._url, _bytes(content), self._there)
+            except StoreError as error:
+                if error.kind not in (Kind.CHANGED, Kind.MISSING):
+                    continue  # the server may answer again in time
+            if self._is_lost():
+                return  # whoever commits next sees it
+
+    def _is_lost(self) -> bool:
+        """Looks which state the lease is in: a renewal whose answer got lost may have been made."""
+        try:
+            there = find(self._url)
+        except StoreError:
+            return False
+        if there is None or _content(there).get("holder") != self.check.holder:
+            return True
+        self._there, self._content = there, _content(there)
+        return False
+
+
+def take(
+    url: str,
+    *,
+    output: str,
+    wait: bool,
+    waiting: Callable[[str], None] | None = None,
+) -> Lease:
+    """Take the lease at `url`; `waiting` is called once when there is something to wait for.
+
+    When a holder seems to be dead this takes as long as the lease has left, LEASE_S at most.
+    Raises Locked when a holder is alive (unless `wait`), OutputError.
+    """
+    seen: Fetched | None = None
+    since = time.monotonic()
+    try:
+        while True:
+            there = find(url)
+            content = {} if there is None else _content(there)
+            if there is None or content.get("holder") is None:
+                if (lease := _put(url, there)) is not None:
+                    return lease
+                continue
+            if seen is None or there.data != seen.data:
+                if seen is not None and not wait:  # it has just been renewed
+                    raise Locked(
+                        f"another process works on {output}{_who(content)}; wait for it with "
+                        f"`wait=True`, or choose another `out`"
+                    )
+                if seen is None and waiting is not None:
+                    waiting(f"looking whether another process works on {output}{_who(content)}")
+                seen, since = there, time.monotonic()
+            left = since + float(content.get("seconds", LEASE_S)) - time.monotonic()
+            if left <= 0:
+                if (lease := _put(url, there)) is not None:
+                    return lease
+                continue
+            time.sleep(min(left, LEASE_S / _LOOKS))
+    except StoreError as error:
+        raise OutputError(f"cannot take the lease {shown(url)}: {error}") from None
+
+
+def holder(url: str) -> dict[str, Any] | None:
+    """Who holds the lease, {"pid", "host"}; None when it is free. It may be dead by now.
+
+    Raises StoreError.
+    """
+    there = find(url)
+    content = {} if there is None else _content(there)
+    if content.get("holder") is None:
+        return None
+    return {"pid": content.get("pid"), "host": content.get("host")}
+
+
+def _put(url: str, there: Fetched | None) -> Lease | None:
+    """None when another process was faster."""
+    content = {
+        "holder": uuid4().hex,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "seconds": LEASE_S,
+        "renewals": 0,
+        "at": _now(),  # for people; nobody compares it
+    }
+    data = _bytes(content)
+    try:
+        if there is None:
+            put_new(url, data)
+        else:
+            put_if(url, data, there)
+    except StoreError as error:
+        if error.kind in (Kind.EXISTS, Kind.CHANGED, Kind.MISSING):
+            return None
+        raise
+    now = find(url)
+    return Lease(url, now, content) if now is not None and now.data == data else None
+
+
+def _content(there: Fetched) -> dict[str, Any]:
+    """What the holder has written; a lease that cannot be read is free."""
+    try:
+        content = json.loads(there.data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _bytes(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _who(content: dict[str, Any]) -> str:
+    if "pid" in content and "host" in content:
+        return f" (process {content['pid']} on {content['host']})"
+    return ""

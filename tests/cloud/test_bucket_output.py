@@ -1,0 +1,321 @@
+"""An output in a bucket: committed by conditional puts under a lease, whatever the server does."""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_worker
+from cloud.conftest import SECRET, Store, png
+from toy_data import rows
+
+from segcli.api import read
+from segcli.cli import app
+from segcli.cloud.errors import StoreError
+from segcli.cloud.objects import list_objects
+from segcli.cloud.writing import find, put_new
+from segcli.errors import Locked, OutputError, SegcliError, UsageError
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Summary
+from segcli.stats import StatsOptions, statistics
+from segcli.store import (
+    Output,
+    Settings,
+    compact,
+    lease,
+    lock_output,
+    open_output,
+    part_paths,
+    status,
+)
+from segcli.store.copies import on_disk
+from segcli.store.directory import lease_url
+from segcli.types import Record, Sample, Segment
+from segcli.viz import VizOptions, visualise
+
+CATEGORIES = (("person", "car"), (1, 3))
+
+
+def run(source: Path, out: str | Path, **options: Any) -> Summary:
+    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, "replicas": 0}
+    wanted = PredictOptions(source=str(source), out=Path(out), **(given | options))
+    return predict(wanted, report=[].append)
+
+
+def opened(out: str, **options: Any) -> Output:
+    return open_output(
+        Path(out), Settings({"source_root": "/a"}, {}), carried={}, categories=CATEGORIES, **options
+    )
+
+
+def record(key: str, size: int = 1) -> Record:
+    sample = Sample(key, f"/a/{key}", size_bytes=size, mtime_ns=1)
+    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0, 0, 2, 2), 4, b"042"),))
+
+
+def images(out: str) -> list[str]:
+    return sorted(row["key"] for row in read(out).images())
+
+
+@pytest.fixture
+def out(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(lease, "LEASE_S", 1.2)
+    monkeypatch.setattr("segcli.cloud.writing._PAUSE_S", 0.01)
+    return f"{store.bucket()}/runs/m.parquet"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "images"
+    made.mkdir()
+    for number in range(5):
+        (made / f"{number}.png").write_bytes(png(number))
+    return made
+
+
+def test_rows_and_readers_are_those_of_an_output_on_a_disk(
+    out: str, folder: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.parquet"
+    run(folder, here, chunk_size=2)
+    assert run(folder, out, chunk_size=2, limit=2).images == 2
+    assert run(folder, out, chunk_size=2).images == 3
+    assert run(folder, out).images == 0
+    with on_disk(part_paths(Path(out))) as copies:
+        assert rows(copies[0].parent) == rows(here)
+    assert read(out).to_arrow().num_rows == read(here).to_arrow().num_rows
+    there, expected = (statistics(StatsOptions(masks=Path(o), min_score=0)) for o in (out, here))
+    assert there.classes == expected.classes
+    drawn = visualise(
+        VizOptions(masks=Path(out), out=tmp_path / "viz", min_score=0.0), report=[].append
+    )
+    assert (drawn.pictures, len(drawn.skipped)) == (5, 0)
+    found = status(Path(out))
+    assert (found.out, found.images, found.parts, found.writer) == (out, 5, 3, None)
+    assert found.problems == []
+    with pytest.raises(UsageError, match="is in a bucket, where .* compact a copy"):
+        compact(Path(out), images=100)
+    (folder / "0.png").write_bytes(png(7) + b"0")
+    assert (run(folder, out).redone, run(folder, out).images) == (1, 0)
+
+
+def test_workers_commit_under_the_lease_of_their_coordinator(out: str, folder: Path) -> None:
+    (folder / "once.png").write_bytes(png(5))  # kills the first worker that gets it
+    summary = predict(
+        PredictOptions(source=str(folder), out=Path(out), model="toy", chunk_size=2, device="cpu"),
+        report=[].append,
+        load=toy_worker.load_fake,
+    )
+    assert (summary.images, summary.failed) == (6, 0)
+    assert images(out) == [*(f"{number}.png" for number in range(5)), "once.png"]
+
+
+def test_the_commands_read_it(
+    out: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(folder, out)
+    coco = tmp_path / "coco.json"
+    assert command("export", out, "--to", "coco", "--out", coco, "--min-score", "0") == 0
+    assert len(json.loads(coco.read_text())["images"]) == 5
+    assert command("eval", "--gt", coco, "--pred", out) == 0
+    assert command("report", out, "--out", tmp_path / "r.html") == 0
+    assert command("status", out) == 0
+    assert f"output         {out}" in capsys.readouterr().out
+    assert command("predict", folder, "--out", out, "--model", "toy", "--min-score", "0.5") == 2
+    assert f"{out} was made with other settings" in capsys.readouterr().err
+    assert command("stats", out, "--out", f"{out}.csv") == 2
+    assert "only the output of segcli predict can be in a bucket" in capsys.readouterr().err
+
+
+def command(*words: object) -> int:
+    """The exit code of `segcli WORDS`, run in this process."""
+    try:
+        app([str(word) for word in words], standalone_mode=False)
+    except SegcliError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_two_runs_at_once(out: str, folder: Path) -> None:
+    with opened(out):
+        start = time.monotonic()
+        with pytest.raises(Locked, match=r"another process works on s3://.*process \d+ on"):
+            run(folder, out)
+        assert time.monotonic() - start < lease.LEASE_S  # the renewal shows that it lives
+        assert status(Path(out)).writer is not None
+    assert run(folder, out).images == 5
+
+
+def test_one_of_many_takes_a_free_lease(store: Store) -> None:
+    url = f"{store.bucket()}/.m.lease"
+    together, taken, refused = threading.Barrier(4), list[lease.Lease](), list[Locked]()
+
+    def try_it() -> None:
+        together.wait()
+        try:
+            taken.append(lease.take(url, output="m", wait=False))
+        except Locked as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=try_it) for _ in range(4)]
+    lease.LEASE_S, before = 0.8, lease.LEASE_S
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(taken), len(refused)) == (1, 3)
+        taken[0].close()
+    finally:
+        lease.LEASE_S = before
+
+
+def die(output: Output) -> None:
+    """As if its process had been stopped or killed: it renews nothing and releases nothing."""
+    assert output._lock is not None
+    held = output._lock.lease
+    assert held is not None
+    held._ended.set()
+    held._thread.join()
+
+
+def test_a_killed_holder_is_followed_when_its_lease_has_expired(out: str, folder: Path) -> None:
+    dead = opened(out)
+    dead.commit([record("x/0.png")])
+    die(dead)
+    start = time.monotonic()
+    with opened(out) as output:
+        assert time.monotonic() - start >= lease.LEASE_S * 0.9
+        assert output.images == 1
+
+
+def test_a_clock_that_jumps_changes_nothing(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(out):
+        now = time.time()
+        for jump in (-1e6, 1e6):
+            monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
+            with pytest.raises(Locked):
+                opened(out)
+
+
+def test_a_holder_that_was_paused_cannot_commit_afterwards(out: str) -> None:
+    paused = opened(out)
+    paused.commit([record("0.png")])
+    die(paused)
+    with opened(out) as other:
+        with pytest.raises(Locked, match="has taken over .* run the same command again"):
+            paused.commit([record("1.png")])
+        with pytest.raises(Locked, match="has taken over"):
+            paused.replace([record("0.png", 2)])
+        other.commit([record("1.png")])
+    paused.close()  # leaves the lease of the others alone
+    assert images(out) == ["0.png", "1.png"]
+
+
+def test_what_a_paused_holder_wrote_all_the_same_is_taken_out(
+    out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, others = opened(out), list[Output]()
+    real = put_new
+
+    def late(url: str, data: bytes) -> None:
+        """It is stopped after it has looked at its lease; another run does the same images."""
+        monkeypatch.setattr("segcli.store.bucket_place.put_new", real)
+        die(paused)
+        others.append(opened(out))
+        others[0].commit([record("0.png"), record("1.png")])
+        others[0].close()
+        real(url, data)
+
+    monkeypatch.setattr("segcli.store.bucket_place.put_new", late)
+    with pytest.raises(Locked, match="has taken over"):
+        paused.commit([record("1.png"), record("2.png")])
+    assert images(out) == ["0.png", "1.png", "1.png", "2.png"]  # until the next run
+    with opened(out) as output:
+        assert output.images == 3
+    assert images(out) == ["0.png", "1.png", "2.png"]
+
+
+@pytest.mark.parametrize("what", ["500", "slow down", "lose"])
+def test_a_disturbed_put_is_made_once(store: Store, out: str, what: str) -> None:
+    with opened(out) as output:
+        store.fail("PUT", "part-", what, times=3)
+        output.commit([record("0.png")])
+        store.fail("PUT", "part-", what, times=2)
+        output.replace([record("0.png", 2)])
+        assert output.images == 1
+    assert images(out) == ["0.png"]
+    assert [row["size_bytes"] for row in read(out)] == [2]
+
+
+def test_the_lease_survives_lost_answers(store: Store, out: str) -> None:
+    store.fail("PUT", ".lease", "lose", times=1)
+    with opened(out) as output:
+        store.fail("PUT", ".lease", "lose", times=6)
+        time.sleep(lease.LEASE_S)
+        output.commit([record("0.png")])
+    with opened(out) as output:  # at once: it was released
+        assert output.images == 1
+
+
+def test_a_server_that_gives_up_ends_the_run_with_a_reason(store: Store, out: str) -> None:
+    with opened(out) as output:
+        store.fail("PUT", "part-", "503", times=99)
+        with pytest.raises(OutputError, match="the server answered 503 .*what is committed") as e:
+            output.commit([record("0.png")])
+        assert SECRET not in str(e.value)
+        store.faults.clear()
+        output.commit([record("0.png")])
+    assert images(out) == ["0.png"]
+
+
+def test_the_same_chunk_again_is_the_same_part(out: str) -> None:
+    with opened(out) as output:
+        output.commit([record("0.png"), record("1.png")])
+        output.writer.write([record("1.png"), record("0.png")], create=False)
+        assert output.writer.find(["0.png", "1.png"]) is not None
+        assert output.writer.find(["0.png"]) is None
+        assert output.writer.remove(part_paths(Path(out))[0].name, ["0.png"]) is not None
+    assert images(out) == ["1.png"]
+
+
+def test_nothing_but_parts_is_in_the_folder(out: str) -> None:
+    with opened(out) as output:
+        output.commit([record("0.png")])
+    part = part_paths(Path(out))[0].name
+    objects = [listed.key for listed in list_objects(out.rpartition("/runs")[0])]
+    assert objects == ["runs/.m.parquet.lease", f"runs/m.parquet/{part}"]
+    put_new(f"{out}/README", b"")
+    with pytest.raises(UsageError, match="holds 'README', which is no part"):
+        opened(out)
+    assert find(lease_url(out)) is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("s3://bucket", "expected a folder in a bucket"),
+        ("https://host/m.parquet", "expected a folder in a bucket"),
+        ("hf://datasets/a/b", "expected a folder in a bucket"),
+    ],
+)
+def test_places_where_no_output_can_be(store: Store, place: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        lock_output(Path(place))
+
+
+def test_shards_and_missing_buckets_are_refused(store: Store, out: str) -> None:
+    with pytest.raises(UsageError, match="shards cannot share an output in a bucket"):
+        lock_output(Path(out), shard="0/2")
+    with pytest.raises(UsageError, match="there is no such bucket"):
+        lock_output(Path("s3://nobody/m.parquet"))
+    with pytest.raises(UsageError, match="does not exist; expected the output of a run"):
+        part_paths(Path(out))
+    with pytest.raises(StoreError, match="no such bucket"):
+        put_new("s3://nobody/m", b"")
