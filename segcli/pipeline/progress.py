@@ -220,5 +220,13 @@ class RunProgress:
                     f"{min(unfit)!r}: the output has no such column, or one of another type"
                 )
             )
+        if unnamed := self.tasks.source.unnamed:
+            self.report(
+                Note(
+                    f"{sum(unnamed.values())} files without a suffix were left out, such as "
+                    f"{min(unnamed)!r}, which is an image: give them a suffix, or list their paths "
+                    f"in a text file"
+                )
+            )
         if self.options.prune_missing and self.missing.reason:
             self.report(Note(self.missing.reason))

@@ -207,7 +207,6 @@ def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: 
         ) from None
     if empty:
         raise NothingFound(f"the folder {location!r} is empty; expected images in it")
-    left_out, unread = set[str](), set[str]()
 
     def listed(wanted: Callable[[str], bool] | None = None) -> Iterator[Sample]:
         return list_folder(
@@ -216,18 +215,12 @@ def _open_folder(location: str, key_prefix: str, containers: bool, all_folders: 
             wanted,
             containers=containers,
             all_folders=all_folders,
-            left_out=left_out,
-            unread=unread,
+            left_out=source.left_out,
+            unread=source.unread,
+            unnamed=source.unnamed,
         )
 
-    source = Source(
-        os.path.realpath(location),
-        listed,
-        sift=listed,
-        left_out=left_out,
-        unread=unread,
-        is_folder=True,
-    )
+    source = Source(os.path.realpath(location), listed, sift=listed, is_folder=True)
     names = " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES if containers else SUFFIXES))
     kinds = "image or video" if containers else "image"
     return _checked(

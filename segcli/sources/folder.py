@@ -43,6 +43,11 @@ Folders whose name begins with a dot (.thumbnails) are always skipped.
 
 Identity = tuple[int, int]  # (device, inode)
 
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG, GIF, WebP and TIFF files."""
+
+_TRIED = 10  # names without a suffix in a folder that are opened: LICENSE may be the first
+
 
 @dataclass(slots=True)
 class _Directory:
@@ -82,6 +87,7 @@ def list_folder(
     all_folders: bool = False,
     left_out: set[str] | None = None,
     unread: set[str] | None = None,
+    unnamed: dict[str, int] | None = None,
 ) -> Iterator[Sample]:
     """All files with the suffix of an image below `folder`; names that begin with a dot are
     skipped. With `containers`, also files with the suffix of a video or an archive.
@@ -90,7 +96,8 @@ def list_folder(
     with the name of an image, and one that cannot be listed, are samples, too, so that they become
     failed rows. Files whose keys are not `wanted` are not opened. SYSTEM_FOLDERS are skipped and
     added to `left_out`, unless `all_folders`. Directories that cannot be listed are added to
-    `unread`.
+    `unread`. Images without a suffix are skipped and counted in `unnamed`, by the first of them in
+    each folder.
     """
     root = os.fsencode(folder)
 
@@ -101,7 +108,13 @@ def list_folder(
             left_out.add(os.fsdecode(path))
         return True
 
-    for relative in _walk(root, is_media_name if containers else is_image_name, is_left_out):
+    def skip(folder: bytes, names: list[bytes]) -> None:
+        first = next((n for n in names[:_TRIED] if _is_image(os.path.join(root, folder, n))), None)
+        if unnamed is not None and first is not None:
+            unnamed[os.fsdecode(folder + first)] = len(names)
+
+    is_wanted = is_media_name if containers else is_image_name
+    for relative in _walk(root, is_wanted, is_left_out, skip):
         if unread is not None and relative.endswith(b"/"):
             unread.add(os.fsdecode(relative))
         key = prefixed(key_from_path(relative), key_prefix)
@@ -122,7 +135,10 @@ def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample
 
 
 def _walk(
-    root: bytes, is_wanted: Callable[[bytes], bool], is_left_out: Callable[[bytes], bool]
+    root: bytes,
+    is_wanted: Callable[[bytes], bool],
+    is_left_out: Callable[[bytes], bool],
+    skip: Callable[[bytes, list[bytes]], None],
 ) -> Iterator[bytes]:
     """Paths of the samples below `root`, relative to it, in the order of their bytes."""
     pending = [_Directory(b"", (0, 0), [b"/"])]  # "/" after "" is the root itself
@@ -141,7 +157,7 @@ def _walk(
             yield path[:-1]
         relative = b"" if path == b"/" else path
         try:
-            entered = _enter(root, relative, [d.identity for d in pending], is_wanted)
+            entered = _enter(root, relative, [d.identity for d in pending], is_wanted, skip)
         except OSError:
             yield path
             continue
@@ -150,7 +166,11 @@ def _walk(
 
 
 def _enter(
-    root: bytes, relative: bytes, above: list[Identity], is_wanted: Callable[[bytes], bool]
+    root: bytes,
+    relative: bytes,
+    above: list[Identity],
+    is_wanted: Callable[[bytes], bool],
+    skip: Callable[[bytes, list[bytes]], None],
 ) -> _Directory | None:
     """The directory with its names; None for a loop, a directory that is already being listed."""
     here = os.path.join(root, relative)
@@ -158,15 +178,32 @@ def _enter(
     identity = (found.st_dev, found.st_ino)
     if identity in above:
         return None
-    return _Directory(relative, identity, _sorted_names(here, is_wanted))
+    names, unnamed = _sorted_names(here, is_wanted)
+    if unnamed:
+        skip(relative, unnamed)
+    return _Directory(relative, identity, names)
 
 
-def _sorted_names(folder: bytes, is_wanted: Callable[[bytes], bool]) -> list[bytes]:
-    """Wanted names and, with a slash, names of directories, in reverse order, for popping.
+def _is_image(path: bytes) -> bool:
+    """By its first bytes."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False  # opening a pipe would wait for its writer
+        with open(path, "rb") as file:
+            return file.read(4).startswith(_MAGIC)
+    except OSError:
+        return False
+
+
+def _sorted_names(
+    folder: bytes, is_wanted: Callable[[bytes], bool]
+) -> tuple[list[bytes], list[bytes]]:
+    """Wanted names and, with a slash, names of directories, in reverse order, for popping; and the
+    names without a suffix.
 
     The slash makes the order that of the whole paths: "a/b.jpg" comes after "a.jpg".
     """
-    names = []
+    names, unnamed = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -176,8 +213,10 @@ def _sorted_names(folder: bytes, is_wanted: Callable[[bytes], bool]) -> list[byt
                 names.append(name + b"/")
             elif is_wanted(name):
                 names.append(name)
+            elif b"." not in name:
+                unnamed.append(name)
     names.sort(reverse=True)
-    return names
+    return names, sorted(unnamed)
 
 
 def _is_directory(entry: os.DirEntry[bytes]) -> bool:

@@ -162,7 +162,7 @@ def _folder(path: str) -> str:
 def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
     """One source that lists all sources in turn."""
     roots = {prefix: root for source in sources for prefix, root in source.roots.items()}
-    left_out, unread = set[str](), set[str]()
+    left_out, unread, unnamed = set[str](), set[str](), dict[str, int]()
 
     def listed(wanted: Callable[[str], bool] | None = None) -> Iterator[Sample]:
         for source in sources:
@@ -171,6 +171,7 @@ def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
             finally:
                 left_out.update(source.left_out)
                 unread.update(source.unread)
+                unnamed.update(source.unnamed)
 
     return Source(
         "; ".join(roots.values()),
@@ -180,6 +181,7 @@ def _joined(sources: Sequence[Source], notes: Sequence[str]) -> Source:
         sift=listed,
         left_out=left_out,
         unread=unread,
+        unnamed=unnamed,
         is_folder=all(source.is_folder for source in sources),
         roots=roots,
         containers=sources[0].containers,

@@ -24,7 +24,8 @@ class Source:
     manifest, name -> Arrow type; Sample.carried has their values as Python values, with dates and
     times as the integers of their type. `notes` are sentences on columns that are not carried.
     `sift` lists the wanted samples faster than listing all and filtering. `left_out` are the
-    folders of NAS and archive tools that were skipped, `unread` those that could not be listed.
+    folders of NAS and archive tools that were skipped, `unread` those that could not be listed,
+    `unnamed` the images without a suffix: the first of each folder, and how many names have none.
     `is_folder`: every image below `root` is listed. `roots`: the root of each prefix of keys, if
     `several.open_sources` made the source.
     """
@@ -36,6 +37,7 @@ class Source:
     sift: Callable[[Callable[[str], bool]], Iterator[Sample]] | None = None
     left_out: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
+    unnamed: dict[str, int] = field(default_factory=dict)
     is_folder: bool = False
     roots: Mapping[str, str] = field(default_factory=dict)
     containers: Containers = field(default_factory=Containers)

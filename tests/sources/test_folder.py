@@ -157,6 +157,16 @@ def test_a_source_can_be_listed_again(tmp_path: Path) -> None:
     assert source.root == os.path.realpath(tmp_path)
 
 
+def test_images_without_a_suffix_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, "a/LICENSE", "LICENSE", "one.jpg", ".hidden")
+    for name in ("a/0001", "a/0002"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0")
+    os.mkfifo(tmp_path / "FIFO")
+    source = open_source(str(tmp_path))
+    assert [sample.key for sample in source] == ["one.jpg"]
+    assert source.unnamed == {"a/0001": 3}, "a folder with a licence alone has no such images"
+
+
 def test_folders_of_nas_and_archive_tools_are_left_out_and_said(tmp_path: Path) -> None:
     make(tmp_path, "a/1.jpg", "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/a/._1.jpg")
     make(tmp_path, "Thumbs/1.jpg", "__MACOSX/2.jpg", ".thumbnails/1.jpg", "thumbs.jpg")
