@@ -1,11 +1,20 @@
-"""Cascade Mask R-CNN: three box heads in a row, each on the boxes of the one before."""
+"""Cascade Mask R-CNN: three box heads in a row, each on the boxes of the one before; and HTC."""
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family
 from segcli_cascade.published import PUBLISHED
 
+_DETECTRON2 = Resize(short=800, long=1333)
+_MMDETECTION = Resize(short=800, long=1333, antialias=False)
+
 FAMILY = coco_family(
     "cascade",
-    {"r50-fpn": Resize(short=800, long=1333)},
+    {
+        "r50-fpn": _DETECTRON2,
+        "r101-fpn": _DETECTRON2,
+        "htc-r50-fpn": _MMDETECTION,
+        "htc-r101-fpn": _MMDETECTION,
+        "htc-r50-fpn-plain": _MMDETECTION,
+    },
     published=PUBLISHED,
 )

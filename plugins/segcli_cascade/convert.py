@@ -1,4 +1,4 @@
-"""detectron2's checkpoints under our names."""
+"""detectron2's checkpoints of Cascade Mask R-CNN and mmdetection 1's of HTC under our names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segcli.types import ModelInfo
 from segcli_blocks.checkpoint_names import Rules, bgr_to_rgb, fitting, rename
-from segcli_blocks.checkpoints import detectron2
+from segcli_blocks.checkpoints import detectron2, mmdet
 from segcli_cascade.variants import build
 
 RULES: Rules = (
@@ -20,6 +20,19 @@ RULES: Rules = (
     (r"roi_heads\.box_head\.(\d)\.fc2\.(\w+)", r"roi_heads.box_head.\1.fc7.\2"),
     *detectron2.MASK_HEAD,
 )
+HTC_RULES: Rules = (
+    *mmdet.BODY,
+    *mmdet.NECK,
+    *mmdet.RPN,
+    (r"bbox_head\.(\d)\.shared_fcs\.0\.(\w+)", r"roi_heads.box_head.\1.fc6.\2"),
+    (r"bbox_head\.(\d)\.shared_fcs\.1\.(\w+)", r"roi_heads.box_head.\1.fc7.\2"),
+    (r"bbox_head\.(\d)\.fc_cls\.(\w+)", r"roi_heads.box_predictor.\1.cls_score.\2"),
+    (r"bbox_head\.(\d)\.fc_reg\.(\w+)", r"roi_heads.box_predictor.\1.bbox_pred.\2"),
+    (r"mask_head\.0\.conv_res\..*", ""),  # nothing comes before the first head: never used
+    (r"mask_head\.(.+)\.conv\.(\w+)", r"roi_heads.mask_head.\1.\2"),
+    (r"mask_head\.(.+)", r"roi_heads.mask_head.\1"),
+    (r"semantic_head\.(.+)\.conv\.(\w+)", r"semantic_head.\1.\2"),
+)
 
 
 def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
@@ -27,9 +40,15 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
 
     Raises a UsageError that names the first differences when it is another model's.
     """
-    return fitting(renamed(state), info, build)
+    ours = renamed_htc if info.variant.startswith("htc-") else renamed
+    return fitting(ours(state), info, build)
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """detectron2's names as ours, whatever the sizes; background first, filters for RGB."""
     return bgr_to_rgb(detectron2.background_first(rename(state, RULES)))
+
+
+def renamed_htc(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """mmdetection's names as ours, whatever the sizes."""
+    return rename(state, HTC_RULES)

@@ -1,4 +1,4 @@
-"""The variant of the family: how it is put together."""
+"""The variants of the family: how each is put together."""
 
 from __future__ import annotations
 
@@ -9,19 +9,37 @@ from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
-from segcli_blocks.rcnn.conventions import DETECTRON2, Conventions
+from segcli_blocks.rcnn.conventions import DETECTRON2, MMDETECTION1, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage
-from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.resnet import ResNet, fixed_statistics, frozen_norm
+from segcli_cascade.htc import HTC, HTCHeads
 from segcli_cascade.model import CascadeHeads
+from segcli_cascade.semantic import CLASSES, SemanticHead
 
 CONVENTIONS = replace(DETECTRON2, proposals=(1000, 2000), binary_masks=True)
 
 
 def build(info: ModelInfo) -> TwoStage:
-    """detectron2's cascade_mask_rcnn_R_50_FPN, with random weights."""
-    body = ResNet(50, frozen_norm(), caffe=True).expect_bytes()
+    """A model with random weights for any variant of the family."""
+    if info.variant.startswith("htc-"):
+        return _htc(info)
+    return _cascade(info)
+
+
+def _cascade(info: ModelInfo) -> TwoStage:
+    """detectron2's cascade_mask_rcnn_R_50_FPN, or with a ResNet-101."""
+    depth = 101 if info.variant.startswith("r101") else 50
+    body = ResNet(depth, frozen_norm(), caffe=True).expect_bytes()
     body.freeze_stem()
     return assemble(info, p2_to_p6(body))
+
+
+def _htc(info: ModelInfo) -> HTC:
+    """mmdetection 1's htc_r50_fpn, htc_r101_fpn, or htc_without_semantic_r50_fpn: bodies in
+    torchvision's style, norms that learn but keep their statistics."""
+    body = ResNet(101 if "r101" in info.variant else 50, fixed_statistics)
+    body.freeze_stem()
+    return assemble_htc(info, p2_to_p6(body), semantic=not info.variant.endswith("-plain"))
 
 
 def assemble(
@@ -37,3 +55,24 @@ def assemble(
         len(info.categories), width=width, hidden=hidden, conventions=conventions
     )
     return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+
+
+def assemble_htc(
+    info: ModelInfo,
+    backbone: nn.Module,
+    *,
+    width: int = 256,
+    hidden: int = 1024,
+    semantic: bool = True,
+    semantic_classes: int = CLASSES,
+    conventions: Conventions = MMDETECTION1,
+) -> HTC:
+    """The same for Hybrid Task Cascade, with or without its semantic branch."""
+    roi_heads = HTCHeads(len(info.categories), width=width, hidden=hidden, conventions=conventions)
+    return HTC(
+        info,
+        backbone=backbone,
+        rpn_head=RPNHead(width, 3),
+        roi_heads=roi_heads,
+        semantic_head=SemanticHead(width, semantic_classes) if semantic else None,
+    )

@@ -9,6 +9,11 @@ NECK: Rules = (
     (r"neck\.lateral_convs\.(\d)\.conv\.(\w+)", r"backbone.fpn.inner_blocks.\1.0.\2"),
     (r"neck\.fpn_convs\.(\d)\.conv\.(\w+)", r"backbone.fpn.layer_blocks.\1.0.\2"),
 )
+RPN: Rules = (
+    (r"rpn_head\.rpn_conv\.(\w+)", r"rpn.head.conv.0.0.\1"),
+    (r"rpn_head\.rpn_cls\.(\w+)", r"rpn.head.cls_logits.\1"),
+    (r"rpn_head\.rpn_reg\.(\w+)", r"rpn.head.bbox_pred.\1"),
+)
 
 
 def tower(theirs: str, ours: str, *, depth: int = 7) -> Rules:

@@ -25,9 +25,12 @@ def anchors_of(shapes: Sequence[Size], canvas: Size, conventions: Conventions) -
         if conventions.inclusive or not conventions.round_anchors:
             # The true stride also where the canvas is not a multiple of it.
             stride_y = stride_x = 2 ** round(math.log2(canvas[0] / h))
-        cell = _inclusive_cell(size, stride_y) if conventions.inclusive else _cell(size)
-        if conventions.round_anchors and not conventions.inclusive:
-            cell = cell.round()
+        if conventions.mmdet1:
+            cell = _whole_cell(size, stride_y)
+        elif conventions.inclusive:
+            cell = _inclusive_cell(size, stride_y)
+        else:
+            cell = _cell(size).round() if conventions.round_anchors else _cell(size)
         y = torch.arange(h, dtype=torch.float32) * stride_y
         x = torch.arange(w, dtype=torch.float32) * stride_x
         grid = torch.stack(
@@ -53,3 +56,10 @@ def _inclusive_cell(size: int, stride: int) -> Tensor:
     half_w, half_h = (w * (size / stride) - 1) / 2, (h * (size / stride) - 1) / 2
     centre = (stride - 1) / 2
     return torch.stack((centre - half_w, centre - half_h, centre + half_w, centre + half_h), dim=1)
+
+
+def _whole_cell(size: int, stride: int) -> Tensor:
+    """mmdetection 1's (3, 4): corners in whole px around the centre of the first stride x stride
+    px, the last px included."""
+    centre = (stride - 1) / 2
+    return (_cell(size) + torch.tensor([centre + 0.5] * 2 + [centre - 0.5] * 2)).round()

@@ -18,16 +18,25 @@ LONGEST = math.log(1000.0 / 16)  # no box grows by more than this factor in one 
 
 
 def decode(
-    deltas: Tensor, boxes: Tensor, weights: Sequence[float], *, inclusive: bool = False
+    deltas: Tensor,
+    boxes: Tensor,
+    weights: Sequence[float],
+    *,
+    inclusive: bool = False,
+    both: bool = False,
 ) -> Tensor:
-    """Apply deltas (N, K * 4) to boxes (N, 4) -> (N, K, 4); Faster R-CNN eq. 2, inverted."""
+    """Apply deltas (N, K * 4) to boxes (N, 4) -> (N, K, 4); Faster R-CNN eq. 2, inverted.
+
+    No side grows by more than a factor of 62.5; with `both` none shrinks by more either.
+    """
     w, h = _sides(boxes, inclusive)
     x, y = boxes[:, 0] + 0.5 * w, boxes[:, 1] + 0.5 * h
     per_class = deltas.reshape(len(boxes), deltas.shape[1] // 4, 4)  # (N, K, 4), N = 0 too
     dx, dy, dw, dh = (per_class / deltas.new_tensor(weights)).unbind(-1)
     cx, cy = dx * w[:, None] + x[:, None], dy * h[:, None] + y[:, None]
-    half_w = 0.5 * torch.exp(dw.clamp(max=LONGEST)) * w[:, None]
-    half_h = 0.5 * torch.exp(dh.clamp(max=LONGEST)) * h[:, None]
+    shortest = -LONGEST if both else None
+    half_w = 0.5 * torch.exp(dw.clamp(shortest, LONGEST)) * w[:, None]
+    half_h = 0.5 * torch.exp(dh.clamp(shortest, LONGEST)) * h[:, None]
     last = float(inclusive)
     return torch.stack((cx - half_w, cy - half_h, cx + half_w - last, cy + half_h - last), dim=-1)
 

@@ -20,6 +20,10 @@ class Conventions:
     mean: tuple[float, float, float] = IMAGENET[0]  # RGB, 0..255
     std: tuple[float, float, float] = IMAGENET[1]
     inclusive: bool = False
+    # As mmdetection 1, which is inclusive too: anchors around the centre of the first cell with
+    # corners in whole px; RoIAlign of a region from its first to the end of its last px; deltas
+    # limited in both directions; masks pasted without a rim.
+    mmdet1: bool = False
     # Anchors.
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)  # one per level
     round_anchors: bool = True  # to whole px; a level's stride is the canvas divided by its map
@@ -32,6 +36,7 @@ class Conventions:
     per_level: tuple[int, int] = (1000, 2000)  # kept of a level before suppression
     proposals: tuple[int, int] = (1000, 2000)  # and of an image after it
     smallest: float = 1e-3  # side of a proposal
+    proposal_iou: float = 0.7  # above which a proposal suppresses another of its level
     # Detections.
     smallest_detection: float = 1e-2  # side
     # Learning.
@@ -63,6 +68,18 @@ BENCHMARK = Conventions(
     mean=(122.7717, 115.9465, 102.9801),
     std=(1.0, 1.0, 1.0),
     inclusive=True,
+    smallest=0.0,
+    smallest_detection=0.0,
+    binary_masks=True,
+    box_beta=1.0,
+)
+
+# mmdetection 1's, with RGB images.
+MMDETECTION1 = Conventions(
+    inclusive=True,
+    mmdet1=True,
+    per_level=(1000, 2000),
+    proposals=(1000, 2000),
     smallest=0.0,
     smallest_detection=0.0,
     binary_masks=True,

@@ -36,3 +36,19 @@ def whole_px(fields: Tensor, boxes: Tensor, content: Size, image: Size) -> tuple
     first, last = (centre - half).trunc(), (centre + half).trunc()
     end = first + (last - first + 1).clamp(min=1)
     return F.pad(fields, (1, 1, 1, 1)), torch.cat((first, end), 1) / scale
+
+
+def whole_px_without_rim(
+    fields: Tensor, boxes: Tensor, content: Size, image: Size
+) -> tuple[Tensor, Tensor]:
+    """How mmdetection 1 pastes masks: as `whole_px`, but fields end at their boxes, with the values
+    of their outermost cells up to the edge.
+
+    The fields are enlarged, because the zeros beyond a grid reach half a cell into it; ninefold,
+    because with an odd number the old centres stay centres and nothing else changes.
+    """
+    scale = boxes.new_tensor([image[1] / content[1], image[0] / content[0]] * 2)
+    first, last = (boxes * scale).trunc().chunk(2, 1)
+    end = first + (last - first + 1).clamp(min=1)
+    fine = F.interpolate(fields[:, None], scale_factor=9, mode="bilinear")[:, 0]
+    return fine, torch.cat((first, end), 1) / scale

@@ -47,6 +47,10 @@ class Pooler(nn.Module):
     def align(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
         """Regions (n, 5), image and xyxy px, of one map with `scale` cells a px."""
         ratio, aligned = self.conventions.sampling_ratio, self.conventions.aligned
+        if self.conventions.mmdet1:
+            # From x1 to x2 + 1 without a shift: what `aligned` takes away is added before.
+            half = 0.5 / scale
+            rois, aligned = rois + rois.new_tensor([0, half, half, half + 1, half + 1]), True
         if features.device.type == "cpu" and features.dtype == torch.bfloat16 and ratio > 0:
             return roi_align_rows(
                 features, rois, self.size, scale, sampling_ratio=ratio, aligned=aligned

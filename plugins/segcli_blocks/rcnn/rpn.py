@@ -15,8 +15,6 @@ from segcli_blocks.rcnn.box_coder import clip, decode, whole
 from segcli_blocks.rcnn.conventions import Conventions
 from segcli_blocks.rcnn.losses import rpn_losses
 
-_IOU = 0.7  # above which a proposal suppresses another of its level
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -92,7 +90,10 @@ def propose(
     for level, (score, delta, anchor) in enumerate(zip(scores, deltas, anchors, strict=True)):
         top, index = score.topk(min(conventions.per_level[training], len(score)))
         weights = (1.0, 1.0, 1.0, 1.0)
-        boxes.append(decode(delta[index], anchor[index], weights, inclusive=inclusive)[:, 0])
+        decoded = decode(
+            delta[index], anchor[index], weights, inclusive=inclusive, both=conventions.mmdet1
+        )
+        boxes.append(decoded[:, 0])
         logits.append(top)
         level_of.append(torch.full_like(index, level))
     box, rank, of = torch.cat(boxes), torch.cat(logits), torch.cat(level_of)
@@ -101,4 +102,5 @@ def propose(
     ends = whole(box, inclusive=inclusive)
     large = (ends[:, 2:] - ends[:, :2]).amin(1) >= conventions.smallest
     box, ends, rank, of = box[large], ends[large], rank[large], of[large]
-    return box[batched_nms(ends, rank, of, _IOU)[: conventions.proposals[training]]]
+    keep = batched_nms(ends, rank, of, conventions.proposal_iou)
+    return box[keep[: conventions.proposals[training]]]

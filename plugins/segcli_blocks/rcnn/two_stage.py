@@ -25,7 +25,12 @@ from segcli_blocks.rcnn.box_coder import whole
 from segcli_blocks.rcnn.box_head import Detections
 from segcli_blocks.rcnn.conventions import Conventions
 from segcli_blocks.rcnn.losses import box_losses, mask_loss, mask_targets
-from segcli_blocks.rcnn.mask_head import at_class, mask_predictor, whole_px
+from segcli_blocks.rcnn.mask_head import (
+    at_class,
+    mask_predictor,
+    whole_px,
+    whole_px_without_rim,
+)
 from segcli_blocks.rcnn.roi_pool import Pooler
 from segcli_blocks.rcnn.rpn import RPN, Scored
 from segcli_blocks.rcnn.sampler import Regions, region_targets
@@ -209,7 +214,8 @@ class TwoStage(BaseSegmenter):
             boxes = extents = whole(each.boxes, inclusive=inclusive)
             if inclusive:
                 content, image = batch.content_sizes[b], batch.image_sizes[b]
-                field, extents = whole_px(field, each.boxes, content, image)
+                paste = whole_px_without_rim if self.roi_heads.conventions.mmdet1 else whole_px
+                field, extents = paste(field, each.boxes, content, image)
             answers.append(
                 Instances(
                     scores=each.scores, labels=each.labels, boxes=boxes, fields=field,
