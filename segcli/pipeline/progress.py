@@ -213,6 +213,13 @@ class RunProgress:
                     f"{min(left_out)}; `all_folders=True` takes them as well"
                 )
             )
+        if untimed := self.tasks.source.containers.untimed:
+            self.report(
+                Note(
+                    f"the JSON files of {len(untimed)} videos do not state `start` as a time, such "
+                    f'as that of {min(untimed)}; expected "start": "2026-11-18 11:06:40"'
+                )
+            )
         if unfit := self.tasks.source.containers.sidecars.unfit:
             self.report(
                 Note(

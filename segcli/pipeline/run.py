@@ -24,7 +24,6 @@ from segcli.pipeline.task_list import TaskList
 from segcli.sources import Source, Wanted, parse_age
 from segcli.sources.containers import Containers
 from segcli.sources.several import open_sources
-from segcli.sources.sidecars import Sidecars
 from segcli.store import (
     OtherSettings,
     Output,
@@ -162,7 +161,7 @@ def _open_source(options: PredictOptions) -> Source:
             None if options.older_than is None else parse_age(options.older_than),
         ),
         all_folders=options.all_folders,
-        containers=Containers(sidecars=Sidecars(peek_carried(options.out))),
+        containers=Containers(columns=peek_carried(options.out)),
     )
     if options.shard is None:
         return source

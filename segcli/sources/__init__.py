@@ -6,19 +6,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, path_from_key, prefixed
-from segcli.sources.archive import (
-    archive_images,
-    decide_columns,
-    with_members,
-)
+from segcli.sources.archive import archive_images
 from segcli.sources.clips import is_clip, with_frames
 from segcli.sources.containers import Containers
+from segcli.sources.contents import with_archives
 from segcli.sources.file_list import list_lines
 from segcli.sources.folder import (
     SUFFIXES,
@@ -64,8 +60,6 @@ __all__ = [
     "sample_of_key",
 ]
 
-_LOOKED_AT = 5000  # samples of a source, among which shards are looked for before the run
-
 _EXPECTED = (
     "a folder, an image, a video, an archive (tar, zip), a text file of paths or URLs (.txt), a "
     "Parquet manifest or a URL (s3://, gs://, az://, https://, hf://)"
@@ -99,7 +93,7 @@ def open_source(
         # Listing a manifest may read its images, and listing a bucket takes time.
         is_file = os.path.isfile(location)
         decides = os.path.isdir(location) or (is_file and not is_manifest(location))
-        source = _with_members(source, containers, decides=decides)
+        source = with_archives(source, containers, decides=decides)
     if wanted is not None and not wanted.is_everything:
         source = replace(_changed(source, wanted.among), is_folder=False)
         source = _checked(
@@ -109,52 +103,8 @@ def open_source(
         )
     if every is not None:
         source = replace(source, containers=containers)
-        source = _changed(
-            source, lambda samples: with_frames(samples, every, stream, containers.opens)
-        )
+        source = _changed(source, lambda samples: with_frames(samples, every, stream, containers))
     return source
-
-
-def _with_members(source: Source, containers: Containers, *, decides: bool) -> Source:
-    """The source with archives replaced by their images. The images of each archive are divided
-    among the shards, so no shard leaves out an archive by its name. `decides`: the columns of
-    sidecars are decided now."""
-    listing, sift, carried = source.listing, source.sift, source.carried
-    opens, sidecars = containers.opens, containers.sidecars
-    if decides and decide_columns(_first_archives(source), sidecars):
-        carried = {**(sidecars.types or {}), **carried}
-
-    def sifted(wanted: Callable[[str], bool]) -> Iterator[Sample]:
-        assert sift is not None
-        samples = sift(lambda key: is_archive_name(key) or wanted(key))
-        return (sample for sample in with_members(samples, opens, sidecars) if wanted(sample.key))
-
-    return replace(
-        source,
-        listing=lambda: with_members(listing(), opens, sidecars),
-        carried=carried,
-        sift=None if sift is None else sifted,
-    )
-
-
-def _first_archives(source: Source) -> Iterator[Sample]:
-    """Archives among the first samples of a source; of a folder only names are read."""
-    seen = 0
-
-    def is_archive(key: str) -> bool:
-        nonlocal seen
-        seen += 1
-        if seen > _LOOKED_AT:
-            raise EOFError
-        return is_archive_name(key)
-
-    if source.sift is None:
-        yield from islice(source, _LOOKED_AT)
-        return
-    try:
-        yield from source.sift(is_archive)
-    except EOFError:
-        return
 
 
 def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sample]]) -> Source:

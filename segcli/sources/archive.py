@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -33,7 +33,7 @@ from segcli.types import Member, Sample
 MAX_DEPTH = 3
 """Archives inside archives inside archives inside the file are opened, and no deeper ones."""
 
-_SHARDS = 3  # of a source, whose sidecars are looked at before the run
+SHARDS = 3  # of a source, whose sidecars are looked at before the run
 _UNREAD = (".7z", ".rar")
 
 
@@ -73,11 +73,11 @@ def with_members(
             yield sample
 
 
-def decide_columns(samples: Iterator[Sample], sidecars: Sidecars) -> bool:
+def decide_columns(samples: Iterable[Sample], sidecars: Sidecars) -> bool:
     """Whether there are tars among the samples; decides the columns of their sidecars by them,
     where that has not been done."""
     places = (Place(s.path) for s in samples if is_archive(s))
-    tars = list(islice((place for place in places if not place.is_zip), _SHARDS))
+    tars = list(islice((place for place in places if not place.is_zip), SHARDS))
     if tars and sidecars.types is None:
         sidecars.decide(_members(place.path, True) for place in tars)
     return bool(tars)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from segcli.sources import clip_times
 from segcli.sources.sidecars import Sidecars
 from segcli.types import Sample
 
@@ -17,12 +19,25 @@ def _never(container: Sample) -> bool:
 class Containers:
     """Shared by a source and its run. Containers for which `skip` is true are not opened.
     `listed` are the others by key, with their size and time before they were opened.
-    `sidecars` belong to all shards.
+    `columns` are those of the output, None while there is none. `sidecars` belong to all shards.
+    `untimed` are the videos whose JSON file does not state their start as a time.
     """
 
     skip: Callable[[Sample], bool] = _never
     listed: dict[str, Sample] = field(default_factory=dict)
-    sidecars: Sidecars = field(default_factory=Sidecars)
+    columns: Mapping[str, Any] | None = None
+    sidecars: Sidecars = field(init=False)
+    untimed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.sidecars = Sidecars(None if self.columns is None else dict(self.columns))
+
+    @property
+    def records_times(self) -> bool:
+        """Whether the output has, or will have, a column for the times of videos."""
+        if self.columns is None:
+            return True
+        return str(self.columns.get(clip_times.COLUMN)) == "string"
 
     def opens(self, container: Sample) -> bool:
         """Whether to open a container; call it before opening."""

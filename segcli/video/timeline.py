@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _SYNC = (
     b"\x47"  # the first byte of each packet of an MPEG transport stream, unlike TypeScript files
 )
+_FIRST_YEAR = 1990  # of digital video; unset clocks say 1904, 1970 or 1980
 _SHORT_BY = 1.0  # s that may be missing at the end of a file
 
 
@@ -30,7 +32,8 @@ class Timeline:
     `times` are presentation times in s as in the file (the first need not be 0). `pts` are the same
     in the units of the stream, or empty if they do not identify frames, because there are none or
     they jump back; then frames are found only by counting. `keyframes` are indices. `ends` states
-    why the file stops before its stated end, or is None.
+    why the file stops before its stated end, or is None. `created` is when recording began, by the
+    container.
     """
 
     times: list[float]
@@ -38,6 +41,7 @@ class Timeline:
     keyframes: list[int]
     ends: str | None = None
     stream: int = 0
+    created: datetime | None = None
 
 
 def looks_like_video(path: str) -> bool:
@@ -58,10 +62,11 @@ def read_timeline(path: str, stream: int = 0) -> Timeline:
     """
     packets: list[tuple[int | None, float, bool]] = []
     broken: str | None = None
+    created: datetime | None = None
     latest = 0.0  # s, of any stream
     with opened(path, stream) as (file, video):
         rate = float(video.average_rate or video.guessed_rate or 25)
-        stated = _stated_end(file, video)
+        stated, created = _stated_end(file, video), _created(file, video)
         try:
             for packet in file.demux():
                 if not packet.size or packet.is_discard:
@@ -79,7 +84,7 @@ def read_timeline(path: str, stream: int = 0) -> Timeline:
             broken = f"the file states {stated:.1f} s"
     if not packets:
         raise ImageError(f"no frame in the video: {broken or 'its stream is empty'}")
-    return replace(_ordered(packets, broken), stream=stream)
+    return replace(_ordered(packets, broken), stream=stream, created=created)
 
 
 def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) -> Timeline:
@@ -153,6 +158,20 @@ def _time(packet: Packet[Any]) -> float | None:
 def _end(packet: Packet[Any]) -> float:
     time = _time(packet)
     return 0.0 if time is None else time + float((packet.duration or 0) * (packet.time_base or 0))
+
+
+def _created(file: InputContainer, video: VideoStream) -> datetime | None:
+    """When recording began, by the container: the local time of the camera where it says so (as
+    phones of Apple do), else UTC. None for what can only be a clock that was never set."""
+    metadata = {**video.metadata, **file.metadata}
+    for name in ("com.apple.quicktime.creationdate", "creation_time"):
+        try:
+            found = datetime.fromisoformat(metadata[name].strip()).replace(tzinfo=None)
+        except (KeyError, ValueError):
+            continue
+        if found.year >= _FIRST_YEAR:
+            return found
+    return None
 
 
 def _stated_end(file: InputContainer, video: VideoStream) -> float | None:

@@ -10,13 +10,13 @@ from packing import write
 
 from segcli.sources import Source, open_source
 from segcli.sources.containers import Containers
-from segcli.sources.sidecars import Sidecar, Sidecars, paired
+from segcli.sources.sidecars import Sidecar, paired
 from segcli.types import Member
 from segcli.video.every import parse_every
 
 
 def opened(path: Path, types: dict[str, Any] | None = None) -> Source:
-    containers = Containers(sidecars=Sidecars(types))
+    containers = Containers(columns=types)
     return open_source(str(path), every=parse_every("1s"), containers=containers)
 
 

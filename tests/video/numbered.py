@@ -34,10 +34,12 @@ def write_clip(
     b_frames: int = 0,
     times: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
     **kinds: Any,
 ) -> Path:
     """`times` in units of 1 / rate, one for each frame; by default one after the other."""
     with av.open(str(path), "w", **kinds) as file:
+        file.metadata.update(metadata or {})
         stream = file.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = SIZE
         stream.pix_fmt, stream.gop_size = "yuv420p", keyframe_every

@@ -1,0 +1,94 @@
+"""When the frames of a video were taken: by a JSON file with its name, or by its container."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset
+import pytest
+
+import segcli
+from segcli.pipeline.events import Event, Note
+from segcli.stats import StatsOptions, statistics
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "video"))
+from numbered import write_clip  # noqa: E402
+
+sys.path.pop(0)
+
+UTC = {"creation_time": "2026-11-18T11:59:58.000000Z"}
+
+
+def run(source: Path, out: Path, **options: Any) -> list[Event]:
+    given = {"model": "toy", "device": "cpu", "precision": "float32", "replicas": 0} | options
+    events: list[Event] = []
+    segcli.predict(source, out=out, report=events.append, **given)
+    return events
+
+
+def taken(out: Path) -> dict[str, str | None]:
+    table = pyarrow.dataset.dataset(out).to_table(columns=["key", "src_taken"]).to_pylist()
+    return {row["key"].partition("#")[0]: row["src_taken"] for row in table}
+
+
+def test_groups_by_hour_of_the_frames(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "m.parquet"
+    folder.mkdir()
+    write_clip(folder / "a.mkv", 40, metadata=UTC)
+    write_clip(folder / "b.mp4", 10, metadata={"creation_time": "1904-01-01T00:00:00Z"})
+    (folder / "b.json").write_text('{"start": "2026-11-18T15:30:00+01:00"}')
+    run(folder, out)
+    assert taken(out) == {"a.mkv": "2026-11-18 11:59:58", "b.mp4": "2026-11-18 15:30:00"}
+    found = statistics(StatsOptions(masks=out, by="hour", min_score=0.0))
+    groups = {row["group"]: row["images"] for row in found.groups}
+    assert groups == {"2026-11-18 11:00": 2, "2026-11-18 12:00": 2, "2026-11-18 15:00": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"start": 1795003198.5}', "2026-11-18 11:59:58.500000"),
+        ('{"start": "2026-11-18 10:00"}', "2026-11-18 10:00:00"),
+        ('{"shapes": []}', "2026-11-18 11:59:58"),
+        ("{", "2026-11-18 11:59:58"),
+        ('{"start": "noon"}', None),
+        ('{"start": 1e300}', None),
+        ('{"start": null}', None),
+    ],
+)
+def test_what_a_json_file_states(tmp_path: Path, text: str, expected: str | None) -> None:
+    folder, out = tmp_path / "in", tmp_path / "m.parquet"
+    folder.mkdir()
+    write_clip(folder / "a.mkv", 3, metadata=UTC)
+    (folder / "a.mkv.json").write_text(text)
+    events = run(folder, out)
+    assert taken(out) == {"a.mkv": expected}
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert any("state `start` as a time" in note for note in notes) == (expected is None)
+
+
+def test_a_stream_that_does_not_begin_at_0(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 3, times=[36000, 36001, 36002])
+    (tmp_path / "a.json").write_text(json.dumps({"start": "2026-11-18 12:00:00"}))
+    out = tmp_path / "m.parquet"
+    run(clip, out, every="1f")
+    table = pyarrow.dataset.dataset(out).to_table(columns=["time_s", "src_taken"])
+    assert table["time_s"][0].as_py() == 3600.0
+    assert table["src_taken"][0].as_py() == "2026-11-18 11:00:00"
+
+
+def test_an_output_without_the_column_goes_on_without(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "m.parquet"
+    folder.mkdir()
+    from PIL import Image
+
+    Image.new("RGB", (64, 48)).save(folder / "0.png")
+    run(folder, out)
+    write_clip(folder / "a.mkv", 3, metadata=UTC)
+    run(folder, out)
+    names = pyarrow.dataset.dataset(out).schema.names
+    assert "frame" in names
+    assert "src_taken" not in names
+    assert len(os.listdir(out)) == 2
