@@ -61,7 +61,11 @@ class Joining:
         if not roots or now in roots or self.same_source:
             return
         same = ""
-        if may_be_same():
+        around = next((root for root in sorted(roots) if _lies_in(now, root)), None)
+        if around is not None:
+            part = now.removeprefix(around.rstrip("/") + "/")
+            same = f"It lies in {around}: that source with `include={part + '/*'!r}` is this part. "
+        elif not any(_lies_in(root, now) for root in roots) and may_be_same():
             same = "Is it the same archive, only moved? `same_source=True`. "
         raise OtherSettings(
             f"{shown(self.path)} was made from {' and '.join(sorted(roots))}, now given {now}. "
@@ -79,3 +83,7 @@ class Joining:
 
     def new_command(self) -> str:
         return new_command(self.path, self.footer.settings)
+
+
+def _lies_in(place: str, root: str) -> bool:
+    return place.startswith(root.rstrip("/") + "/")

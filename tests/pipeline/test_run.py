@@ -264,10 +264,12 @@ def test_the_move_of_an_archive_is_offered_where_the_keys_match(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:
     archive, out = pictures(3, name="archive/cam"), tmp_path / "m.parquet"
+    shutil.copy(archive / "0000.png", archive.parent)  # cameras count from 0 in every folder
     run(archive.parent, out)
-    with pytest.raises(UsageError) as caught:  # a subfolder: other keys, so all would be redone
+    with pytest.raises(UsageError) as caught:  # a subfolder: other images, whatever their names
         run(archive, out)
     assert "same_source" not in str(caught.value)
+    assert f"lies in {archive.parent}: that source with `include='cam/*'`" in str(caught.value)
     assert "key_prefix" in str(caught.value)
     shutil.move(archive.parent, tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="`same_source=True`"):
