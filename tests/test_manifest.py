@@ -53,7 +53,7 @@ def test_the_facts_of_every_image(archive: Path, tmp_path: Path) -> None:
 
 def test_a_second_run_at_once_is_told_and_may_wait(archive: Path, tmp_path: Path) -> None:
     held = acquire(tmp_path / ".m.parquet.lock", output=tmp_path, wait=False)
-    with pytest.raises(Locked, match=r"another process works on .*m.parquet.*wait=True"):
+    with pytest.raises(Locked, match=r"another process is using .*m.parquet.*wait=True"):
         make_manifest(str(archive), tmp_path / "m.parquet")
     timer = threading.Timer(0.2, held.close)
     timer.start()

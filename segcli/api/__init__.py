@@ -1,4 +1,4 @@
-"""What notebooks and other programs use: `segcli.load`, `segcli.predict` and `segcli.read`."""
+"""The Python API for notebooks and other programs: `segcli.load`, `predict` and `read`."""
 
 from segcli.api.model import Model, load
 from segcli.api.result import Masks, Result

@@ -1,4 +1,4 @@
-"""A model in this process: one image in, a result out."""
+"""Run a model on single images in this process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load(
 
     The arguments are those of `segcli predict`, with the same defaults: `model` is
     "FAMILY/VARIANT" (None: the default model), `weights` a file, `device` "auto", "cpu", "cuda" or
-    "cuda:N". Raises UsageError, which names the models or the categories that there are.
+    "cuda:N". Raises UsageError, which names the available models or categories.
     """
     from segcli.pipeline.stages.inference import load_inference
 
@@ -71,11 +71,11 @@ def load(
 
 
 def _ignore(event: Event) -> None:
-    """A notebook wants no notes."""
+    """Ignore events."""
 
 
 class Model:
-    """A loaded model. Calling it computes what `segcli predict` writes for the same file."""
+    """A loaded model. Calling it gives the objects that `segcli predict` writes for the file."""
 
     def __init__(self, inference: Inference, slicing: Slicing | None = None) -> None:
         self._inference = inference
@@ -84,8 +84,8 @@ class Model:
     def __call__(self, image: Any) -> Result:
         """The objects in one image, best first.
 
-        `image`: a path, a PIL image, or uint8 (H, W, 3) RGB or (H, W) grey. Raises ImageError when
-        it cannot be read, UsageError when it is something else.
+        `image`: a path, a PIL image, or uint8 (H, W, 3) RGB or (H, W) grey. Raises ImageError if
+        it cannot be read, UsageError if it is something else.
         """
         picture = _picture(image)
         record = self._record(picture)
@@ -113,7 +113,7 @@ class Model:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The names that `Result.labels` index."""
+        """The category names, which `Result.labels` index."""
         return self.info.categories
 
     @property

@@ -1,4 +1,4 @@
-"""What a model found in one image."""
+"""The objects that a model found in one image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN_PX = 1280  # the long side of the picture in a notebook
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Result:
-    """N objects, best first; the arrays run parallel, and are the columns of the output.
+    """N objects, best first, as parallel arrays with the values of the output's columns.
 
     `image` has the decoded pixels, uint8 (H, W, 3) RGB, and `warnings` about the file.
     """
@@ -80,14 +80,14 @@ class Result:
 
     @property
     def masks(self) -> Masks:
-        """Decoded when they are asked for: `masks[0]` is bool (H, W), `np.asarray(masks)` is bool
+        """Masks that are decoded on access: `masks[0]` is bool (H, W), `np.asarray(masks)` is bool
         (N, H, W)."""
         return Masks(self.rles, self.height, self.width)
 
     def above(self, min_score: float | None = None) -> Result:
         """The objects with at least this score.
 
-        By default those that `viz`, `stats` and a notebook show, by the model's own scores.
+        By default those from the model's default scores on, as in `viz`, `stats` and a notebook.
         """
         info = self.info
         own = dict(zip(info.categories, info.default_scores or (), strict=False))
@@ -115,7 +115,7 @@ class Result:
         ]
 
     def to_supervision(self) -> Any:
-        """As `supervision.Detections`. Raises UsageError where that package is not installed."""
+        """As `supervision.Detections`. Raises UsageError if that package is not installed."""
         try:
             import supervision
         except ImportError:
@@ -148,7 +148,7 @@ class Result:
         return draw(self.image.pixels, shown, Style(max_side=max_side), image_size=size)
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the objects of `above()`."""
+        """The picture in a notebook: the objects of `above()`."""
         return encode(self.above().draw(max_side=_SHOWN_PX), "png")
 
     def __repr__(self) -> str:
@@ -159,7 +159,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Masks(Sequence[NDArray[np.bool_]]):
-    """N masks of one image, kept as RLE; each is decoded when it is asked for."""
+    """N masks of one image, stored as RLE and decoded on access."""
 
     rles: tuple[bytes, ...]
     height: int
@@ -183,9 +183,7 @@ class Masks(Sequence[NDArray[np.bool_]]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """bool (N, H, W)."""
         if copy is False:
-            raise ValueError(
-                "masks are decoded into a new array; they cannot be had without a copy"
-            )
+            raise ValueError("masks are decoded into a new array, so copy=False is not possible")
         every = np.zeros((len(self), self.height, self.width), np.bool_)
         for place, mask in zip(every, self, strict=True):
             place[:] = mask

@@ -69,7 +69,7 @@ def predict(
     `source` is a path or "NAME=PATH", or a list of them; then keys begin with the names.
     Run it again to process only new, changed or unfinished images. `report` is called with the
     events of the run (`segcli.pipeline.events`). Raises the SegcliErrors of the command;
-    that some images failed is not an error: see `Summary.failed`.
+    failed images are not an error: see `Summary.failed`.
     """
     given: dict[str, Any] = dict(options)
     known = [field.name for field in fields(PredictOptions)]

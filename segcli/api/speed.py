@@ -1,4 +1,4 @@
-"""How long a model takes for an image on this machine."""
+"""Measure the time that a model takes per image on this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LONGEST_S = 20.0
 
 
 def measure_speed(model: str) -> Speed:
-    """Time some images one by one, after one that does not count; from pixels to masks.
+    """Time some images one by one, after a warm-up image, from pixels to masks.
 
-    A model whose weights are not here gets random ones: its network takes as long with them.
+    A model without installed weights gets random ones, with which its network takes as long.
     Raises UsageError.
     """
     family, info = registry.find(model)
@@ -76,7 +76,7 @@ def _with_random_weights(name: str) -> Model:
 
 
 def _picture() -> NDArray[np.uint8]:
-    """Coloured noise: what is in an image hardly changes how long it takes."""
+    """Coloured noise: the content of an image hardly changes the time."""
     import numpy as np
 
     generator = np.random.default_rng(0)

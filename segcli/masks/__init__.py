@@ -1,1 +1,1 @@
-"""Masks as run lengths, and how they come from a model's fields or an annotator's outlines."""
+"""Masks as run lengths, computed from a model's fields or from annotated outlines."""

@@ -1,4 +1,4 @@
-"""Many run-length masks at once: checked and measured before compiled code sees them."""
+"""Check and measure many run-length masks at once, before compiled code reads them."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Masks:
 def measure(
     masks: Masks, sizes: NDArray[np.int64], *, name: Callable[[int], str]
 ) -> NDArray[np.int64]:
-    """Pixels inside each of N masks of `sizes` (N, 2) px, every one checked as rle.check does.
+    """The area in px of each of N masks of `sizes` (N, 2) px, all checked as by rle.check.
 
-    Raises UsageError for the first that is damaged; `name` says which one that is.
+    Raises UsageError for the first damaged mask; `name` names it.
     """
     areas = np.zeros(len(masks), np.int64)
     for first, last in _spans(masks):

@@ -1,6 +1,6 @@
-"""The outlines of a mask along the edges of its pixels, exact: its parts and their holes.
+"""The exact outlines of a mask along the edges of its pixels: its parts and their holes.
 
-Pixels that touch at a corner only belong to two parts, so every outline is a simple polygon.
+Pixels that touch only at a corner belong to different parts, so every outline is a simple polygon.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Ring = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An outline, and those of the holes in it."""
+    """An outline and the outlines of its holes."""
 
     outer: Ring
     holes: tuple[Ring, ...]
@@ -100,7 +100,7 @@ def _container(rings: list[Ring], by_area: list[int], x: float, y: float) -> int
     for i in by_area:
         if _inside(rings[i], x, y):
             return i
-    raise AssertionError("a hole lies in no part")
+    raise AssertionError("a hole is in no part")
 
 
 def _inside(ring: Ring, x: float, y: float) -> bool:

@@ -1,7 +1,7 @@
-"""Polygons to masks by the even-odd rule, as tools that read YOLO's labels fill them.
+"""Fill polygons by the even-odd rule, as tools that read YOLO labels do.
 
-A pixel is inside when a ray from its centre crosses the outline an odd number of times. So lines
-that are walked there and back count for nothing, and one polygon can hold several parts and holes.
+A pixel is inside if a ray from its centre crosses the outline an odd number of times. So a line
+that is drawn in both directions has no effect, and one polygon can have several parts and holes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from segcli.errors import UsageError
 from segcli.masks import rle
 
-_FARTHEST = 5  # image sides that a corner may lie outside; farther means another image's polygon
+_FARTHEST = 5  # image sides; a corner farther outside belongs to another image
 
 
 def fill(points: NDArray[np.float64], height: int, width: int) -> bytes:
-    """The RLE of a polygon (n, 2) of x, y px; what leaves the image is cut off.
+    """The RLE of a polygon (n, 2) of x, y px, cut off at the border of the image.
 
-    Raises UsageError for fewer than three corners, or such as are not finite or absurdly far off.
+    Raises UsageError for fewer than three corners, or corners that are not finite or far outside.
     """
     if len(points) < 3:
         raise UsageError(f"a polygon of {len(points)} corners; expected at least three")
     if not np.isfinite(points).all() or np.abs(points).max() > _FARTHEST * max(height, width):
-        raise UsageError("a corner lies nowhere near the image; sides go from 0 to 1")
+        raise UsageError("a corner is far outside the image; coordinates go from 0 to 1")
     inside = np.zeros((height, width), bool, order="F")
     left, top = (int(side) for side in np.floor(points.min(0)).clip(0))
     right, bottom = np.minimum(np.ceil(points.max(0)), (width, height)).astype(int).tolist()

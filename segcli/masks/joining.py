@@ -1,7 +1,7 @@
-"""Masks that a model found on overlapping tiles become those of the whole image.
+"""Join masks that a model found on overlapping tiles to masks of the whole image.
 
-An object that a seam cuts is found in several tiles. Two tiles agree about what lies in both of
-them, so masks are compared there and nowhere else.
+An object that is cut by a seam is found in several tiles. Masks are compared only in the overlap of
+two tiles, which both of them show.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ class Piece:
 def join(pieces: Sequence[Piece], size: Size) -> list[Segment]:
     """The segments of an image of `size` px, best first; pieces of one object become one segment.
 
-    Its mask is the union of what was found on tiles, and so is its box; its score is the best. What
-    was found on the whole image replaces these only where they do not show the object themselves:
-    there both are taken.
+    The mask and the box of a segment are the union of its pieces on tiles; its score is the best
+    one. A mask found on the whole image is added only if the tiles do not show all of the object.
     """
     groups: dict[int, list[Piece]] = {}
     for index, root in enumerate(_roots(pieces, size)):
@@ -135,7 +134,7 @@ def _joined(group: Sequence[Piece], size: Size) -> Segment:
 
 
 def _show(used: Sequence[Piece], coarse: Sequence[Piece], size: Size) -> bool:
-    """Whether tiles show all of an object, and not only some of its fragments."""
+    """Whether the tiles show all of an object and not only fragments."""
     if not all(_is_cut(piece, size) for piece in used):
         return True
     fine, rough = _union(used, size), _union(coarse, size)
@@ -145,5 +144,5 @@ def _show(used: Sequence[Piece], coarse: Sequence[Piece], size: Size) -> bool:
 
 
 def _union(pieces: Sequence[Piece], size: Size) -> bytes:
-    """The RLE in the image of what the pieces cover."""
+    """The RLE of the union of the pieces in the image."""
     return rle.union([rle.place(piece.segment.rle, piece.tile, size) for piece in pieces], *size)

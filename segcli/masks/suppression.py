@@ -1,4 +1,4 @@
-"""Segments of one image that show the same object, by the IoU of their masks."""
+"""Suppress or merge segments of one image that show the same object, by mask IoU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mask_ious(
 def suppress(
     segments: Sequence[Segment], image_size: Size, *, iou: float, across_labels: bool
 ) -> list[Segment]:
-    """Those that overlap no better one by more than `iou`; best first in, best first out.
+    """The segments that overlap no better one by more than `iou`; input and output best first.
 
     Only segments of one label suppress each other, all of them with `across_labels`.
     """
@@ -47,11 +47,11 @@ def suppress(
 def merge_views(
     first: Sequence[Segment], second: Sequence[Segment], image_size: Size, *, iou: float
 ) -> list[Segment]:
-    """One list of what was found in two views of an image, best first.
+    """Merge the segments of two views of an image, best first.
 
-    Two segments of one label whose masks overlap by more than `iou` are one object: the better
-    one with the mean of both scores. What one view alone shows keeps half of its score, the mean
-    with 0. Pairs are made in the order of their IoU.
+    Two segments of one label whose masks overlap by more than `iou` are one object: the better one
+    is kept, with the mean of both scores. A segment of only one view keeps half of its score, the
+    mean with 0. Pairs are formed in the order of their IoU.
     """
     overlap = mask_ious(first, second, image_size)
     same = np.array([[a.label == b.label for b in second] for a in first], bool)

@@ -1,4 +1,4 @@
-"""What is on disk: parts of rows, committed whole by one rename, under one lock."""
+"""The output on disk: parts of rows, each committed by an atomic rename under a lock."""
 
 from segcli.store.compaction import Compacted, compact
 from segcli.store.compatibility import OtherSettings

@@ -1,4 +1,4 @@
-"""Many small parts become few: all at once, by an exchange of the whole directory."""
+"""Merge many small parts into few, by one atomic exchange of the whole directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from segcli.store.swap import exchange
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What the footer of a part says, and its columns."""
+    """The footer and the columns of a part."""
 
     footer: Footer
     columns: pa.Schema
@@ -33,7 +33,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """How many parts there were and are, and how many images they hold."""
+    """The number of parts before and after, and of the images in them."""
 
     before: int
     after: int
@@ -41,12 +41,12 @@ class Compacted:
 
 
 def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
-    """Merge parts until they have about `images` images; larger ones stay as they are.
+    """Merge parts until they have about `images` images; larger parts are kept unchanged.
 
-    The rows stay the same, and so does what a resume knows. Readers see the old parts or the new,
-    and one that listed the old and opens them afterwards is told that they are gone; a kill leaves
-    either. Raises Locked unless `wait`, UsageError where the file system cannot exchange
-    directories, OutputError when it cannot be written.
+    The rows stay the same, and a run can be resumed as before. Readers see either the old or the
+    new parts; a reader that listed the old parts and opens them afterwards gets an error. After a
+    kill, the directory has either the old or the new parts. Raises Locked unless `wait`, UsageError
+    if the file system cannot exchange directories, and OutputError if it cannot be written.
     """
     real = resolve(path)
     if is_url(real):
@@ -74,7 +74,7 @@ def _read(path: Path) -> _Part:
 
 
 def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
-    """Parts that become one, in the order in which they were written.
+    """Groups of parts to merge, in the order in which they were written.
 
     They have the same settings, source and columns; versions of segcli may differ.
     """
@@ -95,7 +95,7 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
 
 
 def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Part]) -> None:
-    """A directory of the new parts, and of links to those that stay, takes the old one's place."""
+    """Replace the directory by one with the new parts and links to those that are kept."""
     home = staging_path(real)
     fresh = home / real.name
     try:

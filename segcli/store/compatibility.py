@@ -1,4 +1,4 @@
-"""Whether the rows of a run may join those that are there; refusals say what to do."""
+"""Checks whether the rows of a run may be added to an output; errors state what to do."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from segcli.store.schema import column_differences
 
 
 class OtherSettings(UsageError):
-    """What is there was made with other settings than this run has."""
+    """The output was made with other settings than this run has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """A run that states `footer` and writes `columns` joins the output at `path`.
+    """Checks for a run with `footer` and `columns` that is to be added to the output at `path`.
 
-    `same_source`: another source root is another name of the same archive.
+    `same_source`: a different source root is another name of the same archive.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Joining:
     same_source: bool = False
 
     def check_part(self, name: str, columns: pa.Schema, there: Footer) -> None:
-        """Raises OtherSettings when part `name` was made with others."""
+        """Raises OtherSettings if part `name` was made with other settings."""
         found = differences(there, self.footer)
         found += column_differences(columns, self.columns)
         if found:
@@ -44,10 +44,10 @@ class Joining:
 
     def _advice(self, there: Footer) -> str:
         filtered = filtered_command(self.path, there, self.footer)
-        advice = f"Use the old settings, or write to a new output: {self.new_command()}"
+        advice = f"Use the old settings, or choose a new output: {self.new_command()}"
         if filtered is None:
             return advice
-        return f"The masks that you want are in it: {filtered} (or export) reads them. {advice}"
+        return f"The output already has these masks: {filtered} (or export) reads them. {advice}"
 
     def check_roots(self, now: str, roots: Set[str], may_be_same: Callable[[], bool]) -> None:
         """`now`: a source root of the run; `roots`: of the parts with the same key prefix. Several
@@ -66,16 +66,16 @@ class Joining:
             part = now.removeprefix(around.rstrip("/") + "/")
             same = f"It lies in {around}: that source with `include={part + '/*'!r}` is this part. "
         elif not any(_lies_in(root, now) for root in roots) and may_be_same():
-            same = "Is it the same archive, only moved? `same_source=True`. "
+            same = "If it is the same archive in a new place, use `same_source=True`. "
         raise OtherSettings(
             f"{shown(self.path)} was made from {' and '.join(sorted(roots))}, now given {now}. "
             f"{same}"
-            f"Is it another one, to be added? `key_prefix='NAME/'` keeps the names apart. Else "
-            f"write to a new output: {self.new_command()}"
+            f"To add another archive, use `key_prefix='NAME/'`, which keeps the keys apart. "
+            f"Otherwise choose a new output: {self.new_command()}"
         )
 
     def check_neighbour(self, name: str, columns: pa.Schema, there: Footer) -> None:
-        """Both, for one part that another shard has made since this one started."""
+        """Both checks, for a part that another shard has written since this one started."""
         self.check_part(name, columns, there)
         now = self.footer.settings.roots.get(prefixed("", there.settings.key_prefix))
         if now is not None:

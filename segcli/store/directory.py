@@ -1,4 +1,4 @@
-"""The directory of an output: what may be in it, and what is hidden next to it."""
+"""The directory of an output: its allowed contents, and hidden files next to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segcli.cloud.urls import BUCKETS, is_url, scheme_of, shown, split_bucket, u
 from segcli.errors import UsageError
 
 _PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
-_NFS_OPEN = ".nfs"  # what NFS makes of a replaced file that somebody still reads
+_NFS_OPEN = ".nfs"  # NFS's name for a replaced file that is still open
 
 
 def resolve(path: Path) -> Path:
@@ -42,12 +42,12 @@ def staging_path(path: Path) -> Path:
 
 
 def shards_path(path: Path) -> Path:
-    """Where the shards of a run keep their locks and their staging; gone after an undivided run."""
+    """The folder for locks and staging of shards; a run without shards removes it."""
     return path.with_name(f".{path.name}.shards")
 
 
 def duckdb_note(path: Path) -> str | None:
-    """What to tell a user whose output's name DuckDB alone does not take for a table."""
+    """A note for outputs whose name DuckDB does not accept as a table."""
     if path.name.endswith(".parquet"):
         return None
     return f"DuckDB reads a directory of this name as read_parquet('{path}/*.parquet')"
@@ -58,10 +58,10 @@ def is_part(name: str) -> bool:
 
 
 def list_parts(path: Path) -> list[str]:
-    """Sorted names of the parts in `path`; none where it does not exist.
+    """Sorted names of the parts in `path`; empty if it does not exist.
 
-    Raises UsageError when anything else lies in it: several readers would refuse the directory or
-    mix the foreign rows in.
+    Raises UsageError if it contains anything else: several readers would refuse the directory or
+    mix in foreign rows.
     """
     if (url := url_of(path)) is not None:
         return sorted(name for name, _ in list_bucket_parts(url))
@@ -81,8 +81,8 @@ def list_parts(path: Path) -> list[str]:
         return names
     if len(foreign) == len(names):
         raise UsageError(
-            f"{path} holds {foreign[0]!r} and not one part of segcli, so it is no output; name the "
-            f"output of a run, or for a new one a directory that does not exist yet"
+            f"{path} contains {foreign[0]!r} and no part, so it is not an output; name the output "
+            f"of a run, or for a new output a directory that does not exist yet"
         )
     raise _foreign(str(path), foreign[0])
 
@@ -126,13 +126,13 @@ def refuse_among_parts(path: Path, option: str) -> None:
             first = next(names, "")  # an output holds parts alone, so the first name tells
         if _PART.fullmatch(first):
             raise UsageError(
-                f"{option} {path} lies in {place}, an output of segcli, which holds nothing but "
-                f"parts; choose another place"
+                f"{option} {path} is inside {place}, an output, which may contain only parts; "
+                f"choose another place"
             )
 
 
 def check_place(path: Path) -> None:
-    """Raises UsageError when no output can be made at (resolved) `path`."""
+    """Raises UsageError if no output can be created at (resolved) `path`."""
     if (url := url_of(path)) is not None:
         if scheme_of(url) not in BUCKETS or not split_bucket(url)[1]:
             raise UsageError(
@@ -142,10 +142,10 @@ def check_place(path: Path) -> None:
         list_parts(path)
         return
     if path.name == "":
-        raise UsageError(f"`out` {path} has no place next to it for staging; name a new directory")
+        raise UsageError(f"`out` {path} has no parent directory for staging; name a new directory")
     if path.is_dir() and _is_mount_point(path):
         raise UsageError(
-            f"`out` {path} is a mount point of its own, so a part cannot be renamed into it from "
+            f"`out` {path} is a mount point, so a part cannot be renamed into it from "
             f"next to it; choose a directory inside it: {path / 'masks.parquet'}"
         )
     list_parts(path)

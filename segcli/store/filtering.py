@@ -1,4 +1,4 @@
-"""When a run asks for a part of what an output holds already, reading it filtered is enough."""
+"""Suggests to filter an existing output if it already has the masks that a run would find."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _FILTERS = {"min_score", "categories"}
 
 
 def filtered_command(path: Path, there: Footer, now: Footer) -> str | None:
-    """The command that shows what a run with the settings `now` would find.
+    """A command that shows the masks that a run with the settings `now` would find.
 
-    None unless `now` differs from the output's settings `there` by a higher `min_score` or fewer
-    `categories` alone: then the masks are in the output, and readers can filter them.
+    None unless `now` differs from the output's settings `there` only by a higher `min_score` or
+    fewer `categories`: then the masks are in the output, and readers can filter them.
     """
     old, new = there.settings.compared, now.settings.compared
     differing = {name for name in {*old, *new} - {ROOT} if old.get(name) != new.get(name)}

@@ -1,4 +1,4 @@
-"""What a run states about itself in every footer, and how two runs differ."""
+"""The settings that a run writes into every footer, and the differences of two runs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """Everything segcli says in a part's footer; the counts are of that part.
+    """The metadata in the footer of a part; the counts are those of the part.
 
     `redone` is `recorded` of the run that last rewrote some images of the part, if any did.
     `begun` and `ended`: from when to when the part's run worked on it, in seconds since 1970,
@@ -106,7 +106,7 @@ class Footer:
 
     @staticmethod
     def from_json(text: bytes) -> Footer:
-        """Raises ValueError, KeyError or TypeError when the text is not one of ours."""
+        """Raises ValueError, KeyError or TypeError if segcli did not write the text."""
         values = json.loads(text)
         settings = Settings(
             values["compared"], values["recorded"], values["key_prefix"], values.get("shard")
@@ -133,7 +133,7 @@ def _hashes(text: str) -> frozenset[bytes]:
 
 
 def differences(there: Footer, now: Footer) -> list[str]:
-    """What keeps the rows of two runs from standing in one output, but for the source root."""
+    """The settings that keep two runs from sharing an output, except the source root."""
     pairs = {
         name: (there.settings.compared.get(name), now.settings.compared.get(name))
         for name in sorted({*there.settings.compared, *now.settings.compared} - {ROOT})
@@ -148,7 +148,7 @@ def differences(there: Footer, now: Footer) -> list[str]:
 
 def _compared(old: Any, new: Any) -> str:
     if isinstance(old, list) and isinstance(new, list):
-        # Long lists differ in few places, and only these are worth reading.
+        # Long lists differ in few places, so only these are shown.
         old, new = [x for x in old if x not in new] or old, [x for x in new if x not in old] or new
     return f"{_shown(old)} there, {_shown(new)} now"
 
@@ -180,7 +180,7 @@ def fresh_path(path: Path) -> Path:
 
 
 def new_command(path: Path, settings: Settings) -> str:
-    """The command that was given, with a new output in it; else the option alone."""
+    """The command of the run with a new output, or just the option."""
     fresh = shown(fresh_path(path))
     words = settings.recorded.get("command") or []
     words = shlex.split(words) if isinstance(words, str) else list(words)

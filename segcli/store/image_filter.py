@@ -1,4 +1,4 @@
-"""Which images of an output count: by their keys and by a condition over their columns.
+"""Selection of the images of an output by their keys and by a condition over their columns.
 
 An image filter is not a mask filter: an image that passes counts even if it has no masks, and
 one that does not pass counts nowhere, so that rates are over the images that pass.

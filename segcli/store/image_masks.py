@@ -1,4 +1,4 @@
-"""What readers for people and for other tools get of an output: each image with its masks."""
+"""Read an output as images with their masks, for `viz`, `report` and `export`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ImageMasks:
 
     @property
     def name(self) -> str:
-        """The path below the source, as annotation files name it; the key for a frame."""
+        """The name in annotation files: the path below the source, or the key of a frame."""
         return path_from_key(self.key) if self.frame is None else self.key
 
 
@@ -97,7 +97,7 @@ def read_image_masks(
     categories: frozenset[str] | None = None,
     keys: frozenset[str] | None = None,
 ) -> Iterator[ImageMasks]:
-    """The images of an output in its order, also those without masks; failed ones are left out.
+    """The images of an output in its order, including those without masks, but not failed ones.
 
     `categories` None: masks of all; `keys` None: all images.
     Raises UsageError as `read_masks` does.

@@ -1,4 +1,4 @@
-"""What an output holds: its parts, their keys, and whether this run's rows may join them."""
+"""The contents of an output: its parts, their keys, and whether this run may add rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from segcli.types import Record, Sample
 State = Literal["new", "done", "changed", "failed"]
 
 _FIRST_KEYS = 200
-_LOAD_KEYS = 1_000_000  # 16 MB of keys are gathered before they are sorted in
+_LOAD_KEYS = 1_000_000  # 16 MB of keys are collected before they are sorted in
 
 
 class HeldTwice(UsageError):
@@ -37,7 +37,7 @@ class HeldTwice(UsageError):
 
 
 class _Origin(IntEnum):
-    """Where the images of a part came from, seen from this run."""
+    """Where the images of a part came from, relative to this run."""
 
     SAME = 0
     MOVED = 1  # the same archive under another root: times of files may have changed on the way
@@ -148,7 +148,7 @@ class Inventory:
             )
         if entry.fresh:
             return "done"
-        # A file that has vanished cannot be done again: its rows stay.
+        # A file that has vanished cannot be processed again, so its rows stay.
         if sample.size_bytes is not None:
             same_time = origin == _Origin.MOVED or entry.same_mtime(sample.mtime_ns)
             if not (same_time and entry.same_size(sample.size_bytes)):

@@ -1,4 +1,4 @@
-"""What is done already, in 16 bytes per key: a hash table of sorted buckets."""
+"""The keys that have rows, in 16 bytes each: a hash table of sorted buckets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 _BUCKET = 4096  # keys per bucket before all buckets are split in two
 
 # A key is two words: `head`, 64 bits of its hash, and `tail`, from the highest bit downwards: 12
-# more bits of the hash, 10 of its size's, 17 of its mtime's, 22 of part number, listed, failed,
-# fresh. Two of 100 million keys are taken for one with a probability of 7e-8; a change of mtime is
-# overlooked with 8e-6, of mtime and size with 7e-9.
+# more bits of the hash, 10 of a hash of the size, 17 of a hash of the mtime, 22 of the part number,
+# listed, failed, fresh. Two of 100 million keys collide with a probability of 7e-8; a change of
+# mtime is missed with 8e-6, of mtime and size with 7e-9.
 _CHECK_SHIFT, _SIZE_SHIFT, _MTIME_SHIFT, _PART_SHIFT = 52, 42, 25, 3
 _CHECK_MASK, _SIZE_MASK, _MTIME_MASK, _PART_MASK = 0xFFF, 0x3FF, 0x1FFFF, 0x3FFFFF
 _LISTED, _FAILED, _FRESH = 4, 2, 1
@@ -23,7 +23,7 @@ MAX_PARTS = _PART_MASK + 1
 
 
 class Mark(NamedTuple):
-    """One image as it is remembered."""
+    """The stored facts about one image."""
 
     key: str
     size_bytes: int | None
@@ -65,7 +65,7 @@ def _words(key: str) -> tuple[int, int]:
 
 
 class KeyIndex:
-    """The keys that have rows. Adding a key again replaces what was known of it."""
+    """The keys that have rows. Adding a key again replaces its entry."""
 
     def __init__(self) -> None:
         # So many leading bits of a key's head are the number of its bucket. One attribute, so that

@@ -1,4 +1,4 @@
-"""An output as a table for other programs, read when it is asked for."""
+"""An output as a lazy table for other programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALL = "SELECT * EXCLUDE (part, image) FROM rows"
 
 
 def read(out: str | os.PathLike[str]) -> Table:
-    """The output of a run as a lazy table. Raises UsageError when there is none."""
+    """The output of a run as a lazy table. Raises UsageError if it does not exist."""
     path = Path(out)
     part_paths(path)
     return Table(path)
@@ -30,29 +30,29 @@ def read(out: str | os.PathLike[str]) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of an output, or of a query over them; nothing is read before it is asked for.
+    """Rows of an output, or of a query over them, which are read on demand.
 
-    Each `to_...`, and each iteration, reads the parts that are there at that moment.
+    Each `to_...`, and each iteration, reads the parts that exist at that time.
     """
 
     out: Path
     query: str = _ALL
 
     def images(self) -> Table:
-        """One row per image, failed ones included, without the columns of masks."""
+        """One row per image, including failed ones, without the columns of masks."""
         return Table(self.out, "SELECT * FROM images")
 
     def masks(self, min_score: float | Literal["default"] | None = None) -> Table:
         """One row per mask, of all images, with at least this score; None: all that were kept.
 
-        "default": those that viz, stats and report show, by the model's own scores.
+        "default": those that viz, stats and report show, by the model's default scores.
         """
         if min_score is None or min_score == "default":
             return Table(self.out, f"SELECT * FROM {'masks' if min_score is None else 'shown'}")
         return Table(self.out, f"SELECT * FROM masks WHERE score >= {float(min_score)!r}")
 
     def sql(self, query: str) -> Table:
-        """The answer of DuckDB to `query`; a wrong query is a UsageError when it is run.
+        """The result of a DuckDB `query`; an invalid query raises UsageError when it is run.
 
         Its tables are `images`, `masks`, `shown` (the masks that viz, stats and report show, by
         the model's default score) and `rows` (everything).

@@ -1,4 +1,4 @@
-"""Locks on files: flock, which ends with the processes that hold it."""
+"""File locks with flock, which end with the processes that hold them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Lock:
         self.fd = fd
 
     def close(self) -> None:
-        """Lets go; without LOCK_UN, which would also take the lock from a living worker."""
+        """Release the lock; without LOCK_UN, which would also take it from a living worker."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -55,8 +55,8 @@ def acquire(
 
     `shared`: together with others who share it, as the shards of one run do.
 
-    Waiting ends by KeyboardInterrupt, so a caller installs softer signal handlers afterwards.
-    Raises UsageError where the file system has no locks: better no run than two at a time.
+    Waiting ends by KeyboardInterrupt, so install other signal handlers afterwards. Raises
+    UsageError if the file system has no locks, because two runs could then write at the same time.
     """
     while True:
         with reporting(f"the lock {path}", "create", advice=_ADVICE):
@@ -74,7 +74,7 @@ def acquire(
 
 
 def _is_at(path: Path, fd: int) -> bool:
-    """False when someone has deleted the lock file meanwhile: then holding it guards nothing."""
+    """False if the lock file has been deleted: then the lock protects nothing."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
@@ -95,29 +95,29 @@ def _flock(
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            # The workers of a killed coordinator die with it, but not in the same moment.
+            # The workers of a killed coordinator die with it, but slightly later.
             is_dying = _is_holder_dead(fd) and time.monotonic() - begun < _DYING_S
             is_glance = time.monotonic() - begun < _GLANCE_S
             if not (wait or is_dying or is_glance):
                 raise Locked(
-                    f"another process works on {output}{_holder(fd)}; wait for it with "
+                    f"another process is using {output}{_holder(fd)}; wait for it with "
                     f"`wait=True`, or choose another `out`"
                 ) from None
             if wait and waiting is not None and not is_glance:
-                waiting(f"waiting: another process works on {output}{_holder(fd)}")
+                waiting(f"waiting: another process is using {output}{_holder(fd)}")
                 waiting = None
             time.sleep(_GLANCE_S if is_glance else _POLL_S)
         except OSError as e:
             if e.errno in _UNSUPPORTED:
                 raise UsageError(
                     f"the file system of {output} has no file locks (flock: {e.strerror}), without "
-                    f"which two runs could spoil each other; choose an `out` on another one"
+                    f"which two runs could corrupt the output; choose an `out` on another one"
                 ) from e
             raise OutputError(f"cannot lock {output}: {e.strerror}") from e
 
 
 def _sign(fd: int, *, shared: bool) -> None:
-    """Say who holds it, for the message of others; a full disk must not matter here."""
+    """Write the holder into the file, for the messages of others; ignore a full disk."""
     # All who share it write the same, whoever comes first or leaves last.
     who = {"shards": True} if shared else {"pid": os.getpid(), "host": socket.gethostname()}
     text = json.dumps(who).encode()
@@ -151,7 +151,7 @@ def _holder(fd: int) -> str:
 
 
 def _signature(fd: int) -> dict[str, Any]:
-    """What the holder has written; {} where it could not."""
+    """The text that the holder has written; {} if there is none."""
     try:
         who = json.loads(os.pread(fd, 4096, 0))
     except (OSError, ValueError):
@@ -160,10 +160,10 @@ def _signature(fd: int) -> dict[str, Any]:
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock file `path`: {"pid", "host"}, {"shards": True}, or {} when unknown.
+    """The holder of the lock file `path`: {"pid", "host"}, {"shards": True}, or {} if unknown.
 
-    None when nobody does. It is only looked at: a process that wants the lock meanwhile waits for
-    the moment that this takes.
+    None if nobody holds it. The check takes the lock for a moment, so a process that wants it at
+    the same time waits briefly.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""From which score on masks are shown: asked for, or the model's own for each category."""
+"""The score from which masks are shown: a given one, or the model's score of each category."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_UNKNOWN = 0.5  # where nobody has measured the model
+_UNKNOWN = 0.5  # if the model was not measured
 
 
 @dataclass(frozen=True, slots=True)
 class MinScores:
-    """The smallest score of a mask that counts: `default`, but for the categories in `own`."""
+    """The minimum score of a mask: `default`, except for the categories in `own`."""
 
     default: float
     own: Mapping[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class MinScores:
 
 
 def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
-    """What a reader of an output with these settings shows; `asked`: the `min_score` given."""
+    """The minimum scores for an output with these settings; `asked`: the given `min_score`."""
     if asked is not None:
         return MinScores(asked)
     default, own = settings.get("default_score"), settings.get("default_scores") or {}
@@ -54,7 +54,7 @@ def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
 
 
 def default_sentence(settings: Mapping[str, Any]) -> str:
-    """Which masks of an output with these settings are shown where no score is asked for."""
+    """A text on the masks that are shown without `min_score`."""
     if settings.get("imported_from"):
         return "all masks, because annotations have no default score; see `min_score`"
     shown = min_scores(settings, None)

@@ -1,4 +1,4 @@
-"""An output that is being written, under its lock: commit and replace."""
+"""An output that is being written, with its lock held: commit and replace."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_output(
     keys: Iterable[str] = (),
     lock: OutputLock | None = None,
 ) -> Output:
-    """Lock `path` and read what it holds; to be used as a context manager.
+    """Lock `path` and read its contents; use it as a context manager.
 
     `keys` of the run's source tell whether another source may be the same one, moved.
     With `settings.shard` it is locked against all but the other shards. `lock` is a lock that the
@@ -78,7 +78,7 @@ def preview_output(
     same_source: bool = False,
     keys: Iterable[str] = (),
 ) -> Output:
-    """The same without the lock, for looking only (a dry run); nothing is written at all."""
+    """As `open_output`, but read-only and without the lock, for a dry run."""
     check_place(resolve(path))
     output = Output(_joining(path, settings, carried, categories, same_source=same_source))
     output.inventory.load(keys)
@@ -126,7 +126,7 @@ def _place(real: Path, split: ShardSpec | None, lock: OutputLock | None) -> Plac
 
 
 class Output:
-    """A directory of parts under our lock."""
+    """A directory of parts, with the lock held."""
 
     def __init__(
         self, joining: Joining, lock: OutputLock | None = None, *, owns_lock: bool = False
@@ -206,20 +206,20 @@ class Output:
         return min(sizes, key=lambda name: sizes[name])
 
     def state(self, sample: Sample) -> State:
-        """What is to be done with a sample: "new" is to be committed, "changed" to be replaced.
+        """The state of a sample: "new" samples are to be committed, "changed" ones replaced.
 
-        "failed" (before this run) may be replaced when the user wants it, "done" needs nothing.
-        Raises UsageError when its key belongs to an image of another archive.
+        "failed" ones (in earlier runs) are replaced on request, and "done" ones are skipped.
+        Raises UsageError if the key belongs to an image of another archive.
         """
         return self.inventory.state(sample)
 
     def repeated(self, sample: Sample) -> bool:
-        """True when the key was committed by this run: the source lists it again."""
+        """True if this run has committed the key: the source lists it again."""
         entry = self.done.find(sample.key)
         return entry is not None and entry.fresh
 
     def part_of(self, sample: Sample) -> str | None:
-        """The part that holds the key: images to be replaced are best replaced part by part."""
+        """The part that contains the key; images are best replaced part by part."""
         return self.inventory.part_of(sample.key)
 
     def commit(self, records: Sequence[Record]) -> Path:

@@ -1,4 +1,4 @@
-"""Who may write to an output: one run alone, or the shards of one run together."""
+"""The lock of an output: for one run, or shared by the shards of one run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class OutputLock:
             return
         has_output = self.real.exists()
         if self._is_new and not has_output and len(self.locks) == 1:
-            # Who waits for it looks whether the file is still there, and makes another.
+            # A waiting process checks whether the file still exists, and creates another.
             with contextlib.suppress(OSError):
                 lock_path(self.real).unlink()
         for lock in reversed(self.locks):
@@ -137,8 +137,8 @@ def _acquire(
                 return common, own
             if not wait:
                 raise Locked(
-                    f"`shard` {split}: a run in {other} shards works on {output}, and shards of "
-                    f"different numbers share images; give the same number, or wait for its end "
+                    f"`shard` {split}: a run in {other} shards is using {output}, and shards of "
+                    f"different numbers share images; use the same number, or wait for its end "
                     f"with `wait=True`"
                 )
         # All is let go while waiting, or two such runs would wait for one another.

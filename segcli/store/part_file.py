@@ -1,4 +1,4 @@
-"""The file of one part: Parquet with a footer that says what made it."""
+"""The file of one part: Parquet with a footer that describes the run."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _check(path: Path, rows: int, footer: Footer) -> None:
 def open_part(
     path: Path, *, dictionaries: Sequence[str] = ()
 ) -> Iterator[tuple[pq.ParquetFile, Footer]]:
-    """Raises UsageError, also for what happens inside, when the part is damaged or not segcli's.
+    """Open a part. Raises UsageError, also inside the block, if it is damaged or not segcli's.
 
     A part in a bucket is fetched whole. `dictionaries`: columns of text that are read as Arrow
     dictionaries.
@@ -127,7 +127,7 @@ def open_part(
         with _opened(path) as raw, part_in(raw, shown(path), dictionaries) as part:
             yield part
     except FileNotFoundError:
-        raise UsageError(f"{shown(path)} has been removed while it was to be read") from None
+        raise UsageError(f"{shown(path)} was removed before it could be read") from None
     except OSError as e:
         raise UsageError(f"cannot read the part {shown(path)}: {e.strerror or e}") from e
 

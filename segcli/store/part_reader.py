@@ -1,4 +1,4 @@
-"""What readers (eval, viz, stats, export) get of an output: streams of rows, and its settings."""
+"""Read an output as streams of rows, and its settings, for eval, viz, stats and export."""
 
 from __future__ import annotations
 

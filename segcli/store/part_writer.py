@@ -22,7 +22,7 @@ from segcli.types import Record
 
 
 def part_name(keys: Iterable[str]) -> str:
-    """Named by its keys, in whatever order, so that a retried chunk overwrites itself."""
+    """A name that depends on the keys in any order, so that a retried chunk overwrites itself."""
     name = hashlib.blake2b(digest_size=16)
     for digest in sorted(key_hash(key) for key in keys):
         name.update(digest)

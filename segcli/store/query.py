@@ -1,7 +1,7 @@
-"""SQL over the rows of an output: the one door to DuckDB.
+"""SQL over the rows of an output, with DuckDB, which only this module imports.
 
-An expression that a user gives is put into a query of ours; what DuckDB says of it comes back as
-a UsageError. Nothing is installed or fetched, and nothing but the parts is read.
+An expression of a user is put into a query; errors of DuckDB become UsageErrors. Nothing is
+installed or downloaded, and only the parts are read.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def asked(query: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """The door: DuckDB's errors that a user can cause, in our words."""
+    """Translate errors of DuckDB that a user can cause."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:

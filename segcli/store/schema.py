@@ -1,4 +1,4 @@
-"""The one explicit schema of every part, and the way from records to its rows."""
+"""The schema of every part, and the conversion of records to rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The split of a run over machines: the hash of its key alone decides whose an image is."""
+"""Split a run over machines: the hash of its key assigns each image to a shard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segcli.keys import first_spelling, path_from_key
 from segcli.store.key_index import key_hash
 
 MOST = 100_000
-"""Shards, at most: more would be a slip of the keyboard."""
+"""The maximum number of shards; more would be a typing error."""
 
 _WORDS = re.compile(r"(0|[1-9]\d{0,8})/([1-9]\d{0,8})")
 
@@ -32,12 +32,12 @@ class ShardSpec:
         found = _WORDS.fullmatch(text)
         if not found:
             raise UsageError(
-                f"`shard` {text}: expected I/N, as in 0/8 for the first of eight "
+                f"`shard` {text}: expected I/N, e.g. 0/8 for the first of eight "
                 f"(in a Slurm array of 0-7: $SLURM_ARRAY_TASK_ID/8)"
             )
         index, count = int(found[1]), int(found[2])
         if count > MOST:
-            raise UsageError(f"`shard` {text}: expected {MOST:,} shards at most")
+            raise UsageError(f"`shard` {text}: expected at most {MOST:,} shards")
         if index >= count:
             last = f"{count - 1}/{count}"
             raise UsageError(

@@ -1,4 +1,4 @@
-"""What an output holds and who writes to it, whatever state it is in."""
+"""The contents of an output and the process that writes to it, in any state."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def status(path: Path) -> Status:
     """Read the footers of the parts; takes no lock and writes nothing.
 
     A folder without parts, one that does not exist yet but is being written, and one with damaged
-    parts all have a status. Raises UsageError when `path` is not the place of an output.
+    parts all have a status. Raises UsageError if `path` is not an output.
     """
     real = resolve(path)
     if (url := url_of(real)) is not None:

@@ -1,4 +1,4 @@
-"""Two directories change names in one step, where the system can do that."""
+"""Exchange the names of two directories atomically, if the system supports it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Afterwards each is where the other one was; nobody ever sees one of them missing.
+    """Exchange two directories; no process ever sees one of them missing.
 
-    Raises UsageError where the system or the file system cannot (NFS), OSError otherwise.
+    Raises UsageError if the system or the file system cannot do it (NFS), OSError otherwise.
     """
     library = ctypes.CDLL(None, use_errno=True)
     first, second = os.fsencode(one), os.fsencode(other)

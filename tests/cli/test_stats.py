@@ -254,7 +254,7 @@ def test_no_command_writes_among_the_parts(masks, words):
     before = sorted(masks.iterdir())
     result = CliRunner().invoke(app, [word.format(masks) for word in words])
     assert isinstance(result.exception, UsageError)
-    assert "nothing but parts" in str(result.exception)
+    assert "only parts" in str(result.exception)
     assert sorted(masks.iterdir()) == before
 
 

@@ -119,7 +119,7 @@ def test_damaged_and_foreign_files_are_problems(out: Path) -> None:
     found = json.loads(result.stdout)
     assert (result.exit_code, found["parts"]) == (2, 1)
     assert len(found["problems"]) == 1
-    assert "damaged or half copied" in found["problems"][0]
+    assert "damaged or only partly copied" in found["problems"][0]
     (out / "notes.txt").write_text("x")
     result = status(out)
     assert result.exit_code == 2

@@ -251,7 +251,7 @@ def test_second_process_on_an_output_is_told_at_once(
     waiting = start(*command, "--wait", log=tmp_path / "3.log")
     assert finish(second) == 4
     gate.touch()
-    assert "another process works on" in (tmp_path / "2.log").read_text()
+    assert "another process is using" in (tmp_path / "2.log").read_text()
     assert finish(first) == 0
     assert finish(waiting) == 0
     assert len(keys(out)) == 12

@@ -77,5 +77,5 @@ def test_rows_of_files_that_are_gone_are_removed(places: Path, tmp_path: Path) -
 def test_keys_of_another_source_are_refused(places: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.parquet"
     run(places, out=out)
-    with pytest.raises(UsageError, match="already holds 'a/0000.png' from another source"):
+    with pytest.raises(UsageError, match="already has 'a/0000.png' from another source"):
         run(places / "a", places / "b", out=out)

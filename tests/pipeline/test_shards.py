@@ -119,7 +119,7 @@ def test_a_shard_twice_and_an_undivided_run_beside_shards_are_told(
     }
     runs = {name: started(images, out, *m, model="troubled/slow") for name, m in refused.items()}
     assert {name: finish(run) for name, run in runs.items()} == {"same": 4, "other": 4, "all": 4}
-    assert "works on shard 0/2" in log_of(out, *refused["same"]).read_text()
+    assert "is using shard 0/2" in log_of(out, *refused["same"]).read_text()
     assert "a run in 2 shards" in log_of(out, *refused["other"]).read_text()
     assert "one of its shards" in log_of(out, *refused["all"]).read_text()
     gate.touch()
@@ -189,7 +189,7 @@ def test_run_that_waited_takes_the_precision_that_it_finds(
     wait_for(tmp_path / "first.log", "started")
     second = begin("second", toy_worker.load_float32, None)
     wait_for(tmp_path / "second.log", "note")
-    assert "waiting: another process works on" in (tmp_path / "second.log").read_text()
+    assert "waiting: another process is using" in (tmp_path / "second.log").read_text()
     gate.touch()
     assert [finish(first), finish(second)] == [0, 0]
     assert {read_footer(p).settings.compared["precision"] for p in out.iterdir()} == {"bfloat16"}

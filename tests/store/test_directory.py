@@ -23,13 +23,13 @@ def test_what_does_not_exist_has_no_parts(tmp_path):
 def test_a_foreign_file_is_named(tmp_path, name):
     (tmp_path / PART).touch()
     (tmp_path / name).touch()
-    with pytest.raises(UsageError, match=f"holds '{name}'.*move it away"):
+    with pytest.raises(UsageError, match=f"contains '{name}'.*move it away"):
         list_parts(tmp_path)
 
 
 def test_a_folder_without_any_part_is_no_output(tmp_path):
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(UsageError, match=r"holds 'a\.jpg' and not one part.*name the output"):
+    with pytest.raises(UsageError, match=r"contains 'a\.jpg' and no part.*name the output"):
         list_parts(tmp_path)
 
 
@@ -38,9 +38,9 @@ def test_nothing_is_put_among_the_parts(tmp_path):
     output.mkdir()
     (output / PART).touch()
     for path in (output, output / "report.html", output / "a/b/c.json"):
-        with pytest.raises(UsageError, match=r"--json .* lies in .*masks\.parquet"):
+        with pytest.raises(UsageError, match=r"--json .* is inside .*masks\.parquet"):
             refuse_among_parts(path, "--json")
-    with pytest.raises(UsageError, match="lies in"):
+    with pytest.raises(UsageError, match="is inside"):
         check_place(output / "more.parquet")
     check_place(output)
     refuse_among_parts(tmp_path / "report.html", "--out")
@@ -52,7 +52,7 @@ def test_a_file_is_no_output(tmp_path):
     file.touch()
     with pytest.raises(UsageError, match="is a file"):
         check_place(file)
-    with pytest.raises(UsageError, match="no place next to it"):
+    with pytest.raises(UsageError, match="no parent directory"):
         check_place(Path("/"))
 
 

@@ -197,7 +197,7 @@ def test_a_key_prefix_keeps_two_archives_apart(output, record, sample, settings)
     cam2 = settings(root="/cam2", prefix="cam2/")
     with output(settings=cam2) as out:
         assert out.state(sample("cam2/a")) == "new"
-        with pytest.raises(UsageError, match="already holds 'cam2/b' from another source"):
+        with pytest.raises(UsageError, match="already has 'cam2/b' from another source"):
             out.state(sample("cam2/b"))
         out.commit([record("cam2/a")])
     with output(settings=cam2) as out:
@@ -225,7 +225,7 @@ def test_parts_copied_in_from_elsewhere_do_not_double_a_key(output, record, tmp_
     with output("other") as other:
         path = other.commit([record("b"), record("c")])
     (tmp_path / "masks.parquet" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UsageError, match="holds 1 images twice"):
+    with pytest.raises(UsageError, match="contains 1 images twice"):
         output()
 
 

@@ -50,7 +50,7 @@ def test_shards_write_beside_each_other_into_one_data_set(shard, record, sample,
 
 def test_a_shard_that_runs_already_and_an_undivided_run_are_locked_out(shard, output):
     with shard("0/2"):
-        with pytest.raises(Locked, match=r"works on shard 0/2 of .*process \d+") as caught:
+        with pytest.raises(Locked, match=r"is using shard 0/2 of .*process \d+") as caught:
             shard("0/2")
         assert caught.value.exit_code == 4
         with pytest.raises(Locked, match="one of its shards, see `shard`"):
@@ -61,7 +61,7 @@ def test_a_shard_that_runs_already_and_an_undivided_run_are_locked_out(shard, ou
 
 def test_shards_of_another_number_wait_for_the_end(shard):
     held = shard("0/2")
-    with pytest.raises(Locked, match="a run in 2 shards works on"):
+    with pytest.raises(Locked, match="a run in 2 shards is using"):
         shard("1/3")
     timer = threading.Timer(0.3, held.close)
     timer.start()

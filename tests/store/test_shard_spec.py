@@ -32,7 +32,7 @@ def test_the_frames_of_a_video_stay_together():
 
 @pytest.mark.parametrize("text", ["", "3", "a/b", "1/2/3", "-1/2", "1.5/3", "01/4", "0/0", " 0/2"])
 def test_what_is_no_shard_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match="expected I/N, as in 0/8"):
+    with pytest.raises(UsageError, match="expected I/N, e.g. 0/8"):
         ShardSpec.parse(text)
 
 

@@ -145,7 +145,7 @@ def test_another_folder_of_images_can_be_given(viz, tmp_path):
 def test_images_are_never_overwritten(viz, tmp_path):
     with pytest.raises(UsageError, match="holds the images"):
         viz(out=tmp_path / "images")
-    with pytest.raises(UsageError, match="nothing but parts"):
+    with pytest.raises(UsageError, match="only parts"):
         viz(out=tmp_path / "masks.parquet/pictures")
     two = (tmp_path / "images/two.png").read_bytes()
     with pytest.raises(UsageError, match="is one of the images"):

@@ -1,8 +1,8 @@
-"""Masks as COCO run lengths: made, read, measured and checked; the one door to pycocotools.mask.
+"""Masks as COCO run lengths: write, read, measure and check them, with pycocotools.mask.
 
-A mask of (height, width) px is written down column by column, top to bottom, left to right: so
-many pixels outside, so many inside, and so on. An RLE here is COCO's compressed text of these
-counts, as bytes; its size travels beside it. Nothing imports torch.
+The run lengths of a mask of (height, width) px go column by column, top to bottom and left to
+right: the number of pixels outside, then inside, and so on. An RLE here is COCO's compressed text
+of these counts, as bytes, without the size of the mask. Nothing here imports torch.
 """
 
 from segcli.masks.rle.counts import MAX_PIXELS, check, compress, compress_many, expand

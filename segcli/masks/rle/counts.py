@@ -1,7 +1,8 @@
-"""Run lengths to COCO's compressed text and back, all masks in one pass.
+"""Convert run lengths to COCO's compressed text and back, all masks in one pass.
 
-The text: from the fourth run on each run is written as its difference to the run two before it, in
-groups of five bits, lowest first; the sixth says that more follow, and 48 makes it printable.
+In the text, from the fourth run on, each run is written as the difference to the run two before it,
+in groups of five bits, lowest first. The sixth bit is set if more groups follow, and 48 is added to
+make the character printable.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ MAX_PIXELS = 2**32 - 1
 """The largest height * width: pycocotools keeps a run length in 32 bits."""
 
 _LONGEST = 7
-"""Groups that any difference of two runs of at most 32 bits needs."""
+"""The number of groups that suffices for any difference of two 32-bit runs."""
 
 
 def compress(runs: NDArray[np.integer]) -> bytes:
@@ -70,16 +71,16 @@ def _groups(values: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.in
 
 
 def check(rle: bytes, height: int, width: int) -> None:
-    """Raise UsageError unless `rle` is whole and its runs fill exactly height * width pixels.
+    """Raise UsageError unless `rle` is complete and its runs fill exactly height * width pixels.
 
-    Call it on anything that was not written here: pycocotools reads past the end of some texts,
-    and measures others wrongly without a word.
+    Call it on any RLE that segcli has not written itself: pycocotools reads past the end of some
+    texts, and measures others wrongly without an error.
     """
     expand(rle, height, width)
 
 
 def expand(rle: bytes, height: int, width: int) -> NDArray[np.int64]:
-    """The run lengths (n,) of a compressed text, checked as `check` does.
+    """The run lengths (n,) of a compressed text, checked as by `check`.
 
     The first run is outside the mask; any run may be 0 px long.
     """

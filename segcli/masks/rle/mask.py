@@ -1,4 +1,4 @@
-"""Single masks: boolean arrays to RLE and back, their area and box, none needing the frame."""
+"""Single masks: convert boolean arrays to RLE and back, and compute area and box."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 
 
 def encode(mask: NDArray[np.bool_]) -> bytes:
-    """The RLE of a boolean mask (height, width), fastest when it lies in memory by columns."""
+    """The RLE of a boolean mask (height, width); fastest if it is stored by columns."""
     if mask.ndim != 2 or not mask.size:
         raise ValueError(f"expected a mask (height, width) of at least 1 px, got {mask.shape}")
     counts: bytes = coco.encode(np.asfortranarray(mask).view(np.uint8))["counts"]
@@ -26,9 +26,9 @@ def decode(rle: bytes, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def decode_crop(rle: bytes, height: int, width: int) -> tuple[int, int, NDArray[np.bool_]]:
-    """(x, y, crop): the mask inside its tight box only, whose first pixel is (x, y) of the frame.
+    """(x, y, crop): the mask inside its tight box, whose first pixel is (x, y) of the image.
 
-    Costs as much as the box is large, however large the frame. An empty mask gives (0, 0) and an
+    The cost depends on the size of the box, not of the image. An empty mask gives (0, 0) and an
     array of shape (0, 0). Raises UsageError for a damaged RLE, see `check`.
     """
     starts, ends = _inside(expand(rle, height, width))
@@ -47,7 +47,7 @@ def decode_crop(rle: bytes, height: int, width: int) -> tuple[int, int, NDArray[
 def decode_window(rle: bytes, size: Size, window: Tile) -> NDArray[np.bool_]:
     """The mask of `size` px in a `window` of it, bool (height, width) of that.
 
-    Costs as much as the window is large, however large the mask. Raises as `check` does.
+    The cost depends on the size of the window, not of the mask. Raises as `check` does.
     """
     tall, left, right = size[0], window.x * size[0], (window.x + window.width) * size[0]
     starts, ends = _inside(expand(rle, *size))

@@ -1,4 +1,4 @@
-"""Masks as annotation files have them: polygons and plain run lengths, made into RLE."""
+"""Convert masks of annotation files, polygons and plain run lengths, to RLE."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from segcli.errors import UsageError
 from segcli.masks.rle.counts import check, compress, expand
 
 _FARTHEST = 5
-"""How many times the image's longer side a coordinate of a polygon may be. pycocotools walks every
-outline in steps of a fifth of a pixel, and crashes where there are too many of them."""
+"""The maximum of a polygon's coordinates, relative to the longer side of the image. pycocotools
+follows every outline in steps of a fifth of a pixel, and crashes if there are too many."""
 
 
 def from_coco(segmentation: Any, height: int, width: int) -> bytes:
-    """The RLE of what COCO's json calls a segmentation: polygons, or RLE compressed or not.
+    """The RLE of a segmentation in COCO JSON: polygons, or a compressed or uncompressed RLE.
 
-    Raises UsageError when it is none of them, or an RLE of another size than height x width px.
+    Raises UsageError if it is none of these, or an RLE of another size than height x width px.
     """
     if not isinstance(segmentation, Mapping):
         return from_polygons(segmentation, height, width)
@@ -39,7 +39,7 @@ def from_runs(counts: Any, height: int, width: int) -> bytes:
     try:
         runs = np.asarray(counts, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"run lengths that are no whole numbers: {error}") from None
+        raise UsageError(f"run lengths that are not whole numbers: {error}") from None
     if runs.ndim != 1 or not runs.size or runs.min() < 0 or runs.max() > height * width:
         raise UsageError("run lengths must be a list of whole numbers of px, none below 0")
     rle = compress(runs)
@@ -50,8 +50,8 @@ def from_runs(counts: Any, height: int, width: int) -> bytes:
 def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> bytes:
     """The union of polygons [x0, y0, x1, y1, ...] px, drawn by COCO's own rule.
 
-    Raises UsageError for fewer than three points, and for coordinates that are no numbers or lie
-    absurdly far outside the image.
+    Raises UsageError for fewer than three points, and for coordinates that are not numbers or are
+    far outside the image.
     """
     usable = [_points(polygon, height, width) for polygon in polygons]
     if not usable:
@@ -71,7 +71,7 @@ def union(texts: Sequence[bytes], height: int, width: int) -> bytes:
 
 
 def _points(polygon: Sequence[float], height: int, width: int) -> list[float]:
-    """The polygon as pycocotools can safely have it."""
+    """The polygon as a list that is safe for pycocotools."""
     try:
         points = np.asarray(polygon, dtype=np.float64)
     except (TypeError, ValueError):

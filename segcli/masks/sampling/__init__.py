@@ -1,4 +1,4 @@
-"""From what a model found to segments in the original image, without making full-size masks."""
+"""Convert a model's instances to segments of the original image, without full-size masks."""
 
 from segcli.masks.sampling.segment import segments
 

@@ -1,4 +1,4 @@
-"""The cells of mask fields through which an outline runs; all others are whole in or whole out."""
+"""Find the cells of mask fields that an outline crosses; all others are inside or outside."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Cells:
     A field has `columns` columns of cells (from knot -1) and `rows` rows (from knot -2: the first
     and the last row are not the field's, they only begin and end the image).
     `column` (K,) i64: field * columns + column; `row` (K,) i64.
-    `corners` (4, K) float64: what the upper left, upper right, lower left and lower right knot
-    exceed the threshold by.
+    `corners` (4, K) float64: the values of the upper left, upper right, lower left and lower right
+    knots minus the threshold.
     """
 
     column: Tensor

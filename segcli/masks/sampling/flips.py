@@ -1,11 +1,11 @@
-"""Where the pixels of a mask change from out to in and back, found without making the pixels.
+"""Find where the pixels of a mask change between outside and inside, without creating the pixels.
 
 Between the four knots of a cell the value is bilinear. So a column of pixels that crosses a cell
-meets the threshold at most once there, and where can be solved for: the work grows with the length
-of the outline, not with the area of the mask or of the image. The arithmetic is float64,
-a * (1 - t) + b * t, first along the row, then along the column, of values less the threshold: its
-sign is exact where both ends agree, and it is monotone where they do not, in floating point too.
-That is why the answer equals the one of a dense resampling in the same arithmetic bit for bit.
+meets the threshold there at most once, at a position that can be computed: the cost grows with the
+length of the outline, not with the area of the mask or of the image. The arithmetic is float64,
+a * (1 - t) + b * t, first along the row, then along the column, of values minus the threshold. Its
+sign is exact where both ends agree, and it is monotone otherwise, also in floating point.
+Therefore, the result equals a dense resampling with the same arithmetic bit for bit.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from segcli.masks.sampling.cells import Cells, outline, pick, where
 from segcli.masks.sampling.grid import Axis, Rule, Size, axis
 
 _CLOSE = 1e-6
-"""A crossing this near to a pixel's centre, px, is decided by evaluating; others by the formula."""
+"""Crossings this close to a pixel's centre (px) are evaluated instead of computed by formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is worked on at once: cells of fields, and crossings; bounds the memory."""
+    """How many cells of fields and crossings are processed at once; limits the memory."""
 
     cells: int = 1 << 21
     crossings: int = 1 << 16
 
 
 def limits_of(device: torch.device) -> Limits:
-    """Small enough for a processor's cache; large enough to fill a GPU."""
+    """Limits that fit into the cache of a CPU, or that fill a GPU."""
     return Limits() if device.type == "cpu" else Limits(1 << 26, 1 << 22)
 
 
 def flips(fields: Tensor, extents: Tensor, size: Size, rule: Rule, limits: Limits) -> Tensor:
-    """Where the masks of `fields` f32 (n, h, w) flip in an image of `size` px, ascending i64 (m,).
+    """The flips of masks of `fields` f32 (n, h, w) in an image of `size` px, ascending i64 (m,).
 
     `extents` float64 (n, 4) xyxy, original px, with positive sides. Mask k has the numbers from
     k * (H * W + 1) on; pixel (y, x) is x * H + y. A flip at p: pixel p differs from pixel p - 1,
@@ -210,7 +210,7 @@ def _rows(met: _Met, heights: _Heights, down: Axis, rule: Rule) -> Tensor:
 
 
 def _search(met: _Met, which: Tensor, heights: _Heights, down: Axis, rule: Rule) -> Tensor:
-    """The same by bisection, evaluating the pixels themselves."""
+    """As `_rows`, but by bisection, evaluating the pixels themselves."""
     cell, upper, lower = met.cell[which], met.upper[which], met.lower[which]
     low, high = heights.first[cell], heights.last[cell]
     height = down.place.shape[1]

@@ -1,4 +1,4 @@
-"""Where the pixels of an image lie on the grids of its mask fields."""
+"""The positions of an image's pixels on the grids of its mask fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What makes a value part of a mask: not below (`strict`: above) `threshold`.
+    """When a value belongs to a mask: at or above (`strict`: above) `threshold`.
 
     `outside` is the value one cell beyond the last centre; None repeats the edge.
     """
@@ -29,7 +29,7 @@ class Rule:
         return cls(exact, strict, None if outside == "clamp" else float(outside))
 
     def holds(self, excess: Tensor) -> Tensor:
-        """Which values, less the threshold, belong to the mask; bool, of the same shape."""
+        """Which values (minus the threshold) belong to the mask; bool, of the same shape."""
         return excess > 0 if self.strict else excess >= 0
 
     @property

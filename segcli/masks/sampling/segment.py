@@ -1,4 +1,4 @@
-"""Instances of one image to its segments: masks as RLE, best first."""
+"""Convert the instances of one image to segments: masks as RLE, best first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from segcli.types import Instances, Segment, Size
 def segments(instances: Instances, *, content_size: Size, image_size: Size) -> list[Segment]:
     """The segments of an image of `image_size` original px, best first; empty masks are dropped.
 
-    Canvas px become original px by the exact ratio of the two sizes, each axis by its own. Boxes
-    are the model's, clipped to the image, or the tight ones of the masks where it has none. A
-    mask does not depend on the other ones, the number of threads or the device.
+    Canvas px are converted to original px by the exact ratio of the two sizes, for each axis
+    separately. Boxes are those of the model, clipped to the image, or the tight boxes of the masks
+    if the model has none. A mask does not depend on other masks, the number of threads or the
+    device.
     """
     ratio = _ratio(content_size, image_size, instances.fields.device)
     runs, lengths, kept = mask_runs(instances, instances.extents.double() * ratio, image_size)
