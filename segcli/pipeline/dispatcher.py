@@ -169,7 +169,7 @@ class Dispatcher:
             worker.is_running, worker.since = True, time.monotonic()
         if not any(worker.is_running for worker in self.workers.values()):
             raise WorkersLost(
-                f"no worker can be started: {self.workers[0].ending}; what is committed is whole: "
+                f"no worker can be started: {self.workers[0].ending}; committed work is complete: "
                 f"mend the cause, then run the same command again"
             )
 

@@ -98,7 +98,7 @@ class Bucket:
             yield
         except StoreError as error:
             raise OutputError(
-                f"cannot write {self._url(name)}: {error}; what is committed is whole: mend the "
+                f"cannot write {self._url(name)}: {error}; committed work is complete: fix the "
                 f"cause, then run the same command again"
             ) from None
         # A process that is stopped between the look and the put may write after another run has

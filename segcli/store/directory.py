@@ -105,8 +105,8 @@ def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
 
 def _foreign(output: str, name: str) -> UsageError:
     return UsageError(
-        f"{output} holds {name!r}, which is no part of segcli; an output holds nothing but "
-        f"parts: move it away, or choose another directory"
+        f"{output} contains {name!r}, which is not a part; an output may contain only parts: "
+        f"move it away, or choose another directory"
     )
 
 

@@ -103,8 +103,8 @@ class Inventory:
                 self.moved.add(prefix)
         if repeats:
             raise HeldTwice(
-                f"{self._name} holds {repeats} images twice, so parts of another output must have "
-                f"been copied into it; take them out, or write to a new output: "
+                f"{self._name} contains {repeats} images twice, probably because parts of another "
+                f"output were copied into it; remove them, or choose a new output: "
                 f"{self._new_command()}"
             )
 
@@ -143,8 +143,8 @@ class Inventory:
         origin = self._origins[entry.part]
         if origin == _Origin.OTHER:
             raise UsageError(
-                f"{self._name} already holds {sample.key!r} from another source; keep them apart "
-                f"by another `key_prefix`, or write to a new output: {self._new_command()}"
+                f"{self._name} already has {sample.key!r} from another source; use another "
+                f"`key_prefix` to keep them apart, or choose a new output: {self._new_command()}"
             )
         if entry.fresh:
             return "done"

@@ -147,8 +147,8 @@ def part_in(
             raise
         reason = str(e).splitlines()[0]
         raise UsageError(
-            f"the part {name} cannot be read ({reason}): it is damaged or half copied; copy it "
-            f"again, or remove it and its images will be done again"
+            f"the part {name} cannot be read ({reason}): it is damaged or only partly copied; copy "
+            f"it again, or remove it, and its images will be processed again"
         ) from e
 
 
@@ -170,7 +170,7 @@ def _footer(file: pq.ParquetFile, name: str) -> Footer:
         return Footer.from_json(text[FOOTER_KEY])
     except (ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{name} is a Parquet file, but not one of this version of segcli predict; give an "
+            f"{name} is a Parquet file, but not a part of segcli predict of this version; give an "
             f"output of segcli predict"
         ) from None
 

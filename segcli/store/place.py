@@ -24,7 +24,7 @@ from segcli.store.lock import in_turn
 from segcli.store.part_file import read_part, write_part
 from segcli.store.shard_spec import ShardSpec
 
-_ADVICE = "what is committed is whole: make room or mend the place, then run the same command again"
+_ADVICE = "committed work is complete: free some space or fix the folder, then run it again"
 
 State = object
 """Which state of a part was read; only the place knows how to compare it."""

@@ -64,7 +64,7 @@ def test_the_command_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert CliRunner().invoke(app, words).exit_code == 0
     refused = CliRunner().invoke(app, [*words, "--min-score", "0.5"]).exception
     assert isinstance(refused, UsageError)
-    command = re.search(r"are in it: segcli (.*) \(or export\)", str(refused))
+    command = re.search(r"has these masks: segcli (.*) \(or export\)", str(refused))
     assert command, refused
     shown = CliRunner().invoke(app, shlex.split(command[1]))
     assert shown.exit_code == 0, shown.output

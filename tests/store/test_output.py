@@ -264,7 +264,7 @@ def test_a_part_of_another_tool_is_named(output, record, tmp_path):
     with output() as out:
         part = out.commit([record("a")])
     pq.write_table(pa.table({"key": ["a"]}), part)
-    with pytest.raises(UsageError, match="not one of this version of segcli"):
+    with pytest.raises(UsageError, match="not a part of segcli predict of this version"):
         output()
 
 

@@ -102,7 +102,7 @@ class Inference:
             if _is_lost(error):
                 raise WorkersLost(
                     f"the device {self.device} has failed ({error}), and this process can give it "
-                    f"no more; what is committed is whole: run the same command again"
+                    f"no more; committed work is complete: run the same command again"
                 ) from error
             return _Refused(error)
 
