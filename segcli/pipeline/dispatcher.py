@@ -170,7 +170,7 @@ class Dispatcher:
         if not any(worker.is_running for worker in self.workers.values()):
             raise WorkersLost(
                 f"no worker can be started: {self.workers[0].ending}; committed work is complete: "
-                f"mend the cause, then run the same command again"
+                f"fix the cause, then run the same command again"
             )
 
     def _hand_out(self, progress: RunProgress, queue: TaskQueue) -> None:
