@@ -101,6 +101,8 @@ def _receive(
     """One connection. Raises _Cut when a retry may help, else UsageError."""
     offset = _size(file)
     answer = _open(url, offset, file, promise)
+    if answer is None:
+        return
     with answer:
         if offset and not (expected.sha256 or expected.md5 or promise.sha256):
             _truncate(file)  # nothing would tell whether the two parts belong together
@@ -135,8 +137,8 @@ def _receive(
 
 def _open(
     url: str, offset: int, file: BufferedRandom, promise: _Promise
-) -> http.client.HTTPResponse:
-    """The answer to a request for what follows `offset`."""
+) -> http.client.HTTPResponse | None:
+    """The answer to a request for what follows `offset`; None when nothing does."""
     headers = {"User-Agent": f"segcli/{version('segcli')}"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -147,6 +149,8 @@ def _open(
         return answer
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{offset}":
+            return None  # the whole file is here already
         if error.code == 416:  # there is nothing after `offset`: what is here belongs to no file
             _truncate(file)
         elif error.code < 400:  # a redirect that urllib does not follow, to a file or in a circle

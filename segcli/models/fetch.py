@@ -61,7 +61,14 @@ def is_here(family: Family, info: ModelInfo) -> bool:
 
 def missing_modules(family: Family) -> list[str]:
     """What the family requires and is not installed; imports nothing."""
-    return [module for module in family.requires if find_spec(module) is None]
+    return [module for module in family.requires if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a package of its name is not there, or a broken one
+        return False
 
 
 def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segcli.types import Segment, Size
@@ -24,6 +24,11 @@ class Refinement:
     class_agnostic: bool = False
     min_area: int = 0
     scores: Mapping[int, float] = field(default_factory=dict)
+
+    def of_pieces(self) -> Refinement:
+        """What is done already with the tiles of an image: their masks may be parts of larger ones,
+        so areas and overlaps are judged when they are joined."""
+        return replace(self, min_area=0, class_agnostic=False)
 
     def least_score(self, min_score: float, labels: frozenset[int] | None) -> float:
         """The score from which on the model has to find objects, of `labels` (None: all)."""

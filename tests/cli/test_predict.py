@@ -143,12 +143,14 @@ def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
     from segcli.pipeline import PredictOptions
 
     worded_otherwise = {"source", "out", "batch_size", "count_ahead", "command_line", "run_id"}
+    worded_otherwise |= {"min_score", "class_scores", "slice"}  # of other names or types
     library = PredictOptions(source="", out=Path())
     given = inspect.signature(predict).parameters
     for field in fields(PredictOptions):
         if field.name not in worded_otherwise:
             default = given[field.name].default
             assert (default or None) == (getattr(library, field.name) or None), field.name
+    assert float(given["min_score"].default) == library.min_score
 
 
 @pytest.mark.parametrize(

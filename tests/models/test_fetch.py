@@ -203,6 +203,18 @@ def test_the_rest_of_another_file_is_not_kept(there, server, tmp_path) -> None:
     assert_here(tmp_path)
 
 
+def test_a_whole_part_of_unknown_length_is_not_fetched_again(server, tmp_path, monkeypatch) -> None:
+    publish(monkeypatch, dataclasses.replace(PUBLISHED, size=None))
+    part = tmp_path / "kept/toy/tiny.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(DATA)
+    nothing_more = {"Content_Range": f"bytes */{len(DATA)}"}
+    server.answers = [lambda handler: send(handler, b"", 416, **nothing_more)]
+    fetched()
+    assert server.ranges == [f"bytes={len(DATA)}-"]
+    assert_here(tmp_path)
+
+
 def test_another_part_than_asked_for_is_refused(server, tmp_path) -> None:
     place = f"bytes 7-{len(DATA) - 1}/{len(DATA)}"
     server.answers = [cut, lambda handler: send(handler, DATA[7:], 206, Content_Range=place)]

@@ -62,6 +62,16 @@ def test_objects_across_seams_are_those_of_the_whole_image_at_full_size() -> Non
     assert key == {}
 
 
+def test_small_areas_are_judged_when_the_tiles_are_joined() -> None:
+    """The bar has 1,295 px, and at most 448 of them in one tile; the square has 36."""
+    tiled = engine("toy", slice="auto", min_area=1000)
+    *_, (record,) = sliced(tiled, loaded(), Slicing(64, 12))
+    whole = engine("toy")
+    *_, (everything,) = sliced(whole, loaded(), Slicing(64, 12))
+    assert [segment.area for segment in everything.segments if segment.area < 1000] == [36]
+    assert list(record.segments) == [s for s in everything.segments if s.area >= 1000]
+
+
 def test_only_the_best_are_kept() -> None:
     tiled = engine("toy", slice="auto", max_masks=2)
     *_, (record,) = sliced(tiled, loaded(), Slicing(64, 12))

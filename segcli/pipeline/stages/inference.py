@@ -63,8 +63,10 @@ class Inference:
         """How many images of this canvas go into a batch: what was asked for, or what fitted."""
         return self._smaller.get(canvas, self.batch_size)
 
-    def records(self, canvas: Size, group: Sequence[Loaded]) -> list[Record]:
-        """One record per image, in order.
+    def records(
+        self, canvas: Size, group: Sequence[Loaded], *, pieces: bool = False
+    ) -> list[Record]:
+        """One record per image, in order; `pieces`: the images are parts of larger ones.
 
         A batch that does not fit in memory is halved (and so are the later ones of its canvas); a
         batch that the model refuses is tried image by image, and the bad one becomes a failed row.
@@ -72,14 +74,17 @@ class Inference:
         WorkersLost when the device fails.
         """
         images = [item.image for item in group if item.image is not None]
-        found = self._attempt(images)
+        refinement = self.refinement.of_pieces() if pieces else self.refinement
+        found = self._attempt(images, refinement)
         # Handled here, not in an except clause: there the traceback would keep the tensors alive.
         if isinstance(found, (_NoMemory, _Refused)) and len(group) > 1:
             half = 1
             if isinstance(found, _NoMemory):
                 half = self._halve(canvas, len(group))
             parts = [group[start : start + half] for start in range(0, len(group), half)]
-            return [record for part in parts for record in self.records(canvas, part)]
+            return [
+                record for part in parts for record in self.records(canvas, part, pieces=pieces)
+            ]
         if isinstance(found, _NoMemory):
             _free_memory(self.device)
             advice = "" if self.device.type == "cpu" else "; retry it on the CPU"
@@ -93,9 +98,11 @@ class Inference:
             for item, image, one in zip(group, images, found, strict=True)
         ]
 
-    def _attempt(self, images: Sequence[Image]) -> list[list[Segment]] | _NoMemory | _Refused:
+    def _attempt(
+        self, images: Sequence[Image], refinement: Refinement
+    ) -> list[list[Segment]] | _NoMemory | _Refused:
         try:
-            return self._segments(images)
+            return self._segments(images, refinement)
         except Exception as error:  # a family is anybody's code; what it raises fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
@@ -106,21 +113,21 @@ class Inference:
                 ) from error
             return _Refused(error)
 
-    def _segments(self, images: Sequence[Image]) -> list[list[Segment]]:
+    def _segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
         import torch
 
         # Only page-locked memory is copied while the GPU computes; from other memory CUDA waits.
         batch = collate(images, self.model.info, locked=self.device.type == "cuda")
         batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
         views = [self._find(batch)]
-        if self.refinement.flip:
+        if refinement.flip:
             found, widths = self._find(mirrored(batch)), [w for _, w in batch.content_sizes]
             views.append([turned_back(i, w) for i, w in zip(found, widths, strict=True)])
         # Its tensors are small: a team of threads costs more than it does (one core is faster).
         with torch.inference_mode(), one_thread(self.device):
             sizes = zip(*views, batch.content_sizes, batch.image_sizes, strict=True)
             return [
-                self.refinement.refined(
+                refinement.refined(
                     [segments(i, content_size=content, image_size=size) for i in instances],
                     size,
                     min_score=self.min_score,

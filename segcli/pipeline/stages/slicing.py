@@ -57,5 +57,5 @@ def _predicted(
         batch = list(tiles[done : done + inference.size_of(canvas)])
         images = [first, *(fit(cut(image, tile), info) for tile in batch[1:])]
         loaded = [Loaded(item.index, item.sample, each) for each in images]
-        yield batch, inference.records(canvas, loaded)
+        yield batch, inference.records(canvas, loaded, pieces=True)
         done += len(batch)
