@@ -36,7 +36,10 @@ _FRAME = re.compile(r"(?<!\\)(?:\\\\)*(#frame=([0-9]{1,18}))\Z")
 
 def key_from_path(path: str | bytes) -> str:
     """The key of a relative path with `/`, given as bytes or with surrogates (os.fsdecode)."""
-    text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
+    if isinstance(path, str) and path.isascii():
+        text = path
+    else:
+        text = os.fsencode(path).decode("utf-8", errors="surrogateescape")
     if "#" in text or "\\" in text:
         text = _TO_ESCAPE.sub(r"\\\g<0>", text)
     return _as_text(text)
