@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import eomt_toy
 import pytest
 import rfdetr_toy
 import torch
@@ -29,7 +30,7 @@ def readme_family() -> Family:
 
 FAMILIES = {**families(), "bright": readme_family()}
 # Families whose smallest variant is too large for tests: the same parts, put together narrower.
-NARROW = {"rfdetr": rfdetr_toy.build}
+NARROW = {"eomt": eomt_toy.build, "rfdetr": rfdetr_toy.build}
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 
 
