@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from segcli.cli.console import counted
 from segcli.cli.options import Categories, Key, Masks, MinScore, WhereImage, category_names
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
@@ -79,8 +80,8 @@ def export(
         place = place_images(masks, None if images is None else str(images), link=link_images)
     tally = FORMATS[to](selection, out, Choices(polygons, png, images, place))
     typer.echo(
-        f"{tally.images} images, {tally.masks} masks with scores from {selection.min_score} "
-        f"-> {out}"
+        f"{counted(tally.images, 'image')}, {counted(tally.masks, 'mask')} with scores from "
+        f"{selection.min_score} -> {out}"
     )
     for sentence in tally.sentences():
         typer.echo(sentence, err=True)

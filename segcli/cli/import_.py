@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from segcli.cli.console import counted
+
 Path_ = Annotated[
     Path,
     typer.Argument(metavar="PATH", help="A COCO JSON file, or a folder of YOLO or LabelMe labels."),
@@ -41,6 +43,7 @@ def import_(
 
     done = import_annotations(kind, path, out, images=images, merge_categories=merge_categories)
     scores = "with the scores of the file" if done.scored else "each with the score 1"
-    typer.echo(f"{done.images} images, {done.masks} masks {scores}, from {done.kind} -> {out}")
+    held = f"{counted(done.images, 'image')}, {counted(done.masks, 'mask')}"
+    typer.echo(f"{held} {scores}, from {done.kind} -> {out}")
     for sentence in done.notes:
         typer.echo(sentence, err=True)

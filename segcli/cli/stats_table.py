@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from segcli.cli.console import counted
 from segcli.cli.tables import TablePrinter
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
         printer.line(line)
     if drift is not None:
         before = drift.before
-        printer.line(f"compared with {before.masks}: {before.run['done']:,} images done")
+        printer.line(f"compared with {before.masks}: {counted(before.run['done'], 'image')} done")
         _drift(printer, drift)
         printer.line(f"before → now; {_RATE}", style="dim")
     elif found.groups:
@@ -108,7 +109,7 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
 def _run_lines(found: Statistics) -> list[str]:
     run = found.run
     lines = [
-        f"{run['done']:,} images done, {run['empty']:,} of them without a mask of score "
+        f"{counted(run['done'], 'image')} done, {run['empty']:,} of them without a mask of score "
         f"{found.min_score} or more; {run['failed']:,} failed"
     ]
     lines += [f"  {f['images']:,} x {f['reason']} ({f['example']})" for f in run["failures"][:5]]
@@ -120,13 +121,13 @@ def speed_lines(runs: list[dict[str, Any]]) -> list[str]:
     timed = [run for run in runs if run["seconds"]]
     if len(runs) < 2:
         return [
-            f"run of {r['started']}: {r['images']:,} images, {r['images_per_s']:.1f} per second"
+            f"run of {r['started']}: {counted(r['images'], 'image')}, "
+            f"{r['images_per_s']:.1f} per second"
             for r in timed
         ]
     images = sum(run["images"] for run in runs)
-    line = (
-        f"{len(runs):,} runs, from {runs[0]['started']} to {runs[-1]['started']}: {images:,} images"
-    )
+    span = f"from {runs[0]['started']} to {runs[-1]['started']}"
+    line = f"{len(runs):,} runs, {span}: {counted(images, 'image')}"
     if timed:
         slowest = min(timed, key=lambda run: float(run["images_per_s"]))
         speed = sum(run["images"] for run in timed) / sum(run["seconds"] for run in timed)

@@ -188,7 +188,7 @@ def test_the_other_side_has_filters_of_its_own(masks):
     """3.jpg against 2.jpg: three of a|"b and none, none and two persons."""
     said = run(masks, "--key", "3.jpg", "--compare", masks, "--compare-key", "2.jpg")
     assert "person: not any more (2 masks before, 0 now)" in said
-    assert f"compared with {masks}: 1 images done" in said
+    assert f"compared with {masks}: 1 image done" in said
     same = run(masks, "--where-image", "masks > 2", "--compare", masks)
     assert "nothing moved" in same
     with pytest.raises(UsageError, match="give --compare DIR"):
