@@ -1,7 +1,10 @@
 """A manifest of an archive: facts of every image, restarts, splits."""
 
 import hashlib
+import sys
+import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,8 +14,15 @@ from PIL import Image
 from segcli import manifest
 from segcli.errors import ImageError, Locked, UsageError
 from segcli.manifest import make_manifest, split_of
-from segcli.sources import open_source
+from segcli.manifest import rows as rows_of
+from segcli.sources import open_source, read
 from segcli.store.lock import acquire
+from segcli.video.every import parse_every
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "video"))
+from numbered import write_clip  # noqa: E402
+
+sys.path.pop(0)
 
 
 @pytest.fixture
@@ -76,7 +86,7 @@ def test_what_is_known_is_not_read_again(
     Image.new("RGB", (3, 3)).save(archive / "new.png")
     seen = []
     monkeypatch.setattr(
-        manifest, "_content", lambda sample, quick: seen.append(sample.key) or {"error": "seen"}
+        rows_of, "content", lambda sample, quick: seen.append(sample.key) or {"error": "seen"}
     )
     summary = make_manifest(str(archive), tmp_path / "m.parquet")
     assert seen == ["new.png"]
@@ -87,7 +97,7 @@ def test_a_killed_run_goes_on(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "_CHUNK", 1)
-    real, calls = manifest._content, []
+    real, calls = rows_of.content, []
 
     def dying(sample, quick):
         calls.append(sample.key)
@@ -95,7 +105,7 @@ def test_a_killed_run_goes_on(
             raise KeyboardInterrupt
         return real(sample, quick)
 
-    monkeypatch.setattr(manifest, "_content", dying)
+    monkeypatch.setattr(rows_of, "content", dying)
     with pytest.raises(KeyboardInterrupt):
         make_manifest(str(archive), tmp_path / "m.parquet", workers=1)
     assert not (tmp_path / "m.parquet").exists()
@@ -120,7 +130,7 @@ def test_an_image_that_could_not_be_read_is_tried_again(
         raise ImageError("the disk is tired")
 
     with monkeypatch.context() as tired:
-        tired.setattr(manifest, "read", failing)
+        tired.setattr(rows_of, "read", failing)
         assert make_manifest(str(archive), tmp_path / "m.parquet").broken == 3
     summary = make_manifest(str(archive), tmp_path / "m.parquet")
     assert (summary.known, summary.broken) == (0, 1)
@@ -170,3 +180,37 @@ def test_warnings_are_counted_and_old_manifests_read(archive: Path, tmp_path: Pa
     pq.write_table(table.drop_columns("warning"), tmp_path / "m.parquet")
     summary = make_manifest(str(archive), tmp_path / "m.parquet")
     assert (summary.images, summary.known, summary.warned) == (4, 4, 0)
+
+
+def test_videos_and_archives_as_predict_lists_them(archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive / "z.zip", "w") as inner:
+        inner.write(archive / "b.png", "in/b.png")
+    with tarfile.open(archive / "t.tar", "w") as tar:
+        tar.add(archive / "z.zip", "z.zip")
+        tar.add(archive / "cam/a.jpg", "a.jpg")
+    write_clip(archive / "clip.mp4", 25, metadata={"creation_time": "2026-11-18T11:00:00Z"})
+    (archive / "not.mp4").write_bytes(b"")
+    (archive / "not.tar").write_bytes(b"?")
+    out = tmp_path / "m.parquet"
+    summary = make_manifest([str(archive), str(archive / "b.png")], out, split=(0.5, 0.5))
+    found = rows(out)
+    frames = [f"archive/clip.mp4#frame={index}" for index in (0, 10, 20)]
+    members = ["archive/t.tar/a.jpg", "archive/t.tar/z.zip/in/b.png", "archive/z.zip/in/b.png"]
+    assert {*frames, *members} <= {*found}
+    assert found[members[1]]["sha256"] == found["archive/b.png"]["sha256"]
+    assert "is empty" in found["archive/not.mp4"]["error"]
+    assert "cannot be read to its end" in found["archive/not.tar"]["error"]
+    last = found[frames[2]]
+    assert (last["frame"], last["time_s"], last["height"]) == (20, 2.0, 64)
+    assert (last["taken"], last["format"]) == ("2026-11-18 11:00:00", "video")
+    assert len({found[frame]["split"] for frame in frames}) == 1
+    assert len({found[frame]["sha256"] for frame in frames}) == 3
+    assert (summary.images, summary.broken) == (12, 3)  # one of them twice
+    assert make_manifest([str(archive)], out).known == 11 - 2, "but for what cannot be opened"
+    # predict finds all of them again, under the same paths.
+    samples = {sample.key: sample for sample in open_source(str(out), every=parse_every("1s"))}
+    assert {*frames, *members} <= {*samples}
+    assert read(samples[members[1]]) == (archive / "b.png").read_bytes()
+    frame = samples[frames[2]]
+    assert (frame.frame, frame.time_s, frame.path) == (20, 2.0, str(archive / "clip.mp4"))
+    assert frame.mtime_ns == found[frames[2]]["mtime_ns"]

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.options import Threads, Wait, comma_list
+from segcli.cli.options import Every, Threads, Wait, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import ExitCode, UsageError
 
-Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A folder, an image or a text file of paths.")
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE", help="Folders, images, videos, archives or text files of paths."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="The manifest to write, a Parquet file.")]
 Split = Annotated[
@@ -30,11 +33,12 @@ HeaderOnly = Annotated[
 
 
 def manifest(
-    source: Source,
+    source: Sources,
     out: Out = Path("manifest.parquet"),
     split: Split = None,
     workers: Threads = None,
     header_only: HeaderOnly = False,
+    every: Every = "1s",
     wait: Wait = False,
 ) -> None:
     """List SOURCE with size, format, hash and time of every image; broken images are marked.
@@ -46,7 +50,13 @@ def manifest(
 
     refuse_places({"--out": out})
     summary = make_manifest(
-        source, out, split=_shares(split), workers=workers, header_only=header_only, wait=wait
+        source,
+        out,
+        every=every,
+        split=_shares(split),
+        workers=workers,
+        header_only=header_only,
+        wait=wait,
     )
     warned = f"{summary.warned} with a warning, " if summary.warned else ""
     typer.echo(

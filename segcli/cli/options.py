@@ -60,6 +60,13 @@ TimePattern = Annotated[
 TimeColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="The column with the time of the image.")
 ]
+Every = Annotated[
+    str,
+    typer.Option(
+        metavar="5f|1s|keyframe",
+        help="Which frames of videos to read: every fifth, one per second, or the keyframes.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them."),

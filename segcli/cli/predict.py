@@ -12,6 +12,7 @@ import typer
 from segcli.cli.fetching import Fetch, fetch_for
 from segcli.cli.options import (
     Agnostic,
+    Every,
     MinArea,
     Model,
     Quiet,
@@ -145,13 +146,6 @@ Shard = Annotated[
     typer.Option(
         metavar="I/N",
         help="Process shard I of N (0/N is the first), for job arrays with one --out.",
-    ),
-]
-Every = Annotated[
-    str,
-    typer.Option(
-        metavar="5f|1s|keyframe",
-        help="Which frames of videos to read: every fifth, one per second, or the keyframes.",
     ),
 ]
 Stream = Annotated[

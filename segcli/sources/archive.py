@@ -101,13 +101,17 @@ def why_unreadable(sample: Sample) -> str:
 
 
 def _inside(archive: Sample, member: Member, columns: Mapping[str, Any]) -> Sample:
-    name = member.name.removeprefix("./")
-    outer = member.within
-    while outer is not None:
-        name, outer = f"{outer.name.removeprefix('./')}/{name}", outer.within
-    key = f"{archive.key}/{key_from_path(os.fsencode(name))}"
+    key = f"{archive.key}/{key_from_path(os.fsencode(path_inside(member)))}"
     carried = {**archive.carried, **columns} if columns else archive.carried
     return replace(archive, key=key, member=member, size_bytes=member.size, carried=carried)
+
+
+def path_inside(member: Member) -> str:
+    """The path of a member below the file: of the archives it is in, and its own."""
+    name, outer = member.name.removeprefix("./"), member.within
+    while outer is not None:
+        name, outer = f"{outer.name.removeprefix('./')}/{name}", outer.within
+    return name
 
 
 def _members(path: str, sidecars: bool = False) -> Iterator[Member | Sidecar]:

@@ -11,8 +11,7 @@ import os
 from collections.abc import Iterator
 
 from segcli.errors import UsageError
-from segcli.keys import key_from_path, prefixed
-from segcli.sources.folder import sample_at
+from segcli.sources.named import sample_named
 from segcli.sources.remote import url_sample
 from segcli.types import Sample
 
@@ -36,23 +35,10 @@ def list_lines(listing: str, key_prefix: str = "") -> Iterator[Sample]:
                 if not written:
                     continue
                 if (sample := url_sample(os.fsdecode(written), key_prefix)) is None:
-                    key = prefixed(key_from_path(written), key_prefix)
-                    sample = sample_at(resolve(os.fsdecode(written), folder), key=key)
+                    sample = sample_named(os.fsdecode(written), folder, key_prefix)
                 yield sample
     except OSError as error:
         raise UsageError(f"cannot read the list {listing!r}: {error.strerror}") from None
-
-
-def resolve(written: str, folder: str) -> str:
-    """The path of a file that is written in a list or manifest in `folder`."""
-    beside = os.path.join(folder, written)
-    if not os.path.isabs(written):
-        try:
-            if not os.path.lexists(beside) and os.path.lexists(written):
-                return os.path.abspath(written)
-        except ValueError:  # an embedded NUL: there is no such file, and reading reports it
-            return beside
-    return beside
 
 
 def _refuse_utf16(line: bytes, listing: str) -> None:

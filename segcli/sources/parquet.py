@@ -19,8 +19,7 @@ import pyarrow.types as kinds
 
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, prefixed
-from segcli.sources.file_list import resolve
-from segcli.sources.folder import sample_at
+from segcli.sources.named import sample_named
 from segcli.sources.remote import url_sample
 from segcli.suggest import did_you_mean
 from segcli.types import Sample
@@ -114,10 +113,9 @@ def _sample(
         return Sample(key, "", carried=carried)
     if (remote := url_sample(name, prefix)) is not None:
         return replace(remote, carried=carried)
-    found = sample_at(resolve(name, folder), key=key)
-    return Sample(
-        key, found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns, carried=carried
-    )
+    found = sample_named(name, folder, prefix)
+    time_s = carried.get("time_s") if found.frame is not None else None
+    return replace(found, carried=carried, time_s=time_s)
 
 
 def _image(cell: Any) -> tuple[bytes | None, str | None]:

@@ -92,9 +92,10 @@ def listing(chunk: int, dies_at: int = -1, counted: str = "", gate: str = "") ->
     Images are noted in the file `counted`; the last one waits for the file `gate`.
     """
     from segcli import manifest
+    from segcli.manifest import rows
 
     steps = itertools.count()
-    content = manifest._content
+    content = rows.content
 
     def dying(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **more: Any) -> Any:
@@ -114,7 +115,7 @@ def listing(chunk: int, dies_at: int = -1, counted: str = "", gate: str = "") ->
 
     if gate:
         toy_gate.shut(gate, "bad.png")  # the last in the order of names
-    manifest._CHUNK, manifest._content = chunk, slow
+    manifest._CHUNK, rows.content = chunk, slow
     os.replace, shutil.rmtree = dying(os.replace), dying(shutil.rmtree)
 
 

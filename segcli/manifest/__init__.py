@@ -9,26 +9,26 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segcli.errors import ImageError, UsageError
+from segcli.errors import UsageError
 from segcli.files import replacing, reporting
-from segcli.images import decode
-from segcli.images.probe import probe
+from segcli.keys import split_frame
 from segcli.machine import cores
-from segcli.sources import Source, open_source, read
+from segcli.manifest.rows import Row, described
+from segcli.sources import Source
+from segcli.sources.several import open_sources
 from segcli.store.directory import lock_path, resolve
 from segcli.store.lock import acquire
-from segcli.types import Sample
+from segcli.video.every import parse_every
 
 COLUMNS = pa.schema(
     [
@@ -43,17 +43,18 @@ COLUMNS = pa.schema(
         ("camera", pa.string()),
         ("error", pa.string()),
         ("warning", pa.string()),
+        ("frame", pa.int64()),
+        ("time_s", pa.float64()),
     ]
 )
 """`height`, `width` in px after EXIF rotation; `taken` as in EXIF, `camera` its make and model;
-`error` why an image cannot be used, `warning` why it may be wrong or incomplete."""
+`error` why an image cannot be used, `warning` why it may be wrong or incomplete. `frame` and
+`time_s` are those of a frame of a video, whose `taken` is when the video began."""
 
 SPLITS = {2: ("train", "val"), 3: ("train", "val", "test")}
-_OF_CONTENT = ("height", "width", "format", "sha256", "taken", "camera", "error", "warning")
+_NEWER = ("warning", "frame", "time_s")
 _DECODED = b"segcli.decoded"  # in a file's metadata: whether images were decoded
 _CHUNK = 1000
-
-Row = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -66,9 +67,10 @@ class ManifestSummary:
 
 
 def make_manifest(
-    source: str,
+    source: str | Sequence[str],
     out: Path,
     *,
+    every: str = "1s",
     split: Sequence[float] = (),
     workers: int | None = None,
     header_only: bool = False,
@@ -76,6 +78,7 @@ def make_manifest(
 ) -> ManifestSummary:
     """Write `out`, a Parquet file, atomically; after a kill, the next run continues.
 
+    `source` is a path or NAME=PATH, or several; `every` chooses frames of videos ("1s", "5f").
     Images with the same size and time as in an earlier manifest at `out` are not read again.
     `header_only` does not decode the images: faster, but truncated files are not detected. Raises
     UsageError, OutputError, and Locked while another run writes the manifest, unless `wait`.
@@ -83,7 +86,8 @@ def make_manifest(
     check_split(split)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: expected a whole number of at least 1")
-    archive = open_source(source)
+    sources = (source,) if isinstance(source, str) else tuple(source)
+    archive = open_sources(sources, every=parse_every(every))
     real = resolve(out)
     with reporting(out):
         real.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +117,7 @@ def _make(
     ):
         samples = iter(archive)
         while chunk := list(islice(samples, _CHUNK)):
-            rows = _described(chunk, known, pool, out.parent, header_only)
+            rows = described(chunk, known, pool, out.parent, header_only)
             fresh = [row for row in rows if row.pop("fresh")]
             if fresh:
                 _keep(parts, pa.Table.from_pylist(fresh, schema=own))
@@ -149,52 +153,6 @@ def split_of(sha256: str, split: Sequence[float]) -> str:
     return names[-1]
 
 
-def _described(
-    chunk: Sequence[Sample],
-    known: Mapping[str, Row],
-    pool: ThreadPoolExecutor,
-    folder: Path,
-    header_only: bool,
-) -> list[Row]:
-    def one(sample: Sample) -> Row:
-        path = _path(sample, folder)
-        before = known.get(path)
-        same = ("size_bytes", sample.size_bytes), ("mtime_ns", sample.mtime_ns)
-        if before is not None and all(before[key] == value for key, value in same):
-            return {**before, "fresh": False}
-        return {"path": path, **dict(same), **_content(sample, header_only), "fresh": True}
-
-    return list(pool.map(one, chunk))
-
-
-def _content(sample: Sample, header_only: bool) -> Row:
-    row: Row = dict.fromkeys(_OF_CONTENT)
-    try:
-        data = read(sample)
-        row["sha256"] = hashlib.sha256(data).hexdigest()
-        header = probe(data, key=sample.key)
-        row |= {"height": header.height, "width": header.width}
-        row |= {"format": header.format, "taken": header.taken, "camera": header.camera}
-        if not header_only:
-            image = decode(data, key=sample.key)
-            row["height"], row["width"] = image.original_size
-            row["warning"] = "; ".join(image.warnings) or None
-    except ImageError as error:
-        row["error"] = str(error).encode("utf-8", "backslashreplace").decode()
-    return row
-
-
-def _path(sample: Sample, folder: Path) -> str:
-    """The path as `predict` resolves it: relative to the manifest's folder, or absolute."""
-    path = os.path.abspath(sample.path)
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return sample.key  # not valid text: only a folder can list such a file
-    inside = os.path.commonpath([path, folder]) == str(folder)
-    return os.path.relpath(path, folder) if inside else path
-
-
 def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
     """The rows of earlier runs, by path; images of an unreadable part are processed again.
 
@@ -206,8 +164,9 @@ def _known(files: Sequence[Path], header_only: bool) -> dict[str, Row]:
             continue
         try:
             there = pq.read_schema(file).names
-            wanted = [name for name in COLUMNS.names if name != "warning" or name in there]
-            table = pq.read_table(file, columns=wanted)  # older manifests have no `warning`
+            # Older manifests have fewer columns.
+            wanted = [name for name in COLUMNS.names if name in there or name not in _NEWER]
+            table = pq.read_table(file, columns=wanted)
         except (pa.ArrowException, OSError) as error:
             if not file.name.startswith("chunk-"):
                 reason = str(error).splitlines()[0]
@@ -236,6 +195,13 @@ def _count(
         return
     for row in rows:
         usable = row["error"] is None
-        row["split"] = split_of(row["sha256"], split) if usable else None
+        row["split"] = split_of(_same_split(row), split) if usable else None
         if usable:
             summary.splits[row["split"]] = summary.splits.get(row["split"], 0) + 1
+
+
+def _same_split(row: Row) -> str:
+    """A hash that is the same for images of the same split: of the content, or, so that the frames
+    of a video stay together, of the video's path."""
+    clip, frame = split_frame(row["path"])
+    return row["sha256"] if frame is None else hashlib.sha256(clip.encode()).hexdigest()
