@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.store import MinScores, min_scores, part_paths, read_images, read_settings
 from segcli.store.image_filter import image_condition
@@ -67,15 +68,17 @@ def select(
     if min(ids, default=1) < 1:  # several tools take 0 for the background
         ids = range(1, len(ids) + 1)
     known = dict(zip(settings["category_names"], ids, strict=True))
-    for name in categories or ():
-        if name not in known:
+    wanted = {name: known_name(name, known) for name in categories or ()}
+    for name, meant in wanted.items():
+        if meant is None:
             raise UsageError(
                 f"--categories: {path} knows no {name!r}; it knows: {', '.join([*known][:20])}"
                 f"{did_you_mean(name, list(known))}"
             )
     lowest = min_scores(settings, min_score)
     keys = _keys(path, key, where_image)
-    return Selection(path, known, frozenset(categories or known), lowest, keys)
+    chosen = frozenset(filter(None, wanted.values())) or frozenset(known)
+    return Selection(path, known, chosen, lowest, keys)
 
 
 def _keys(path: Path, key: str | None, where_image: str | None) -> frozenset[str] | None:

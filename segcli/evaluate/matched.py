@@ -14,6 +14,7 @@ from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import CategoryPairs, pair_categories, require_distinct_names
 from segcli.annotations.outlines import check_outlines, to_rle
 from segcli.annotations.pairing import pair_images
+from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.evaluate.mismatch_errors import (
     SHOWN,
@@ -272,11 +273,12 @@ def _asked(
         return np.arange(len(truth.category_ids))
     places = set()
     for name in asked:
-        if name not in truth.category_names:
+        meant = known_name(name, truth.category_names)
+        if meant is None:
             raise UsageError(
                 f"--categories: the ground truth has no category {name!r}; it has "
                 f"{', '.join(truth.category_names[:20])}{did_you_mean(name, truth.category_names)}"
             )
-        require_distinct_names(truth, [name])
-        places.add(truth.category_names.index(name))
+        require_distinct_names(truth, [meant])
+        places.add(truth.category_names.index(meant))
     return np.array(sorted(places), np.int64)

@@ -7,11 +7,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from segcli import store
+from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.files import write_bytes
 from segcli.keys import path_from_key
@@ -104,6 +105,9 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         lowest = 0.0  # somebody who was found with a low score must not stay recognisable
         report("--mode blur takes the masks of every score; --min-score leaves out the weaker ones")
     settings = store.read_settings(options.masks)
+    names = settings["category_names"]
+    meant = tuple(known_name(name, names) or name for name in options.categories)
+    options = replace(options, categories=meant)
     min_score = store.min_scores(settings, lowest)
     if lowest is None:
         report(store.default_sentence(settings))

@@ -163,6 +163,8 @@ def test_only_what_was_looked_for_counts(tmp_path: Path) -> None:
     assert [one.name for one in run(truth(["a.jpg"]), asked).classes] == ["car"]
     everything = run(truth(["a.jpg"]), asked, categories=("all",))
     assert [one.name for one in everything.classes] == ["car", "Traffic Lights"]
+    one = run(truth(["a.jpg"]), asked, categories=("traffic_lights",))
+    assert [one.name for one in one.classes] == ["Traffic Lights"]
     with pytest.raises(UsageError, match="did you mean 'car'"):
         run(truth(["a.jpg"]), asked, categories=("cars",))
 

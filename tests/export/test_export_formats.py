@@ -280,6 +280,10 @@ def test_the_default_score_decides_and_the_key_selects(output: Path, tmp_path: P
     assert [i["id"] for i in json.loads((tmp_path / "b.json").read_text())["images"]] == [1]
 
 
+def test_case_and_underscores_of_a_category_do_not_count(output: Path) -> None:
+    assert select(output, categories=["PERSON", "red_car"]).wanted == {"person", "red car"}
+
+
 def test_an_unknown_category_gets_a_near_name(output: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'person'"):
         select(output, categories=["persons"])

@@ -84,6 +84,7 @@ def test_a_condition_on_images_keeps_those_without_masks(viz, tmp_path):
 
 def test_categories(viz):
     assert viz(categories=("person",))[0].masks == 1
+    assert viz(categories=("Person",))[0].masks == 1
     with pytest.raises(UsageError, match="no mask is a 'cat'; there are masks of: car, person"):
         viz(categories=("cat",))
 
