@@ -1,6 +1,5 @@
 """The EfficientNet-Lite body against recordings of the port that its weights come from."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,16 +7,15 @@ import torch
 
 from segcli_blocks.efficientnet_lite import PIXELS, EfficientNetLite, from_imagenet, is_imagenet
 
-WEIGHTS = Path(os.environ.get("SEGCLI_REFERENCE", "../shared/reference")).parent / "weights"
-
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_maps_equal_the_recording(size: int) -> None:
-    weights = WEIGHTS / f"efficientnet_lite{size}_imagenet_fp16.pth"
+def test_maps_equal_the_recording(size: int, reference: Path) -> None:
+    folder = reference.parent / "weights"
+    weights = folder / f"efficientnet_lite{size}_imagenet_fp16.pth"
     if not weights.is_file():
         pytest.skip("the ImageNet weights are not here")
     state = torch.load(weights, weights_only=True)
-    recording = torch.load(WEIGHTS / f"efficientnet_lite{size}_recording.pth", weights_only=True)
+    recording = torch.load(folder / f"efficientnet_lite{size}_recording.pth", weights_only=True)
     assert is_imagenet(state)
     body = EfficientNetLite(size)
     body.load_state_dict(from_imagenet(state, ""))  # every tensor, no other
