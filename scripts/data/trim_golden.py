@@ -43,6 +43,15 @@ KEPT = {
         "cluster.npz": r".*",
     },
     "dwt": {"dwt.npz": r".*"},
+    "cascade": {
+        "infer.npz": r"image_bgr_u8|proposals_xyxy|stage\d_(rois_xyxy|box_deltas)",
+        "train.npz": r"gt\d_.*|stage\d_img\d_.*|pos\d_.*",
+    },
+    "maskscoring": {
+        "fullwidth.npz": r".*",
+        "pooler.npz": r"boxes_xyxy|level_index",
+        "targets.npz": r"mask_targets|mask_ratio|selected_mask_prob|maskiou_targets",
+    },
     "solov2": {
         "config.json": None,
         "infer.npz": r"(cate_logits|kernel_pred|nms_|final_).*|mask_feat",
