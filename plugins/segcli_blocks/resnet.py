@@ -88,6 +88,14 @@ class ResNet(nn.Module):
             module.requires_grad_(False)
 
 
+def caffe_resnet(depth: int, eps: float = 1e-5) -> ResNet:
+    """The body of the models of detectron2, and of maskrcnn-benchmark with `eps` 0: it expects
+    pixels from 0 to 255, its norms are frozen, and its stem does not learn."""
+    body = ResNet(depth, frozen_norm(eps), caffe=True).expect_bytes()
+    body.freeze_stem()
+    return body
+
+
 def frozen_norm(eps: float = 1e-5) -> Norm:
     """BatchNorm with fixed statistics and weights; eps 0 for weights trained without one."""
     return partial(FrozenBatchNorm2d, eps=eps)

@@ -11,7 +11,7 @@ from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
 from segcli_blocks.rcnn.conventions import DETECTRON2, MMDETECTION1, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage
-from segcli_blocks.resnet import ResNet, fixed_statistics, frozen_norm
+from segcli_blocks.resnet import ResNet, caffe_resnet, fixed_statistics
 from segcli_cascade.htc import HTC, HTCHeads
 from segcli_cascade.model import CascadeHeads
 from segcli_cascade.semantic import CLASSES, SemanticHead
@@ -29,9 +29,7 @@ def build(info: ModelInfo) -> TwoStage:
 def _cascade(info: ModelInfo) -> TwoStage:
     """detectron2's cascade_mask_rcnn_R_50_FPN, or with a ResNet-101."""
     depth = 101 if info.variant.startswith("r101") else 50
-    body = ResNet(depth, frozen_norm(), caffe=True).expect_bytes()
-    body.freeze_stem()
-    return assemble(info, p2_to_p6(body))
+    return assemble(info, p2_to_p6(caffe_resnet(depth)))
 
 
 def _htc(info: ModelInfo) -> HTC:
@@ -54,7 +52,7 @@ def assemble(
     roi_heads = CascadeHeads(
         len(info.categories), width=width, hidden=hidden, conventions=conventions
     )
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)
 
 
 def assemble_htc(

@@ -48,7 +48,7 @@ def mobilenet(
         agnostic=True,
     )
     backbone = p2_to_p6(MobileNetV2(), width)
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)
 
 
 def r50_fpn(info: ModelInfo) -> TwoStage:
@@ -56,7 +56,7 @@ def r50_fpn(info: ModelInfo) -> TwoStage:
     positions, classes = _positions(info)
     roi_heads = RoIHeads(*fpn_heads(positions), conventions=TORCHVISION, classes=classes)
     backbone = p2_to_p6(ResNet(50, frozen_norm(0.0)))
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(256, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads)
 
 
 def r50_fpn_v2(info: ModelInfo) -> TwoStage:
@@ -94,7 +94,7 @@ def _detectron2(info: ModelInfo, body: ResNet, conventions: Conventions) -> TwoS
     positions = len(info.categories) + 1
     heads, classes = fpn_heads(positions), range(1, positions)
     roi_heads = RoIHeads(*heads, conventions=conventions, classes=classes)
-    return TwoStage(info, backbone=p2_to_p6(body), rpn_head=RPNHead(256, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=p2_to_p6(body), roi_heads=roi_heads)
 
 
 def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:

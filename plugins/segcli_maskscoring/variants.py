@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from torch import nn
-from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
 from segcli_blocks.rcnn.conventions import BENCHMARK, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage, fpn_heads
-from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.resnet import caffe_resnet
 from segcli_maskscoring.heads import MaskIoU
 from segcli_maskscoring.model import MaskScoringHeads
 
@@ -18,9 +17,7 @@ _DEPTHS = {"r50-fpn": 50, "r101-fpn": 101}
 
 def build(info: ModelInfo) -> TwoStage:
     """A model with random weights: a Caffe-style ResNet with frozen norms (without eps)."""
-    body = ResNet(_DEPTHS[info.variant], frozen_norm(0.0), caffe=True).expect_bytes()
-    body.freeze_stem()
-    return assemble(info, p2_to_p6(body))
+    return assemble(info, p2_to_p6(caffe_resnet(_DEPTHS[info.variant], eps=0.0)))
 
 
 def assemble(
@@ -39,4 +36,4 @@ def assemble(
         conventions=conventions,
         classes=range(1, positions),
     )
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from torch import nn
-from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import ModelInfo
 from segcli_blocks.rcnn.conventions import BENCHMARK, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage
-from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.resnet import caffe_resnet
 from segcli_panet.backbone import BottomUpBackbone
 from segcli_panet.model import PANetHeads
 
@@ -21,9 +20,7 @@ CONVENTIONS = replace(BENCHMARK, box_beta=1 / 3)
 def build(info: ModelInfo) -> TwoStage:
     """The authors' e2e_panet_R-50-FPN, with random weights: a Caffe-style ResNet whose norms are
     fixed (gain and shift alone), group norms above it."""
-    body = ResNet(50, frozen_norm(0.0), caffe=True).expect_bytes()
-    body.freeze_stem()
-    return assemble(info, BottomUpBackbone(body))
+    return assemble(info, BottomUpBackbone(caffe_resnet(50, eps=0.0)))
 
 
 def assemble(
@@ -39,4 +36,4 @@ def assemble(
     roi_heads = PANetHeads(
         len(info.categories), width=width, hidden=hidden, groups=groups, conventions=conventions
     )
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from torch import nn
-from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
 from segcli_blocks.normalize import IMAGENET
 from segcli_blocks.rcnn.conventions import DETECTRON2, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage, fpn_heads
-from segcli_blocks.resnet import ResNet, frozen_norm
+from segcli_blocks.resnet import ResNet, caffe_resnet, frozen_norm
 from segcli_pointrend.heads import CoarseHead, PointHead
 from segcli_pointrend.model import MaskHeads, PointRendHeads
 
@@ -26,9 +25,7 @@ def build(info: ModelInfo) -> TwoStage:
         body = ResNet(101, frozen_norm(), groups=(32, 8))
         return assemble(info, p2_to_p6(body), conventions=X101)
     depth = {"r50-fpn": 50, "r101-fpn": 101}[info.variant]
-    body = ResNet(depth, frozen_norm(), caffe=True).expect_bytes()
-    body.freeze_stem()
-    return assemble(info, p2_to_p6(body))
+    return assemble(info, p2_to_p6(caffe_resnet(depth)))
 
 
 def assemble(
@@ -52,4 +49,4 @@ def assemble(
         conventions=conventions,
         classes=range(1, classes + 1),
     )
-    return TwoStage(info, backbone=backbone, rpn_head=RPNHead(width, 3), roi_heads=roi_heads)
+    return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)

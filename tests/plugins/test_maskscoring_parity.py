@@ -1,19 +1,19 @@
 """Mask Scoring R-CNN against recordings of the authors' code."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from kit.parity import recorded_file, tensors, weights, within
+from kit.two_stage import batch_of, recorded_heads
 from published import assert_loads, published_state
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.masks.sampling import segments
-from segcli.types import Batch, ModelInfo, Resize
+from segcli.types import Batch
 from segcli_blocks.rcnn.conventions import BENCHMARK
 from segcli_blocks.rcnn.losses import mask_loss
 from segcli_blocks.rcnn.roi_pool import Pooler
@@ -26,65 +26,32 @@ from segcli_maskscoring.losses import maskiou_loss
 from segcli_maskscoring.targets import maskiou_targets
 from segcli_maskscoring.variants import assemble
 
-PER_LEVEL = 200  # proposals of a level before suppression, by the recording's README
-Recording = dict[str, np.ndarray]
-
-
-class RecordedMaps(nn.Module):
-    """A backbone that returns recorded maps, level 2 first."""
-
-    def __init__(self, recording: Recording) -> None:
-        super().__init__()
-        self.maps = [torch.from_numpy(recording[f"fpn_p{level}"]) for level in range(2, 7)]
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.maps
-
-
-def read(reference: Path, name: str) -> Recording:
-    path = reference / f"maskscoring/{name}.npz"
-    if not path.is_file():
-        pytest.skip("no recording of Mask Scoring R-CNN here")
-    return dict(np.load(path))
+SIZES, PER_LEVEL = (16, 32, 48, 64, 96), 200  # by the recording's README
+Recording = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
 def recording(reference: Path) -> Recording:
-    return read(reference, "infer")
+    return tensors(reference / "maskscoring/infer.npz")
+
+
+@pytest.fixture(scope="module")
+def targets(reference: Path) -> Recording:
+    return tensors(reference / "maskscoring/targets.npz")
 
 
 @pytest.fixture(scope="module")
 def narrow(reference: Path, recording: Recording) -> TwoStage:
-    """The heads of the recording, at its width, behind its recorded pyramid maps."""
-    state = renamed(load_file(reference / "maskscoring/state_dict.safetensors"))
-    state = {k: v for k, v in state.items() if not k.startswith("backbone.")}
-    positions, hidden = state["roi_heads.box_predictor.cls_score.weight"].shape
-    names = tuple(f"c{i}" for i in range(1, positions))
-    info = ModelInfo("maskscoring", "toy", names, tuple(range(1, positions)), Resize(1, 1), 32)
-    kept = len(recording["proposals_xyxy"])
-    conventions = replace(
-        BENCHMARK,
-        anchor_sizes=(16, 32, 48, 64, 96),  # by the recording's README
-        per_level=(PER_LEVEL, PER_LEVEL),
-        proposals=(kept, kept),
-    )
-    width = state["rpn.head.cls_logits.weight"].shape[1]
-    maps = RecordedMaps(recording)
-    model = assemble(info, maps, width=width, hidden=hidden, conventions=conventions)
-    model.load_state_dict(state)
-    return model.eval()
+    """The heads of the recording, at its width."""
+    state = renamed(weights(reference / "maskscoring/state_dict.safetensors"))
+    return recorded_heads(assemble, recording, state, BENCHMARK, sizes=SIZES, per_level=PER_LEVEL)
 
 
 @pytest.fixture
 def batch(recording: Recording) -> Batch:
-    content = tuple(recording["image_size_hw"].tolist())
-    pixels = torch.zeros((1, 3, *recording["image"].shape[-2:]), dtype=torch.uint8)
     width, height = recording["orig_size_wh"].tolist()
-    return Batch(("a",), pixels, (content,), ((height, width),))
-
-
-def close(ours: Tensor, recorded: np.ndarray, atol: float) -> None:
-    torch.testing.assert_close(ours, torch.from_numpy(recorded), atol=atol, rtol=1e-5)
+    content = tuple(recording["image_size_hw"].tolist())
+    return batch_of(content, tuple(recording["image"].shape[-2:]), (height, width))
 
 
 @torch.inference_mode()
@@ -92,48 +59,48 @@ def test_first_stage_equals_the_recording(narrow, batch, recording) -> None:
     _, scored = narrow.first_stage(batch)
     both = zip(scored.logits, scored.deltas, strict=True)
     for level, (logit, delta) in enumerate(both, start=2):
-        logits = torch.from_numpy(recording[f"rpn_objectness_p{level}"])
-        deltas = torch.from_numpy(recording[f"rpn_bbox_p{level}"])
+        logits = recording[f"rpn_objectness_p{level}"]
+        deltas = recording[f"rpn_bbox_p{level}"]
         torch.testing.assert_close(logit, flatten([logits], 1)[0], atol=1e-4, rtol=1e-5)
         torch.testing.assert_close(delta, flatten([deltas], 4)[0], atol=1e-4, rtol=1e-5)
     proposals = narrow.rpn.propose(scored, batch.content_sizes)[0]
-    close(proposals, recording["proposals_xyxy"], 1e-3)
+    within(proposals, recording["proposals_xyxy"], 1e-3)
 
 
 @torch.inference_mode()
 def test_box_head_equals_the_recording(narrow, batch, recording) -> None:
     maps = narrow.backbone(batch.pixels)
-    proposals = torch.from_numpy(recording["proposals_xyxy"])
+    proposals = recording["proposals_xyxy"]
     logits, deltas = narrow.roi_heads.classify(maps, [proposals])
-    close(logits, recording["cls_logits"], 1e-4)
-    close(deltas, recording["box_deltas"], 1e-4)
+    within(logits, recording["cls_logits"], 1e-4)
+    within(deltas, recording["box_deltas"], 1e-4)
 
 
 @torch.inference_mode()
 def test_mask_and_maskiou_heads_equal_the_recording(narrow, batch, recording) -> None:
     maps, heads = narrow.backbone(batch.pixels), narrow.roi_heads
-    boxes = torch.from_numpy(recording["det_boxes_xyxy"])
+    boxes = recording["det_boxes_xyxy"]
     features = heads.mask_features(maps, [boxes])
-    close(features, recording["mask_roi_feature"], 1e-4)
-    of = torch.from_numpy(recording["det_labels"])
+    within(features, recording["mask_roi_feature"], 1e-4)
+    of = recording["det_labels"]
     masks = heads.mask_logits(features, of).sigmoid()
-    close(masks[:, None], recording["mask_prob_selected"], 1e-5)
-    close(heads.maskiou(features, masks), recording["maskiou_pred"], 1e-5)
-    close(heads.fit(features, masks, of), recording["maskiou_selected"], 1e-5)
+    within(masks[:, None], recording["mask_prob_selected"], 1e-5)
+    within(heads.maskiou(features, masks), recording["maskiou_pred"], 1e-5)
+    within(heads.fit(features, masks, of), recording["maskiou_selected"], 1e-5)
 
 
 def test_detections_scores_and_masks_equal_the_recording(narrow, batch, recording) -> None:
     count = len(recording["det_scores"])
     (found,) = narrow.predict(batch, min_score=0.05, max_masks=count)
-    order = torch.from_numpy(recording["det_scores"]).argsort(descending=True).numpy()
+    order = recording["det_scores"].argsort(descending=True)
     assert (found.labels + 1).tolist() == recording["det_labels"][order].tolist()
-    close(found.scores, recording["det_scores"][order], 1e-5)
-    last = np.array([0, 0, 1, 1], dtype=np.float32)  # the recorded boxes include their last px
-    close(found.boxes, recording["det_boxes_xyxy"][order] + last, 1e-3)
-    close(found.mask_scores, recording["mask_scores"][order].clip(0, 1), 1e-5)
+    within(found.scores, recording["det_scores"][order], 1e-5)
+    last = torch.tensor([0, 0, 1, 1])  # the recorded boxes include their last px
+    within(found.boxes, recording["det_boxes_xyxy"][order] + last, 1e-3)
+    within(found.mask_scores, recording["mask_scores"][order].clamp(0, 1), 1e-5)
 
     size = batch.image_sizes[0]
-    masks = recording["orig_pasted_masks"][order].astype(bool)
+    masks = recording["orig_pasted_masks"][order].bool().numpy()
     by_score = found.mask_scores.argsort(descending=True).tolist()
     kept = [i for i in by_score if masks[i].any()]
     made = segments(found, content_size=batch.content_sizes[0], image_size=size)
@@ -144,16 +111,23 @@ def test_detections_scores_and_masks_equal_the_recording(narrow, batch, recordin
 
 
 def test_levels_of_regions_equal_the_recording(reference) -> None:
-    pooled = read(reference, "pooler")
-    maps = [torch.from_numpy(pooled[f"fpn_p{level}"]) for level in range(2, 6)]
-    boxes = torch.from_numpy(pooled["boxes_xyxy"])
-    assert Pooler(7, BENCHMARK).levels(boxes, 4).tolist() == pooled["level_index"].tolist()
+    pooled = tensors(reference / "maskscoring/pooler.npz")
+    pooler = Pooler(7, BENCHMARK)
+    assert pooler.levels(pooled["boxes_xyxy"], 4).tolist() == pooled["level_index"].tolist()
+
+
+def test_pooled_regions_equal_the_recording(reference) -> None:
+    pooled = tensors(recorded_file(reference / "maskscoring/pooler.npz"))
+    if "fpn_p2" not in pooled:
+        pytest.skip("the maps are only in the full recordings: set SEGCLI_REFERENCE")
+    maps = [pooled[f"fpn_p{level}"] for level in range(2, 6)]
+    boxes = pooled["boxes_xyxy"]
     for size in (7, 14):
-        close(Pooler(size, BENCHMARK)(maps, [boxes]), pooled[f"roi_{size}"], 1e-5)
+        within(Pooler(size, BENCHMARK)(maps, [boxes]), pooled[f"roi_{size}"], 1e-5)
 
 
 def test_head_of_the_real_width_equals_the_recording(reference) -> None:
-    recorded = read(reference, "fullwidth")
+    recorded = dict(np.load(recorded_file(reference / "maskscoring/fullwidth.npz")))
     random = np.random.RandomState(int(recorded["seed"]))
     state = {}
     for name, text in zip(recorded["keys"].tolist(), recorded["shapes"].tolist(), strict=True):
@@ -172,25 +146,32 @@ def test_head_of_the_real_width_equals_the_recording(reference) -> None:
     head.load_state_dict(ours)
     with torch.no_grad():
         found = head(torch.from_numpy(features), torch.from_numpy(recorded["mask"])[:, 0])
-    close(found, recorded["maskiou_pred"], 1e-4)
+    within(found, torch.from_numpy(recorded["maskiou_pred"]), 1e-4)
 
 
-def test_targets_losses_and_gradients_equal_the_recording(reference) -> None:
-    recorded = {k: torch.from_numpy(v) for k, v in read(reference, "targets").items()}
-    labels = recorded["matched_labels"]
+def test_targets_equal_the_recording(targets) -> None:
+    logits, goals = targets["selected_mask_prob"][:, 0].logit(), targets["mask_targets"].float()
+    wanted = maskiou_targets(logits, goals, targets["mask_ratio"])
+    within(wanted, targets["maskiou_targets"], 1e-6)
+
+
+def test_losses_and_gradients_equal_the_recording(targets) -> None:
+    if "mask_logits" not in targets:
+        pytest.skip("the logits are only in the full recordings: set SEGCLI_REFERENCE")
+    labels = targets["matched_labels"]
     each = torch.arange(len(labels))
-    logits = recorded["mask_logits"].requires_grad_()
-    goals = recorded["mask_targets"].float()
-    wanted = maskiou_targets(logits[each, labels], goals, recorded["mask_ratio"])
-    torch.testing.assert_close(wanted, recorded["maskiou_targets"], atol=1e-6, rtol=1e-6)
-    fit = recorded["pred_maskiou"].requires_grad_()
+    logits = targets["mask_logits"].clone().requires_grad_()
+    goals = targets["mask_targets"].float()
+    wanted = maskiou_targets(logits[each, labels], goals, targets["mask_ratio"])
+    within(wanted, targets["maskiou_targets"], 1e-6)
+    fit = targets["pred_maskiou"].clone().requires_grad_()
     mask = mask_loss(logits[each, labels], goals)
     iou = maskiou_loss(fit[each, labels], wanted)
-    torch.testing.assert_close(mask, recorded["loss_mask"], atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(iou, recorded["loss_maskiou"], atol=1e-6, rtol=1e-6)
+    within(mask, targets["loss_mask"], 1e-6)
+    within(iou, targets["loss_maskiou"], 1e-6)
     (mask + iou).backward()
-    torch.testing.assert_close(logits.grad, recorded["grad/mask_logits"], atol=1e-7, rtol=1e-5)
-    torch.testing.assert_close(fit.grad, recorded["grad/pred_maskiou"], atol=1e-7, rtol=1e-5)
+    within(logits.grad, targets["grad/mask_logits"], 1e-7)
+    within(fit.grad, targets["grad/pred_maskiou"], 1e-7)
 
 
 @pytest.mark.parametrize(

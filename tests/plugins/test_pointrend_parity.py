@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from kit.parity import close, masks_of, tensors, unpacked, weights, within
+from kit.two_stage import batch_of, recorded_heads
 from published import assert_loads
 from torch import Tensor, nn
 
-from segcli.types import Batch, ModelInfo, Resize, Targets
+from segcli.types import Batch, Targets
 from segcli_blocks.rcnn.losses import box_losses, mask_targets
 from segcli_blocks.rcnn.mask_head import at_class
 from segcli_blocks.rcnn.sampler import Regions, matched_regions
@@ -26,17 +27,6 @@ SIZES, PER_LEVEL = (16, 32, 48, 64, 96), 200
 Recording = dict[str, Tensor]
 
 
-class RecordedMaps(nn.Module):
-    """A backbone that returns recorded maps, level 2 first."""
-
-    def __init__(self, recording: Recording) -> None:
-        super().__init__()
-        self.maps = [recording[f"fpn_p{level}"] for level in range(2, 7)]
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.maps
-
-
 @pytest.fixture(scope="module")
 def recording(reference: Path) -> Recording:
     return tensors(reference / "pointrend/infer.npz")
@@ -49,34 +39,18 @@ def trained(reference: Path) -> Recording:
 
 @pytest.fixture(scope="module")
 def narrow(reference: Path, recording: Recording) -> TwoStage:
-    """The heads of the recording, at its width, behind its recorded pyramid maps."""
+    """The heads of the recording, at its width."""
     state = renamed(weights(reference / "pointrend/state_dict.safetensors"))
-    state = {k: v for k, v in state.items() if not k.startswith("backbone.")}
-    positions, hidden = state["roi_heads.box_predictor.cls_score.weight"].shape
-    names = tuple(f"c{i}" for i in range(1, positions))
-    info = ModelInfo("pointrend", "toy", names, tuple(range(1, positions)), Resize(1, 1), 32)
-    kept = len(recording["proposals_xyxy"])
-    limits = {"per_level": (PER_LEVEL, PER_LEVEL), "proposals": (kept, kept)}
-    model = assemble(
-        info,
-        RecordedMaps(recording),
-        width=state["rpn.head.cls_logits.weight"].shape[1],
-        hidden=hidden,
-        point_width=len(state["roi_heads.mask_head.point_head.fc1.weight"]),
-        conventions=replace(CONVENTIONS, anchor_sizes=SIZES, **limits),
-    )
-    model.load_state_dict(state)
-    return model.eval()
+    points = len(state["roi_heads.mask_head.point_head.fc1.weight"])
+    limits = {"sizes": SIZES, "per_level": PER_LEVEL}
+    return recorded_heads(assemble, recording, state, CONVENTIONS, **limits, point_width=points)
 
 
 @pytest.fixture
 def batch(recording: Recording) -> Batch:
-    bgr = recording["image_bgr_u8"]
-    content = tuple(bgr.shape[1:])
-    canvas = [4 * side for side in recording["fpn_p2"].shape[-2:]]
-    pixels = torch.zeros((1, 3, *canvas), dtype=torch.uint8)
-    pixels[0, :, : content[0], : content[1]] = bgr.flip(0)
-    return Batch(("a",), pixels, (content,), (tuple(recording["out_size_hw"].tolist()),))
+    rgb = recording["image_bgr_u8"].flip(0)
+    canvas = tuple(4 * side for side in recording["fpn_p2"].shape[-2:])
+    return batch_of(tuple(rgb.shape[1:]), canvas, tuple(recording["out_size_hw"].tolist()), rgb)
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.normalize import Normalize
@@ -170,17 +171,26 @@ def fpn_heads(
 
 
 class TwoStage(BaseSegmenter):
-    """Backbone (P2 to P6), region proposals, and the second stage."""
+    """Backbone (P2 to P6), region proposals, and the second stage.
+
+    `rpn_head` None: one convolution of `width` channels, and three anchors at each place.
+    """
 
     learns_from_boxes = True
 
     def __init__(
-        self, info: ModelInfo, *, backbone: nn.Module, rpn_head: nn.Module, roi_heads: RoIHeads
+        self,
+        info: ModelInfo,
+        *,
+        backbone: nn.Module,
+        roi_heads: RoIHeads,
+        rpn_head: nn.Module | None = None,
+        width: int = 256,
     ) -> None:
         conventions = roi_heads.conventions
         super().__init__(info, Normalize(conventions.mean, conventions.std))
         self.backbone = backbone
-        self.rpn = RPN(rpn_head, conventions)
+        self.rpn = RPN(rpn_head or RPNHead(width, 3), conventions)
         self.roi_heads = roi_heads
 
     def first_stage(self, batch: Batch) -> tuple[list[Tensor], Scored]:
