@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.annotations.coco_lists import sorted_by_id, without_copies
 from segcli.annotations.columns import (
     Gathered,
     boxes,
@@ -28,11 +29,16 @@ from segcli.annotations.ground_truth import Federated, GroundTruth
 from segcli.annotations.outlines import Outline, check_outlines, to_rle
 from segcli.errors import UsageError
 from segcli.masks import rle
+from segcli.types import Size
 
 KINDS = ("segm", "bbox", "boundary")
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
 _BROKEN_BOX = "{} broken boxes were ignored: masks are compared"
 _NAMELESS = "{} categories have no name and go by their id"
+_ALL_CROWD = (
+    "all {} objects are marked as crowds (iscrowd 1), as CVAT marks masks: set it to 0 where they "
+    "are single objects"
+)
 _DANGLING = "{{}} annotations of {} that the file does not list were left out"
 
 
@@ -42,14 +48,15 @@ def read_coco(
     iou: str = "segm",
     strict: bool = False,
     need_masks: bool = True,
-    dangling: bool = False,
+    lenient: bool = False,
 ) -> GroundTruth:
     """Raises UsageError with one sentence that names the object at fault.
 
     `strict` also refuses what changes no number: broken boxes where masks are compared, polygons
     of fewer than three points beside a good one, categories without a name. `need_masks` False:
-    objects without a mask are read too. `dangling` leaves out annotations of images and categories
-    that the file does not list, and counts them.
+    objects without a mask are read too. `lenient` is for uses that need neither ids nor areas of
+    annotations: ids may come twice, areas are not read, and annotations of images and categories
+    that the file does not list are left out and counted.
     """
     return parse_coco(
         load_json(path),
@@ -57,7 +64,7 @@ def read_coco(
         iou=iou,
         strict=strict,
         need_masks=need_masks,
-        dangling=dangling,
+        lenient=lenient,
     )
 
 
@@ -68,29 +75,29 @@ def parse_coco(
     iou: str = "segm",
     strict: bool = False,
     need_masks: bool = True,
-    dangling: bool = False,
+    lenient: bool = False,
+    size_of: Callable[[str], Size] | None = None,
 ) -> GroundTruth:
-    """The same from the loaded JSON. Masks are not looked at when only boxes are compared."""
+    """The same from the loaded JSON, with sizes (h, w) px by `size_of` where the file has none."""
     notes: Counter[str] | None = None if strict else Counter()
-    in_file = objects(document, "images", where)
-    images = _sorted_by_id(in_file, "image")
-    categories = _sorted_by_id(objects(document, "categories", where), "category")
+    in_file, categories = (
+        without_copies(objects(document, key, where), what, notes)
+        for key, what in (("images", "image"), ("categories", "category"))
+    )
+    images, categories = sorted_by_id(in_file, "image"), sorted_by_id(categories, "category")
     if not images:
         raise UsageError(f"{where} has no images; expected annotated images")
     image_ids = identities(images, "id", "image")
     category_ids = identities(categories, "id", "category")
-    sizes = _sizes(images, required=iou != "bbox")
+    names = tuple(map(_file_name, images))
+    sizes = _sizes(images, names, required=iou != "bbox", size_of=size_of)
     items = Gathered(objects(document, "annotations", where), _KEYS)
-    if dangling and notes is not None:
+    if lenient and notes is not None:
         items = _without_dangling(items, image_ids, category_ids, notes)
-    image, category = (
-        places(identities(items, f"{of}_id", "annotation"), among, items, "annotation", of=of)
-        for of, among in (("image", image_ids), ("category", category_ids))
-    )
-    names = tuple(_file_name(image) for image in images)
+    image, category = _owners(items, image_ids, category_ids)
     outlines: list[Outline | None] = []
     if iou != "bbox":
-        outlines = _outlines(items, image, names, sizes, need_masks, notes)
+        outlines = _outlines(items, image, (names, sizes), need_masks, notes)
     around = _boxes(items, required=iou == "bbox", notes=notes)
     return GroundTruth(
         where=where,
@@ -100,28 +107,28 @@ def parse_coco(
         listed=find(identities(in_file, "id", "image"), image_ids),
         category_ids=category_ids,
         category_names=tuple(_category_name(one, notes) for one in categories),
-        ids=_annotation_ids(items),
+        ids=_annotation_ids(items, lenient=lenient),
         image=image,
         category=category,
-        areas=_areas(items, outlines, sizes[image], around),
+        areas=_areas(items, outlines, sizes[image], around, lenient=lenient),
         boxes=around,
-        crowd=_crowd(items),
+        crowd=_crowd(items, notes),
         outlines=outlines,
         federated=_federated(images, categories),
+        annotations=items if lenient else (),
         notes=tuple(text.format(count) for text, count in (notes or {}).items()),
     )
 
 
-def _sorted_by_id(items: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
-    """Texts in their own order, as pycocotools has them; numbers before texts."""
-    ids = identities(items, "id", what)
-    unique(ids, items, "id", what)
-    if ids.dtype != object:
-        if not all(type(item["id"]) is str for item in items):
-            return [items[i] for i in np.argsort(ids, kind="stable").tolist()]
-        return sorted(items, key=lambda item: str(item["id"]))
-    pairs = zip(ids.tolist(), items, strict=True)
-    return [item for _, item in sorted(pairs, key=lambda p: (type(p[0]) is str, p[0]))]
+def _owners(
+    items: Gathered, image_ids: NDArray[Any], category_ids: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The indices of each object's image and category. Raises UsageError for an unknown one."""
+    image, category = (
+        places(identities(items, f"{of}_id", "annotation"), among, items, "annotation", of=of)
+        for of, among in (("image", image_ids), ("category", category_ids))
+    )
+    return image, category
 
 
 def _without_dangling(
@@ -141,14 +148,23 @@ def _without_dangling(
     return Gathered([items[i] for i in np.flatnonzero(known).tolist()], _KEYS)
 
 
-def _sizes(images: Sequence[Mapping[str, Any]], *, required: bool) -> NDArray[np.int64]:
+def _sizes(
+    images: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    required: bool,
+    size_of: Callable[[str], Size] | None,
+) -> NDArray[np.int64]:
     """(I, 2) px; 0 where there is none and none is required."""
     sizes = np.zeros((len(images), 2), np.int64)
     told = [
         i
         for i, image in enumerate(images)
-        if required or None not in (image.get("height"), image.get("width"))
+        if None not in (image.get("height"), image.get("width")) or (required and size_of is None)
     ]
+    if required and size_of is not None:
+        for i in sorted({*range(len(images))} - {*told}):
+            sizes[i] = size_of(names[i])
     own = [images[i] for i in told]
     sizes[told] = np.stack([integers(own, side, "image") for side in ("height", "width")], 1)
     sane = (sizes >= 1).all(1) & (sizes[:, 0] <= rle.MAX_PIXELS // sizes[:, 1].clip(1))
@@ -159,9 +175,9 @@ def _sizes(images: Sequence[Mapping[str, Any]], *, required: bool) -> NDArray[np
     return sizes
 
 
-def _annotation_ids(items: Gathered) -> NDArray[Any]:
+def _annotation_ids(items: Gathered, *, lenient: bool) -> NDArray[Any]:
     """Given or, where no annotation has one, counted from 1."""
-    if "id" not in items.columns and not any("id" in item for item in items):
+    if lenient or ("id" not in items.columns and not any("id" in item for item in items)):
         return np.arange(1, len(items) + 1)
     ids = identities(items, "id", "annotation")
     unique(ids, items, "id", "annotation")
@@ -187,12 +203,12 @@ def _category_name(category: Mapping[str, Any], notes: Counter[str] | None) -> s
 def _outlines(
     items: Gathered,
     image: NDArray[np.int64],
-    names: Sequence[str],
-    sizes: NDArray[np.int64],
+    of_images: tuple[Sequence[str], NDArray[np.int64]],
     required: bool,
     notes: Counter[str] | None,
 ) -> list[Outline | None]:
-    """`image` (N,) is the index of each object's image in `names` and `sizes` (I, 2)."""
+    """`image` (N,) is the index of each object's image in `of_images`, names and sizes (I, 2)."""
+    names, sizes = of_images
 
     def name(i: int) -> str:
         own = name_of(items, i, "annotation")
@@ -228,8 +244,12 @@ def _areas(
     outlines: list[Outline | None],
     sizes: NDArray[np.int64],
     around: NDArray[np.float64],
+    *,
+    lenient: bool,
 ) -> NDArray[np.float64]:
     """As the file says, for the ranges of area are defined by it; else of the mask, or the box."""
+    if lenient:
+        return np.zeros(len(items))
     given = items.columns.get("area") or [item.get("area") for item in items]
     missing = [i for i, area in enumerate(given) if area is None]
     if not missing:
@@ -247,7 +267,7 @@ def _areas(
     return found
 
 
-def _crowd(items: Gathered) -> NDArray[np.bool_]:
+def _crowd(items: Gathered, notes: Counter[str] | None) -> NDArray[np.bool_]:
     """0 and 1 as numbers, as text, as false and true; null is 0."""
     flags = items.columns.get("iscrowd") or [item.get("iscrowd", 0) for item in items]
     if set(map(type, flags)) - {int, bool} or set(flags) - {0, 1}:
@@ -255,7 +275,10 @@ def _crowd(items: Gathered) -> NDArray[np.bool_]:
         wrong = [i for i, flag in enumerate(flags) if flag not in (0, 1)]
         if wrong:
             raise UsageError(f'{name_of(items, wrong[0], "annotation")}: "iscrowd" must be 0 or 1')
-    return np.array(flags, bool)
+    crowd = np.array(flags, bool)
+    if notes is not None and len(crowd) and crowd.all():
+        notes[_ALL_CROWD] = len(crowd)
+    return crowd
 
 
 def _federated(images: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Federated | None:

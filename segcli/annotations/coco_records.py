@@ -14,13 +14,16 @@ from segcli.annotations.columns import load_json, name_of
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged, require_distinct_names
 from segcli.annotations.outlines import to_rle
-from segcli.annotations.paths import portable
+from segcli.annotations.paths import located, picture_name
 from segcli.annotations.records import (
+    CUT_OFF,
     SAME_PICTURE,
     Annotations,
+    leaves,
     record,
     require_same_size,
     segment,
+    size_of_picture,
 )
 from segcli.errors import UsageError
 from segcli.types import Record, Segment
@@ -35,15 +38,21 @@ def read_coco_records(
 ) -> Annotations:
     """Raises UsageError, also while the records are gone through, naming the annotation.
 
-    `images` is the folder of the pictures, if it is known: a name that is one of a file there is
-    taken as it is.
+    `images` is the folder of the pictures, if it is known: their names are those of files there
+    where these can be found, and sizes that the file lacks are theirs.
     """
     document = load_json(path)
-    truth = parse_coco(document, str(path), need_masks=False)
+    truth = parse_coco(
+        document,
+        str(path),
+        need_masks=False,
+        lenient=True,
+        size_of=lambda name: size_of_picture(name, images),
+    )
     if merge_categories:
         truth = merged(truth)
     require_distinct_names(truth, truth.category_names)
-    items = document["annotations"]
+    items = truth.annotations
     notes = Counter(dict.fromkeys(truth.notes, 1))
     ids = truth.category_ids.tolist()
     if not all(type(one) is int and abs(one) < 2**31 for one in ids):
@@ -58,17 +67,20 @@ def read_coco_records(
         notes,
         scored=any("score" in item for item in items),
     )
-    found.records = _records(truth, _by_name(truth, images, literal=ours), items, notes)
+    found.records = _records(truth, _by_name(truth, images, notes, literal=ours), items, notes)
     return found
 
 
-def _by_name(truth: GroundTruth, images: Path | None, *, literal: bool) -> dict[str, list[int]]:
+def _by_name(
+    truth: GroundTruth, images: Path | None, notes: Counter[str], *, literal: bool
+) -> dict[str, list[int]]:
     """The images of each picture, which may be listed under several ids."""
     pictures: dict[str, list[int]] = {}
     for i, given in enumerate(truth.names):
         name = given or str(truth.image_ids[i])
-        if not literal and not (images is not None and (images / name).is_file()):
-            name = portable(name) or name
+        if not literal:
+            there = None if images is None else located(name, images, notes)
+            name = there or picture_name(name)
         pictures.setdefault(name, []).append(i)
     return pictures
 
@@ -99,6 +111,8 @@ def _segment(
     notes: Counter[str],
 ) -> Segment | None:
     outline = truth.outlines[i]
+    if isinstance(outline, list) and any(leaves(p[::2], p[1::2], *size) for p in outline):
+        notes[CUT_OFF] += 1
     if truth.crowd[i] or outline is None:
         notes[_CROWD if truth.crowd[i] else _NO_MASK] += 1
         return None

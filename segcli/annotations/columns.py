@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.startup import uncollected
+
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 
 Items = Sequence[Mapping[str, Any]]
 
@@ -43,23 +46,33 @@ def load_json(path: Path) -> Any:
     """Raises UsageError when the file cannot be read or is no JSON."""
     try:
         with uncollected():
-            return _parsed(path.read_bytes())
+            return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"no such file: {path}; expected annotations as COCO json") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     except RecursionError:
         raise UsageError(f"{path} is nested too deeply to be COCO json") from None
+    except UnicodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 ({error}); convert it") from None
     except ValueError as error:
         raise UsageError(f"{path} is no valid JSON ({error}); is it cut off?") from None
 
 
-def _parsed(text: bytes) -> Any:
-    """orjson is three times as fast; json knows NaN, so that its place can be named."""
+def parse_json(text: bytes) -> Any:
+    """orjson is three times as fast; json knows NaN, so that its place can be named, and UTF-16.
+
+    Raises ValueError, and RecursionError.
+    """
+    if not text.strip():
+        raise ValueError("the file is empty")
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(text)
+        document = json.loads(text)
+    # Half a character, as in "\\ud800", which no text can hold. Bytes in names of files may be.
+    json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return document
 
 
 def objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -80,10 +93,10 @@ def checked_objects(found: list[Any], where: str) -> list[dict[str, Any]]:
 
 
 def integers(items: Items, key: str, what: str) -> NDArray[np.int64]:
-    """Whole numbers of 64 bits; 1.0 and "1" are taken for 1, true is refused."""
+    """Whole numbers of 64 bits; 1.0, "1" and "1.0" are taken for 1, true is refused."""
     values = _values(items, key, what)
     if set(map(type, values)) - {int}:
-        values = [identity(value) for value in values]
+        values = [identity(number(value)) for value in values]
         if set(map(type, values)) - {int}:
             at = next(i for i, v in enumerate(values) if type(v) is not int)
             shown = _shown(_values(items, key, what)[at])
@@ -130,9 +143,16 @@ def identity(value: Any) -> int | str | None:
     return int(value) if plain and len(value) < 40 else value
 
 
+def number(value: Any) -> Any:
+    """The number that a text stands for; anything else, and other texts, as they are."""
+    if type(value) is not str or not _NUMBER.fullmatch(value):
+        return value
+    return float(value)
+
+
 def numbers(items: Items, key: str, what: str) -> NDArray[np.float64]:
-    """Finite numbers."""
-    values = _values(items, key, what)
+    """Finite numbers; "1200.0" is taken for 1200."""
+    values = [number(value) for value in _values(items, key, what)]
     if set(map(type, values)) - {int, float}:
         at = next(i for i, v in enumerate(values) if type(v) not in (int, float))
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected a number')
@@ -144,12 +164,12 @@ def numbers(items: Items, key: str, what: str) -> NDArray[np.float64]:
 
 
 def boxes(items: Items, key: str, what: str) -> NDArray[np.float64]:
-    """Boxes (n, 4), xywh px: finite, no side below 0."""
+    """Boxes (n, 4), xywh px: finite, no side below 0; "12.5" is taken for 12.5."""
     values = _values(items, key, what)
     if set(map(type, values)) - {list} or set(map(len, values)) - {4}:
         at = next(i for i, v in enumerate(values) if type(v) is not list or len(v) != 4)
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected [x, y, w, h]')
-    flat = list(chain.from_iterable(values))
+    flat = [number(side) for side in chain.from_iterable(values)]
     if set(map(type, flat)) - {int, float}:
         at = next(i for i, v in enumerate(flat) if type(v) not in (int, float)) // 4
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected four numbers')

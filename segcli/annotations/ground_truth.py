@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,8 @@ class GroundTruth:
     that are neither right nor wrong, `outlines` the masks (empty when only boxes are compared; None
     for an object without one where masks are optional). `notes` are sentences on what was
     tolerated, with counts. `merged_ids`: the ids of categories that were merged with another one,
-    and the id that they have now.
+    and the id that they have now. `annotations` are the objects as the file has them, for lenient
+    readers only.
     """
 
     where: str
@@ -52,3 +53,4 @@ class GroundTruth:
     federated: Federated | None = None
     notes: tuple[str, ...] = ()
     merged_ids: Mapping[int | str, int | str] = field(default_factory=dict)
+    annotations: Sequence[Mapping[str, Any]] = field(default=(), repr=False)

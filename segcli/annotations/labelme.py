@@ -1,9 +1,8 @@
-"""LabelMe: a JSON file for every image, with shapes."""
+"""LabelMe: a JSON file for every image, with shapes, read."""
 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import os
 from collections import Counter
@@ -14,32 +13,30 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segcli.annotations import png
-from segcli.annotations.columns import identity
-from segcli.annotations.losses import Losses
-from segcli.annotations.one_each import Place, write_each
-from segcli.annotations.paths import beside, portable
+from segcli.annotations.columns import identity, number, parse_json
+from segcli.annotations.paths import located, portable
 from segcli.annotations.records import (
+    CUT_OFF,
     SAME_PICTURE,
     Annotations,
+    leaves,
     record,
     require_same_size,
     segment,
+    size_of_picture,
 )
-from segcli.annotations.selection import Selection
-from segcli.annotations.texts import read_text
+from segcli.annotations.texts import read_bytes
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
+from segcli.images.probe import probe
 from segcli.masks import rle
-from segcli.masks.contours import parts
-from segcli.store.image_masks import ImageMasks, Mask
+from segcli.sources.folder import is_image_name
 from segcli.types import Record, Segment
 
+_FOREIGN = "{} JSON files without shapes are not LabelMe's and were left out"
+_NO_LABEL = "{} shapes without a label were left out"
+_SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
 _FLAT = "{} points and lines were left out: they have no area"
-_NOT_THERE = (
-    "{} images are not where LabelMe looks for them; --copy-images or --link-images places them "
-    "next to the files, --images FOLDER refers to another folder"
-)
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})
 _CORNERS = frozenset({"polygon", "oriented_rectangle", "rotation", "quadrilateral"})
 
@@ -52,27 +49,34 @@ def read_labelme(folder: Path, images: Path | None = None) -> Annotations:
     are gone through, naming file and shape.
     """
     paths = sorted(folder.rglob("*.json"))
-    if not paths:
-        raise UsageError(f"no .json below {folder}; expected LabelMe's, one for each image")
     labels: set[str] = set()
     pictures: dict[str, list[Path]] = {}
+    notes: Counter[str] = Counter()
     for path in paths:
         document = _json(path)
+        if not isinstance(document, dict) or "shapes" not in document:
+            notes[_FOREIGN] += 1
+            continue
         labels |= {
-            str(shape.get("label"))
+            str(shape["label"])
             for shape in _shapes(document, path)
-            if shape.get("shape_type") not in _WITHOUT_AREA
+            if _kind(shape) not in _WITHOUT_AREA and shape.get("label") not in (None, "")
         }
         pictures.setdefault(_name(document, path, folder, images), []).append(path)
+    if not pictures:
+        raise UsageError(
+            f"no .json of LabelMe below {folder}; expected one for each image, with a list of "
+            'objects "shapes"'
+        )
     names = tuple(sorted(labels))
-    root = str((images or folder).resolve())
-    found = Annotations(root, (names, tuple(range(1, len(names) + 1))), iter(()))
-    found.records = _records(pictures, names, found.notes)
-    return found
+    root = (images or folder).resolve()
+    records = _records(pictures, names, root, notes)
+    return Annotations(str(root), (names, tuple(range(1, len(names) + 1))), records, notes)
 
 
 def _name(document: Any, path: Path, folder: Path, images: Path | None) -> str:
-    given = str(document.get("imagePath") or path.name)
+    """The picture's path below `images` or `folder`."""
+    given = str(document.get("imagePath") or _picture_of(path))
     inside = path.parent.relative_to(folder).as_posix()
     if "\\" in given and os.path.splitext(given)[0] == path.stem:
         return given if inside == "." else f"{inside}/{given}"  # a name of its own, not of Windows
@@ -84,12 +88,24 @@ def _name(document: Any, path: Path, folder: Path, images: Path | None) -> str:
     return portable(given, inside) or path.name
 
 
+def _picture_of(path: Path) -> str:
+    """The name of a picture next to a JSON file that does not state it, or the file's own."""
+    try:
+        names = [one for one in os.listdir(path.parent) if os.path.splitext(one)[0] == path.stem]
+    except OSError:
+        names = []
+    return min(filter(is_image_name, names), default=path.stem)
+
+
 def _records(
-    pictures: Mapping[str, Sequence[Path]], names: Sequence[str], notes: Counter[str]
+    pictures: Mapping[str, Sequence[Path]], names: Sequence[str], root: Path, notes: Counter[str]
 ) -> Iterator[Record]:
     for name, paths in pictures.items():
         documents = [_json(path) for path in paths]
-        sizes = [_size(document, path) for document, path in zip(documents, paths, strict=True)]
+        sizes = [
+            _size(document, path, name, root)
+            for document, path in zip(documents, paths, strict=True)
+        ]
         size = require_same_size(name, sizes)
         if len(paths) > 1:
             notes[SAME_PICTURE] += 1
@@ -110,23 +126,35 @@ def _segments(
 ) -> list[Segment]:
     groups: dict[Any, list[bytes]] = {}
     for i, shape in enumerate(shapes):
-        kind = shape.get("shape_type") or "polygon"  # LabelMe 3 knew nothing else
+        kind = _kind(shape)
         if kind in _WITHOUT_AREA:
             notes[_FLAT] += 1
             continue
-        label, group = str(shape.get("label")), shape.get("group_id")
+        label, group = str(shape.get("label") or ""), identity(shape.get("group_id"))
+        if not label:
+            notes[_NO_LABEL] += 1
+            continue
         try:
-            text = _mask(kind, shape, *size)
+            text = _mask(kind, shape, *size, notes)
         except (UsageError, ValueError, TypeError) as error:
             raise UsageError(f"{path}: a shape of {label!r}: {error}") from None
-        groups.setdefault((label, ("alone", i) if group is None else str(group)), []).append(text)
+        if text is not None:
+            own = ("alone", i) if group is None else ("group", group)
+            groups.setdefault((label, own), []).append(text)
     return [
         segment(names.index(label), rle.union(texts, *size), *size)
         for (label, _), texts in groups.items()
     ]
 
 
-def _mask(kind: str, shape: Mapping[str, Any], height: int, width: int) -> bytes:
+def _kind(shape: Mapping[str, Any]) -> str:
+    return str(shape.get("shape_type") or "polygon")  # LabelMe 3 knew nothing else
+
+
+def _mask(
+    kind: str, shape: Mapping[str, Any], height: int, width: int, notes: Counter[str]
+) -> bytes | None:
+    """None for a polygon of fewer than three points, which encloses nothing."""
     points = [float(side) for point in shape.get("points") or () for side in point]
     if kind == "mask":
         return _pasted(shape, points, height, width)
@@ -140,7 +168,13 @@ def _mask(kind: str, shape: Mapping[str, Any], height: int, width: int) -> bytes
             f"a {kind!r} of {len(points) // 2} points; expected a polygon, a rectangle, a circle "
             "or a mask"
         )
-    return rle.from_polygons([points], height, width)
+    if kind == "polygon" and len(points) < 6 and len(points) % 2 == 0:
+        notes[_SHORT] += 1
+        return None
+    text = rle.from_polygons([points], height, width)
+    if leaves(points[::2], points[1::2], height, width):
+        notes[CUT_OFF] += 1
+    return text
 
 
 def _circle(points: Sequence[float], height: int, width: int) -> bytes:
@@ -174,19 +208,41 @@ def _pasted(shape: Mapping[str, Any], points: list[float], height: int, width: i
     return rle.encode(whole)
 
 
-def _size(document: Mapping[str, Any], path: Path) -> tuple[int, int]:
-    sides = [identity(document.get(f"image{side}")) for side in ("Height", "Width")]
-    for side, name in zip(sides, ("imageHeight", "imageWidth"), strict=True):
+def _size(document: Mapping[str, Any], path: Path, name: str, root: Path) -> tuple[int, int]:
+    """(height, width) px as the file states it, or of the picture in it or next to it."""
+    given = [document.get(f"image{side}") for side in ("Height", "Width")]
+    if None in given:
+        return _size_of_picture(document, path, name, root)
+    sides = [identity(number(side)) for side in given]
+    for side, own, what in zip(sides, given, ("imageHeight", "imageWidth"), strict=True):
         if not isinstance(side, int) or side < 1:
-            shown = document.get(name)
-            raise UsageError(f'{path}: "{name}" is {shown!r}; expected a whole number')
+            raise UsageError(f'{path}: "{what}" is {own!r}; expected a whole number')
     tall, wide = (side for side in sides if isinstance(side, int))
     return tall, wide
 
 
+def _size_of_picture(
+    document: Mapping[str, Any], path: Path, name: str, root: Path
+) -> tuple[int, int]:
+    try:
+        if document.get("imageData"):
+            header = probe(base64.b64decode(str(document["imageData"])), key=name)
+            return header.height, header.width
+        if located(name, root) is not None:
+            return size_of_picture(name, root)
+    except (ImageError, ValueError) as error:
+        raise UsageError(f"{path}: the size of its picture cannot be read: {error}") from None
+    raise UsageError(
+        f'{path}: "imageHeight" or "imageWidth" is missing; expected them, or the picture '
+        f"{name!r} below {root} (--images)"
+    )
+
+
 def _json(path: Path) -> Any:
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_bytes(path))
+    except UnicodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 ({error}); convert it") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON ({error})") from None
 
@@ -196,52 +252,3 @@ def _shapes(document: Any, path: Path) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise UsageError(f'{path} has no list of objects "shapes"; expected a file of LabelMe')
     return found
-
-
-def write_labelme(
-    selection: Selection, out: Path, *, images: Path | None, place: Place | None = None
-) -> Losses:
-    """LabelMe json: polygons; a mask of several parts or with holes as LabelMe's shape "mask".
-
-    LabelMe looks for the image next to its file, where `place` puts it, or below `images`.
-    """
-
-    def content(image: ImageMasks, tally: Losses) -> bytes:
-        folder = beside(out, image.name, ".json").parent
-        shown = os.path.basename(image.name)
-        if place is not None:
-            place(image, folder / shown, tally)
-        elif images is not None:
-            shown = os.path.relpath(os.path.join(images, image.name), folder)
-        if place is None and not os.path.lexists(os.path.normpath(folder / shown)):
-            tally.lost(_NOT_THERE)
-        document: dict[str, Any] = {
-            "version": "5.5.0",
-            "flags": {},
-            "shapes": [_shape(mask, image) for mask in image.masks],
-            "imagePath": shown,
-            "imageData": None,
-            "imageHeight": image.height,
-            "imageWidth": image.width,
-        }
-        return json.dumps(document, indent=1).encode()
-
-    return write_each(selection, out, ".json", content)
-
-
-def _shape(mask: Mask, image: ImageMasks) -> dict[str, Any]:
-    found = parts(mask.rle, *image.size)
-    shape: dict[str, Any] = {
-        "label": mask.category,
-        "group_id": None,
-        "description": f"{mask.score:.4f}",
-        "flags": {},
-    }
-    if len(found) == 1 and not found[0].holes:
-        points = [list(map(float, corner)) for corner in found[0].outer]
-        return {**shape, "shape_type": "polygon", "points": points, "mask": None}
-    x, y, crop = rle.decode_crop(mask.rle, *image.size)
-    tall, wide = crop.shape
-    corners = [[float(x), float(y)], [float(x + wide - 1), float(y + tall - 1)]]
-    encoded = base64.b64encode(png.binary(crop)).decode()
-    return {**shape, "shape_type": "mask", "points": corners, "mask": encoded}

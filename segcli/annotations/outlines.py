@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.columns import Gathered
+from segcli.annotations.columns import Gathered, identity, number
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.masks.batch import Masks, measure
@@ -20,6 +22,10 @@ Outline = list[list[float]] | dict[str, Any]
 """Polygons, or {"size": [h, w], "counts": ...}, checked: compressed as bytes, or a list of runs."""
 
 _SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
+_OTHERWISE = (
+    "{} masks were written otherwise than COCO does (numbers as text, points in pairs, a polygon "
+    "that is in no list) and were read as meant"
+)
 _FARTHEST = 5  # image sides that a coordinate may lie outside, as in segcli.masks.rle
 
 
@@ -64,8 +70,8 @@ def check_outlines(
 def _is_mask(segmentation: Any) -> bool:
     """Whether there is anything in it."""
     if type(segmentation) is list:
-        return any(one != [] for one in segmentation)
-    return segmentation not in (None, {})
+        return any(_is_mask(one) for one in segmentation)
+    return segmentation not in (None, {}, "")
 
 
 def _only_short(segmentation: Any, notes: Counter[str] | None) -> bool:
@@ -73,6 +79,10 @@ def _only_short(segmentation: Any, notes: Counter[str] | None) -> bool:
     if notes is None or type(segmentation) is not list:
         return False
     if not all(type(one) is list and len(one) < 6 and len(one) % 2 == 0 for one in segmentation):
+        return False
+    if any(type(side) is list for one in segmentation for side in one):
+        return False
+    if _is_points(segmentation):
         return False
     notes[_SHORT] += len(segmentation)
     return True
@@ -134,8 +144,11 @@ def _careful(
 ) -> list[list[float]]:
     """The polygons, less those that are points or lines where a good one is among them."""
     try:
-        if not polygons:
+        if not _is_mask(polygons):
             raise UsageError("its segmentation is empty; compare boxes with --iou bbox")
+        if notes is not None and (meant := _as_coco(polygons)) != polygons:
+            notes[_OTHERWISE] += 1
+            polygons = meant
         for polygon in polygons:
             if type(polygon) is not list or set(map(type, polygon)) - {int, float}:
                 raise UsageError("a polygon must be a list of numbers x0, y0, x1, y1, ...")
@@ -153,6 +166,24 @@ def _careful(
     return kept
 
 
+def _as_coco(polygons: list[Any]) -> list[Any]:
+    """Polygons in other spellings whose meaning is clear, as COCO writes them."""
+    if _is_points(polygons) or not any(type(one) is list for one in polygons):
+        polygons = [polygons]
+    flat = [list(chain.from_iterable(one)) if _is_points(one) else one for one in polygons]
+    return [[number(side) for side in one] if type(one) is list else one for one in flat]
+
+
+def _is_points(given: Any) -> bool:
+    """Whether it is a polygon of points [x, y]."""
+    return (
+        type(given) is list
+        and len(given) >= 3
+        and all(type(point) is list and len(point) == 2 for point in given)
+        and not any(type(side) is list for point in given for side in point)
+    )
+
+
 def _check_runs(found: list[Any], sizes: NDArray[np.int64], name: Callable[[int], str]) -> None:
     """Compressed counts become bytes; plain ones stay as they are."""
     coded, texts = [], []
@@ -161,18 +192,29 @@ def _check_runs(found: list[Any], sizes: NDArray[np.int64], name: Callable[[int]
             continue
         size, counts = one.get("size"), one.get("counts")
         tall, wide = sizes[i].tolist()
-        if size != [tall, wide]:
+        if type(size) is not list or [identity(number(side)) for side in size] != [tall, wide]:
             raise UsageError(
                 f"{name(i)}: its mask is of size {size}, but its image has {tall} x {wide} px"
             )
         if isinstance(counts, str | bytes):
             coded.append(i)
-            texts.append(counts if isinstance(counts, bytes) else counts.encode("ascii", "replace"))
+            texts.append(_bytes(counts))
             counts = texts[-1]
         else:
             counts = _check_plain(counts, tall * wide, name(i))
         found[i] = {"size": [tall, wide], "counts": counts}
     measure(Masks.of(texts), sizes[coded], name=lambda i: name(coded[i]))
+
+
+def _bytes(counts: str | bytes) -> bytes:
+    """Also of a text like "b'0o1'", which is what Python's str() makes of bytes."""
+    if isinstance(counts, bytes):
+        return counts
+    if counts[:2] in ("b'", 'b"'):  # no quotation mark can occur in counts
+        with suppress(ValueError, SyntaxError):
+            literal = ast.literal_eval(counts)
+            return literal if isinstance(literal, bytes) else b""
+    return counts.encode("ascii", "replace")
 
 
 def _check_plain(counts: Any, pixels: int, name: str) -> list[int]:

@@ -6,13 +6,13 @@ Nothing is matched silently: what has no partner, or more than one, is listed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.paths import portable
+from segcli.annotations.paths import spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,11 @@ class ImagePairs:
 
 def pair_images(wanted: Sequence[str], there: Sequence[str]) -> ImagePairs:
     """Pair the names of the ground truth with those of the rows: by relative path, else by file
-    name where only one image and one row have it. Paths written on Windows match too."""
+    name where only one image and one row have it. A path of another spelling matches too: one
+    of Windows, an address of Label Studio or of the web, one with more folders in front."""
     by_path = _singles(there)
     row = np.array([by_path.get(name, -1) if name else -1 for name in wanted], np.int64)
-    left = [i for i in np.flatnonzero(row < 0).tolist() if "\\" in wanted[i]]
-    taken = set(row.tolist())
-    for name, i in _singles([portable(wanted[i]) for i in left]).items():
-        if (at := by_path.get(name, -1)) not in taken:
-            row[left[i]] = at
+    _pair_by_spelling(wanted, by_path, row)
     counts = Counter(wanted)
     for i, name in enumerate(wanted):
         if counts[name] > 1:
@@ -53,6 +50,21 @@ def pair_images(wanted: Sequence[str], there: Sequence[str]) -> ImagePairs:
         tuple(i for i in range(len(there)) if i not in taken),
         ambiguous,
     )
+
+
+def _pair_by_spelling(
+    wanted: Sequence[str], by_path: Mapping[str, int], row: NDArray[np.int64]
+) -> None:
+    """Fills `row` where another spelling of a name is the path of one row, and only of this one."""
+    taken = set(row.tolist())
+    claims: dict[int, list[int]] = {}
+    for i in np.flatnonzero(row < 0).tolist():
+        there = (by_path.get(path, -1) for path in spellings(wanted[i]) if "/" in path)
+        at = next((at for at in there if at not in taken), -1) if wanted[i] else -1
+        claims.setdefault(at, []).append(i)
+    for at, own in claims.items():
+        if at >= 0 and len(own) == 1:
+            row[own[0]] = at
 
 
 def _pair_by_file_name(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TextIO
+from urllib.parse import unquote
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting, write_bytes
 
+_BY_END = "{} images were found by the end of their path, without its first folders"
 LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
@@ -23,6 +26,8 @@ def portable(name: str, folder: str = "") -> str:
     name is relative to. What leads out of the root (`..`, a drive) is left away at the front.
     """
     name = name.replace("\\", "/")
+    if "://" in name:
+        return name
     if name.startswith("/") or name[1:3] == ":/":
         return name
     parts = posixpath.normpath(posixpath.join(folder, name)).split("/")
@@ -31,6 +36,43 @@ def portable(name: str, folder: str = "") -> str:
         if not parts:
             return ""
     return "/".join(parts)
+
+
+def picture_name(name: str) -> str:
+    """The path that the name of an image in an annotation file means: with folders of Windows, or
+    from an address of Label Studio (/data/local-files/?d=images/a.jpg) or of the web."""
+    _, is_local, local = name.partition("/?d=")
+    if is_local:
+        return portable(unquote(local)) or name
+    if "://" in name:
+        address = name.partition("://")[2].partition("?")[0]
+        return portable(unquote(address.partition("/")[2])) or name
+    return portable(name) or name
+
+
+def spellings(name: str) -> list[str]:
+    """The relative paths that it may mean, likely ones first: as it is, as `picture_name` has it,
+    with %20 for a blank, and without its first folders."""
+    own = picture_name(name)
+    whole = [name, own, unquote(own)]
+    parts = own.strip("/").split("/")
+    ends = ["/".join(parts[i:]) for i in range(len(parts))]
+    return [*dict.fromkeys([*whole, *ends, *map(unquote, ends)])]
+
+
+def located(name: str, images: Path, notes: Counter[str] | None = None) -> str | None:
+    """The path below `images` of the file that an annotation file calls `name`, if it is there.
+
+    `notes` counts those that are found without some of their folders.
+    """
+    whole = {name, picture_name(name), unquote(picture_name(name))}
+    for path in spellings(name):
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (images / path).is_file():
+                if notes is not None and path not in whole:
+                    notes[_BY_END] += 1
+                return path
+    return None
 
 
 def beside(out: Path, name: str, suffix: str) -> Path:

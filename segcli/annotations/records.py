@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from segcli.errors import UsageError
+from segcli.annotations.paths import located
+from segcli.errors import ImageError, UsageError
+from segcli.images.probe import probe
 from segcli.keys import key_from_path
 from segcli.masks import rle
-from segcli.types import Record, Sample, Segment
+from segcli.types import Record, Sample, Segment, Size
 
 EMPTY = "{} masks without a pixel were left out"
+CUT_OFF = "{} outlines leave their image and were cut off at its edge; is it another image's size?"
 SAME_PICTURE = "{} pictures came more than once; their objects were put together"
 
 
@@ -29,6 +33,13 @@ class Annotations:
     records: Iterator[Record]
     notes: Counter[str] = field(default_factory=Counter)
     scored: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.categories[0]:
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"the category {name!r} is not text; rename it") from None
 
     def sentences(self) -> tuple[str, ...]:
         return tuple(text.format(count) for text, count in self.notes.items())
@@ -60,3 +71,25 @@ def require_same_size(name: str, sizes: Sequence[tuple[int, int]]) -> tuple[int,
             shown = " and ".join(f"{tall} x {wide}" for tall, wide in (sizes[0], size))
             raise UsageError(f"{name!r} is annotated twice, as {shown} px; remove one of them")
     return sizes[0]
+
+
+def leaves(x: Sequence[float], y: Sequence[float], height: int, width: int) -> bool:
+    """Whether corners lie more than a pixel outside the image: more than rounding explains."""
+    return min(x) < -1 or min(y) < -1 or max(x) > width + 1 or max(y) > height + 1
+
+
+def size_of_picture(name: str, images: Path | None) -> Size:
+    """(height, width) px of a picture whose annotations do not state it. Raises UsageError."""
+    if images is None:
+        raise UsageError(
+            f"the annotations state no size of the image {name!r}; give --images FOLDER, and it is "
+            "read from the picture"
+        )
+    path = located(name, images)
+    if path is None:
+        raise UsageError(f"the annotations state no size of {name!r}, which is not in {images}")
+    try:
+        header = probe((images / path).read_bytes(), key=path)
+    except (OSError, ImageError) as error:
+        raise UsageError(f"the size of {images / path} cannot be read: {error}") from None
+    return header.height, header.width

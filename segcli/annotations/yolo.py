@@ -13,7 +13,7 @@ import yaml
 
 from segcli.annotations.losses import Losses
 from segcli.annotations.one_each import Place, write_each
-from segcli.annotations.records import Annotations, record, segment
+from segcli.annotations.records import CUT_OFF, Annotations, leaves, record, segment
 from segcli.annotations.selection import Selection
 from segcli.annotations.texts import read_bytes, read_text
 from segcli.errors import ImageError, UsageError
@@ -28,6 +28,9 @@ from segcli.types import Record, Sample, Segment
 
 _CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling programs write them
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
+_BOX = "{} boxes and lines of two points were left out: they are not outlines"
+_COMMAS = "{} lines have decimal commas"
+_ORPHANS = "{} labels without a picture were left out"
 _SHARED = "{} pictures share their label file with another one; each got its objects"
 _NOT_THERE = (
     "{} images are not in images/ next to labels/, where other tools look for them; --copy-images "
@@ -56,9 +59,12 @@ def read_yolo(folder: Path, images: Path | None = None) -> Annotations:
         raise UsageError(
             f"no label in {folder / 'labels'}; expected YOLO-seg text, one file for each image"
         )
-    for path in inside:
-        if path not in used:
-            raise UsageError(f"no picture {path.stem}.* in {root} for the label {path}")
+    alone = [path for path in inside if path not in used]
+    if alone and not used - {None}:
+        raise UsageError(f"no picture {alone[0].stem}.* in {root} for the label {alone[0]}")
+    if alone:
+        example = repr(str(alone[0].relative_to(folder))).replace("{", "{{").replace("}", "}}")
+        notes[f"{_ORPHANS}, such as {example}"] = len(alone)
     place = {number: i for i, number in enumerate(names)}
     records = _records(pairs, place, notes)
     categories = tuple(names.values()), tuple(names)
@@ -94,43 +100,64 @@ def _label_of(sample: Sample, folder: Path, root: Path) -> Path | None:
 
 
 def _records(pairs: list[_Pair], place: dict[int, int], notes: Counter[str]) -> Iterator[Record]:
+    is_outlined = False
     for sample, path in pairs:
         try:
             header = probe(read(sample), key=sample.key)
         except ImageError as error:
             raise UsageError(f"{sample.path}: {error}") from None
         size = header.height, header.width
-        segments = [] if path is None else list(_segments(path, place, size))
+        segments = [] if path is None else list(_segments(path, place, size, notes))
+        is_outlined |= bool(segments)
         yield record(path_from_key(sample.key), *size, segments, notes)
+    if notes[_BOX] and not is_outlined:
+        raise UsageError(
+            f"{notes[_BOX]} boxes, no outline: these are labels for detection, without masks"
+        )
 
 
-def _segments(path: Path, place: dict[int, int], size: tuple[int, int]) -> Iterator[Segment]:
+def _segments(
+    path: Path, place: dict[int, int], size: tuple[int, int], notes: Counter[str]
+) -> Iterator[Segment]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
+        words = line.split()
+        if not words:
             continue
         try:
-            label, score, text = _line(line, place, *size)
+            found = _numbers(words, notes)
+            label = _label(words[0], place)
+            if len(found) in (4, 5):
+                notes[_BOX] += 1
+                continue
+            score = found.pop() if len(found) % 2 else 1.0
+            points = np.array(found, np.float64).reshape(-1, 2) * (size[1], size[0])
+            text = fill(points, *size)
+            if leaves(points[:, 0].tolist(), points[:, 1].tolist(), *size):
+                notes[CUT_OFF] += 1
             yield segment(label, text, *size, score)
         except (ValueError, UsageError) as error:
             raise UsageError(f"{path}, line {number}: {error}") from None
 
 
-def _line(line: str, place: dict[int, int], height: int, width: int) -> tuple[int, float, bytes]:
-    """(label, score, mask) of "class x y x y x y ...", sides from 0 to 1, at times a score last."""
-    words = line.split()
-    sides = [float(word) for word in words[1:]]
+def _numbers(words: list[str], notes: Counter[str]) -> list[float]:
+    """What follows the class: x y x y x y ..., sides from 0 to 1, at times a score last."""
+    sides = words[1:]
+    if any("," in word for word in sides):
+        if not all(word.count(",") <= 1 for word in sides):
+            raise UsageError("numbers with commas between them; expected blanks")
+        notes[_COMMAS] += 1
+    return [float(word.replace(",", ".")) for word in sides]
+
+
+def _label(word: str, place: dict[int, int]) -> int:
     try:
-        number = float(words[0])
+        number = float(word)
     except ValueError:
-        raise UsageError(f"class {words[0]!r}; expected a whole number") from None
+        raise UsageError(f"class {word!r}; expected a whole number") from None
     label = place.get(int(number)) if number.is_integer() else None
     if label is None:
-        raise UsageError(f"class {words[0]}, but data.yaml names {len(place)}")
-    if len(sides) in (4, 5):
-        raise UsageError("a box, not an outline: these are labels for detection, without masks")
-    score = sides.pop() if len(sides) % 2 else 1.0
-    points = np.array(sides, np.float64).reshape(-1, 2) * (width, height)
-    return label, score, fill(points, height, width)
+        raise UsageError(f"class {word}, but data.yaml names {len(place)}")
+    return label
 
 
 def data_yaml(content: Mapping[str, Any]) -> str:
@@ -162,6 +189,8 @@ def read_names(folder: Path) -> dict[int, str]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is not valid YAML: {reason}") from None
+    if isinstance(document, dict) and "kpt_shape" in document:
+        raise UsageError(f"{path} has a kpt_shape: these are labels of poses, not of outlines")
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))

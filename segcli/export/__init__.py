@@ -10,7 +10,7 @@ from types import MappingProxyType
 from segcli.annotations.coco_writer import write_instances, write_results
 from segcli.annotations.cvat import write_cvat
 from segcli.annotations.geojson import write_geojson
-from segcli.annotations.labelme import write_labelme
+from segcli.annotations.labelme_writer import write_labelme
 from segcli.annotations.losses import Losses
 from segcli.annotations.one_each import Place
 from segcli.annotations.selection import Selection, select

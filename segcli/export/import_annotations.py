@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +15,7 @@ from segcli.annotations.labelme import read_labelme
 from segcli.annotations.records import Annotations
 from segcli.annotations.yolo import read_yolo
 from segcli.errors import UsageError
+from segcli.files import reporting
 from segcli.store import Settings, open_output
 from segcli.types import Record
 
@@ -57,13 +60,30 @@ def import_annotations(
     )
     pictures = masks = 0
     scored = found.scored
-    with open_output(out, settings, carried={}, categories=found.categories) as output:
-        for chunk in _chunks(found.records):
-            output.commit(chunk)
-            pictures += len(chunk)
-            masks += sum(len(record.segments) for record in chunk)
-            scored |= any(one.score < 1 for record in chunk for one in record.segments)
+    with _whole(out) as unfinished:
+        with open_output(unfinished, settings, carried={}, categories=found.categories) as output:
+            for chunk in _chunks(found.records):
+                output.commit(chunk)
+                pictures += len(chunk)
+                masks += sum(len(record.segments) for record in chunk)
+                scored |= any(one.score < 1 for record in chunk for one in record.segments)
+        if not pictures:
+            raise UsageError(f"{path} has no image; expected {_EXPECTED}")
     return Imported(kind, pictures, masks, scored, found.sentences())
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Where to write the output, which appears at `out` when it is complete. Raises OutputError."""
+    home = out.with_name(f".{out.name}.import")
+    with reporting(out):
+        shutil.rmtree(home, ignore_errors=True)  # what a killed import left
+        try:
+            home.mkdir(parents=True)
+            yield home / out.name
+            os.rename(home / out.name, out)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def format_of(path: Path) -> str:

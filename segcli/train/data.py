@@ -11,6 +11,7 @@ from segcli.annotations.coco import read_coco
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import require_distinct_names
 from segcli.annotations.outlines import Outline
+from segcli.annotations.paths import located
 from segcli.errors import UsageError
 from segcli.types import Size
 
@@ -62,7 +63,7 @@ def read_annotations(path: Path, *, need_masks: bool = False) -> GroundTruth:
     """COCO JSON, also objects with a box alone unless `need_masks`. Raises UsageError that names
     the file."""
     try:
-        return read_coco(path, need_masks=need_masks, dangling=not need_masks)
+        return read_coco(path, need_masks=need_masks, lenient=not need_masks)
     except UsageError as error:
         named = str(path) in str(error)
         raise error if named else UsageError(f"{path}: {error}") from None
@@ -114,7 +115,7 @@ def read_dataset(
     sizes = truth.sizes.tolist()
     return [
         AnnotatedImage(
-            image_path(dataset.images, truth.names[i], dataset.annotations),
+            image_path(dataset.images, truth.names[i], dataset.annotations, notes),
             (sizes[i][0], sizes[i][1]),
             tuple(objects[i]),
             exhaustive,
@@ -154,16 +155,17 @@ def _exhaustive(
     return exhaustive
 
 
-def image_path(images: Path, name: str, annotations: Path) -> Path:
-    """The file in `images` that `annotations` name; a path written on Windows is read too.
+def image_path(
+    images: Path, name: str, annotations: Path, notes: Counter[str] | None = None
+) -> Path:
+    """The file in `images` that `annotations` name; paths of Windows, addresses of Label
+    Studio and of the web are read too, and paths with more folders than there are.
 
     Raises UsageError where there is none.
     """
     if not name:
         raise UsageError(f"{annotations} has an image without file_name")
-    path = images / name
-    if not path.is_file() and "\\" in name:
-        path = images / name.replace("\\", "/")
-    if not path.is_file():
-        raise UsageError(f"{annotations} names {path}, which is not there")
-    return path
+    path = located(name, images, notes)
+    if path is None:
+        raise UsageError(f"{annotations} names {images / name}, which is not there")
+    return images / path

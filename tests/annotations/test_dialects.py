@@ -20,6 +20,7 @@ from segcli.errors import UsageError
 from segcli.evaluate import score_records
 from segcli.export.import_annotations import Imported, import_annotations
 from segcli.store import read_images, read_masks
+from segcli.train.data import image_path
 
 SQUARE = [10.0, 8.0, 50.0, 8.0, 50.0, 48.0, 10.0, 48.0]  # 1,600 px
 LINE = "0.1 0.1 0.5 0.1 0.5 0.6 0.1 0.6"  # the same in an image of 100 x 80 px
@@ -35,6 +36,7 @@ def coco(**change: Any) -> dict[str, Any]:
 
 
 def bring_in(tmp_path: Path, document: Any, **more: Any) -> tuple[Imported, list[Any], list[str]]:
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "ann.json"
     path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
     return imported("coco", path, tmp_path, **more)
@@ -62,7 +64,15 @@ def imported(
         {"area": None},
         {"bbox": None},
         {"bbox": [1, math.nan, 2, 2]},
+        {"area": "1600.0"},
+        {"bbox": ["10", "8", "40", "4e1"]},
         {"segmentation": [SQUARE, [1, 1, 2, 2]]},
+        {"segmentation": SQUARE},
+        {"segmentation": [[str(side) for side in SQUARE]]},
+        {"segmentation": [[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]},
+        {"segmentation": [[[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]]},
+        {"segmentation": {"size": ["80", "100"], "counts": [8000 - 1600, 1600]}},
+        {"segmentation": {"size": [80, 100], "counts": "b'PX6Pb1'"}},
         {"segmentation": {"size": [80.0, 100.0], "counts": [8000 - 1600.0, 1600.0]}},
     ],
 )
@@ -72,6 +82,67 @@ def test_what_means_the_same_scores_and_imports_the_same(tmp_path: Path, change:
     result["segmentation"] = document["annotations"][0]["segmentation"]
     assert score_records([result], document).metrics["AP"] == pytest.approx(1)
     assert bring_in(tmp_path, document)[1] == [("person", 1600)]
+
+
+def test_images_listed_again_and_annotations_of_others_are_counted(tmp_path: Path) -> None:
+    document = coco()
+    document["images"] *= 2
+    document["annotations"] += [
+        {**document["annotations"][0], "image_id": 9},
+        {**document["annotations"][0], "category_id": 9},
+        {**document["annotations"][0], "iscrowd": 1},
+    ]
+    done, rows, _ = bring_in(tmp_path, document)
+    assert rows == [("person", 1600)]
+    assert [note.split()[0] for note in done.notes] == ["1", "1", "1", "1"]
+    document["images"][1] = {**document["images"][1], "width": 9}
+    with pytest.raises(UsageError, match="image 1: the id 1 comes twice"):
+        parse_coco(document, "ann.json")
+
+
+def test_masks_of_cvat_are_all_crowds(tmp_path: Path) -> None:
+    done, rows, _ = bring_in(tmp_path, coco(iscrowd=1))
+    assert not rows
+    assert done.notes[0].startswith("all 1 objects are marked as crowds (iscrowd 1), as CVAT marks")
+
+
+def test_outlines_that_leave_their_image_are_counted(tmp_path: Path) -> None:
+    for outline, count in (([[10, 8, 100.9, 8, 100.9, 48]], 0), ([[10, 8, 130, 8, 130, 48]], 1)):
+        done = bring_in(tmp_path / str(count), coco(segmentation=outline))[0]
+        assert len(done.notes) == count
+
+
+def test_a_size_that_is_missing_is_the_pictures(tmp_path: Path) -> None:
+    document = coco()
+    del document["images"][0]["height"]
+    with pytest.raises(UsageError, match="no size of the image 'a.jpg'; give --images FOLDER"):
+        bring_in(tmp_path, document)
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (100, 80)).save(tmp_path / "pictures/a.jpg")
+    assert bring_in(tmp_path, document, images=tmp_path / "pictures")[1] == [("person", 1600)]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a b.jpg", "a b.jpg"),
+        ("cam1\\a b.jpg", "cam1/a b.jpg"),
+        ("/data/local-files/?d=cam1/a%20b.jpg", "cam1/a b.jpg"),
+        ("https://example.org/cam1/a%20b.jpg?x=1", "cam1/a b.jpg"),
+        ("cam1/a%20b.jpg", "cam1/a b.jpg"),
+        ("C:\\data\\cam1\\a b.jpg", "cam1/a b.jpg"),
+        ("/home/me/images/cam1/a b.jpg", "cam1/a b.jpg"),
+    ],
+)
+def test_names_of_pictures_are_found_in_their_folder(tmp_path: Path, name: str, key: str) -> None:
+    for path in ("a b.jpg", "cam1/a b.jpg"):
+        (tmp_path / "images" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / path).touch()
+    document = coco()
+    document["images"][0]["file_name"] = name
+    assert bring_in(tmp_path, document, images=tmp_path / "images")[2] == [key]
+    assert pair_images([name], ["cam1/a b.jpg", "a b.jpg"]).row.tolist() == [int(key == "a b.jpg")]
+    assert image_path(tmp_path / "images", name, tmp_path) == tmp_path / "images" / key
 
 
 def test_ids_may_be_texts(tmp_path: Path) -> None:
@@ -212,6 +283,27 @@ def test_two_pictures_of_one_label(tmp_path: Path) -> None:
     assert "2 pictures share their label file" in done.notes[0]
 
 
+def test_lines_of_yolo_that_are_no_outlines_are_counted(tmp_path: Path) -> None:
+    labels = {"labels/a.txt": f"0 0.5 0.5 0.2 0.2\n1 {LINE.replace('.', ',')}\n0 0.5 0.5 1 1 0.9\n"}
+    yolo(tmp_path, {**labels, "labels/z{}.txt": f"0 {LINE}"}, ["images/a.png"])
+    done, rows, _ = imported("yolo", tmp_path, tmp_path)
+    assert rows == [("car", 1600)]
+    assert done.notes == (
+        "1 labels without a picture were left out, such as 'labels/z{}.txt'",
+        "2 boxes and lines of two points were left out: they are not outlines",
+        "1 lines have decimal commas",
+    )
+
+
+def test_labels_of_other_tasks_are_refused(tmp_path: Path) -> None:
+    yolo(tmp_path, {"labels/a.txt": "0 0.5 0.5 0.2 0.2\n"}, ["images/a.png"])
+    with pytest.raises(UsageError, match="1 boxes, no outline: these are labels for detection"):
+        imported("yolo", tmp_path, tmp_path)
+    (tmp_path / "data.yaml").write_text("names: [person]\nkpt_shape: [17, 3]")
+    with pytest.raises(UsageError, match="these are labels of poses"):
+        imported("yolo", tmp_path, tmp_path)
+
+
 def labelme(tmp_path: Path, shapes: list[dict[str, Any]], path: str = "a.jpg") -> Path:
     folder = tmp_path / "lm"
     (folder / "json").mkdir(parents=True, exist_ok=True)
@@ -261,6 +353,32 @@ def test_the_picture_is_where_its_path_leads(tmp_path: Path) -> None:
     done, rows, keys = imported("labelme", folder, tmp_path)
     assert (len(rows), keys) == (2, ["images/a.jpg"])
     assert "1 pictures came more than once" in done.notes[0]
+
+
+def test_shapes_without_area_or_label_and_other_files_are_counted(tmp_path: Path) -> None:
+    shapes = [
+        shape("polygon", block(0, 0, 10)),
+        shape("polygon", [[1, 1], [5, 5]]),
+        shape("polygon", block(0, 0, 10), label=None),
+        shape("polygon", block(90, 0, 20)),
+    ]
+    folder = labelme(tmp_path, shapes)
+    (folder / "coco.json").write_text('{"images": []}')
+    done, rows, _ = imported("labelme", folder, tmp_path)
+    assert [area for _, area in rows] == [100, 200]
+    assert sorted(note.split(" ")[1] for note in done.notes) == [
+        "JSON", "outlines", "polygons", "shapes",
+    ]  # fmt: skip
+
+
+def test_the_picture_gives_the_size_and_the_name(tmp_path: Path) -> None:
+    folder = labelme(tmp_path, [shape("polygon", block(0, 0, 10))])
+    document = {"shapes": [], "imagePath": None, "imageHeight": None, "fillColor": [1, 2, 3, 4]}
+    (folder / "json/a.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match='"imageHeight" or "imageWidth" is missing'):
+        imported("labelme", folder, tmp_path)
+    Image.new("RGB", (100, 80)).save(folder / "json/a.png")
+    assert imported("labelme", folder, tmp_path)[2] == ["json/a.png"]
 
 
 def test_a_null_mask_is_named(tmp_path: Path) -> None:

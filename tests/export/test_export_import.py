@@ -92,8 +92,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": 9}, "annotation 2: it is of image 9"),
-        ({"category_id": 9}, "annotation 2: it is of category 9"),
+        ({"image_id": 1.5}, 'annotation 2: "image_id": 1.5'),
         ({"segmentation": [[0, 0, 1]]}, "annotation 2: a polygon of 3 numbers"),
         ({"segmentation": {"size": [8, 8], "counts": "00"}}, "annotation 2: the runs"),
         ({"segmentation": 5}, "annotation 2 has no mask"),
@@ -118,6 +117,23 @@ def test_a_wrong_annotation_is_named(tmp_path: Path, change: dict[str, Any], mes
         import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
 
 
+def test_an_import_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("segcli.export.import_annotations._CHUNK", 1)
+    square = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    document = {
+        "images": [{"id": i, "height": 8, "width": 8, "file_name": f"{i}.jpg"} for i in (1, 2)],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 3, "segmentation": square, "score": i / 1.5}
+            for i in (1, 2)
+        ],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="its score"):
+        import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["ann.json"]
+
+
 def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         import_annotations("coco", tmp_path / "ann.json", output)
@@ -126,7 +142,7 @@ def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 0.5 0.5 0.2 0.2", "line 2: a box, not an outline"),
+        ("0 0.1,0.1,0.5,0.1,0.5,0.6", "line 2: numbers with commas between them"),
         ("0 0.5 0.5", "line 2: a polygon of 1 corners"),
         ("7 0 0 1 0 1 1", "line 2: class 7, but data.yaml names 2"),
         ("0 0 0 1 0 nan 1", "line 2: a corner is far outside"),

@@ -1,0 +1,39 @@
+"""The lists of images and categories of COCO JSON: each entry once, ascending by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from segcli.annotations.columns import identities, unique
+
+
+def without_copies(
+    items: list[dict[str, Any]], what: str, notes: Counter[str] | None
+) -> list[dict[str, Any]]:
+    """Without those that are listed again, word for word."""
+    ids = identities(items, "id", what).tolist()
+    if notes is None or len({*ids}) == len(ids):
+        return items
+    first: dict[int | str, dict[str, Any]] = {}
+    kept = []
+    for number, item in zip(ids, items, strict=True):
+        if first.setdefault(number, item) is item or first[number] != item:
+            kept.append(item)
+        else:
+            notes[f"{{}} entries of {what} ids were listed twice"] += 1
+    return kept
+
+
+def sorted_by_id(items: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Texts in their own order, as pycocotools has them; numbers before texts."""
+    ids = identities(items, "id", what)
+    unique(ids, items, "id", what)
+    if ids.dtype != object:
+        if not all(type(item["id"]) is str for item in items):
+            return [items[i] for i in np.argsort(ids, kind="stable").tolist()]
+        return sorted(items, key=lambda item: str(item["id"]))
+    pairs = zip(ids.tolist(), items, strict=True)
+    return [item for _, item in sorted(pairs, key=lambda p: (type(p[0]) is str, p[0]))]
