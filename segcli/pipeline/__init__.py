@@ -1,4 +1,4 @@
-"""Prediction: the stages composed into a run that can be killed and resumed."""
+"""Prediction: a run, composed of stages, that can be killed and resumed."""
 
 from __future__ import annotations
 

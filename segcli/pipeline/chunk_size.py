@@ -1,12 +1,12 @@
-"""How many images a chunk has."""
+"""The number of images in a chunk."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-FIRST = 32  # images in the chunk that the speed is measured with
-SECONDS = 60.0  # of work in a chunk: what a kill costs
-MOST = 1024  # images in a chunk: its records wait in memory until they are a part
+FIRST = 32  # images in the first chunk, which measures the speed
+SECONDS = 60.0  # of work in a chunk, which a kill loses
+MOST = 1024  # images in a chunk; its records stay in memory until they are committed
 
 
 @dataclass(slots=True)

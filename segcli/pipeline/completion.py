@@ -1,8 +1,8 @@
 """Archives and videos of which all images have rows: a later run does not open them.
 
-What is noted of each, in the footer of a part, is a hash over its key, size and time, what of it
-was to be listed, and the number of its rows. A file that has changed, another choice of frames, and
-rows that were taken away give another hash, and the file is listed again.
+The footer of a part has a hash for each, over its key, size and time, the options that select its
+images, and the number of its rows. If the file, the choice of frames or the number of rows changes,
+the hash differs, and the file is listed again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gives the tasks of a run to workers, wherever they are, and sees to those that die or hang."""
+"""Assigns the tasks of a run to workers, and handles workers that die or hang."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from segcli.pipeline.retries import Retries
 from segcli.pipeline.task_list import Task, TaskQueue
 from segcli.store import Output
 
-GIVE_UP_AFTER = 3  # starts of a worker in a row that came to nothing
-MOST_BYTES = 256 << 20  # of encoded images from a manifest, in all chunks that are in hand
+GIVE_UP_AFTER = 3  # failed starts of a worker in a row
+MOST_BYTES = 256 << 20  # of encoded images from a manifest, in all current chunks
 LEAST_BYTES = 8 << 20  # and in one of them
 
 
 class Executor(Protocol):
-    """Where workers run. They are known by their numbers, from 0.
+    """Where workers run. Workers are numbered from 0.
 
-    What a worker does comes back as events of `wait`, in order; the last one of a worker is Lost,
-    after which nothing that it did can reach the output any more.
+    `wait` returns the events of the workers in order. The last event of a worker is Lost; after it,
+    the worker can no longer change the output.
     """
 
     job: Job
@@ -47,15 +47,15 @@ class Executor(Protocol):
 
     @property
     def device(self) -> str:
-        """What the run computes on, as far as it is known; recorded in the parts."""
+        """The devices of the run, as far as they are known; recorded in the parts."""
         ...
 
     def slots(self) -> int:
-        """How many workers there is room for now, one at least."""
+        """The number of workers that can run now, at least one."""
         ...
 
     def attach(self, output: Output) -> None:
-        """Chunks may come; they are committed to `output`. Called once."""
+        """Prepare to receive chunks, which are committed to `output`. Called once."""
         ...
 
     def start(self, worker: int) -> None:
@@ -67,11 +67,11 @@ class Executor(Protocol):
         ...
 
     def wait(self) -> Generator[WorkerEvent]:
-        """What has happened meanwhile; waits a little when nothing has."""
+        """The events since the last call; waits a little if there are none."""
         ...
 
     def stop(self, worker: int, signum: int) -> None:
-        """Have the worker commit what it has finished of its chunk."""
+        """Let the worker commit the finished part of its chunk."""
         ...
 
     def kill(self, worker: int, reason: str | None = None) -> None:
@@ -85,10 +85,10 @@ class Executor(Protocol):
 
 @dataclass(slots=True)
 class Worker:
-    """A worker as the dispatcher sees it. One that dies is followed by another of its number.
+    """The dispatcher's view of a worker. A worker that dies is replaced by one of its number.
 
-    `task` is in hand, given at `given`; `since` then it has finished no batch (monotonic seconds).
-    `failed_starts` have come to nothing since it was last ready; `ending`: why the last one ended.
+    `task` is its current task, given at `given`; it has finished no batch `since` then (monotonic
+    seconds). `failed_starts` counts since it was last ready; `ending`: why the last one ended.
     """
 
     number: int
@@ -119,18 +119,18 @@ class Dispatcher:
         self._hangs = HangDetector(options.chunk_timeout or executor.hang_limit_s)
 
     def load(self) -> str:
-        """Have the first worker load its model; returns the precision. Raises UsageError."""
+        """Let the first worker load its model; returns the precision. Raises UsageError."""
         while self._ready is None:
             self._start_missing(most=1)
             self._wait()
         return self._ready.precision
 
     def run(self, progress: RunProgress) -> None:
-        """All tasks, until a stop is requested; every worker has ended afterwards.
+        """Run all tasks, until a stop is requested; all workers have ended afterwards.
 
-        Loads a model only when there is a task. Raises UsageError when a worker's device or memory
-        is not there, OutputError, NothingDone when the model or the workers fail on everything,
-        WorkersLost when none can be started.
+        Loads a model only if there is a task. Raises UsageError if a worker's device or memory is
+        not available, OutputError, NothingDone if the model or the workers fail on everything, and
+        WorkersLost if no worker can be started.
         """
         output = progress.tasks.output
         queue = TaskQueue(progress.tasks.tasks(self._size))
@@ -147,7 +147,7 @@ class Dispatcher:
         finally:
             progress.tasks.listing.close()
             if self.executor.close():
-                # What a killed worker staged; nobody is left who could be writing there.
+                # Remove the staging of killed workers; no worker is left that could write there.
                 output.writer.place.clear(everything=True)
 
     def _start_missing(self, most: int | None = None) -> None:
@@ -198,7 +198,7 @@ class Dispatcher:
             self.executor.submit(worker.number, chunk)
 
     def _stop_if_requested(self) -> None:
-        """Those at work finish their batch; the others have nothing to finish."""
+        """Working workers finish their batch; the others are ended at once."""
         signum = None if self._progress is None else self._progress.stop.signum
         if signum is None or self._is_stopping:
             return
@@ -250,15 +250,15 @@ class Dispatcher:
     def _fail(self, worker: Worker, error: Exception) -> None:
         """The error that ends a worker: it ends the run, or costs that worker only."""
         if isinstance(error, NothingDone) and self._progress and self._progress.succeeded:
-            return  # others have done images meanwhile: so it was its images' fault after all
+            return  # other workers have processed images, so its images caused the error
         if isinstance(error, WorkersLost):
-            return  # another worker may find the device well
-        # A device that vanishes in the middle costs its own workers only.
+            return  # the device may work for another worker
+        # A device that fails during the run affects only its own workers.
         if isinstance(error, SegcliError) and (worker.is_ready or not worker.has_been_ready):
             raise error
 
     def _lose(self, worker: Worker, reason: str) -> None:
-        """The worker is gone; another does what it had in hand."""
+        """The worker is gone; its task is given to another."""
         was_ready, task = worker.is_ready, worker.task
         worker.is_running = worker.is_ready = worker.is_dying = False
         worker.task, worker.ending = None, reason
@@ -266,7 +266,9 @@ class Dispatcher:
             worker.failed_starts += 1
             if worker.failed_starts == GIVE_UP_AFTER:
                 self._report(
-                    Note(f"worker {worker.number} cannot be started, going on without it: {reason}")
+                    Note(
+                        f"worker {worker.number} cannot be started, continuing without it: {reason}"
+                    )
                 )
         if task is not None and self._retries is not None:
             self._retries.after_death(task, worker.number, reason)

@@ -1,4 +1,4 @@
-"""What a run reports while it works; the command line shows it, a caller collects it."""
+"""The events of a run, which the command line shows and a caller can collect."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A part has got its final name; its images will not be done again."""
+    """A part has been committed; its images will not be processed again."""
 
     part: str
     images: int
@@ -61,7 +61,7 @@ class ImageFailed:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a person should know that is not an error: a smaller batch, a lost worker."""
+    """A notice that is not an error, e.g. on a smaller batch or a lost worker."""
 
     message: str
 
@@ -70,13 +70,13 @@ class Note:
 class Summary:
     """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason).
 
-    `earlier` images had rows before and were not done again; `earlier_failed` of them are failed
-    rows. `redone` of the run's `images` had rows before and have new ones: they had changed, or
+    `earlier` images already had rows and were skipped; `earlier_failed` of them are failed rows.
+    `redone` of the run's `images` had rows, which were replaced, because the images had changed or
     failed images were retried. `warnings` counts this run's images by the kind of warning.
-    `planned` is set by a dry run: how many images it would do. Masks are kept from `min_score` on;
-    viz, stats, report and export show them from the model's `default_score` on. `missing` images
-    have rows of this source but no file any more, None: not looked for, because the run looked at
-    a part of its source only; the rows of `pruned` images without a file have been removed.
+    `planned` is set by a dry run: the number of images to process. Masks are kept from `min_score`
+    on; viz, stats, report and export show them from the model's `default_score` on. `missing`
+    images have rows of this source but no longer a file; None: unknown, because the run used only a
+    part of its source. The rows of `pruned` images without a file have been removed.
     """
 
     out: str

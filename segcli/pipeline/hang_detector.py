@@ -1,4 +1,4 @@
-"""Which workers hang: those that finish no batch for too long."""
+"""Detects workers that hang, which means that they finish no batch for too long."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PAUSE_S = 5.0
 
 @dataclass(slots=True)
 class HangDetector:
-    """`fixed` seconds may pass without a finished batch; None: many times what one took so far.
+    """`fixed`: the limit in seconds without a finished batch; None: many times that of a batch.
 
-    The timer measures batches, so a chunk may take as long as it likes.
+    The timer measures batches, so a chunk may take any time.
     """
 
     fixed: float | None = None
@@ -40,9 +40,9 @@ class HangDetector:
         worker.since = now
 
     def hung(self, workers: Iterable[Worker]) -> Iterator[tuple[Worker, str]]:
-        """Those that hang, and the reason to give.
+        """The workers that hang, with the reason.
 
-        To be called often: a long gap between two calls means that this process was stopped too.
+        Call it often: a long gap between two calls means that this process itself was stopped.
         """
         now = time.monotonic()
         gap, self._looked = now - self._looked, now

@@ -1,4 +1,4 @@
-"""What a worker is given, a `Job` and then `Chunk`s, and what becomes of each: an `Outcome`."""
+"""The `Job` and the `Chunk`s that a worker receives, and the `Outcome` of each chunk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segcli.types import Record, Sample
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs before its first chunk; picklable, and reading it loads no torch.
+    """The data that a worker needs before its first chunk; picklable, and loads no torch.
 
     `load` makes the worker's predictor: a function of a module, because other processes import it
     by its name. `device` is the worker's own; `precision` is "auto" until a worker has chosen one.
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Samples that become one part; `part`: they have rows in this one, which are replaced.
+    """Samples that become one part; `part`: the part in which their rows are to be replaced.
 
     `create`: the output may not exist yet. `proven`: the model has processed an image somewhere, so
     if it refuses many in a row, the images are at fault. `begun`: seconds since 1970.
@@ -72,11 +72,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a chunk: the part with the rows of `counts.images` images.
+    """The result of a chunk: the part with the rows of `counts.images` images.
 
-    `part` is None and nothing is counted when a stop came before the first batch was finished;
-    `undone` are the keys that have no rows after a stop. `failures` are all failed images, as
-    (key, reason).
+    `part` is None and the counts are zero if a stop came before the first batch was finished;
+    `undone` are the keys without rows after a stop. `failures` are all failed images, as (key,
+    reason).
     """
 
     part: str | None
@@ -106,7 +106,7 @@ Load = Callable[[Job, Report], ChunkPredictor]
 def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outcome:
     """Write the records of a chunk as a part, in the order of its samples.
 
-    The same chunk again makes the same part. Raises OutputError.
+    The same chunk gives the same part again. Raises OutputError.
     """
     by_key = {record.sample.key: record for record in records}
     undone = frozenset(s.key for s in chunk.samples if s.key not in by_key)

@@ -1,4 +1,4 @@
-"""The samples of a source, listed once and counted on the way."""
+"""List the samples of a source once, and count them while listing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from segcli.types import Sample
 
 AHEAD_BYTES = 48 << 20  # of samples that are listed but not yet taken: about 100,000 paths
 _SAMPLE_BYTES = 512
-_BLOCK = 64  # samples that are handed over together
-_PAUSE_S = 0.001  # after each block, because the run needs the interpreter more
+_BLOCK = 64  # samples per block
+_PAUSE_S = 0.001  # after each block, so that the run gets the interpreter
 
 
 def sample_bytes(sample: Sample) -> int:
-    """What a sample takes in memory, about."""
+    """The approximate memory of a sample."""
     texts = (value for value in sample.carried.values() if isinstance(value, str))
     return _SAMPLE_BYTES + len(sample.data or b"") + sum(map(len, texts))
 
@@ -58,7 +58,7 @@ class Listing:
             raise self._error
 
     def close(self) -> None:
-        """End the thread; what it has listed is not wanted any more."""
+        """End the thread and discard its samples."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
@@ -92,7 +92,7 @@ class Listing:
             self.close()
 
     def _hand_over(self, block: list[Sample]) -> bool:
-        """Waits for room; False when nobody takes samples any more."""
+        """Wait for room; False after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_over or self._held_bytes < AHEAD_BYTES)
             if self._is_over:

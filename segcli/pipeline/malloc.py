@@ -1,4 +1,4 @@
-"""What the C library does with the memory that a network gives back between its layers."""
+"""Let the C library keep the memory that a network frees between its layers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ _USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
 def keep_memory() -> bool:
-    """Let this process keep freed memory for its next layers; whether that could be arranged.
+    """Let this process keep freed memory for the next layers; returns whether it is supported.
 
-    The maps of a batch are tens of MB each. glibc gives such pieces back to the system at once, and
-    the kernel zeroes each page of the next one again: 4 to 19 % of a run's processor time. Nothing
-    happens with another C library, or when the user has chosen in the environment. It lasts as
-    long as the process, and is no gain where a GPU computes.
+    The maps of a batch are tens of MB each. glibc returns such blocks to the system, and the
+    kernel zeroes each page of the next block again, which takes 4 to 19 % of a run's processor
+    time. This does nothing with another C library, or if the user has set the environment variables
+    of malloc. It lasts until the process ends, and has no benefit on a GPU.
     """
     if any(name in os.environ for name in _USERS_OWN):
         return False
     if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
     library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):  # musl has no mallopt, others other numbers
+    if not hasattr(
+        library, "gnu_get_libc_version"
+    ):  # musl has no mallopt; other libraries use other numbers
         return False
     wanted = ((_M_MMAP_THRESHOLD, KEPT_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES))
     return all(library.mallopt(name, size) == 1 for name, size in wanted)

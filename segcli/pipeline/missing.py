@@ -1,4 +1,4 @@
-"""Rows whose files are gone: counted when a source was listed to its end, removed on request."""
+"""Rows whose files are gone: counted after a complete listing, and removed on request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Missing:
 
 
 def check_prunable(options: PredictOptions, source: Source) -> None:
-    """Raises UsageError when the run cannot know which files are gone."""
+    """Raises UsageError if the run cannot find out which files are gone."""
     if not options.prune_missing:
         return
     if options.is_limited:

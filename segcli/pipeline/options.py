@@ -1,4 +1,4 @@
-"""What a prediction run was asked to do."""
+"""The options of a prediction run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segcli.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """The arguments of `predict`; None means: measure, look or take the default.
+    """The arguments of `predict`; None means to measure, detect or use the default.
 
     The command line takes its defaults from here. `source` is a path or NAME=PATH, or several of
     them. `engine`: "local", or "ray" for the nodes of a

@@ -1,4 +1,4 @@
-"""Where the workers of a run sit: which devices, how many processes each, on which cores."""
+"""The devices, processes and cores of a run's workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NODES = Path("/sys/devices/system/node")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One worker's: its device and its share of the machine."""
+    """The device of a worker and its share of the machine."""
 
     device: str
     share: CpuShare
@@ -27,7 +27,7 @@ class Placement:
 def parse_devices(text: str) -> tuple[str, ...]:
     """The names in `device`: ("all",), ("auto",), or one or several devices.
 
-    Raises UsageError; whether they are here is for the workers to find out.
+    Raises UsageError for an invalid name; the workers check whether the device exists.
     """
     names = tuple(name.strip() for name in text.split(","))
     if names == (ALL,):
@@ -35,12 +35,12 @@ def parse_devices(text: str) -> tuple[str, ...]:
     for name in names:
         if not _DEVICE.fullmatch(name) or (name == "auto" and len(names) > 1):
             raise UsageError(
-                f"`device` {text}: expected auto, all, or devices with commas between them: cpu, "
-                f"cuda, cuda:N"
+                f"`device` {text}: expected auto, all, or a comma-separated list of cpu, cuda, "
+                f"cuda:N"
             )
     if len({"cuda:0" if name == "cuda" else name for name in names}) < len(names):
         raise UsageError(
-            f"`device` {text} names a device twice; `replicas=N` makes N workers of it"
+            f"`device` {text} names a device twice; use `replicas=N` for N workers on it"
         )
     return names
 
@@ -51,7 +51,7 @@ def kinds(devices: Sequence[str]) -> set[str]:
 
 
 def plan(devices: Sequence[str], replicas: int, *, decode_threads: int | None) -> list[Placement]:
-    """One place for each device and replica; the cores are divided among them all.
+    """One placement for each device and replica; the cores are divided among all of them.
 
     Replicas on processors are spread over the machine's memory nodes (sockets) and stay there.
     """

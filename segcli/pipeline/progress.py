@@ -1,4 +1,4 @@
-"""What a run reports about itself: its start, its counts, its parts, its end."""
+"""The reports of a run: its start, counts, parts and end."""
 
 from __future__ import annotations
 
@@ -193,14 +193,14 @@ class RunProgress:
         self.report(summary)
         if self.stop.requested:
             raise Interrupted(
-                f"interrupted; the {done.images} images done by this run are committed in "
-                f"{shown(self.options.out)}: run the same command again to go on",
+                f"interrupted; the {done.images} images processed by this run are committed in "
+                f"{shown(self.options.out)}: run the same command again to continue",
                 terminated=self.stop.signum == signal.SIGTERM,
             )
         if done.images and done.failed == done.images:
             key, reason = self._first_failures[0]
             raise NothingDone(
-                f"not one of {done.images} images could be done, the first ({key}): {reason}"
+                f"not one of {done.images} images could be processed, the first ({key}): {reason}"
             )
         return summary
 
@@ -210,7 +210,7 @@ class RunProgress:
             self.report(
                 Note(
                     f"{len(left_out)} folders of NAS or archive tools were left out, such as "
-                    f"{min(left_out)}; `all_folders=True` takes them as well"
+                    f"{min(left_out)}; `all_folders=True` includes them"
                 )
             )
         if untimed := self.tasks.source.containers.untimed:
@@ -223,7 +223,7 @@ class RunProgress:
         if unfit := self.tasks.source.containers.sidecars.unfit:
             self.report(
                 Note(
-                    f"values of {len(unfit)} fields in archives did not ride along, such as "
+                    f"values of {len(unfit)} fields in archives were not copied, such as "
                     f"{min(unfit)!r}: the output has no such column, or one of another type"
                 )
             )

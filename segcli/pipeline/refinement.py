@@ -1,4 +1,4 @@
-"""What is done with a model's segments before they become rows."""
+"""Refinement of a model's segments before they become rows."""
 
 from __future__ import annotations
 

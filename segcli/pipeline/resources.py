@@ -1,4 +1,4 @@
-"""What each worker may use of the machine: its share of the cores and of the memory."""
+"""Each worker's share of the machine's cores and memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from segcli.errors import UsageError
 from segcli.machine import cores, resident_bytes
 
-MOST_THREADS = 16  # decode threads beyond this only wait for one another
+MOST_THREADS = 16  # more decode threads would only wait for each other
 QUEUE_BYTES = 768 << 20
 LEAST_QUEUE_BYTES = 64 << 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -45,7 +45,7 @@ class CpuShare:
 
 
 def pin(share: CpuShare) -> None:
-    """Hold this process to its share, as far as its libraries are loaded yet."""
+    """Limit this process to its share, as far as its libraries are already loaded."""
     if share.cores is not None and hasattr(os, "sched_setaffinity"):
         for thread in os.listdir("/proc/self/task"):
             with contextlib.suppress(OSError):  # it has just ended
@@ -65,8 +65,8 @@ def default_threads(workers: int = 1) -> int:
 def queue_bytes(max_memory: int | None, *, workers: int) -> int:
     """How many bytes of images may wait in this process, one of `workers` that share `max_memory`.
 
-    Half of what its share leaves next to the loaded model: the other half is for the batch in hand
-    and its masks. Called when the model is loaded. Raises UsageError when next to nothing is left.
+    This is half of the share that the loaded model leaves; the other half is for the current batch
+    and its masks. Called after the model is loaded. Raises UsageError if almost nothing is left.
     """
     if max_memory is None:
         return QUEUE_BYTES

@@ -1,4 +1,4 @@
-"""What becomes of the chunk over which a worker died."""
+"""Retries of chunks whose worker died."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segcli.pipeline.progress import Counts, RunProgress
 from segcli.pipeline.task_list import Task, TaskQueue
 from segcli.types import Record
 
-GIVE_UP_AFTER = 8  # images that killed a worker each before a single one was done
+GIVE_UP_AFTER = 8  # images that each killed a worker before one succeeded
 
 
 @dataclass(slots=True)
@@ -23,9 +23,9 @@ class Retries:
     _fatal_images: int = 0
 
     def after_death(self, task: Task, worker: int, reason: str) -> None:
-        """`worker` is dead, and nothing that it did later can reach the output; it had the task.
+        """`worker`, which had the task, is dead and can no longer change the output.
 
-        Raises NothingDone when the workers die of every image.
+        Raises NothingDone if every image kills its worker.
         """
         progress = self.progress
         progress.lose(worker)
@@ -47,7 +47,7 @@ class Retries:
         self._commit_failure(fatal, worker, reason)
 
     def _was_committed(self, task: Task, worker: int) -> bool:
-        """It died after the commit and before it could report it: halves would come twice."""
+        """The worker died after the commit, before its report; a retry would write rows twice."""
         writer = self.progress.tasks.output.writer
         found = writer.find([sample.key for sample in task.samples])
         if found is None:
@@ -63,11 +63,11 @@ class Retries:
         self._fatal_images += 1
         if self._fatal_images >= GIVE_UP_AFTER and not progress.succeeded:
             raise NothingDone(
-                f"the worker processes died of each of the first {self._fatal_images} images "
-                f"({reason}); that is no fault of the images: no more rows were written for them"
+                f"each of the first {self._fatal_images} images killed its worker process "
+                f"({reason}); the images are not the cause, so no more rows were written for them"
             )
         (sample,) = task.samples
-        error = f"the worker process died of this image, more than once: {reason}"
+        error = f"this image killed its worker process more than once: {reason}"
         records = [Record(sample, None, None, error=error)]
         chunk = Chunk(task.samples, task.part, create=not output.inventory.parts)
         progress.finish(task, commit(records, chunk, output.writer), worker)

@@ -1,4 +1,4 @@
-"""A prediction run: list, skip what has rows, do the rest chunk by chunk, commit each as a part."""
+"""A prediction run: list the source, skip images with rows, process and commit chunks."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from segcli.video.every import parse_every
 
 
 def predict(options: PredictOptions, *, report: Report, load: Load = load_predictor) -> Summary:
-    """Do what `options` ask for; `report` is called with the events of the run.
+    """Run a prediction with `options`; `report` is called with the events of the run.
 
     `load` makes the predictor of each worker, see `Job`.
 
-    torch is loaded only when there is an image to do. Raises SegcliError: UsageError before
-    anything is written, NothingDone when every image failed, Interrupted after Ctrl-C or SIGTERM
-    with everything finished committed.
+    torch is loaded only if there is an image to process. Raises SegcliError: UsageError before
+    anything is written, NothingDone if every image failed, Interrupted after Ctrl-C or SIGTERM,
+    with finished work committed.
     """
     source = _open_source(options)
     check_prunable(options, source)
@@ -54,7 +54,7 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
     described = describe(options)
     if options.dry_run:
         return _preview(options, described, source, report=report)
-    # The lock first: a run that has to wait, or is refused, need not load a model before.
+    # The lock comes first: a run that waits, or is refused, should not load a model before.
     with lock_output(
         options.out,
         shard=options.shard,
@@ -70,7 +70,7 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
                 if precision != "auto":
                     raise
                 # It may be the precision alone, which another shard's machine chose otherwise.
-                report(Note("another shard was the first to commit: taking over its precision"))
+                report(Note("another shard was the first to commit: using its precision"))
 
 
 def _precision(options: PredictOptions) -> tuple[str, bool]:
@@ -140,8 +140,8 @@ def _executor(job: Job, options: PredictOptions) -> Executor:
         return ProcessPool(job, options)
     if len(devices) > 1 or devices == (ALL,):
         raise UsageError(
-            f"`device` {options.device} needs processes, and `replicas=0` starts none: "
-            f"give `replicas=1` or more"
+            f"`device` {options.device} needs worker processes, and `replicas=0` starts none: "
+            f"use `replicas=1` or more"
         )
     return InProcess(job, options)
 

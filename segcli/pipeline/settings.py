@@ -1,4 +1,4 @@
-"""What a run states about itself in every part, so that the next run knows whether it may go on."""
+"""The settings that a run writes into every part, with which the next run compares its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from segcli.suggest import nearest
 from segcli.types import ModelInfo
 
 RESULTS_VERSION = 2
-"""Raised whenever the same image, weights and options give other rows than before."""
+"""Increased whenever the same image, weights and options give other rows than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Described:
 
 
 def describe(options: PredictOptions) -> Described:
-    """What the run will compute with; imports no torch. Raises UsageError."""
+    """The model of the run; imports no torch. Raises UsageError."""
     info, path, sha256 = weights_facts(options.model, options.weights)
     labels = _labels(options.categories, info)
     refinement = _refinement(options, info, labels)

@@ -1,4 +1,4 @@
-"""The wish to end: Ctrl-C or SIGTERM asks, the loop answers between two batches."""
+"""Stop requests: Ctrl-C or SIGTERM requests a stop, and the loop stops between two batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 
 @dataclass(slots=True)
 class Stop:
-    """`signum` is None until somebody asks for the end."""
+    """`signum` is None until a stop is requested."""
 
     signum: int | None = None
 
@@ -24,9 +24,9 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into a wish; a second one ends the process at once, uncommitted.
+    """Turn SIGINT and SIGTERM into a stop request; a second one ends the process at once.
 
-    Outside the main thread signals cannot be caught, and the wish is never made.
+    Outside the main thread signals cannot be caught, so no stop is requested there.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -40,7 +40,7 @@ def stop_on_signals() -> Iterator[Stop]:
         stop.signum = signum
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # nohup and background jobs of plain shells ignore SIGINT; that stays their wish.
+    # nohup and background jobs of plain shells ignore SIGINT, and so does segcli then.
     caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in caught:
         signal.signal(number, ask)

@@ -1,4 +1,4 @@
-"""What there is to do: the samples without rows, a chunk at a time, and those to be redone."""
+"""The tasks of a run: samples without rows, a chunk at a time, and samples to be redone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segcli.store import Output
 from segcli.types import Sample
 
 MOST_BYTES = 64 << 20
-_BISECT_AFTER = 2  # deaths; the first may be nobody's fault: a kill, a lack of memory elsewhere
+_BISECT_AFTER = 2  # deaths; the first may have another cause, such as a kill or a lack of memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class TaskList:
 
     @property
     def total(self) -> int | None:
-        """How many images the run will have processed, once they are counted."""
+        """The number of images that the run will process, once they are counted."""
         if self.listing.total is None:
             return None
         total = self.listing.total - self.earlier - self.repeated
@@ -126,7 +126,7 @@ class TaskList:
                     self.completion.settled(sample)
 
     def drop(self, task: Task) -> None:
-        """Nobody does the task any more."""
+        """No worker will process the task."""
         self._in_hand.difference_update(sample.key for sample in task.samples)
 
     def _is_of_another_source(self, key: str, other: str) -> bool:
@@ -195,7 +195,7 @@ class TaskQueue:
         return self._listed is None and not self._again
 
     def list_ahead(self) -> None:
-        """Have the next task ready while the workers are at theirs."""
+        """Prepare the next task while the workers are busy."""
         if self._listed is None:
             self._listed = next(self.fresh, None)
 
@@ -212,7 +212,7 @@ class TaskQueue:
             return task
         middle = len(task.samples) // 2
         halves = (task.samples[:middle], task.samples[middle:])
-        # In front, so that the offending image is found before anything else suffers from it.
+        # In front, so that the offending image is isolated before other tasks run.
         self._again.extendleft(
             replace(task, samples=half, deaths=_BISECT_AFTER - 1) for half in reversed(halves)
         )

@@ -95,7 +95,7 @@ def test_model_that_does_not_fit_is_told(error: Exception, monkeypatch: pytest.M
         raise error
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
-    with pytest.raises(WorkersLost, match="cpu has not enough memory left for the model"):
+    with pytest.raises(WorkersLost, match="cpu does not have enough memory for the model"):
         engine("toy")
 
 

@@ -33,11 +33,11 @@ def test_devices_are_read(text: str, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("tpu", "expected auto, all, or devices"),
-        ("all,cpu", "expected auto, all, or devices"),
-        ("auto,cpu", "expected auto, all, or devices"),
+        ("tpu", "expected auto, all, or a comma-separated list"),
+        ("all,cpu", "expected auto, all, or a comma-separated list"),
+        ("auto,cpu", "expected auto, all, or a comma-separated list"),
         ("cuda,cuda:0", "twice"),
-        ("", "expected auto, all, or devices"),
+        ("", "expected auto, all, or a comma-separated list"),
     ],
 )
 def test_other_devices_are_refused(text: str, named: str) -> None:

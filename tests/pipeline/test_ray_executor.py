@@ -238,7 +238,7 @@ def test_cluster_without_room_is_waited_for_and_told(
     )
     assert predict(options, report=report).images == 12
     notes = [e.message for e in told if isinstance(e, Note)]
-    assert notes == ["no worker is loaded yet: Ray looks for room for one (1 CPU, 0 GPU)"]
+    assert notes == ["no worker is loaded yet: waiting for Ray to find room for one (1 CPU, 0 GPU)"]
 
 
 def test_sigterm_commits_what_the_workers_have(cluster: Ray, images: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     if code:
         assert "--precision: bfloat16 there, float32 now" in told
     else:
-        assert "taking over its precision" in told
+        assert "using its precision" in told
         assert len(keys(out)) == 12
 
 

@@ -16,7 +16,7 @@ _MOST_FDS = 8
 
 
 class Channel:
-    """The coordinator's end: it never waits, for one worker may hang while others work."""
+    """The coordinator's end. It never blocks, because one worker may hang while others work."""
 
     def __init__(self, own: socket.socket) -> None:
         own.setblocking(False)
@@ -60,7 +60,7 @@ class Channel:
             self._out.clear()
 
     def receive(self) -> Iterator[object]:
-        """The messages that have arrived; raises EOFError after the last one of a dead worker."""
+        """The received messages; raises EOFError after the last message of a dead worker."""
         ended = False
         while not ended:
             try:
@@ -80,7 +80,7 @@ class Channel:
 
 
 class WorkerChannel:
-    """The worker's end: reading waits for a message, any thread may send.
+    """The worker's end: reading blocks until a message arrives; any thread may send.
 
     `held` are the descriptors that came along: locks, which this process keeps until it dies.
     """
@@ -114,7 +114,7 @@ class WorkerChannel:
 
 
 def _taken(received: bytearray) -> list[object]:
-    """The whole messages at the head of `received`, which are taken out of it."""
+    """Remove and return the complete messages at the start of `received`."""
     found: list[object] = []
     start = 0
     while len(received) >= start + _LENGTH.size:

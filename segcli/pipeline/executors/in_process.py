@@ -1,4 +1,4 @@
-"""The executor that runs the one worker in the caller's process: nothing survives a crash."""
+"""The executor that runs one worker in the caller's process, which a crash would end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segcli.types import Record
 
 @dataclass(slots=True)
 class InProcess:
-    """Loads the model in `start` and processes a chunk in `wait`; what fails there is raised."""
+    """Loads the model in `start` and processes a chunk in `wait`; errors are raised."""
 
     job: Job
     options: PredictOptions
@@ -68,7 +68,7 @@ class InProcess:
         self._stop.signum = signum
 
     def kill(self, worker: int, reason: str | None = None) -> None:
-        """It cannot be ended without this process."""
+        """Does nothing: the worker cannot be ended without this process."""
 
     def close(self) -> bool:
         self._predictor = None

@@ -1,4 +1,4 @@
-"""What goes to a worker, and the events that come back from it."""
+"""Messages to a worker, and events from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segcli.store import PartWriter
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the model and answer to the number `worker`."""
+    """Load the model; the worker's number is `worker`."""
 
     worker: int
     job: Job
@@ -23,7 +23,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Equip:
-    """The output is open, chunks may come; the descriptors of its locks come along."""
+    """The output is open and chunks follow; sent with the descriptors of its locks."""
 
     writer: PartWriter
     share: CpuShare
@@ -33,7 +33,7 @@ class Equip:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Commit what is finished of the chunk in hand."""
+    """Commit the finished part of the current chunk."""
 
     signum: int
 
@@ -53,7 +53,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """More images of the chunk in hand are finished: so many since the last time."""
+    """More images of the current chunk are finished; counts since the last message."""
 
     worker: int
     counts: Counts
@@ -61,7 +61,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The chunk in hand is committed."""
+    """The current chunk is committed."""
 
     worker: int
     outcome: Outcome
@@ -75,7 +75,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker cannot go on: a SegcliError, or our own mistake."""
+    """The worker cannot continue, because of a SegcliError or an internal error."""
 
     worker: int
     error: Exception
@@ -90,7 +90,7 @@ class Dying:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker is gone, and nothing that it did later can reach the output."""
+    """The worker has ended and can no longer change the output."""
 
     worker: int
     reason: str

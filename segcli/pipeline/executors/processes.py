@@ -1,4 +1,4 @@
-"""The executor that runs each worker in a process of this machine."""
+"""The executor that runs each worker in a process on this machine."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class WorkerProcess:
 class ProcessPool:
     """One worker for each device and replica, started as a fresh process (torch has threads).
 
-    They inherit the locks of the output and die with this process, so none of them can commit
-    while the next run works. A death is detected by the end of the channel; Lost is reported only
-    after the process has been reaped.
+    Workers inherit the locks of the output and die with this process, so none of them can commit
+    during the next run. A death is detected by the end of the channel; Lost is reported only after
+    the process has been reaped.
     """
 
     hang_limit_s: float | None = None
@@ -222,5 +222,5 @@ def _ending(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    known = {"SIGSEGV": "segmentation fault", "SIGKILL": "killed, by somebody or for its memory"}
+    known = {"SIGSEGV": "segmentation fault", "SIGKILL": "killed, possibly out of memory"}
     return f"{name} ({known[name]})" if name in known else name

@@ -1,8 +1,7 @@
 """The executor that runs workers on the nodes of a Ray cluster.
 
-A worker hands its records over, and this process commits them. Only the first records of a chunk
-that arrive are committed, so it does not matter how often a chunk was tried, or which worker still
-works on it somewhere.
+A worker sends its records to this process, which commits them. Only the first records of a chunk
+are committed, so a chunk may be tried several times, even if another worker still processes it.
 """
 
 from __future__ import annotations
@@ -146,15 +145,17 @@ class RayExecutor:
         return True
 
     def _impatient(self) -> Iterator[WorkerEvent]:
-        """Says once what the run waits for: a cluster without room may grow."""
+        """Report once what the run waits for: a full cluster may grow."""
         since = self._waiting_since
         if self._ready is None and since is not None and time.monotonic() - since > PATIENCE_S:
             self._waiting_since = None
             each = f"{self._resources.cpus:g} CPU, {self._resources.gpus:g} GPU"
-            yield Noted(0, f"no worker is loaded yet: Ray looks for room for one ({each})")
+            yield Noted(
+                0, f"no worker is loaded yet: waiting for Ray to find room for one ({each})"
+            )
 
     def _receive(self, worker: RayWorker) -> Iterator[WorkerEvent]:
-        """A call of the worker has come to its end, good or bad."""
+        """A call of the worker has ended, with or without an error."""
         try:
             answer = self._ray.get(worker.call)
         except self._ray.exceptions.RayTaskError as error:
@@ -173,7 +174,7 @@ class RayExecutor:
             elif worker.chunk is not None:
                 assert self._output is not None, "attached"
                 chunk, worker.chunk = worker.chunk, None
-                # The one place where rows of a cluster come into the output.
+                # The only place where rows from a cluster are committed.
                 yield Finished(worker.number, commit(answer, chunk, self._output.writer))
 
     def _loaded(self, worker: RayWorker, device: str, precision: str) -> Ready:
@@ -221,7 +222,7 @@ def connect() -> Any:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise UsageError(
             f"`engine='ray'`: there is no cluster to join ({_first_line(error)}); start one with "
-            f"`ray start --head`, or set RAY_ADDRESS to that of another machine"
+            f"`ray start --head`, or set RAY_ADDRESS to its address"
         ) from None
     finally:
         for number, handler in before.items():  # SIGTERM is ours: it commits what is done

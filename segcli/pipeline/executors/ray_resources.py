@@ -1,4 +1,4 @@
-"""How many workers a Ray cluster has room for, and what each of them takes of it."""
+"""The number of workers that fit on a Ray cluster, and the resources of each."""
 
 from __future__ import annotations
 

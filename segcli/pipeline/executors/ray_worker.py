@@ -19,9 +19,9 @@ CALLS = 2
 
 
 class Worker:
-    """Runs on the node. It commits nothing, so one that is wrongly taken for dead does no harm.
+    """Runs on the node. It commits nothing, so a worker wrongly presumed dead does no harm.
 
-    An actor and not a task: a task would load the model each time, or meet another's GPU.
+    It is an actor, because a task would load the model each time or get another GPU.
     """
 
     def __init__(self) -> None:

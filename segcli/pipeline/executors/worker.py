@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Be killed when the coordinator dies, however hung; elsewhere than on Linux `_listen` sees."""
+    """Be killed when the coordinator dies, even if hung; other systems rely on `_listen`."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -83,7 +83,7 @@ class Worker:
                 traceback.print_exc()
             reason = RuntimeError(f"{type(error).__name__}: {error}")
             self._channel.send(Failed(self._number, reason))
-        # No clean-up: libraries crash in theirs, and everything of worth is on disk.
+        # No clean-up: libraries may crash in theirs, and all results are on disk.
         os._exit(0)
 
     def _listen(self) -> None:
@@ -92,7 +92,7 @@ class Worker:
                 self._stop.signum = message.signum
             else:
                 self._messages.put(message)
-        os._exit(1)  # orphaned: nobody would know of what it did
+        os._exit(1)  # orphaned: no coordinator would receive the results
 
     def _work(self) -> None:
         load = self._messages.get()
@@ -131,7 +131,7 @@ class Worker:
 
 
 def _devices(predictor: ChunkPredictor) -> tuple[str, ...]:
-    """Every GPU that this process sees, else what it computes on: what "all" means."""
+    """The devices of "all": every GPU of this process, or its only device."""
     if "torch" not in sys.modules:
         return (predictor.device,)
     from segcli.models.device import available_devices

@@ -1,1 +1,1 @@
-"""What one worker does with a chunk: read, decode, batch, infer, make masks."""
+"""The stages of a worker: read, decode, batch, infer, make masks."""

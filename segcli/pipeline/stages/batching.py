@@ -1,4 +1,4 @@
-"""Which images share a batch: those of one canvas, in an order that no thread can change."""
+"""Batches of images of one canvas, in an order that does not depend on threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PENDING_BYTES = 256 << 20
 class Batcher:
     """Collects images until a canvas has `size_of(canvas)` of them.
 
-    The batches depend on the sequence of the images alone. An archive of many shapes would keep
+    The batches depend only on the sequence of the images. An archive of many shapes would keep
     many half-filled batches: beyond `pending_bytes` of pixels the oldest one goes first.
     """
 

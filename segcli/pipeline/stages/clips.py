@@ -1,4 +1,4 @@
-"""Frames of a video ahead of the model: one thread decodes those of a chunk in order."""
+"""Decode frames of a video ahead of the model: one thread decodes those of a chunk in order."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def _image(sample: Sample, frame: Frame) -> Image:
     if frame.pixels is None:
         raise ImageError(frame.error or "the frame cannot be decoded")
     height, width = frame.pixels.shape[:2]
-    warnings = ("damaged: data of the frame are missing",) if frame.damaged else ()
+    warnings = ("damaged: data of the frame is missing",) if frame.damaged else ()
     return Image(sample.key, frame.pixels, (height, width), warnings)

@@ -1,7 +1,7 @@
-"""The encoded bytes of images behind URLs, many requests at a time, ahead of the decoders.
+"""Fetch encoded images from URLs, many at a time, ahead of the decoders.
 
-A request waits for the server most of its time, so far more of them than decode threads are on
-their way. How many bytes they may bring is limited by the same budget as decoded images.
+A request mostly waits for the server, so there are far more requests than decode threads. Their
+bytes are limited by the same budget as decoded images.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from segcli.errors import ImageError
 from segcli.sources import read
 from segcli.types import Sample
 
-REQUESTS = 32  # on their way at the same time
-UNKNOWN_BYTES = 4 << 20  # what an object of unstated size is taken to have until it is there
+REQUESTS = 32  # at the same time
+UNKNOWN_BYTES = 4 << 20  # the assumed size of an object until it is fetched
 _LOOK_S = 0.5
 
 

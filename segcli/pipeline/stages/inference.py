@@ -1,4 +1,4 @@
-"""The model on its device: images of one canvas in, their segments out, whatever goes wrong."""
+"""Run the model on images of one canvas, and handle its failures."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from segcli.types import Batch, Image, Instances, Record, Segment, Size
 if TYPE_CHECKING:
     import torch
 
-GIVE_UP_AFTER = 8  # images that the model refused before it did a single one
+GIVE_UP_AFTER = 8  # images that the model refused before one succeeded
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 BATCH_SIZE = {"cpu": 4, "cuda": 16}  # "auto"; more only takes memory
 
 
 @dataclass(frozen=True, slots=True)
 class _NoMemory:
-    """What came instead of segments: the batch did not fit."""
+    """Result instead of segments: the batch did not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """What came instead of segments: the model raised something, for one of the images or all."""
+    """Result instead of segments: the model raised an error for one of the images or all."""
 
     error: Exception
 
@@ -56,11 +56,11 @@ class Inference:
     report: Report
     refinement: Refinement = Refinement()
     _smaller: dict[Size, int] = field(default_factory=dict)
-    proven: bool = False  # the model has done an image
+    proven: bool = False  # the model has processed an image
     _refused: int = 0
 
     def size_of(self, canvas: Size) -> int:
-        """How many images of this canvas go into a batch: what was asked for, or what fitted."""
+        """The batch size for this canvas: the given one, or the largest that fits."""
         return self._smaller.get(canvas, self.batch_size)
 
     def records(
@@ -70,8 +70,8 @@ class Inference:
 
         A batch that does not fit in memory is halved (and so are the later ones of its canvas); a
         batch that the model refuses is tried image by image, and the bad one becomes a failed row.
-        Raises NothingDone when the model refuses everything, which is no image's fault, and
-        WorkersLost when the device fails.
+        Raises NothingDone if the model refuses everything, because then the images are not the
+        cause, and WorkersLost if the device fails.
         """
         images = [item.image for item in group if item.image is not None]
         refinement = self.refinement.of_pieces() if pieces else self.refinement
@@ -103,13 +103,13 @@ class Inference:
     ) -> list[list[Segment]] | _NoMemory | _Refused:
         try:
             return self._segments(images, refinement)
-        except Exception as error:  # a family is anybody's code; what it raises fails one image
+        except Exception as error:  # a plugin can raise anything; an error fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
             if _is_lost(error):
                 raise WorkersLost(
-                    f"the device {self.device} has failed ({error}), and this process can give it "
-                    f"no more; committed work is complete: run the same command again"
+                    f"the device {self.device} has failed ({error}), and this process can't use it "
+                    f"any more; committed work is complete: run the same command again"
                 ) from error
             return _Refused(error)
 
@@ -159,7 +159,7 @@ class Inference:
         if not self.proven and self._refused >= GIVE_UP_AFTER:
             raise NothingDone(
                 f"the model failed on each of the first {self._refused} images ({refused}): "
-                "that is no fault of the images, so no rows were written for them; SEGCLI_DEBUG=1 "
+                "the images are not the cause, so no rows were written for them; SEGCLI_DEBUG=1 "
                 "shows where it failed, `device='cpu'` and `precision='float32'` may avoid it"
             ) from refused.error
 
@@ -183,8 +183,8 @@ def load_inference(job: Job, report: Report) -> Inference:
         if not _is_out_of_memory(error):
             raise
         raise WorkersLost(
-            f"{device} has not enough memory left for the model: end what else is there, or give "
-            f"fewer `replicas` or another `device`, then run the same command again"
+            f"{device} does not have enough memory for the model: end other programs, or use fewer "
+            f"`replicas` or another `device`, then run the same command again"
         ) from error
     return Inference(
         model=model,
@@ -217,7 +217,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether a GPU has failed for this process: no image's fault, and no later one would do."""
+    """Whether a GPU has failed for this process; later images would fail, too."""
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 

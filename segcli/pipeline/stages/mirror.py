@@ -1,4 +1,4 @@
-"""Images seen in a mirror, and what was found there put back in its place."""
+"""Mirror images, and mirror the instances found in them back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model in this process, and the stages that an image passes: read, decode, batch, infer."""
+"""A model in this process, and the stages of an image: read, decode, batch, infer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded images ahead of the model: a thread pool that keeps a bounded number of bytes ready."""
+"""Decode images ahead of the model in a thread pool, within a limit in bytes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Budget:
             self._changed.notify_all()
 
     def open(self) -> None:
-        """Let everybody through, because nobody will fetch any more."""
+        """Let all tickets through, because no more images will be fetched."""
         with self._changed:
             self._head = 1 << 62
             self._changed.notify_all()
@@ -219,14 +219,14 @@ def _loaded(index: int, sample: Sample, budget: Budget, make: Callable[[], Image
         loaded = Loaded(index, sample, error=str(error))
     except MemoryError:
         loaded = Loaded(index, sample, error="not enough memory to decode it")
-    except Exception as error:  # one odd image must not end a night's run; it is a failed row
+    except Exception as error:  # one bad image must not end a long run; it becomes a failed row
         loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
     budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
     return loaded
 
 
 def _why_unreadable(clip: Sample, stream: int) -> str:
-    """The reason for which a video was listed as a whole instead of as its frames."""
+    """The reason why a video was listed as a whole instead of as its frames."""
     from segcli.video.timeline import read_timeline
 
     try:
@@ -241,7 +241,7 @@ def _raise(error: Exception | None) -> Image:
 
 
 def _use_one_core() -> None:
-    """A decode thread resizes by itself: its own team of torch threads would crowd the model's."""
+    """Let decode threads resize on one core; more torch threads would compete with the model's."""
     import torch
 
     torch.set_num_threads(1)  # of this thread, and of later ones that have not computed yet

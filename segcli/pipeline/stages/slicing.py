@@ -1,4 +1,4 @@
-"""An image that is larger than a tile: the model sees its tiles, and the whole of it."""
+"""Images larger than a tile: the model processes the tiles and the whole image."""
 
 from __future__ import annotations
 
