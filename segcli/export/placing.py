@@ -14,7 +14,7 @@ from segcli.files import replacing, reporting
 from segcli.sources import is_archive_name, read
 from segcli.store import read_roots
 from segcli.store.image_masks import ImageMasks
-from segcli.viz import Images, source_of
+from segcli.viz import images_of
 
 _FRAME = "{} frames of videos are not files and were not placed"
 _UNREADABLE = "{} images could not be placed: their files are missing or cannot be read"
@@ -25,7 +25,7 @@ def place_images(masks: Path, images: str | None, *, link: bool) -> Place:
     """Copies images to their places, or links them there. `images`: where they are, None: where the
     run found them. Raises UsageError when that is not known."""
     roots = read_roots(masks)
-    found = Images(source_of(images, roots), list(roots))
+    found = images_of(images, roots)
 
     def place(image: ImageMasks, target: Path, tally: Losses) -> None:
         if image.frame is not None:

@@ -20,7 +20,7 @@ from segcli.stats import Statistics, StatsOptions
 from segcli.stats.statistics import measured, prepared, score_of, time_pattern_hint
 from segcli.store import MinScores
 from segcli.store.query import Rows
-from segcli.viz import Images, MissingFile, Wanted, find, source_of
+from segcli.viz import MissingFile, Wanted, find, images_of
 from segcli.viz.label import printable
 from segcli.viz.save import in_order
 
@@ -113,7 +113,7 @@ def _gallery(
     if not options.gallery:
         return [], []
     roots = store.read_roots(options.masks)
-    images = Images(source_of(options.images, roots), list(roots))
+    images = images_of(options.images, roots)
     # Weaker masks come along for the slider, which begins where the statistics do.
     wanted = Wanted(
         min_score=MinScores(floor_of(min_score)),

@@ -1,6 +1,6 @@
 """Masks drawn on their images: pictures, cut-out objects, contact sheets and videos."""
 
-from segcli.viz.images import Images, MissingFile, source_of
+from segcli.viz.images import Images, MissingFile, images_of
 from segcli.viz.picture import ShownMask, Style, cutout, draw
 from segcli.viz.run import Drawn, VizOptions, visualise
 from segcli.viz.select import Wanted, find
@@ -16,6 +16,6 @@ __all__ = [
     "cutout",
     "draw",
     "find",
-    "source_of",
+    "images_of",
     "visualise",
 ]

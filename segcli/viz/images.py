@@ -11,7 +11,15 @@ from threading import Lock
 from segcli.cloud.urls import is_url
 from segcli.errors import ImageError, UsageError
 from segcli.images import decode
-from segcli.keys import first_spelling, key_from_path, normalized, path_from_key, split_frame
+from segcli.keys import (
+    first_spelling,
+    key_from_path,
+    normalized,
+    path_from_key,
+    prefix_of,
+    prefixed,
+    split_frame,
+)
 from segcli.sources import (
     archive_images,
     is_archive_name,
@@ -30,7 +38,43 @@ class MissingFile(ImageError):
 
 
 class Images:
-    """`root` is the folder, list or manifest; `prefixes` are those the keys of the run may have."""
+    """The images of a run: `places` has the source of each key prefix, or one for all keys."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
+        self._places = places
+        self.roots = tuple(place.root for place in places.values())
+
+    def path(self, key: str) -> Path:
+        """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
+        return self._place(key).path(key)
+
+    def load(self, key: str, expected: Size, *, at_least: Size | None = None) -> Image:
+        """The decoded image; JPEGs at a fraction that is still `at_least` (h, w).
+
+        Raises MissingFile, and ImageError when it is damaged or not `expected` (H, W) px large.
+        """
+        return self._place(key).load(key, expected, at_least=at_least)
+
+    def keys_of(self, path: Path) -> list[str]:
+        """The keys that a file has if it is one of the images; empty when it cannot be one."""
+        return sorted({key for place in self._places.values() for key in place.keys_of(path)})
+
+    def sample(self, key: str) -> Sample:
+        """Where the image of a key should be. Raises ImageError when no list names it."""
+        return self._place(key).sample(key)
+
+    def _place(self, key: str) -> Place:
+        if len(self._places) == 1:
+            return next(iter(self._places.values()))
+        prefix = prefix_of(normalized(key), self._places)
+        if prefix not in self._places:
+            raise ImageError("it is from none of the sources of the run")
+        return self._places[prefix]
+
+
+class Place:
+    """One source. `root` is the folder, list or manifest; `prefixes` are those that the keys of the
+    run may have."""
 
     def __init__(self, location: str, prefixes: Sequence[str]) -> None:
         self._prefixes = sorted((p.strip("/") + "/" for p in prefixes if p.strip("/")), key=len)
@@ -168,7 +212,22 @@ def _names_below(folder: Path) -> dict[str, str]:
     return found
 
 
-def source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
+def images_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> Images:
+    """The images of a run: in `given`, or where the run found them, which may be several sources.
+
+    `roots` are the source roots by key prefix. Raises UsageError if the images are not there.
+    """
+    if given is None and len(roots) > 1:
+        there = {
+            prefixed("", prefix): [root for root in found if os.path.exists(root) or is_url(root)]
+            for prefix, found in roots.items()
+        }
+        if all(len(found) == 1 for found in there.values()):
+            return Images({prefix: Place(found[0], [prefix]) for prefix, found in there.items()})
+    return Images({"": Place(_source_of(given, roots), list(roots))})
+
+
+def _source_of(given: str | None, roots: Mapping[str, Sequence[str]]) -> str:
     """Where the images are: as given, or where the run found them.
 
     `roots` are the source roots by key prefix. Raises UsageError when that does not tell.

@@ -20,7 +20,7 @@ from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
 from segcli.store.image_masks import ImageMasks
 from segcli.store.query import Rows
-from segcli.viz.images import Images, source_of
+from segcli.viz.images import Images, images_of
 from segcli.viz.painter import Job, Painter
 from segcli.viz.picture import Style
 from segcli.viz.save import encode, in_order
@@ -111,9 +111,13 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     min_score = store.min_scores(settings, lowest)
     if lowest is None:
         report(store.default_sentence(settings))
-    images = Images(source_of(options.images, roots), list(roots))
+    images = images_of(options.images, roots)
     _check_places(options, images)
-    if options.out is not None and os.path.isdir(images.root) and images.keys_of(options.out):
+    if (
+        options.out is not None
+        and any(map(os.path.isdir, images.roots))
+        and images.keys_of(options.out)
+    ):
         report(f"{options.out} lies among the images: a later run would take its pictures for some")
     keys = None if options.worst is None else worst_keys(options.worst)
     wanted = Wanted(
@@ -281,6 +285,6 @@ def _check_places(options: VizOptions, images: Images) -> None:
     for option, target in targets.items():
         if target is None:
             continue
-        if os.path.realpath(target) == images.root:
+        if os.path.realpath(target) in images.roots:
             raise UsageError(f"{target} holds the images themselves; write to another folder")
         refuse_among_parts(target, option)

@@ -10,9 +10,10 @@ import pytest
 from toy_data import keys
 
 import segcli
-from segcli.errors import UsageError
+from segcli.errors import ImageError, UsageError
 from segcli.pipeline.events import Summary
 from segcli.store import read_roots, status
+from segcli.viz import VizOptions, images_of, visualise
 
 
 def run(*sources: object, out: Path, **options: Any) -> Summary:
@@ -46,6 +47,21 @@ def test_mixed_sources_are_resumed_and_others_join(places: Path, tmp_path: Path)
     assert run(f"b={places}/b", out=out).earlier == 2
     assert run(places / "b", out=out, key_prefix="b/").earlier == 2
     assert run(places / "a", places / "b", out=out, shard="0/2").images == 0
+
+
+def test_viz_finds_the_images_of_all_sources(places: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.parquet"
+    run(places / "a", f"y={places}/b", places / "c.zip", out=out)
+    drawn = visualise(VizOptions(masks=out, out=tmp_path / "viz", min_score=0.0), report=[].append)
+    assert (drawn.pictures, drawn.skipped) == (6, ())
+    images = images_of(None, read_roots(out))
+    assert images.path("y/0001.png") == places / "b/0001.png"
+    assert "a/0002.png" in images.keys_of(places / "a/0002.png")
+    with pytest.raises(ImageError, match="was it moved|no such file"):
+        images.path("y/0009.png")
+    shutil.rmtree(places / "b")
+    with pytest.raises(UsageError, match="--images is needed: the images came from .*/a; .*/b"):
+        images_of(None, read_roots(out))
 
 
 def test_a_changed_image_and_a_moved_source(places: Path, tmp_path: Path) -> None:
