@@ -11,6 +11,7 @@ _STATUS = re.compile(r"status code: (\d{3}[ A-Za-z]*)")
 _TRIES = re.compile(r"after (\d+) retries")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WORDS = (
+    ("account must be", "the environment does not name the account: AZURE_STORAGE_ACCOUNT_NAME"),
     ("timed out", "the server did not answer in time"),
     ("dns error", "the name of the server is not known"),
     ("connect", "no connection to the server"),
@@ -36,6 +37,10 @@ class StoreError(Exception):
     def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+    def as_os_error(self) -> OSError:
+        """For code that reads files: FileNotFoundError where there is no object."""
+        return (FileNotFoundError if self.kind == Kind.MISSING else OSError)(str(self))
 
 
 def translated(error: Exception) -> StoreError:

@@ -42,6 +42,23 @@ def fetch_file(url: str, limit: int | None = None) -> Fetched:
         raise _translated(error) from None
 
 
+def head_file(url: str) -> int:
+    """The size of one file in bytes. Raises StoreError."""
+    try:
+        return int(_file_system().info(url.removeprefix("hf://"))["size"])
+    except Exception as error:
+        raise _translated(error) from None
+
+
+def fetch_file_range(url: str, start: int, end: int) -> bytes:
+    """The bytes of one file from `start` to before `end`. Raises StoreError."""
+    try:
+        data = _file_system().cat_file(url.removeprefix("hf://"), start=start, end=end)
+    except Exception as error:
+        raise _translated(error) from None
+    return bytes(data)
+
+
 def repository_of(url: str) -> str:
     """The URL of the data set itself, with its revision."""
     repository, revision, _ = _split(url)

@@ -91,6 +91,22 @@ def head(url: str) -> Listed:
         return _listed(obstore.head(store, key))
 
 
+def fetch_range(url: str, start: int, end: int) -> bytes:
+    """The bytes of an object from `start` to before `end`. Raises StoreError."""
+    for left in reversed(range(_BODIES)):
+        try:
+            store, key = located(url)
+            with translating():
+                import obstore
+
+                return bytes(obstore.get_range(store, key, start=start, end=end))
+        except StoreError as error:
+            if error.kind != Kind.BROKEN or not left:
+                raise
+            _pause(left)
+    raise AssertionError("the last try returns or raises")
+
+
 def fetch(url: str, *, most: int = -1, limit: int | None = None) -> Fetched:
     """The bytes of an object, or its first `most`. Raises StoreError, also above `limit` bytes."""
     for left in reversed(range(_BODIES)):
@@ -101,7 +117,7 @@ def fetch(url: str, *, most: int = -1, limit: int | None = None) -> Fetched:
                 return _fetch_without_size(url, most, limit)
             if error.kind != Kind.BROKEN or not left:
                 raise
-            time.sleep(random.uniform(0.05, 0.2) * 2 ** (_BODIES - left))
+            _pause(left)
     raise AssertionError("the last try returns or raises")
 
 
@@ -133,6 +149,10 @@ def _fetch_without_size(url: str, most: int, limit: int | None) -> Fetched:
         words = f"the server answered {code}" if code else "the connection broke before the end"
         raise StoreError(Kind.FAILED, words) from None
     return Fetched(data if most < 0 else data[:most], kind, None)
+
+
+def _pause(left: int) -> None:
+    time.sleep(random.uniform(0.05, 0.2) * 2 ** (_BODIES - left))
 
 
 def _check_size(size: int, limit: int | None) -> None:

@@ -19,6 +19,10 @@ from functools import lru_cache
 from threading import Lock
 from typing import IO, Any
 
+from segcli.cloud.errors import StoreError
+from segcli.cloud.object_file import ObjectFile
+from segcli.cloud.objects import fetch_range
+from segcli.cloud.urls import is_url, url_of
 from segcli.errors import ImageError
 from segcli.sources.folder import is_image_name
 from segcli.types import Member, Sample
@@ -27,6 +31,7 @@ MAX_MEMBER_BYTES = 2**31
 MAX_HELD_BYTES = 128 << 20
 _MAX_RATIO = 1000  # deflate reaches 1032; images are hardly compressed at all
 _BOMB_BYTES = 64 << 20  # a smaller member may have any ratio
+_HEADER_BYTES = 1 << 10  # of a member of a zip, about
 _DAMAGED = ("InvalidHeaderError", "TruncatedHeaderError")  # the others mark the end
 _KEPT_BYTES, _KEPT_ITEMS = 128 << 20, 256  # of a stream, passed over for a thread that comes later
 BROKEN = (
@@ -98,7 +103,8 @@ def open_bytes(place: Place) -> IO[bytes]:
     """The archive as a seekable file. Raises one of BROKEN, and ImageError."""
     inner = place.within
     if inner is None:
-        return open(place.path, "rb")
+        url = url_of(place.path)
+        return open(place.path, "rb") if url is None else io.BufferedReader(ObjectFile(url))
     if inner.offset is not None:
         outer = open_bytes(replace(place, within=inner.within))
         return io.BufferedReader(_Window(outer, inner.offset, inner.size))
@@ -143,12 +149,21 @@ def read_member(sample: Sample, member: Member) -> bytes:
 def member_bytes(place: Place, member: Member) -> bytes:
     """What the archive holds for a member, less than its size where it ends before."""
     if member.offset is not None:
+        if place.within is None and (url := url_of(place.path)) is not None:
+            return _read_range(url, member.offset, member.size)
         with open_bytes(place) as file:
             file.seek(member.offset)
             return file.read(member.size)
     if place.is_zip:
         return _read_zipped(_zip(place), member)
     return _stream(place).read(member)
+
+
+def _read_range(url: str, start: int, size: int) -> bytes:
+    try:
+        return fetch_range(url, start, start + size) if size else b""
+    except StoreError as error:
+        raise error.as_os_error() from None
 
 
 class _Header(tarfile.TarInfo):
@@ -213,6 +228,9 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
         raise ImageError(
             f"{info.compress_size:,} bytes would become {info.file_size:,}: not an image but a bomb"
         )
+    if isinstance(archive.fp, io.BufferedReader) and isinstance(archive.fp.raw, ObjectFile):
+        # Before zipfile locks the object for the others: its header has a name and some fields.
+        archive.fp.raw.warm(info.header_offset, info.compress_size + _HEADER_BYTES)
     with archive.open(info) as file:
         return file.read(info.file_size)
 
@@ -220,7 +238,7 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
 @lru_cache(maxsize=2)
 def _zip(place: Place) -> zipfile.ZipFile:
     """Kept open: its directory is read once, and threads may share it."""
-    if place.within is None:
+    if place.within is None and not is_url(place.path):
         return zipfile.ZipFile(place.path)  # which closes it in the end
     return zipfile.ZipFile(open_bytes(place))
 

@@ -16,7 +16,6 @@ from segcli.errors import ImageError, UsageError
 from segcli.keys import key_from_path, prefixed
 from segcli.sources.folder import (
     SYSTEM_FOLDERS,
-    is_archive_name,
     is_image_name,
     is_media_name,
     is_video_name,
@@ -24,6 +23,8 @@ from segcli.sources.folder import (
 from segcli.types import Sample
 
 NOT_STREAMED = "{} in object stores and on web servers are not read: copy it to a disk first"
+
+NO_VIDEO = "videos in object stores and on web servers are not read: copy it to a disk"
 
 
 def list_bucket(
@@ -80,9 +81,7 @@ def read_object(sample: Sample, *, most: int, limit: int) -> bytes:
     Raises ImageError with a reason for the row, which contains neither the URL nor credentials.
     """
     if sample.frame is not None or is_video_name(sample.path):
-        raise ImageError(NOT_STREAMED.format("videos"))
-    if is_archive_name(sample.path):
-        raise ImageError(NOT_STREAMED.format("archives"))
+        raise ImageError(NO_VIDEO)
     try:
         found = _fetched(sample.path, most, limit)
     except StoreError as error:

@@ -23,13 +23,13 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
     """
     if sample.data is not None:
         return sample.data
-    if is_url(sample.path):
-        return read_object(sample, most=most, limit=MAX_FILE_BYTES)
     if is_archive(sample):
         raise ImageError(why_unreadable(sample))
     if sample.member is not None:
         data = read_member(sample, sample.member)
         return data if most < 0 else data[:most]
+    if is_url(sample.path):
+        return read_object(sample, most=most, limit=MAX_FILE_BYTES)
     if not sample.path:
         raise ImageError("the manifest has no path in this row")
     try:

@@ -89,7 +89,7 @@ class Place:
             self.root = self._source.root
         self._listed: dict[str, Sample] | None = None
         self._by_name: dict[str, str] | None = None
-        self._archives: dict[Path, dict[str, Sample]] = {}
+        self._archives: dict[str, dict[str, Sample]] = {}
         self._lock = Lock()  # many threads ask, one looks
 
     def path(self, key: str) -> Path:
@@ -151,7 +151,8 @@ class Place:
                     return found
             return Sample(key, str(path))
         if self._url is not None:
-            return sample_of_key(self._url, key, path_from_key(candidates[0]))
+            member = self._member_of_url(self._url, candidates[0])
+            return member or sample_of_key(self._url, key, path_from_key(candidates[0]))
         listed = self._all_samples()
         for candidate in candidates:
             if candidate in listed:
@@ -163,13 +164,26 @@ class Place:
         archive = next((f for f in path.parents if is_archive_name(f.name) and f.is_file()), None)
         if archive is None:
             return None
+        below = key_from_path(os.path.relpath(archive, self.root))
+        return self._images_of(str(archive), below).get(key)
+
+    def _member_of_url(self, root: str, key: str) -> Sample | None:
+        """The same below a URL, where a folder with the name of an archive is taken for one."""
+        folders = key.split("/")[:-1]
+        depth = next((i for i, name in enumerate(folders, 1) if is_archive_name(name)), None)
+        if depth is None:
+            return None
+        below = "/".join(folders[:depth])
+        archive = sample_of_key(root, below, path_from_key(below))
+        return self._images_of(archive.path, below).get(key)
+
+    def _images_of(self, archive: str, key: str) -> Mapping[str, Sample]:
+        """Those of an archive whose own key is `key`, by their keys."""
         with self._lock:
             if archive not in self._archives:
-                below = key_from_path(os.path.relpath(archive, self.root))
-                self._archives[archive] = {
-                    sample.key: sample for sample in archive_images(str(archive), below)
-                }
-            return self._archives[archive].get(key)
+                found = archive_images(archive, key)
+                self._archives[archive] = {sample.key: sample for sample in found}
+            return self._archives[archive]
 
     def _without_prefix(self, key: str) -> list[str]:
         """The key as it may be below the source: without a prefix of the run, or as it is."""

@@ -1,7 +1,11 @@
 """Runs over a bucket: listed once, fetched, resumed, and honest about what it does not get."""
 
 import builtins
+import os
+import tarfile
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +111,7 @@ def test_files_are_chosen_and_left_out(images: str) -> None:
 def test_what_cannot_be_fetched_is_a_row_with_its_reason(
     store: Store, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(images, **{"clip.mp4": b"0", "shard.tar": b"0"})
+    put(images, **{"clip.mp4": b"0", "shard.tar": b"0" * 600})
     listed = [*open_source(images, every=parse_every("1s"))]
     monkeypatch.setattr(
         "segcli.pipeline.run.open_sources", lambda *_, **__: Source(images, lambda: iter(listed))
@@ -124,10 +128,41 @@ def test_what_cannot_be_fetched_is_a_row_with_its_reason(
     assert "the server answered 500" in found["cam1/1.png"]
     assert "after 3 retries" in found["cam1/1.png"]
     assert "videos in object stores" in found["clip.mp4"]
-    assert "archives in object stores" in found["shard.tar"]
+    assert "the archive cannot be read to its end" in found["shard.tar"]
     text = b"".join(path.read_bytes() for path in out.iterdir()) + repr(found).encode()
     assert SECRET.encode() not in text
     assert b"127.0.0.1" not in text
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_archives_are_read_in_place(store: Store, kind: str, tmp_path: Path) -> None:
+    url, file = store.bucket(), BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(4):
+                archive.writestr(f"x/{number}.png", png(number))
+            archive.writestr("pad", os.urandom(1 << 20))
+    else:
+        with tarfile.open(fileobj=file, mode=f"w:{kind[4:]}") as tar:
+            for number in range(4):
+                entry = tarfile.TarInfo(f"x/{number}.png")
+                entry.size = len(png(number))
+                tar.addfile(entry, BytesIO(png(number)))
+    put(url, **{f"a/b.{kind}": file.getvalue(), "0.png": png(0)})
+    out = tmp_path / "m.parquet"
+    assert run(url, out, limit=2, chunk_size=2).images == 2
+    store.requests.clear()
+    assert (run(url, out).failed, keys(out)) == (
+        0,
+        ["0.png", *(f"a/b.{kind}/x/{number}.png" for number in range(4))],
+    )
+    if kind == "zip":  # its directory at the end, and a block with all images
+        assert len([line for line in store.requests if line.endswith(".zip")]) < 9
+    drawn = visualise(VizOptions(masks=out, out=tmp_path / "viz", min_score=0.0), report=[].append)
+    assert (drawn.pictures, len(drawn.skipped)) == (5, 0), drawn.skipped
+    store.requests.clear()
+    assert run(url, out).images == 0
+    assert not [line for line in store.requests if kind in line], "the archive is done"
 
 
 def test_a_store_that_cannot_be_listed_is_a_usage_error(store: Store, images: str) -> None:
