@@ -1,6 +1,15 @@
-"""The checkpoint that detectron2 publishes, trained on COCO."""
+"""The checkpoints that detectron2 and the authors of HTC publish, trained on COCO."""
+
+from functools import partial
 
 from segcli.plugin import Published
+
+_HTC = partial(
+    Published,
+    url="https://github.com/open-mmlab/mmdetection/tree/v1.0.0/configs/htc",
+    licence="Apache-2.0",
+    source="github.com/open-mmlab/mmdetection v1.0.0, configs/htc/README.md",
+)
 
 PUBLISHED = {
     "r50-fpn": Published(
@@ -10,5 +19,7 @@ PUBLISHED = {
         source="github.com/facebookresearch/detectron2, MODEL_ZOO.md",
         ap=38.5,
         md5="480dd8",
-    )
+    ),
+    "htc-r50-fpn": _HTC(ap=38.1, by_hand="the host of htc_r50_fpn_20e no longer answers"),
+    "htc-r101-fpn": _HTC(ap=39.4, by_hand="the host of htc_r101_fpn_20e no longer answers"),
 }

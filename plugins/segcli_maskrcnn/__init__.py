@@ -16,6 +16,7 @@ FAMILY = coco_family(
         "lite2": _LIGHT,
         "r50-fpn": _TORCHVISION,
         "r50-fpn-v2": _TORCHVISION,
+        "r50-fpn-d2": _DETECTRON2,
         "r101-fpn": _DETECTRON2,
         "x101-fpn": _DETECTRON2,
     },

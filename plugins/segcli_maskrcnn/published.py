@@ -29,6 +29,11 @@ PUBLISHED = {
         sha256="73cbd0190fcbe3ba339921fbce2c3a0b6bb9126c9a133c85e43a2a8e060a109e",
         recommended=True,
     ),
+    "r50-fpn-d2": _DETECTRON2(
+        url=_ZOO + "mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
+        ap=37.2,
+        sha256="9a737e290372f1f70994ebcbd89d8004dbb3ae30a605fd915a190fa4a782dd66",
+    ),
     "r101-fpn": _DETECTRON2(
         url=_ZOO + "mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl", ap=38.6, md5="a3ec72"
     ),

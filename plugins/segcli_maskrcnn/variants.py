@@ -79,6 +79,11 @@ def r50_fpn_v2(info: ModelInfo) -> TwoStage:
     )
 
 
+def r50_fpn_d2(info: ModelInfo) -> TwoStage:
+    """detectron2's mask_rcnn_R_50_FPN."""
+    return _detectron2(info, ResNet(50, frozen_norm(), caffe=True), DETECTRON2)
+
+
 def r101_fpn(info: ModelInfo) -> TwoStage:
     """detectron2's mask_rcnn_R_101_FPN."""
     return _detectron2(info, ResNet(101, frozen_norm(), caffe=True), DETECTRON2)
@@ -110,6 +115,7 @@ _BUILDERS: dict[str, Callable[[ModelInfo], TwoStage]] = {
     "lite2": lite.lite2,
     "r50-fpn": r50_fpn,
     "r50-fpn-v2": r50_fpn_v2,
+    "r50-fpn-d2": r50_fpn_d2,
     "r101-fpn": r101_fpn,
     "x101-fpn": x101_fpn,
 }

@@ -193,6 +193,7 @@ def test_detections_equal_torchvisions(variant: str) -> None:
     [
         ("r50-fpn", "tv_maskrcnn_resnet50_fpn"),
         ("r50-fpn-v2", "tv_maskrcnn_resnet50_fpn_v2"),
+        ("r50-fpn-d2", "d2_mask_rcnn_R50_FPN"),
         ("r101-fpn", "d2_mask_rcnn_R101_FPN"),
         ("x101-fpn", "d2_mask_rcnn_X101_FPN"),
     ],
