@@ -29,7 +29,7 @@ from segcli.masks.sampling import segments
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage, DataSet, categories_of, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch
-from segcli.train.loop import Recipe, train
+from segcli.train.loop import Recipe, Training, train
 from segcli.train.results import coco_results
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet
@@ -133,7 +133,7 @@ def trained(name: str, options: argparse.Namespace, dimensions: int | None) -> A
             options.epochs, 4, 2e-3, warmup=20, average=0.98, short=side, seed=options.seed,
             augmentation=Augmentation(scale=(1.0, 1.0), colour=0.1, paste=0.0),
         )  # fmt: skip
-        state = train(model, rows, kept.with_suffix(""), recipe, device=CPU)
+        state = train(model, Training(rows, recipe, kept.with_suffix(""), CPU))
         torch.save(state.average.state, kept)
     model.load_state_dict(torch.load(kept, weights_only=True))
     return model.eval()

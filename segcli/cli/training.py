@@ -13,12 +13,10 @@ from segcli.errors import UsageError
 from segcli.models.device import resolve_device, resolve_precision
 
 if TYPE_CHECKING:
-    import torch
-
     from segcli.cli.validation import Validator
     from segcli.train.data import AnnotatedImage
     from segcli.train.initial_model import InitialModel
-    from segcli.train.loop import Recipe, State
+    from segcli.train.loop import Recipe, State, Training
     from segcli.train.sources import Sources
 
 _SMALL = 200  # the minimum number of samples per epoch without --repeats
@@ -48,15 +46,17 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
     """Train, validate from time to time, and save the best weights."""
     from segcli.cli.validation import Validator
     from segcli.train.initial_model import calibrate
-    from segcli.train.loop import steps_per_epoch
+    from segcli.train.loop import Training
 
     typer.echo("reading the annotations")
     device = resolve_device(plan.device)
     recipe = replace(recipe, precision=resolve_precision(plan.precision, device))
     beginning, rows = _prepare(plan, recipe.seed)
-    steps = steps_per_epoch(rows, recipe) * recipe.epochs
+    training = Training(rows, recipe, plan.out, device)
+    steps = training.steps
     if recipe.warmup > steps // 10:
         recipe = replace(recipe, warmup=max(1, steps // 10))
+        training = replace(training, recipe=recipe)
         typer.echo(f"{steps} steps, including {recipe.warmup} of warm-up")
     info = beginning.model.info
     typer.echo(
@@ -66,7 +66,7 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
     if not plan.resume:
         calibrate(beginning, rows, seed=recipe.seed)
     validator = Validator(plan, recipe, beginning.model, device)
-    state = _train(plan, recipe, beginning, rows, device, validator)
+    state = _train(training, beginning, validator, resume=plan.resume)
     validator.finish(state)
 
 
@@ -154,30 +154,21 @@ def _initial(plan: TrainingOptions) -> Path | None:
 
 
 def _train(
-    plan: TrainingOptions,
-    recipe: Recipe,
-    beginning: InitialModel,
-    rows: list[AnnotatedImage],
-    device: torch.device,
-    validator: Validator,
+    training: Training, beginning: InitialModel, validator: Validator, *, resume: bool
 ) -> State:
     from torch import nn
 
     from segcli.cli.training_console import training_progress
-    from segcli.train.loop import steps_per_epoch, train
+    from segcli.train.loop import train
 
-    steps = steps_per_epoch(rows, recipe) * recipe.epochs
     model = beginning.model
     assert isinstance(model, nn.Module), "what a family builds is a module"
-    with training_progress(recipe, steps) as report:
+    with training_progress(training.recipe, training.steps) as report:
         return train(
             model,
-            rows,
-            plan.out,
-            recipe,
-            device=device,
+            training,
             learned=beginning.learned,
-            resume=plan.resume,
+            resume=resume,
             report=report,
             after_epoch=validator.after_epoch,
         )

@@ -28,6 +28,7 @@ from segcli.train.schedule import (
     set_rate,
 )
 
+_CHECKPOINT = "last.pt"
 _FREE = frozenset({"workers", "log_every", "save_every"})  # options that may change between resumes
 
 
@@ -77,68 +78,76 @@ class State:
     step: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Annotated images, how often and how they are learned, where, and on which device.
+
+    The folder `out` gets last.pt and log.jsonl.
+    """
+
+    rows: Sequence[AnnotatedImage]
+    recipe: Recipe
+    out: Path
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last batch of an epoch may be smaller."""
+        return -(-samples_per_epoch(self.rows) // self.recipe.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs
+
+
 def train(
     model: nn.Module,
-    rows: Sequence[AnnotatedImage],
-    out: Path,
-    recipe: Recipe,
+    training: Training,
     *,
-    device: torch.device,
     learned: frozenset[str] = frozenset(),
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     after_epoch: Callable[[State], bool] = lambda state: False,
 ) -> State:
-    """Train until `recipe.epochs` epochs are done; `out` gets last.pt and log.jsonl.
+    """Train until all epochs are done.
 
     `learned` names the parameters that came from the initial weights. `report` hears of each step;
     `after_epoch` comes once the checkpoint is written, and says whether to stop early. Raises
-    UsageError when `resume` finds no checkpoint or another recipe, OutputError when `out` cannot
-    be written.
+    UsageError when `resume` finds no checkpoint or another recipe, OutputError when `training.out`
+    cannot be written.
     """
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
+    recipe, steps = training.recipe, training.steps
+    model.to(training.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
     state = _fresh(model, recipe, learned)
-    checkpoint = out / "last.pt"
-    per_epoch = steps_per_epoch(rows, recipe)
-    steps = per_epoch * recipe.epochs
     if resume:
-        _restore(checkpoint, state, recipe, per_epoch)
-    if state.epoch and state.step == state.epoch * per_epoch and after_epoch(state):
+        _restore(state, training)
+    ended = state.step == state.epoch * training.steps_per_epoch
+    if state.epoch and ended and after_epoch(state):
         return state  # the training had ended, or was stopped before this was over
-    with _log(out, state.step if resume else None) as log:
+    with _log(training.out, state.step if resume else None) as log:
         while state.epoch < recipe.epochs:
-            for losses in _epoch(state, rows, recipe, per_epoch, device):
+            for losses in _epoch(state, training):
                 progress = Progress(state.epoch, state.step, steps, *losses)
                 if state.step % recipe.log_every == 0 or state.step == steps:
                     log.write(json.dumps(asdict(progress)) + "\n")
                     log.flush()
                 report(progress)
                 if state.step % recipe.save_every == 0:
-                    _save(checkpoint, state, recipe, per_epoch)
+                    _save(state, training)
             state.epoch += 1
-            _save(checkpoint, state, recipe, per_epoch)
+            _save(state, training)
             if after_epoch(state):
                 break
     return state
 
 
-def steps_per_epoch(rows: Sequence[AnnotatedImage], recipe: Recipe) -> int:
-    """The last batch of an epoch may be smaller."""
-    return -(-samples_per_epoch(rows) // recipe.batch_size)
-
-
-def _epoch(
-    state: State,
-    rows: Sequence[AnnotatedImage],
-    recipe: Recipe,
-    per_epoch: int,
-    device: torch.device,
-) -> Iterator[tuple[dict[str, float], float, float]]:
+def _epoch(state: State, training: Training) -> Iterator[tuple[dict[str, float], float, float]]:
     """What is left of an epoch; yields losses, learning rate and images per second of each step."""
+    recipe, device = training.recipe, training.device
     model = state.model.train()
     assert isinstance(model, Trainable)
     plans = plan_epoch(
-        rows,
+        training.rows,
         batch_size=recipe.batch_size,
         short=recipe.short,
         stride=model.info.stride,
@@ -146,14 +155,14 @@ def _epoch(
         epoch=state.epoch,
     )
     batches = load_epoch(
-        rows,
-        plans[state.step - state.epoch * per_epoch :],
+        training.rows,
+        plans[state.step - state.epoch * training.steps_per_epoch :],
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         epoch=state.epoch,
         workers=recipe.workers,
     )
-    steps = per_epoch * recipe.epochs
+    steps = training.steps
     start = time.perf_counter()
     for batch, targets in batches:
         share = rate_at(state.step, steps, warmup=recipe.warmup, schedule=recipe.schedule)
@@ -202,11 +211,12 @@ def _recorded(recipe: Recipe) -> dict[str, Any]:
     return dict(json.loads(json.dumps(kept)))
 
 
-def _save(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
+def _save(state: State, training: Training) -> None:
     """Write the checkpoint beside its place, then rename: a crash leaves the old or the new."""
+    path = training.out / _CHECKPOINT
     content = {
-        "recipe": json.dumps(_recorded(recipe)),
-        "steps_per_epoch": per_epoch,
+        "recipe": json.dumps(_recorded(training.recipe)),
+        "steps_per_epoch": training.steps_per_epoch,
         "model": state.model.state_dict(),
         "average": state.average.state,
         "updates": state.average.updates,
@@ -226,15 +236,16 @@ def _save(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
         raise OutputError(f"{path} could not be written ({error}); free some space") from error
 
 
-def _restore(path: Path, state: State, recipe: Recipe, per_epoch: int) -> None:
+def _restore(state: State, training: Training) -> None:
     """Load a checkpoint of the same recipe and as much data into `state`."""
+    path, per_epoch = training.out / _CHECKPOINT, training.steps_per_epoch
     if not path.is_file():
         raise UsageError(f"there is no {path} to resume; leave out --resume to begin")
     content = _checkpoint(path)
     step = int(content["step"])
     # What an older segcli did not know of, it did by today's default.
     then = {**_recorded(Recipe()), **json.loads(content["recipe"])}
-    now = _recorded(recipe)
+    now = _recorded(training.recipe)
     then["steps per epoch"], now["steps per epoch"] = (
         content.get("steps_per_epoch", per_epoch),
         per_epoch,

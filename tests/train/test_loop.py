@@ -12,7 +12,7 @@ from segcli.errors import UsageError
 from segcli.train.data import DataSet, read_dataset
 from segcli.train.initial_model import begin, describe
 from segcli.train.loader import plan_epoch
-from segcli.train.loop import Recipe, train
+from segcli.train.loop import Recipe, Training, train
 from segcli.types import ModelInfo, Resize
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def test_every_row_comes_once_an_epoch(rows) -> None:
 
 @pytest.mark.slow
 def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
-    whole = train(model_of(), rows, tmp_path / "a", RECIPE, device=CPU)
+    whole = train(model_of(), Training(rows, RECIPE, tmp_path / "a", CPU))
 
     class Killed(Exception):
         pass
@@ -67,8 +67,8 @@ def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
         raise Killed
 
     with pytest.raises(Killed):
-        train(model_of(), rows, tmp_path / "b", RECIPE, device=CPU, after_epoch=kill)
-    resumed = train(model_of(seed=9), rows, tmp_path / "b", RECIPE, device=CPU, resume=True)
+        train(model_of(), Training(rows, RECIPE, tmp_path / "b", CPU), after_epoch=kill)
+    resumed = train(model_of(seed=9), Training(rows, RECIPE, tmp_path / "b", CPU), resume=True)
 
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
@@ -82,7 +82,7 @@ def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
 
 def test_a_resume_in_the_middle_of_an_epoch_is_bit_exact(rows, tmp_path) -> None:
     recipe = replace(RECIPE, batch_size=1, save_every=2)
-    whole = train(model_of(), rows, tmp_path / "a", recipe, device=CPU)
+    whole = train(model_of(), Training(rows, recipe, tmp_path / "a", CPU))
 
     class Killed(Exception):
         pass
@@ -92,8 +92,8 @@ def test_a_resume_in_the_middle_of_an_epoch_is_bit_exact(rows, tmp_path) -> None
             raise Killed
 
     with pytest.raises(Killed):
-        train(model_of(), rows, tmp_path / "b", recipe, device=CPU, report=kill)
-    resumed = train(model_of(seed=9), rows, tmp_path / "b", recipe, device=CPU, resume=True)
+        train(model_of(), Training(rows, recipe, tmp_path / "b", CPU), report=kill)
+    resumed = train(model_of(seed=9), Training(rows, recipe, tmp_path / "b", CPU), resume=True)
     for name, value in whole.average.state.items():
         assert torch.equal(value, resumed.average.state[name]), name
 
@@ -110,19 +110,19 @@ def test_a_flat_schedule_may_become_longer_until_it_falls(rows, tmp_path) -> Non
             raise Killed
 
     with pytest.raises(Killed):
-        train(model_of(), rows, tmp_path, recipe(3), device=CPU, after_epoch=kill)
+        train(model_of(), Training(rows, recipe(3), tmp_path, CPU), after_epoch=kill)
     with pytest.raises(UsageError, match=r"another training \(epochs: 3 there, 2 now\)"):
-        train(model_of(), rows, tmp_path, recipe(2), device=CPU, resume=True)
-    state = train(model_of(), rows, tmp_path, recipe(4), device=CPU, resume=True)
+        train(model_of(), Training(rows, recipe(2), tmp_path, CPU), resume=True)
+    state = train(model_of(), Training(rows, recipe(4), tmp_path, CPU), resume=True)
     assert state.epoch == 4
     with pytest.raises(UsageError, match=r"another training \(epochs: 4 there, 9 now\)"):
-        train(model_of(), rows, tmp_path, recipe(9), device=CPU, resume=True)
+        train(model_of(), Training(rows, recipe(9), tmp_path, CPU), resume=True)
 
 
 def test_a_resume_with_other_data_is_refused(rows, tmp_path) -> None:
-    train(model_of(), rows, tmp_path, replace(RECIPE, epochs=1), device=CPU)
+    train(model_of(), Training(rows, replace(RECIPE, epochs=1), tmp_path, CPU))
     with pytest.raises(UsageError, match=r"steps per epoch: 2 there, 4 now"):
-        train(model_of(), rows * 2, tmp_path, RECIPE, device=CPU, resume=True)
+        train(model_of(), Training(rows * 2, RECIPE, tmp_path, CPU), resume=True)
 
 
 def test_weights_say_how_often_a_row_comes(rows) -> None:
@@ -139,10 +139,10 @@ def test_weights_say_how_often_a_row_comes(rows) -> None:
 
 @pytest.mark.slow
 def test_a_resume_with_another_recipe_is_refused(rows, tmp_path) -> None:
-    train(model_of(), rows, tmp_path, replace(RECIPE, epochs=1), device=CPU)
+    train(model_of(), Training(rows, replace(RECIPE, epochs=1), tmp_path, CPU))
     recipe = replace(RECIPE, epochs=1, rate=1.0)
     with pytest.raises(UsageError, match=r"another training \(rate: 0\.0003 there, 1\.0 now\)"):
-        train(model_of(), rows, tmp_path, recipe, device=CPU, resume=True)
+        train(model_of(), Training(rows, recipe, tmp_path, CPU), resume=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK damaged", None])
@@ -152,19 +152,19 @@ def test_a_damaged_checkpoint_is_explained(rows, tmp_path, content) -> None:
     else:
         (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(UsageError, match=r"last\.pt is (damaged|not the checkpoint)"):
-        train(model_of(), rows, tmp_path, RECIPE, device=CPU, resume=True)
+        train(model_of(), Training(rows, RECIPE, tmp_path, CPU), resume=True)
 
 
 def test_nothing_to_resume_is_said(rows, tmp_path) -> None:
     with pytest.raises(UsageError, match="leave out --resume"):
-        train(model_of(), rows, tmp_path, RECIPE, device=CPU, resume=True)
+        train(model_of(), Training(rows, RECIPE, tmp_path, CPU), resume=True)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(rows, tmp_path) -> None:
     model = model_of()
     model.losses = lambda batch, targets: {"class": torch.tensor(float("nan"), requires_grad=True)}
     with pytest.raises(UsageError, match="not finite at step 1"):
-        train(model, rows, tmp_path, RECIPE, device=CPU)
+        train(model, Training(rows, RECIPE, tmp_path, CPU))
 
 
 def test_initial_weights_are_taken_where_they_fit(tmp_path) -> None:
