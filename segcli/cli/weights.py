@@ -58,7 +58,7 @@ def fetch(names: Names, accept_licence: Accept = False, quiet: Quiet = False) ->
     from segcli.models.fetch import fetchable
 
     for name in names:
-        fetchable(name)  # report an error before the first download
+        fetchable(name, accept_licence=accept_licence)  # report an error before the first download
     for name in names:
         fetch_model(name, accept_licence=accept_licence, quiet=quiet)
 

@@ -16,6 +16,7 @@ from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.models import registry
 from segcli.models.download import Report, copy, download
+from segcli.models.registry import command
 from segcli.plugin import Family, Published
 from segcli.types import ModelInfo
 
@@ -25,10 +26,11 @@ _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 Note = Callable[[str], None]
 
 
-def fetchable(model: str) -> Published | None:
+def fetchable(model: str, *, accept_licence: bool) -> Published | None:
     """What would be fetched for `model`; None when its weights are here, or it needs none.
 
-    Raises UsageError when nothing is published, or no program can fetch it.
+    Raises UsageError when nothing is published, when no program can fetch it, and when its licence
+    was not accepted.
     """
     family, info = registry.find(model)
     if is_here(family, info):
@@ -37,18 +39,25 @@ def fetchable(model: str) -> Published | None:
     name = f"{info.family}/{info.variant}"
     if published is None:
         raise UsageError(
-            f"nobody has published weights of {name}: train it with `segcli train` and "
-            f"`model={name!r}`, or choose another model; `segcli models` lists those with weights"
+            f"nobody has published weights of {name}: train it with "
+            f"{command('train', '--model', name)}, or choose another model; `segcli models` lists "
+            "those with weights"
         )
     if published.by_hand:
         raise UsageError(
             f"no program can fetch the weights of {name}: {published.by_hand}. Open "
-            f"{published.url} in a browser, save the file, then run `segcli weights convert FILE` "
-            f"with `model={name!r}`"
+            f"{published.url} in a browser, save the file, then run "
+            f"{command('weights', 'convert', 'FILE', '--model', name)}"
         )
     if missing := missing_modules(family):
         raise UsageError(
             f"{name} needs {missing[0]}, which is not installed: {family.requires[missing[0]]}"
+        )
+    if published.non_commercial and not accept_licence:
+        raise UsageError(
+            f"the weights of {name} are under the licence {published.licence!r}: read it at "
+            f"{published.source}, and if you accept it run "
+            f"{command('weights', 'fetch', name, '--accept-licence')}"
         )
     return published
 
@@ -75,20 +84,14 @@ def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Pa
     """Make the weights of `model` be here; their path, or None when they already were.
 
     Another fetch of the same model is waited for. `report` is called with the bytes so far, `note`
-    with what a person should know. Raises UsageError (see `fetchable`; a licence that was not
-    accepted; no such file; another file) and OutputError.
+    with what a person should know. Raises UsageError (see `fetchable`; no such file; another
+    file) and OutputError.
     """
-    published = fetchable(model)
+    published = fetchable(model, accept_licence=accept_licence)
     if published is None:
         return None
     family, info = registry.find(model)
     name = f"{info.family}/{info.variant}"
-    if published.non_commercial and not accept_licence:
-        raise UsageError(
-            f"the weights of {name} are under the licence {published.licence!r}: read it at "
-            f"{published.source}, and if you accept it run `segcli weights fetch {name}` "
-            "with `accept_licence=True`"
-        )
     target = registry.kept(info)
     part = part_path(info)
     with reporting(part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -254,16 +255,21 @@ def _path_of(weights: str) -> tuple[Path, str]:
     )
 
 
+def command(*words: str) -> str:
+    """A whole command of segcli, for people to copy."""
+    return f"`{shlex.join(['segcli', *words])}`"
+
+
 def _how_to_get(family: Family, info: ModelInfo) -> str:
     model = f"{info.family}/{info.variant}"
     ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
     published = family.published.get(info.variant)
     if published is None:
-        how = f"nobody has published any; train some: `segcli train` with `model={model!r}`"
+        how = f"nobody has published any; train some with {command('train', '--model', model)}"
     elif published.by_hand:
         how = (
-            f"save {published.url} in a browser ({published.by_hand}) and run `segcli weights "
-            f"convert FILE` with `model={model!r}`"
+            f"save {published.url} in a browser ({published.by_hand}) and run "
+            f"{command('weights', 'convert', 'FILE', '--model', model)}"
         )
     else:
         how = f"`segcli weights fetch {model}` gets the published ones"

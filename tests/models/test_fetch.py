@@ -402,7 +402,7 @@ def test_two_at_once_fetch_one_file(server, tmp_path) -> None:
 def test_a_non_commercial_licence_has_to_be_accepted(server, tmp_path, monkeypatch) -> None:
     licence = {"licence": "CC BY-NC 4.0", "non_commercial": True}
     publish(monkeypatch, dataclasses.replace(PUBLISHED, **licence))
-    expected = "'CC BY-NC 4.0': read it at their page, and if you accept it run `segcli weights"
+    expected = "'CC BY-NC 4.0': read it at their page, and if you accept it run `segcli weights fetch toy/tiny --acc"
     with pytest.raises(UsageError, match=expected):
         fetched()
     assert server.ranges == []
@@ -415,8 +415,8 @@ def test_what_no_program_can_fetch_says_what_a_person_does(server, monkeypatch) 
     publish(monkeypatch, dataclasses.replace(PUBLISHED, **page))
     expected = (
         "no program can fetch the weights of toy/tiny: it is on OneDrive. Open "
-        "https://1drv.ms/u/1 in a browser, save the file, then run `segcli weights convert FILE` "
-        "with `model='toy/tiny'`"
+        "https://1drv.ms/u/1 in a browser, save the file, then run `segcli weights convert FILE "
+        "--model toy/tiny`"
     )
     with pytest.raises(UsageError) as caught:
         fetched()
