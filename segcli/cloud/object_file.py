@@ -24,6 +24,7 @@ class ObjectFile(io.RawIOBase):
     """
 
     def __init__(self, url: str) -> None:
+        self.name = url
         self._url = url
         self._is_hub = scheme_of(url) == "hf"
         try:

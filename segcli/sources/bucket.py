@@ -24,8 +24,6 @@ from segcli.types import Sample
 
 NOT_STREAMED = "{} in object stores and on web servers are not read: copy it to a disk first"
 
-NO_VIDEO = "videos in object stores and on web servers are not read: copy it to a disk"
-
 
 def list_bucket(
     url: str,
@@ -80,8 +78,8 @@ def read_object(sample: Sample, *, most: int, limit: int) -> bytes:
 
     Raises ImageError with a reason for the row, which contains neither the URL nor credentials.
     """
-    if sample.frame is not None or is_video_name(sample.path):
-        raise ImageError(NO_VIDEO)
+    if is_video_name(sample.path):
+        raise ImageError("a video, not an image")
     try:
         found = _fetched(sample.path, most, limit)
     except StoreError as error:

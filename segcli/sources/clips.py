@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
 from segcli.sources.clip_times import COLUMN, taken
 from segcli.sources.containers import Containers
@@ -33,7 +32,7 @@ def with_frames(
     which videos are opened.
     """
     for sample in samples:
-        if not is_clip(sample) or is_url(sample.path):
+        if not is_clip(sample):
             yield sample
         elif containers.opens(sample):
             yield from _frames(sample, every, stream, containers)

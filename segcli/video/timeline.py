@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import av
 
+from segcli.cloud.object_file import ObjectFile
+from segcli.cloud.urls import url_of
 from segcli.errors import ImageError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ _SYNC = (
     b"\x47"  # the first byte of each packet of an MPEG transport stream, unlike TypeScript files
 )
 _FIRST_YEAR = 1990  # of digital video; unset clocks say 1904, 1970 or 1980
+_AT_ONCE = 2 << 20  # bytes of an object that one request brings
 _SHORT_BY = 1.0  # s that may be missing at the end of a file
 
 
@@ -49,7 +53,7 @@ def looks_like_video(path: str) -> bool:
     if not path.lower().endswith(".ts"):
         return True
     try:
-        with open(path, "rb") as file:
+        with open_bytes(path) as file:
             return file.read(1) in (_SYNC, b"")
     except OSError:
         return True  # becomes a failed row
@@ -109,9 +113,11 @@ def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) ->
 def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its `stream`-th video stream. Raises ImageError."""
     try:
-        if os.path.getsize(path) == 0:
-            raise ImageError("the video file is empty")
-        with av.open(path, metadata_errors="replace") as file:
+        with ExitStack() as stack:
+            source = path if url_of(path) is None else stack.enter_context(open_bytes(path))
+            if _size(source) == 0:
+                raise ImageError("the video file is empty")
+            file = stack.enter_context(av.open(source, "r", metadata_errors="replace"))
             videos = [s for s in file.streams.video if not _is_cover(s)]
             if not videos:
                 has = "only sound" if file.streams.audio else "no picture"
@@ -127,12 +133,26 @@ def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream
         raise ImageError(f"not a readable video: {reason(error)}{_hint(path)}") from None
 
 
+def open_bytes(path: str) -> IO[bytes]:
+    """A video file, or an object behind a URL. Raises OSError."""
+    url = url_of(path)
+    return open(path, "rb") if url is None else io.BufferedReader(ObjectFile(url), _AT_ONCE)
+
+
+def _size(source: str | IO[bytes]) -> int:
+    if isinstance(source, str):
+        return os.path.getsize(source)
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return size
+
+
 def _hint(path: str) -> str:
     """The most common reason why an MP4 file cannot be opened."""
     if not path.lower().endswith((".mp4", ".mov", ".m4v", ".3gp", ".3g2")):
         return ""
     try:
-        with open(path, "rb") as file:
+        with open_bytes(path) as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"
     except OSError:
         return ""

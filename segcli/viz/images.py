@@ -18,7 +18,6 @@ from segcli.keys import (
     path_from_key,
     prefix_of,
     prefixed,
-    split_frame,
 )
 from segcli.sources import (
     archive_images,
@@ -97,8 +96,6 @@ class Place:
         sample = self.sample(key)
         path = Path(sample.path)
         if is_url(sample.path):
-            if split_frame(key)[1] is not None:
-                raise ImageError("videos in object stores and on web servers are not read")
             return path
         if sample.data is None and not path.exists():
             raise MissingFile(self._missing(key, path))

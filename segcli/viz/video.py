@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting
+from segcli.video.timeline import open_bytes
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -108,7 +109,8 @@ class Writer:
         """Finds the sound from `first` (s) on; not every kind of it goes into every file."""
         if self._sound_of is None:
             return
-        source = self._stack.enter_context(av.open(str(self._sound_of)))
+        file = self._stack.enter_context(open_bytes(str(self._sound_of)))
+        source = self._stack.enter_context(av.open(file, "r"))
         if not source.streams.audio:
             return
         stream = source.streams.audio[0]

@@ -13,6 +13,7 @@ import obstore
 import pytest
 from cloud.conftest import SECRET, Store, png
 from toy_data import keys, rows
+from video.numbered import write_clip
 
 from segcli.cloud.objects import store_at
 from segcli.errors import ExitCode, UsageError
@@ -111,7 +112,7 @@ def test_files_are_chosen_and_left_out(images: str) -> None:
 def test_what_cannot_be_fetched_is_a_row_with_its_reason(
     store: Store, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(images, **{"clip.mp4": b"0", "shard.tar": b"0" * 600})
+    put(images, **{"clip.mp4": b"0" * 600, "shard.tar": b"0" * 600})
     listed = [*open_source(images, every=parse_every("1s"))]
     monkeypatch.setattr(
         "segcli.pipeline.run.open_sources", lambda *_, **__: Source(images, lambda: iter(listed))
@@ -127,7 +128,7 @@ def test_what_cannot_be_fetched_is_a_row_with_its_reason(
     assert "the server forbids it (403" in found["cam0/2.png"]
     assert "the server answered 500" in found["cam1/1.png"]
     assert "after 3 retries" in found["cam1/1.png"]
-    assert "videos in object stores" in found["clip.mp4"]
+    assert "not a readable video" in found["clip.mp4"]
     assert "the archive cannot be read to its end" in found["shard.tar"]
     text = b"".join(path.read_bytes() for path in out.iterdir()) + repr(found).encode()
     assert SECRET.encode() not in text
@@ -163,6 +164,23 @@ def test_archives_are_read_in_place(store: Store, kind: str, tmp_path: Path) -> 
     store.requests.clear()
     assert run(url, out).images == 0
     assert not [line for line in store.requests if kind in line], "the archive is done"
+
+
+def test_videos_are_read_in_place(store: Store, tmp_path: Path) -> None:
+    url, clip = store.bucket(), write_clip(tmp_path / "a.mp4", codec="libx264", b_frames=2)
+    put(
+        url,
+        **{"a.mp4": clip.read_bytes(), "cam/b.mkv": write_clip(tmp_path / "b.mkv").read_bytes()},
+    )
+    plain, remote = tmp_path / "plain.parquet", tmp_path / "remote.parquet"
+    run(clip, plain)
+    assert run(url, remote, limit=8, chunk_size=4).images == 8
+    assert run(url, remote).images == 4
+    assert [key for key in keys(remote) if key.startswith("a")] == keys(plain)
+    assert [row[-8:] for row in rows(remote)][:6] == [row[-8:] for row in rows(plain)]
+    video = tmp_path / "drawn"
+    drawn = visualise(VizOptions(masks=remote, video=video, min_score=0.0), report=[].append)
+    assert (drawn.pictures, len(drawn.skipped)) == (12, 0), drawn.skipped
 
 
 def test_a_store_that_cannot_be_listed_is_a_usage_error(store: Store, images: str) -> None:

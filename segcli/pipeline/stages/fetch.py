@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
-from segcli.sources import read
+from segcli.sources import is_clip, read
 from segcli.types import Sample
 
 REQUESTS = 32  # at the same time
@@ -31,12 +31,12 @@ class Fetches:
     def start(
         self, sample: Sample, take: Callable[[int], None], keep: Callable[[int], None]
     ) -> Callable[[], bytes] | None:
-        """Begin to fetch the image of a sample; None when it is not behind a URL.
+        """Begin to fetch the image of a sample; None when it is not behind a URL, or a video.
 
         The call that is returned waits for the bytes. It raises ImageError. `take(bytes)` waits
         for room before the request, `keep(bytes)` corrects it afterwards.
         """
-        if sample.data is not None or not is_url(sample.path):
+        if sample.data is not None or is_clip(sample) or not is_url(sample.path):
             return None
         if self._pool is None:
             self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="fetch")

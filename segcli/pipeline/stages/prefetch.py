@@ -197,7 +197,7 @@ class Prefetch:
         def opened(size: Size) -> None:
             take(size[0] * size[1] * _BYTES_PER_PX)
 
-        if is_clip(sample) and fetched is None:
+        if is_clip(sample):
             raise ImageError(_why_unreadable(sample, self.stream))
         if sample.data is None and fetched is None:
             take(sample.size_bytes or 0)
