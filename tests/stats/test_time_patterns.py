@@ -107,6 +107,12 @@ def test_seconds_since_1970_in_sql_as_in_python(write):
     ]
 
 
+def test_years_of_two_digits_are_of_this_century(write):
+    masks = write(["260401_083000.jpg"])
+    found = statistics(StatsOptions(masks=masks, by="hour", time_pattern="%y%m%d_%H%M%S"))
+    assert [row["group"] for row in found.groups] == ["2026-04-01 08:00"]
+
+
 def test_a_pattern_of_cameras_alone_leaves_the_times(write):
     masks = write(["cam1_a.jpg", "cam2_b.jpg"])
     found = statistics(StatsOptions(masks=masks, by="camera", time_pattern="%(camera)_"))
