@@ -155,8 +155,6 @@ def train(
     from segcli.train.loop import Recipe
 
     _check(out, lr, resume=resume)
-    if fetch:
-        fetch_for(model, weights)
     names = category_names(categories)
     given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
     plan = TrainingOptions(
@@ -171,6 +169,8 @@ def train(
         short=_range(image_size, "--image-size"),
         augmentation=Augmentation() if augment else Augmentation.none(),
     )  # fmt: skip
+    if fetch:
+        fetch_for(model, weights)
     run(plan, recipe)
 
 

@@ -1,7 +1,9 @@
 import dataclasses
+import io
 import json
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from segcli.cli import app
+from segcli.cli import app, fetching, training
 from segcli.errors import SegcliError
 from segcli.models import checkpoint, registry
 from segcli.plugin import Published
@@ -177,3 +179,33 @@ def test_predict_fetches_when_it_is_asked_to(published, kept, tmp_path) -> None:
     assert done.exit_code == 0, done.output
     assert (kept / "toy/tiny.safetensors").is_file()
     assert "1 image" in done.stdout
+
+
+def test_train_fetches_what_it_begins_with(published, kept, tmp_path, monkeypatch) -> None:
+    began: list[str | None] = []
+    monkeypatch.setattr(training, "run", lambda plan, recipe: began.append(plan.model))
+    words = ["train", "--out", str(tmp_path / "run"), "--model", "toy", "--fetch"]
+    assert "nothing to train on" in str(CliRunner().invoke(app, words).exception)
+    words += ["--images", str(tmp_path), "--ann", "ann.json"]
+    refused = CliRunner().invoke(app, [*words, "--weights", "w"])
+    assert "--fetch and --weights w contradict each other" in str(refused.exception)
+    assert not kept.exists()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (kept / "toy/tiny.safetensors").is_file()
+    assert began == ["toy"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then(terminal, monkeypatch) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(fetching, "_EVERY_S", 0.0)
+    with fetching._progress(quiet=False) as report:
+        report(30_000_000, 60_000_000)
+    assert ("30.0/60.0 MB" if terminal else "30 of 60 MB\n") in stream.getvalue()
+    with fetching._progress(quiet=True) as report:
+        report(1, None)

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import io
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -44,7 +46,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 class Server:
     """Answers each request with the next of `answers`, then with the file; `ranges` are asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.answers: list[Answer] = []
         self.ranges: list[str | None] = []
         server = self
@@ -60,7 +62,19 @@ class Server:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        scheme = "http" if certificate is None else "https"
+        self.address = f"{scheme}://127.0.0.1:{self.http.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
 
 
 def send(
@@ -106,11 +120,8 @@ def stall(handler: BaseHTTPRequestHandler) -> None:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
     server = Server()
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.close()
 
 
 @pytest.fixture
@@ -297,6 +308,38 @@ def test_https_is_never_left() -> None:
     found = handler.redirect_request(request, None, 302, "", http.client.HTTPMessage(), elsewhere)
     assert found is not None
     assert found.full_url == elsewhere
+
+
+@pytest.fixture
+def secure(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A second server, with a certificate that SSL_CERT_FILE names."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    path = tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    words = [*command.split(), "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(path), "-out", str(tmp_path / "public.pem")]
+    subprocess.run([*words, *files], check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "public.pem").read_text())
+    second = Server(path)
+    monkeypatch.setenv("SEGCLI_WEIGHTS_MIRROR", second.address)
+    yield second
+    second.close()
+
+
+def test_https_is_used_and_never_left_for_http(secure, server, tmp_path, monkeypatch) -> None:
+    with pytest.raises(UsageError, match=r"cannot reach https://127.0.0.1.*certificate verify"):
+        fetched()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
+    there = f"{server.address}/authors.example/files/margin.pth"
+    secure.answers = [redirect(there)]
+    with pytest.raises(UsageError, match=f"redirects to {there}, which is not https"):
+        fetched()
+    assert server.ranges == []
+    secure.answers = [redirect("/authors.example/files/margin.pth"), cut]
+    fetched()
+    assert secure.ranges == [None, None, None, "bytes=500-"]
+    assert_here(tmp_path)
 
 
 @pytest.mark.parametrize("honest", [True, False])
