@@ -77,7 +77,9 @@ def content(sample: Sample, header_only: bool) -> Row:
     row: Row = dict.fromkeys(_OF_CONTENT)
     try:
         if is_clip(sample):
-            raise ImageError(_why_unreadable(sample.path))
+            from segcli.video.timeline import why_unreadable
+
+            raise ImageError(why_unreadable(sample.path))
         data = read(sample)
         row["sha256"] = hashlib.sha256(data).hexdigest()
         header = probe(data, key=sample.key)
@@ -114,16 +116,6 @@ def _frames(samples: Sequence[Sample]) -> Iterator[Row]:
     except ImageError as error:
         for index in left:
             yield {**blank, "frame": index, "error": str(error)}
-
-
-def _why_unreadable(path: str) -> str:
-    from segcli.video.timeline import read_timeline
-
-    try:
-        read_timeline(path)
-    except ImageError as error:
-        return str(error)
-    return "the video could not be read when it was listed; run the command again"
 
 
 def _path(sample: Sample, folder: Path) -> str:

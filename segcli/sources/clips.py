@@ -28,8 +28,8 @@ def with_frames(
     """The samples, with each video replaced by those of its frames that `every` chooses.
 
     A video that cannot be read stays as it is and becomes a failed row. A video that stops before
-    its stated end gets one more sample, for the first frame that is missing. `containers` decides
-    which videos are opened.
+    its stated end gets one more sample, for the first frame that is missing, and one that is
+    damaged inside gets itself, after its frames. `containers` decides which videos are opened.
     """
     for sample in samples:
         if not is_clip(sample):
@@ -54,6 +54,8 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
         yield _frame(clip, index, timeline.times[index])
     if timeline.ends is not None:
         yield _frame(clip, len(timeline.times), None)
+    if timeline.damage is not None:
+        yield clip
 
 
 def _timed(clip: Sample, timeline: Timeline, containers: Containers) -> Sample:

@@ -52,7 +52,7 @@ def read_frames(
     `before(index, (h, w))` is called before the pixels of a frame are made. Raises ImageError if
     the file cannot be read as a video at all.
     """
-    timeline = read_timeline(path, stream)
+    timeline = read_timeline(path, stream, find_damage=False)
     there = [index for index in wanted if index < len(timeline.times)]
     with opened(path, stream) as (file, video):
         video.codec_context.thread_count = threads

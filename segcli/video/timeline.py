@@ -15,6 +15,7 @@ import av
 from segcli.cloud.object_file import ObjectFile
 from segcli.cloud.urls import url_of
 from segcli.errors import ImageError
+from segcli.video.matroska import damaged_at
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,7 +38,7 @@ class Timeline:
     in the units of the stream, or empty if they do not identify frames, because there are none or
     they jump back; then frames are found only by counting. `keyframes` are indices. `ends` states
     why the file stops before its stated end, or is None. `created` is when recording began, by the
-    container.
+    container. `damage` says where frames are missing that the reader has passed over.
     """
 
     times: list[float]
@@ -46,6 +47,7 @@ class Timeline:
     ends: str | None = None
     stream: int = 0
     created: datetime | None = None
+    damage: str | None = None
 
 
 def looks_like_video(path: str) -> bool:
@@ -59,12 +61,23 @@ def looks_like_video(path: str) -> bool:
         return True  # becomes a failed row
 
 
-def read_timeline(path: str, stream: int = 0) -> Timeline:
+def why_unreadable(path: str, stream: int = 0) -> str:
+    """The reason why a video is listed as a whole."""
+    try:
+        damage = read_timeline(path, stream).damage
+    except ImageError as error:
+        return str(error)
+    return damage or "the video could not be read when it was listed; run the command again"
+
+
+def read_timeline(path: str, stream: int = 0, *, find_damage: bool = True) -> Timeline:
     """Demux the file once; `stream` counts its video streams.
 
     Raises ImageError when the file cannot be opened as a video or has no such stream.
     """
     packets: list[tuple[int | None, float, bool]] = []
+    positions: list[int] = []
+    damage: str | None = None
     broken: str | None = None
     created: datetime | None = None
     latest = 0.0  # s, of any stream
@@ -80,15 +93,20 @@ def read_timeline(path: str, stream: int = 0) -> Timeline:
                     time = _time(packet)
                     time = len(packets) / rate if time is None else time
                     packets.append((packet.pts, time, packet.is_keyframe))
+                    positions.append(packet.pos or 0)
         except (av.FFmpegError, OSError) as error:
             broken = reason(error)
         if broken is None and 0 < len(packets) < video.frames:
             broken = f"the file states {video.frames} frames"
         elif broken is None and video.frames == 0 and stated and latest < stated - _SHORT_BY:
             broken = f"the file states {stated:.1f} s"
+        is_matroska = file.format.name.startswith("matroska")
+        if broken is None and find_damage and is_matroska and url_of(path) is None:
+            times = [time for _, time, _ in packets]
+            damage = _damage(path, positions, times)
     if not packets:
         raise ImageError(f"no frame in the video: {broken or 'its stream is empty'}")
-    return replace(_ordered(packets, broken), stream=stream, created=created)
+    return replace(_ordered(packets, broken), stream=stream, created=created, damage=damage)
 
 
 def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) -> Timeline:
@@ -178,6 +196,15 @@ def _time(packet: Packet[Any]) -> float | None:
 def _end(packet: Packet[Any]) -> float:
     time = _time(packet)
     return 0.0 if time is None else time + float((packet.duration or 0) * (packet.time_base or 0))
+
+
+def _damage(path: str, positions: list[int], times: list[float]) -> str | None:
+    """Where a Matroska file is damaged. `positions` are those of the packets in the file."""
+    if (at := damaged_at(path)) is None:
+        return None
+    behind = next((time for pos, time in zip(positions, times, strict=True) if pos > at), None)
+    where = "at its end" if behind is None else f"before {behind:.2f} s"
+    return f"frames {where} are missing: the file is damaged from byte {at:,} on"
 
 
 def _created(file: InputContainer, video: VideoStream) -> datetime | None:

@@ -198,7 +198,9 @@ class Prefetch:
             take(size[0] * size[1] * _BYTES_PER_PX)
 
         if is_clip(sample):
-            raise ImageError(_why_unreadable(sample, self.stream))
+            from segcli.video.timeline import why_unreadable
+
+            raise ImageError(why_unreadable(sample.path, self.stream))
         if sample.data is None and fetched is None:
             take(sample.size_bytes or 0)
         image = decode(
@@ -223,17 +225,6 @@ def _loaded(index: int, sample: Sample, budget: Budget, make: Callable[[], Image
         loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
     budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
     return loaded
-
-
-def _why_unreadable(clip: Sample, stream: int) -> str:
-    """The reason why a video was listed as a whole instead of as its frames."""
-    from segcli.video.timeline import read_timeline
-
-    try:
-        read_timeline(clip.path, stream)
-    except ImageError as error:
-        return str(error)
-    return "the video could not be read when it was listed; run the command again"
 
 
 def _raise(error: Exception | None) -> Image:
