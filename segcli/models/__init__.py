@@ -1,1 +1,1 @@
-"""The models at hand: families and their weights, checkpoints as files, devices."""
+"""Installed models: families, their weights, checkpoints as files, and devices."""

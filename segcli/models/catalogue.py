@@ -1,4 +1,4 @@
-"""What `segcli models` lists."""
+"""The list of `segcli models`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from segcli.plugin import Family
 from segcli.types import ModelInfo
 
 STATES = ("here", "fetch", "browser", "train")
-"""How a model's weights are had, in the order in which people want to know of them."""
+"""How to get a model's weights, in the order of the list."""
 
 
 def describe() -> dict[str, Any]:
     """Every variant of every family, and the plugins that could not be loaded; loads no torch.
 
-    What can be used at once comes first, then what can be fetched, the best published AP first.
+    Models that can be used at once come first, then those to fetch, by published AP.
     """
     installed = registry.plugins()
     try:
@@ -49,7 +49,7 @@ def _rank(row: dict[str, Any], default: str) -> tuple[object, ...]:
 
 
 def _variant(family: Family, info: ModelInfo) -> dict[str, Any]:
-    """One row; categories and scores are those of the weights where there are any."""
+    """One row; categories and scores are those of the weights if they are installed."""
     model = f"{info.family}/{info.variant}"
     published = family.published.get(info.variant)
     weights: str | None = None
@@ -89,8 +89,8 @@ def _variant(family: Family, info: ModelInfo) -> dict[str, Any]:
 
 
 def recommended(found: dict[str, Any]) -> dict[str, Any] | None:
-    """The best of the models that a family recommends and that can be fetched and used as it is;
-    None where there is none, or where one of these is here already."""
+    """The best recommended model that can be fetched and used here; None if there is none, or if
+    one of them is already installed."""
     usable = [row for row in found["models"] if row["recommended"] and not row["missing"]]
     if any(row["state"] == "here" for row in usable):
         return None

@@ -1,4 +1,4 @@
-"""Weights on disk: our own safetensors with their ModelInfo, and checkpoints others published."""
+"""Weights on disk: segcli's safetensors with a ModelInfo, and published checkpoints."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def save(
     notes: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> None:
-    """Write weights and info atomically: `path` holds the old file or the whole new one.
+    """Write weights and info atomically.
 
-    `half` stores float32 as float16 (a tensor that float16 cannot hold stays float32); `load` gives
-    float32 back. `notes` are text for people in the same header, which also has the sha256 of the
-    tensors. Raises OutputError.
+    `half` stores float32 as float16, except tensors out of its range; `load` returns float32.
+    `notes` are texts for the header, which also contains the sha256 of the tensors. Raises
+    OutputError.
     """
     import torch
     from safetensors.torch import save as serialise
@@ -59,7 +59,7 @@ def save(
     header = bytes(data[:begin]).replace(
         f'"{DATA_SHA256}":"{unknown}"'.encode(), f'"{DATA_SHA256}":"{digest}"'.encode()
     )
-    # Not save_file, whose file only its owner may read.
+    # Not save_file, which makes a file that only its owner can read.
     with reporting(path), replacing(path) as unfinished, unfinished.open("wb") as file:
         file.write(header)
         file.write(data[begin:])
@@ -68,9 +68,9 @@ def save(
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """The text in a safetensors header, without torch; None when it is no safetensors file.
+    """The text in a safetensors header, without torch; None if it is not a safetensors file.
 
-    Raises UsageError when there is no readable file.
+    Raises UsageError if the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -113,7 +113,7 @@ def read_info(path: Path) -> ModelInfo | None:
 
 
 def _described(info: ModelInfo) -> dict[str, Any]:
-    """The info as JSON; what is not known is left out, for earlier versions know nothing of it."""
+    """The info as JSON; unknown values are left out, because older versions do not know them."""
     return {name: value for name, value in asdict(info).items() if value is not None}
 
 
@@ -122,12 +122,12 @@ def _tuple_of(scores: list[float] | None) -> tuple[float, ...] | None:
 
 
 def load(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
-    """What `save` wrote, on the CPU, float16 as float32. Raises UsageError for any other file."""
+    """Load weights of `save` on the CPU, float16 as float32. Raises UsageError for other files."""
     info = read_info(path)
     if info is None:
         raise UsageError(
-            f"{path} holds no segcli weights (safetensors with a model description in the header); "
-            "a published checkpoint becomes one through `segcli weights convert`"
+            f"{path} has no segcli weights (safetensors with a model description in the header); "
+            "convert a published checkpoint with `segcli weights convert`"
         )
     state = _read_safetensors(path)
     return info, {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
@@ -136,9 +136,10 @@ def load(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
 def read_published(path: Path) -> dict[str, Tensor]:
     """The tensors of a published checkpoint by their published names, on the CPU.
 
-    .pth/.pt/.bin through torch's weights-only reader, .safetensors, and detectron2's .pkl through
-    an unpickler that knows arrays and containers only; told apart by content. What training scripts
-    wrap around the weights is taken off. Raises UsageError; never executes what a file asks for.
+    .pth, .pt and .bin are read with torch's weights-only reader, .safetensors directly, and
+    detectron2's .pkl with an unpickler that accepts only arrays and containers; the format is
+    detected from the content. Wrappers of training scripts are removed. Raises UsageError; never
+    executes code from a file.
     """
     import torch
 
@@ -156,7 +157,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
         elif hasattr(value, "__array_interface__") and value.dtype.kind in "fiub":
             state[str(name)] = torch.tensor(value)
     if not state:
-        raise UsageError(f"{path} holds no tensors by name; expected a published checkpoint")
+        raise UsageError(f"{path} has no named tensors; expected a published checkpoint")
     if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
@@ -174,7 +175,7 @@ def digest(path: Path) -> str:
 def check_match(
     state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str, model: str
 ) -> None:
-    """Raise UsageError naming the first differences when `state` does not fit `expected`."""
+    """Raise UsageError with the first differences if `state` does not fit `expected`."""
     missing = [name for name in expected if name not in state]
     extra = [name for name in state if name not in expected]
     reshaped = [
@@ -198,12 +199,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise UsageError(f"cannot read weights {path}: {error}; is the file whole?") from error
+        raise UsageError(f"cannot read weights {path}: {error}; is the file complete?") from error
 
 
 def _read_pickled(path: Path) -> Any:
     """The object in a torch or detectron2 file; only arrays, tensors, containers and argparse's
-    Namespace are made."""
+    Namespace are created."""
     import torch
 
     try:
@@ -211,36 +212,36 @@ def _read_pickled(path: Path) -> Any:
             start = file.read(len(_LEGACY_TORCH))
             file.seek(0)
             if start[:2] == b"PK" or start == _LEGACY_TORCH:
-                # The settings of a training, as argparse keeps them: names and values, no code.
+                # The settings of a training from argparse: names and values, no code.
                 with torch.serialization.safe_globals([Namespace]):
                     return torch.load(path, map_location="cpu", weights_only=True)
             return _ArrayUnpickler(file, encoding="latin1").load()
     except OSError as error:
         raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error
-    # Bytes that are no pickle, or a hostile one, can make an unpickler raise anything.
+    # Bytes that are not a pickle, or a malicious one, can make an unpickler raise anything.
     except Exception as error:
         first_line = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"cannot take weights from {path}: {first_line or type(error).__name__}; expected a "
-            "checkpoint of tensors alone (.safetensors, .pth, or detectron2's .pkl); nothing in it "
+            f"cannot read weights from {path}: {first_line or type(error).__name__}; expected a "
+            "checkpoint of tensors only (.safetensors, .pth, or detectron2's .pkl); nothing in it "
             "was executed"
         ) from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Makes NumPy arrays and builtin containers; whatever else a pickle names is an error."""
+    """Creates NumPy arrays and builtin containers; anything else in a pickle is an error."""
 
     def find_class(self, module: str, name: str) -> Any:
         maker = _array_makers().get((module, name))
         if maker is None:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
         return maker
 
 
 def _array_makers() -> dict[tuple[str, str], Any]:
-    """(module, name) in a pickle -> what makes a part of an array, none of which runs other code.
+    """(module, name) in a pickle -> the function for a part of an array; none runs other code.
 
-    NumPy's functions have moved between modules, so they are reached through what uses them.
+    NumPy has moved these functions between modules, so they are found through their users.
     """
     import codecs
 

@@ -1,4 +1,4 @@
-"""Published checkpoints become segcli's own weights."""
+"""Conversion of published checkpoints to segcli's weights."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def convert(
     notes: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> Converted:
-    """Write `checkpoint` as safetensors to `out`, by default where `model` is looked for.
+    """Write `checkpoint` as safetensors to `out`, by default where `model` is found.
 
-    `notes` go into the header, in place of the checkpoint's name and checksum where they have
-    others. Raises UsageError when it is another model's, or when the file exists.
+    `notes` are added to the header and override the checkpoint's name and checksum. Raises
+    UsageError if the checkpoint belongs to another model, or if the file exists.
     """
     found = registry.locate(model, str(checkpoint))
     if found.native:
         raise UsageError(f"{checkpoint} is already in segcli's format; use it as `weights`")
     target = out or registry.kept(found.info)
     if target.exists():
-        raise UsageError(f"{target} exists; remove it, or name another file as `out`")
+        raise UsageError(f"{target} exists; remove it, or choose another file as `out`")
     loaded = registry.load_model(model, str(checkpoint))
     facts = {"source": checkpoint.name, "source_sha256": loaded.sha256, **(notes or {})}
     target.parent.mkdir(parents=True, exist_ok=True)

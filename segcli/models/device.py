@@ -1,4 +1,4 @@
-"""The device that a run computes on, and the number format that it computes in."""
+"""The device and the number format (precision) of a run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-_PAYS = 1.2  # times as fast: for less nobody should get other rows
+_PAYS = 1.2  # times as fast; a smaller gain is not worth different rows
 
 _CPUINFO = Path("/proc/cpuinfo")
-# What the kernel calls a processor's own bfloat16 arithmetic: x86 (AVX-512, AMX, AVX10), Arm.
+# The kernel's names of native bfloat16 arithmetic: x86 (AVX-512, AMX, AVX10), Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}
 
 
 def available_devices() -> dict[str, str]:
-    """Name -> description of every device here, "cpu" first."""
+    """Name -> description of every available device, "cpu" first."""
     import torch
 
     devices = {"cpu": f"{torch.get_num_threads()} threads"}
@@ -40,7 +40,7 @@ def available_devices() -> dict[str, str]:
 def resolve_device(name: str) -> torch.device:
     """The device for "auto", "cpu", "cuda" or "cuda:N"; auto is the first GPU, else the CPU.
 
-    Raises UsageError when the name is unknown or the device is not here.
+    Raises UsageError if the name is unknown or the device is not available.
     """
     import torch
 
@@ -60,7 +60,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 by itself; emulation is slower than float32."""
+    """Whether the device has native bfloat16; emulation is slower than float32."""
     if device.type == "cuda":
         import torch
 
@@ -69,10 +69,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def bfloat16_gain(device: torch.device) -> float:
-    """How many times as fast as in float32 a convolution runs in bfloat16; takes about 0.2 s.
+    """How many times as fast a convolution runs in bfloat16 as in float32; takes about 0.2 s.
 
-    The best of five turns of each. On a processor it is one thread's own processor time, which
-    other work on the machine does not change.
+    The best of five runs of each. On a CPU it measures the processor time of one thread, which does
+    not depend on other work on the machine.
     """
     import torch
 
@@ -93,7 +93,7 @@ def bfloat16_gain(device: torch.device) -> float:
 
 
 def _clock(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
+    """The time in seconds, after the device has finished all work."""
     if device.type == "cpu":
         return time.thread_time()
     import torch
@@ -103,11 +103,11 @@ def _clock(device: torch.device) -> float:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """One of PRECISIONS for one of them or "auto": bfloat16 where it pays, else float32.
+    """Resolve a precision: "auto" is bfloat16 if it is faster, otherwise float32.
 
-    "auto" measures (`bfloat16_gain`) where the device has bfloat16, so a run asks once and hands
-    the answer to its workers; a later run takes it from the output. Raises UsageError for an
-    unknown name and for what the device cannot do.
+    "auto" measures (`bfloat16_gain`) if the device has bfloat16, so a run resolves it once and
+    passes the result to its workers; a later run takes it from the output. Raises UsageError for an
+    unknown name or a precision that the device does not support.
     """
     if name == "auto":
         pays = has_bfloat16(device) and bfloat16_gain(device) >= _PAYS
@@ -133,8 +133,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 @contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """On a processor: torch computes with this thread alone. For work on small tensors, where
-    waking and joining the others takes longer than the work."""
+    """On a CPU, let torch compute with one thread: for small tensors, waking and joining other
+    threads takes longer than the work."""
     import torch
 
     threads = torch.get_num_threads()
@@ -149,7 +149,7 @@ def one_thread(device: torch.device) -> Iterator[None]:
 
 
 def _cpu_flags() -> set[str]:
-    """The processor's feature flags; empty where the system does not tell."""
+    """The feature flags of the processor; empty if the system does not report them."""
     try:
         lines = _CPUINFO.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A published file over HTTPS: continued after a cut, and compared with its length and checksum."""
+"""Download a file over HTTPS, resume after a cut, and check its length and checksum."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segcli.files import reporting
 from segcli.plugin import Published
 
 Report = Callable[[int, int | None], None]
-"""Called with the bytes that are here, and how many there will be where that is known."""
+"""Called with the number of bytes so far, and the total if it is known."""
 
 TIMEOUT_S = 30.0  # without a byte, after which the connection counts as cut
 _RETRIES = 5  # in a row without a new byte
@@ -36,24 +36,24 @@ _BEHIND_WALLS = "behind a firewall set https_proxy or SEGCLI_WEIGHTS_MIRROR (doc
 
 
 class _Cut(Exception):
-    """The connection ended too early; what has come is kept, and a retry may bring the rest."""
+    """The connection ended too early; the bytes so far are kept, and a retry may continue."""
 
 
 @dataclass(slots=True)
 class _Promise:
-    """What the hub's redirect states about a file: its length and sha256."""
+    """The length and sha256 of a file, from the redirect of the hub."""
 
     size: int | None = None
     sha256: str = ""
 
 
 def download(url: str, file: BufferedRandom, expected: Published, *, report: Report) -> None:
-    """Fill `file`, open for reading and writing, with what `url` has; what it holds is continued.
+    """Download `url` to `file`, which is open for reading and writing; existing bytes are kept.
 
-    `url` is https, or http for a mirror that the user has named. What came before a cut is only
-    continued where a checksum will tell whether the parts belong together. Raises UsageError when
-    the file is not there or not the expected one (`file` is empty then) and when the connection
-    fails again and again, OutputError when `file` cannot be written.
+    `url` is https, or http for a mirror that the user has set. A download is only resumed if a
+    checksum can verify the result. Raises UsageError if the file does not exist or is not the
+    expected one (`file` is empty then) or if the connection fails repeatedly, and OutputError if
+    `file` cannot be written.
     """
     best, failures = 0, 0
     in_parts, restarted = _size(file) > 0, False
@@ -75,10 +75,10 @@ def download(url: str, file: BufferedRandom, expected: Published, *, report: Rep
         _truncate(file)
         if restarted or not in_parts:
             raise UsageError(
-                f"{url} is not the expected file: {problem}; it was damaged on its way or replaced "
+                f"{url} is not the expected file: {problem}; it was damaged in transit or replaced "
                 f"at its source ({expected.source}); nothing of it is kept"
             )
-        restarted, best = True, 0  # the first part may have been of another file
+        restarted, best = True, 0  # the existing bytes may belong to another file
 
 
 def copy(path: Path, file: BufferedRandom, expected: Published) -> None:
@@ -98,14 +98,14 @@ def copy(path: Path, file: BufferedRandom, expected: Published) -> None:
 def _receive(
     url: str, file: BufferedRandom, expected: Published, promise: _Promise, report: Report
 ) -> None:
-    """One connection. Raises _Cut when a retry may help, else UsageError."""
+    """One connection. Raises _Cut if a retry may help, otherwise UsageError."""
     offset = _size(file)
     answer = _open(url, offset, file, promise)
     if answer is None:
         return
     with answer:
         if offset and not (expected.sha256 or expected.md5 or promise.sha256):
-            _truncate(file)  # nothing would tell whether the two parts belong together
+            _truncate(file)  # without a checksum, the result could not be verified
             raise _Cut("the file has no checksum, so it starts again")
         offset, total = _place(answer, offset, file)
         size = expected.size or promise.size
@@ -151,13 +151,13 @@ def _open(
         error.close()
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{offset}":
             return None  # the whole file is here already
-        if error.code == 416:  # there is nothing after `offset`: what is here belongs to no file
+        if error.code == 416:  # nothing after `offset`: the bytes belong to another file
             _truncate(file)
         elif error.code < 400:  # a redirect that urllib does not follow, to a file or in a circle
             what = error.msg.strip().splitlines()[-1]
             raise UsageError(f"{url} redirects, and not to a file over https: {what}") from None
         elif error.code not in (408, 429) and error.code < 500:
-            raise UsageError(f"{url} is not there: the server answers {error.code}") from None
+            raise UsageError(f"{url} does not exist: the server answers {error.code}") from None
         raise _Cut(f"the server answers {error.code}") from None
     except urllib.error.URLError as error:
         reason = error.reason
@@ -170,7 +170,7 @@ def _open(
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to https alone, and to http where the first address is http; keeps promises."""
+    """Follows redirects only to https, or also to http if the first address is http."""
 
     def __init__(self, plain: bool, promise: _Promise) -> None:
         self._schemes = ("https", "http") if plain else ("https",)
@@ -200,7 +200,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _place(
     answer: http.client.HTTPResponse, offset: int, file: BufferedRandom
 ) -> tuple[int, int | None]:
-    """Where the answer's bytes belong, and how long the whole file is."""
+    """The offset of the answer's bytes, and the length of the whole file."""
     if answer.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range") or "")
         if found is None or int(found[1]) != offset:
@@ -221,7 +221,7 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
 
 
 def _mismatch(file: BufferedRandom, expected: Published, promise: _Promise) -> str | None:
-    """How the file differs from what is known of it."""
+    """The first difference of the file from the expected one."""
     size = expected.size or promise.size
     if size is not None and _size(file) != size:
         return f"it has {_size(file):,} bytes instead of {size:,}"

@@ -1,4 +1,4 @@
-"""Published weights by name: download, compare, convert, put where the model looks for them."""
+"""Fetch published weights by name: download, check, convert and install them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 
 def fetchable(model: str, *, accept_licence: bool) -> Published | None:
-    """What would be fetched for `model`; None when its weights are here, or it needs none.
+    """The weights to fetch for `model`; None if they are installed, or if it needs none.
 
     Raises UsageError when nothing is published, when no program can fetch it, and when its licence
     was not accepted.
@@ -69,7 +69,7 @@ def is_here(family: Family, info: ModelInfo) -> bool:
 
 
 def missing_modules(family: Family) -> list[str]:
-    """What the family requires and is not installed; imports nothing."""
+    """The modules that the family requires but are not installed; imports nothing."""
     return [module for module in family.requires if not _is_installed(module)]
 
 
@@ -109,12 +109,12 @@ def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Pa
 
 
 def part_path(info: ModelInfo) -> Path:
-    """Where a download grows."""
+    """The path of an unfinished download."""
     return registry.kept(info).with_suffix(".part")
 
 
 def mirrored(url: str) -> str | Path:
-    """Where to fetch `url` from: itself, or BASE/HOST/PATH of the mirror, an address or folder."""
+    """The address for `url`: itself, or BASE/HOST/PATH of the mirror (an address or a folder)."""
     base = os.environ.get(MIRROR)
     if not base:
         return url
@@ -153,13 +153,13 @@ def _convert(name: str, part: Path, published: Published) -> None:
 
 @contextmanager
 def _alone(part: Path, *, waiting: Callable[[], None]) -> Iterator[BufferedRandom]:
-    """The file `part`, made where it is not there, for this process alone; removed if empty."""
+    """The file `part`, created if missing, with an exclusive lock; removed if empty."""
     while True:
         with reporting(part):
             file = part.open("a+b")
         with file:
             _lock(file, part, waiting)
-            if not _is_at(part, file):  # who held the lock before has removed the file
+            if not _is_at(part, file):  # the previous holder of the lock has removed the file
                 continue
             try:
                 yield file
@@ -170,7 +170,7 @@ def _alone(part: Path, *, waiting: Callable[[], None]) -> Iterator[BufferedRando
 
 
 def _is_at(path: Path, file: BufferedRandom) -> bool:
-    """Whether the open file is still the one of this name."""
+    """Whether the open file still has this name."""
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
@@ -186,5 +186,5 @@ def _lock(file: BufferedRandom, part: Path, waiting: Callable[[], None]) -> None
             raise
         raise UsageError(
             f"the file system of {part.parent} has no locks ({error.strerror}), so two fetches "
-            "could spoil one file; set SEGCLI_WEIGHTS to a folder on another one"
+            "could corrupt the file; set SEGCLI_WEIGHTS to a folder on another one"
         ) from error

@@ -1,4 +1,4 @@
-"""The weights that are here: those in the packages and those in the weights folder."""
+"""Installed weights: those in packages and those in the weights folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from segcli.models.fetch import part_path
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One file. `kind`: shipped, fetched, converted, or unfinished (a download that was cut).
+    """One file. `kind`: shipped, fetched, converted, or unfinished (an interrupted download).
 
-    `sha256` is that of the checkpoint that the weights were made of.
+    `sha256` is that of the checkpoint from which the weights were converted.
     """
 
     model: str
@@ -31,7 +31,7 @@ class Kept:
 
 
 def kept_weights() -> list[Kept]:
-    """All weights here, by model; reads headers only."""
+    """All installed weights, by model; reads only headers."""
     found: list[Kept] = []
     for family in registry.families().values():
         ships = registry.shipped(family.name)
@@ -60,9 +60,9 @@ def _describe(model: str, path: Path, kind: str) -> Kept:
 
 
 def remove(model: str) -> list[Kept]:
-    """Delete the weights of `model` from the weights folder, and what was left of a download.
+    """Delete the weights and an unfinished download of `model` from the weights folder.
 
-    Raises UsageError when there are none; what ships is never deleted.
+    Raises UsageError if there are none; shipped weights are never deleted.
     """
     _, info = registry.find(model)
     name = f"{info.family}/{info.variant}"
@@ -78,15 +78,15 @@ def remove(model: str) -> list[Kept]:
 
 
 def problem_of(kept: Kept) -> str | None:
-    """What is wrong with a file: its length, its checksum, its model; None when it is whole."""
+    """The problem of a file (its length, checksum or model); None if it is intact."""
     if kept.kind == "unfinished":
         return "the download is not finished; fetch it again to continue"
     try:
         info = read_info(kept.path)
         if info is None:
-            return "it holds no segcli weights; remove it and fetch or convert it again"
+            return "it has no segcli weights; remove it and fetch or convert it again"
         if f"{info.family}/{info.variant}" != kept.model:
-            return f"it holds weights of {info.family}/{info.variant}"
+            return f"it has weights of {info.family}/{info.variant}"
         with kept.path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))

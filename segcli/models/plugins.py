@@ -1,4 +1,4 @@
-"""Families of models as entry points name them."""
+"""Find families of models through entry points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from segcli.plugin import Family
 
 GROUP = "segcli.families"
-DEFAULT_GROUP = "segcli.default"  # names the family that a command without `model` takes
+DEFAULT_GROUP = "segcli.default"  # the family used without `model`
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def default_families() -> list[str]:
 
 @cache
 def _entries(group: str, search: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
-    """Kept for each `search` path, because a scan of all installed packages takes 10 ms."""
+    """Cached for each `search` path, because a scan of all installed packages takes 10 ms."""
     return tuple(metadata.entry_points(group=group))
 
 
@@ -49,13 +49,13 @@ def _load(entry: metadata.EntryPoint) -> Plugin:
     package = entry.module.partition(".")[0]
     try:
         family = entry.load()
-    # A plugin is anybody's code and may fail in any way; the others must go on working.
+    # A plugin can fail in any way; the others must still work.
     except Exception as error:
         return Plugin(entry.name, package, None, f"{type(error).__name__}: {error}")
     if not isinstance(family, Family):
         reason = f"{entry.value} is a {type(family).__name__}, not a segcli.plugin.Family"
     elif family.name != entry.name:
-        reason = f"{entry.value} calls itself {family.name!r}"
+        reason = f"{entry.value} is named {family.name!r}"
     elif not family.variants:
         reason = f"{entry.value} has no variants"
     else:

@@ -1,4 +1,4 @@
-"""Families of models, found through entry points, and the weights that go with them."""
+"""Find families of models and their weights, and load models."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NO_WEIGHTS = Path("none")
-"""The path of the weights of a family that needs none."""
+"""The path for families that need no weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Which file fills which model: `name` is what people call it, the path or FAMILY/VARIANT.
+    """The weights file of a model; `name` is its display name, the path or FAMILY/VARIANT.
 
     `native`: written by segcli; else a published checkpoint that `Family.convert` understands.
-    `path` is NO_WEIGHTS where the family needs none and none are here.
+    `path` is NO_WEIGHTS if the family needs none and none are installed.
     """
 
     family: Family
@@ -63,7 +63,7 @@ def find(model: str | None) -> tuple[Family, ModelInfo]:
     installed = plugins()
     known = {plugin.name: plugin.family for plugin in installed if plugin.family}
     if not known:
-        raise UsageError("no model family is installed; `segcli doctor` says what it found")
+        raise UsageError("no model family is installed; `segcli doctor` shows what it found")
     name, _, variant = (model or _default_name(installed)).partition("/")
     family = known.get(name)
     if family is None:
@@ -86,7 +86,7 @@ def shipped(name: str) -> dict[str, Path]:
 
 
 def kept(info: ModelInfo) -> Path:
-    """Where weights of a variant that ships none are looked for, and where `convert` puts them."""
+    """The path of weights that do not ship, where `convert` writes them."""
     return weights_folder() / info.family / f"{info.variant}.safetensors"
 
 
@@ -97,10 +97,10 @@ def weights_folder() -> Path:
 
 
 def locate(model: str | None, weights: str | None) -> Weights:
-    """The file for `model` ("FAMILY[/VARIANT]") and `weights` (a path or the name of what ships).
+    """The file for `model` ("FAMILY[/VARIANT]") and `weights` (a path or a shipped model's name).
 
-    Without `model`, the header of the weights says which one they are for. Without `weights`, what
-    ships for the model, else what is `kept`. Reads headers only. Raises UsageError.
+    Without `model`, the header of the weights states the model. Without `weights`, the shipped
+    weights of the model are used, or those that are `kept`. Reads only headers. Raises UsageError.
     """
     if weights is None:
         family, info = find(model)
@@ -120,17 +120,17 @@ def locate(model: str | None, weights: str | None) -> Weights:
     asked_for = f"{info.family}/{info.variant}" if model and "/" in model else info.family
     if not f"{described.family}/{described.variant}/".startswith(f"{asked_for}/"):
         raise UsageError(
-            f"{name} holds weights of {described.family}/{described.variant}, not of {asked_for}; "
+            f"{name} has weights of {described.family}/{described.variant}, not of {asked_for}; "
             f"use `model='{described.family}/{described.variant}'` or other `weights`"
         )
     return Weights(family, described, path, name, native=True)
 
 
 def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
-    """What a training of `model` begins with: a file and what to call it.
+    """The initial weights for training `model`: a file and its display name.
 
-    `weights` is a path or the name of what ships; None: what ships for the model, else what is
-    `kept`, else its classifier's body in the folder `imagenet` beside that. Raises UsageError.
+    `weights` is a path or a shipped model's name; None: the shipped weights of the model, or those
+    that are `kept`, or its ImageNet body in the folder `imagenet` next to them. Raises UsageError.
     """
     if weights is not None:
         path, name = _path_of(weights)
@@ -147,13 +147,13 @@ def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
         return found[0], f"the ImageNet body {found[0]}"
     advice = f", put an ImageNet checkpoint at {folder}/{body}.pth" if body else ""
     raise UsageError(
-        f"no weights to begin with: none of {name} ship or are kept at {kept(info)}; name a "
-        f"checkpoint as `weights`{advice}, or insist on random numbers with `from_scratch=True`"
+        f"no initial weights: none of {name} are shipped or kept at {kept(info)}; give a "
+        f"checkpoint as `weights`{advice}, or use random weights with `from_scratch=True`"
     )
 
 
 def weights_facts(model: str | None, weights: str | None) -> tuple[ModelInfo, Path, str]:
-    """What `load_model` would load: the info, the file and its sha256; imports no torch."""
+    """The info, file and sha256 that `load_model` would load; imports no torch."""
     found = locate(model, weights)
     return found.info, found.path, _digest(found.path)
 
@@ -183,9 +183,9 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
 
 
 def convert_published(found: Weights) -> dict[str, Tensor]:
-    """The weights of a published checkpoint by the family's own names.
+    """The weights of a published checkpoint under the family's names.
 
-    Raises UsageError with the first differences, and with the installed model that they do fit.
+    Raises UsageError with the first differences, and with the installed model that they fit.
     """
     import_torchvision()
     state = checkpoint.read_published(found.path)
@@ -200,14 +200,14 @@ def convert_published(found: Weights) -> dict[str, Tensor]:
 
 
 def _fitting(state: dict[str, Tensor]) -> list[str]:
-    """The installed models that take a published state dict for their own, as a whole."""
+    """The installed models that accept the whole published state dict."""
     import torch
 
     fitting = []
     for family in families().values():
         for info in family.variants.values():
             try:
-                with torch.device("meta"):  # shapes alone: no time goes into random weights
+                with torch.device("meta"):  # shapes only, without random weights
                     whole = family.build(info).state_dict().keys()
                     if family.convert(state, info).keys() == whole:
                         fitting.append(f"{info.family}/{info.variant}")
@@ -218,7 +218,7 @@ def _fitting(state: dict[str, Tensor]) -> list[str]:
 
 
 def _default_name(installed: Iterable[Plugin]) -> str:
-    """The family that the installation calls its default, else the first that ships weights."""
+    """The default family of the installation, or the first one that ships weights."""
     names = [plugin.name for plugin in installed if plugin.family]
     chosen = default_families()
     with_weights = [plugin.name for plugin in installed if _shipped(plugin)]
@@ -237,7 +237,7 @@ def _shipped(plugin: Plugin) -> dict[str, Path]:
 
 
 def _path_of(weights: str) -> tuple[Path, str]:
-    """The file that `weights` means, and its name: a path, or FAMILY/VARIANT of what ships."""
+    """The file for `weights` and its name: a path, or FAMILY/VARIANT of a shipped model."""
     path = Path(weights)
     if path.is_file():
         return path, weights
@@ -250,8 +250,8 @@ def _path_of(weights: str) -> tuple[Path, str]:
         return by_name[weights], weights
     what = "is a folder" if path.is_dir() else "does not exist"
     raise UsageError(
-        f"no weights {weights!r}: as a path it {what}, and what ships is "
-        f"{', '.join(by_name) or 'nothing'}; expected a file or one of these names"
+        f"no weights {weights!r}: as a path it {what}, and the shipped weights are "
+        f"{', '.join(by_name) or 'none'}; expected a file or one of these names"
     )
 
 
@@ -274,12 +274,12 @@ def _how_to_get(family: Family, info: ModelInfo) -> str:
     else:
         how = f"`segcli weights fetch {model}` gets the published ones"
     return (
-        f"no weights for {model} are here (shipped: {', '.join(ready) or 'none'}): {how}; or name "
-        "a file as `weights`"
+        f"no weights for {model} are installed (shipped: {', '.join(ready) or 'none'}): {how}; or "
+        "give a file as `weights`"
     )
 
 
 def _choices(given: str, known: Iterable[str]) -> str:
-    """The known names, with the one that was probably meant."""
+    """The known names, with a suggestion."""
     names = sorted(known)
     return ", ".join(names) + did_you_mean(given, names)

@@ -1,4 +1,4 @@
-"""How fast models were on this machine, kept in the user's cache folder."""
+"""Measured speeds of models on this machine, stored in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segcli.files import write_text
 class Speed:
     """`seconds`: the median for one image of `image` (width x height px), without decoding it.
 
-    `weights` False: the network had random weights, because its own were not here.
+    `weights` False: the network had random weights, because its own were not installed.
     """
 
     seconds: float
@@ -28,7 +28,7 @@ class Speed:
 
 
 def read_speeds() -> dict[str, Speed]:
-    """Model -> what was measured last on this machine; nothing where no file can be read."""
+    """Model -> its last speed on this machine; empty if there is no readable file."""
     found = {}
     for model, fields in _read().get(platform.node(), {}).items():
         try:

@@ -1,7 +1,7 @@
-"""From annotated images to training samples: resize, jitter, flip, colour, copy-paste.
+"""Make training samples from annotated images: resize, jitter, flip, colour, copy-paste.
 
-All random numbers of a sample come from (seed, epoch, index) alone, so a resumed training sees
-exactly what an uninterrupted one would have seen.
+The random numbers of a sample depend only on (seed, epoch, index), so a resumed training sees the
+same samples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from segcli.masks import rle
 from segcli.train.data import AnnotatedImage
 from segcli.types import Image, ModelInfo, Resize, Size
 
-_SMALLEST = 16  # px: what is left of an object below this teaches nothing
+_SMALLEST = 16  # px: smaller remains of an object are not trained on
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How strongly samples vary; the zeros of `Augmentation.none()` give validation samples."""
+    """The strength of the augmentation; `Augmentation.none()` is for validation samples."""
 
     flip: float = 0.5  # probability
     scale: tuple[float, float] = (0.7, 1.3)  # of the size that fits the canvas
@@ -104,7 +104,7 @@ def _resized(image: Image, size: Size) -> NDArray[np.uint8]:
 
 
 def _masks(row: AnnotatedImage, size: Size) -> NDArray[np.bool_]:
-    """Polygons are scaled before they are drawn, RLE after it is decoded (nearest)."""
+    """Polygons are scaled before they are drawn, RLEs after they are decoded (nearest)."""
     masks = np.zeros((len(row.annotations), *size), dtype=np.bool_)
     for mask, annotation in zip(masks, row.annotations, strict=True):
         if annotation.box is not None:
@@ -188,7 +188,7 @@ def _recolour(example: Example, rng: np.random.Generator, strength: float) -> ND
 
 
 def _without_crumbs(example: Example) -> Example:
-    """Drop objects of which cropping or pasting left almost nothing."""
+    """Drop objects that are almost entirely cropped or covered."""
     keep = example.masks.sum(axis=(1, 2)) >= _SMALLEST
     return replace(
         example,

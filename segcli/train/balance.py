@@ -1,4 +1,4 @@
-"""How often each annotated image is shown, and what a model that needs outlines makes of boxes."""
+"""How often each image is shown, and how boxes are used by models that need outlines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from segcli.train.data import AnnotatedImage
 
 
 def ignore_boxes(rows: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """The rows with objects that have a box alone made regions to ignore, for models that learn
-    from outlines alone: neither object nor background is to be learned there."""
+    """The rows with box-only objects turned into regions to ignore, for models that learn only from
+    outlines: these regions are trained neither as object nor as background."""
     return [
         replace(row, annotations=tuple(replace(a, crowd=a.crowd or a.box is not None)
                                        for a in row.annotations))

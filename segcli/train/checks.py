@@ -1,4 +1,4 @@
-"""What is looked at before a training starts: the pictures' sizes, and if there is any object."""
+"""Checks before a training starts: sizes of images, and whether there is any object."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HEAD = 1 << 16  # bytes that nearly always hold an image's header
 
 
 def check_sizes(rows: Sequence[AnnotatedImage], *, rescale: bool) -> int:
-    """How many pictures have another size than their annotations say; 0 unless `rescale`.
+    """The number of images whose size differs from their annotations; 0 unless `rescale`.
 
-    Raises UsageError for the first of them, and for one that its EXIF orientation turns while the
-    annotations belong to the picture as it is stored.
+    Raises UsageError for the first of them, and for an image whose annotations were made without
+    its EXIF rotation.
     """
     count = 0
     for row in rows:
@@ -37,12 +37,12 @@ def _explain(row: AnnotatedImage, header: Header, *, rescale: bool) -> None:
     )
     if header.turned and (header.width, header.height) == row.size:
         raise UsageError(
-            f"{given}: its EXIF orientation turns it, and the annotations are for the picture as "
-            "it is stored; turn them, or remove the orientation from the file"
+            f"{given}: its EXIF orientation rotates it, and the annotations are for the image as "
+            "it is stored; rotate them, or remove the orientation from the file"
         )
     if not rescale:
         raise UsageError(
-            f"{given}; with --rescale they are stretched to the picture, which is right where "
+            f"{given}; with --rescale they are stretched to the image, which is right if "
             "a smaller copy of it was annotated"
         )
 
@@ -53,14 +53,14 @@ def _header(path: Path) -> Header:
             head = file.read(_HEAD)
             try:
                 return probe(head, key=path.name)
-            except ImageError:  # a header longer than that, or no image
+            except ImageError:  # a longer header, or not an image
                 return probe(head + file.read(), key=path.name)
     except (ImageError, OSError) as error:
         raise UsageError(f"{path} cannot be trained on: {error}") from error
 
 
 def check_validation(validation: Validation, categories: Sequence[str]) -> None:
-    """Raises UsageError, before hours of training, for what validation would stumble over."""
+    """Raises UsageError before the training for data that would make validation fail."""
     known = validation.categories
     wanted = [name for name in categories if known is None or name in known]
     read_annotations(validation.annotations, need_masks=True)  # masks are what is compared
@@ -70,14 +70,14 @@ def check_validation(validation: Validation, categories: Sequence[str]) -> None:
 
 
 def check_objects(rows: Sequence[AnnotatedImage], categories: Sequence[str]) -> list[str]:
-    """The categories of which there is no object. Raises UsageError when there is none at all."""
+    """The categories without any object. Raises UsageError if there is no object at all."""
     if not rows:
-        raise UsageError("the annotations name no image")
+        raise UsageError("the annotations have no image")
     objects = [a for row in rows for a in row.annotations]
     known = {a.label for a in objects if not a.crowd}
     if not known:
         crowd = f"; {len(objects)} are regions to ignore (iscrowd)" if objects else ""
         raise UsageError(
-            f"the {len(rows)} images have no object of {', '.join(categories)} to learn from{crowd}"
+            f"the {len(rows)} images have no object of {', '.join(categories)} to train on{crowd}"
         )
     return [name for label, name in enumerate(categories) if label not in known]

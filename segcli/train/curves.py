@@ -1,4 +1,4 @@
-"""The curves of a training: its losses, and the AP of every validation."""
+"""Plot the curves of a training: losses, and the AP of every validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotated images in COCO format, several data sets as one, each with what it annotates."""
+"""Annotated images in COCO format, from several data sets with different categories."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
                     "give them one id"
                 )
     if not ids:
-        raise UsageError("the annotations name no category")
+        raise UsageError("the annotations have no category")
     names = tuple(sorted(ids, key=lambda name: ids[name]))
     return names, tuple(ids[name] for name in names)
 
@@ -167,5 +167,5 @@ def image_path(
         raise UsageError(f"{annotations} has an image without file_name")
     path = located(name, images, notes)
     if path is None:
-        raise UsageError(f"{annotations} names {images / name}, which is not there")
+        raise UsageError(f"{annotations} lists {images / name}, which does not exist")
     return images / path

@@ -1,4 +1,4 @@
-"""What a training has reached so far, kept as val.jsonl: one line for each validation."""
+"""The validations of a training, stored as val.jsonl with one line each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class History:
             entries = [json.loads(line) for line in lines]
             return History(path, [entry for entry in entries if entry["epoch"] <= epochs])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is damaged ({error}); remove it to go on") from error
+            raise UsageError(f"{path} is damaged ({error}); remove it to continue") from error
 
     def add(self, epoch: int, step: int, measured: Sequence[Measured]) -> None:
         """Raises OutputError when the file cannot be written."""

@@ -1,4 +1,4 @@
-"""How a training begins: the model, filled with initial weights where they fit."""
+"""The model at the start of a training, filled with the initial weights that fit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe(
 
 
 def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
-    """Build the model from random numbers, then take over what fits of the initial weights.
+    """Build the model with random weights, then load the initial weights that fit.
 
     A model that is Freezable keeps the first layers of a body from image classification.
 

@@ -1,4 +1,4 @@
-"""The batches of an epoch: which images, on which canvas, made ahead of time by threads."""
+"""The batches of an epoch: their images and canvas, prepared ahead by threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segcli.train.augment import Augmentation, Example, boxes_of, make_example
 from segcli.train.data import AnnotatedImage
 from segcli.types import Batch, Size, Targets
 
-_WINDOW = 16  # batches among which images of like shape are brought together
+_WINDOW = 16  # batches within which images of similar shape are grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class BatchPlan:
 
 
 def samples_per_epoch(rows: Sequence[AnnotatedImage]) -> int:
-    """How many samples an epoch has: the sum of the rows' weights."""
+    """The number of samples in an epoch: the sum of the rows' weights."""
     return max(1, round(sum(row.weight for row in rows)))
 
 

@@ -1,4 +1,4 @@
-"""Training: one visible loop, a checkpoint every few hundred steps, a bit-exact resume."""
+"""The training loop, with a checkpoint every few hundred steps and a bit-exact resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FREE = frozenset({"workers", "log_every", "save_every"})  # options that may ch
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that decides the outcome of a training, besides data and initial weights."""
+    """All options that affect the result of a training, besides data and initial weights."""
 
     epochs: int = 12
     batch_size: int = 4
@@ -57,7 +57,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the training stands after a step."""
+    """The progress of the training after a step."""
 
     epoch: int
     step: int
@@ -69,7 +69,7 @@ class Progress:
 
 @dataclass(slots=True)
 class State:
-    """All that a resume needs: the model, its average and the optimiser after `step` steps."""
+    """The state for a resume: the model, its average and the optimiser after `step` steps."""
 
     model: nn.Module
     average: Average
@@ -142,7 +142,7 @@ def train(
 
 
 def _epoch(state: State, training: Training) -> Iterator[tuple[dict[str, float], float, float]]:
-    """What is left of an epoch; yields losses, learning rate and images per second of each step."""
+    """Run the rest of an epoch; yields losses, learning rate and images/s of each step."""
     recipe, device = training.recipe, training.device
     model = state.model.train()
     assert isinstance(model, Trainable)
@@ -206,13 +206,13 @@ def _fresh(model: nn.Module, recipe: Recipe, learned: frozenset[str]) -> State:
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON knows it, without what may change between resumes."""
+    """The recipe as JSON, without the options that may change between resumes."""
     kept = {k: v for k, v in asdict(recipe).items() if k not in _FREE}
     return dict(json.loads(json.dumps(kept)))
 
 
 def _save(state: State, training: Training) -> None:
-    """Write the checkpoint beside its place, then rename: a crash leaves the old or the new."""
+    """Write the checkpoint atomically: after a crash, either the old or the new one exists."""
     path = training.out / _CHECKPOINT
     content = {
         "recipe": json.dumps(_recorded(training.recipe)),
@@ -240,10 +240,10 @@ def _restore(state: State, training: Training) -> None:
     """Load a checkpoint of the same recipe and as much data into `state`."""
     path, per_epoch = training.out / _CHECKPOINT, training.steps_per_epoch
     if not path.is_file():
-        raise UsageError(f"there is no {path} to resume; leave out --resume to begin")
+        raise UsageError(f"there is no {path} to resume; leave out --resume to start a training")
     content = _checkpoint(path)
     step = int(content["step"])
-    # What an older segcli did not know of, it did by today's default.
+    # Options that an older segcli did not have had the default value of today.
     then = {**_recorded(Recipe()), **json.loads(content["recipe"])}
     now = _recorded(training.recipe)
     then["steps per epoch"], now["steps per epoch"] = (
@@ -259,7 +259,7 @@ def _restore(state: State, training: Training) -> None:
     if changed:
         raise UsageError(
             f"{path} belongs to another training ({'; '.join(changed)}); "
-            "give the same options or another --out"
+            "use the same options or another --out"
         )
     state.model.load_state_dict(content["model"])
     state.optimizer.load_state_dict(content["optimizer"])
@@ -274,10 +274,10 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     """Raises UsageError where the file is not what `_save` writes."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # an unpickler raises whatever damaged bytes make it stumble over
+    except Exception as error:  # an unpickler can raise anything on damaged bytes
         first_line = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"{path} is damaged ({first_line}); another --out begins a training from the start"
+            f"{path} is damaged ({first_line}); use another --out to start from the beginning"
         ) from error
     if not isinstance(content, dict) or "recipe" not in content:
         raise UsageError(f"{path} is not the checkpoint of a training; give its --out")
@@ -295,6 +295,6 @@ def _log(out: Path, resumed_at: int | None) -> IO[str]:
             path.write_text("".join(kept), encoding="utf-8")
         return path.open("w" if resumed_at is None else "a", encoding="utf-8")
     except ValueError as error:
-        raise UsageError(f"{path} is damaged ({error}); remove it to go on") from error
+        raise UsageError(f"{path} is damaged ({error}); remove it to continue") from error
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error}") from error

@@ -1,4 +1,4 @@
-"""How good a model in training is: AP on annotated images, and the scores to show masks from."""
+"""Measure a model in training: AP on annotated images, and the default scores."""
 
 from __future__ import annotations
 

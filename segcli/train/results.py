@@ -1,4 +1,4 @@
-"""What a model in training finds in annotated images, as COCO results, for the evaluator."""
+"""Predict annotated images with a model in training, as COCO results for the evaluator."""
 
 from __future__ import annotations
 

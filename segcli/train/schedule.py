@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 RateSchedule = Literal["cosine", "step", "flat"]
-FLAT_SHARE = 0.8  # of a "flat" schedule's way passes before the rate falls
+FLAT_SHARE = 0.8  # of a "flat" schedule, before the rate falls
 
 
 def rate_at(step: int, steps: int, *, warmup: int, schedule: RateSchedule = "cosine") -> float:

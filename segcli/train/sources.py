@@ -1,4 +1,4 @@
-"""A TOML file that names the data sets of a training, and those that it is measured on."""
+"""Read a TOML file that lists the data sets for training and validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VAL = frozenset({"images", "annotations", "categories", "name"})
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Annotated images to measure on; `categories`: only these, None: all that the model has."""
+    """Annotated images for validation; `categories`: only these, None: all of the model."""
 
     name: str
     images: Path
@@ -27,7 +27,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a data file says; `categories` None: all in the annotations."""
+    """The content of a data file; `categories` None: all in the annotations."""
 
     train: tuple[DataSet, ...]
     val: tuple[Validation, ...] = ()
@@ -48,7 +48,7 @@ def read_sources(path: Path) -> Sources:
     _check_keys(content, frozenset({"train", "val", "categories"}), str(path))
     train = tuple(_train(entry, path) for entry in _tables(content, "train", path))
     if not train:
-        raise UsageError(f"{path} names no data to train on; expected [[train]] tables")
+        raise UsageError(f"{path} has no data to train on; expected [[train]] tables")
     val = tuple(_val(entry, path) for entry in _tables(content, "val", path))
     wanted = _names(content.get("categories"), f"{path}: categories")
     return Sources(train, val, wanted)

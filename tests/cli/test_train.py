@@ -103,9 +103,9 @@ def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> No
         (["--resume"], "leave out --resume"),
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
         (["--lr", "-1"], "--lr -1: expected a number above 0"),
-        (["--weights", "maskrcnn/nothing"], "what ships is"),
+        (["--weights", "maskrcnn/nothing"], "the shipped weights are"),
         (["--from-scratch", "--weights", "maskrcnn/mobilenet"], "leave out --weights"),
-        (["--model", "yolact"], "no weights to begin with: none of yolact/r50 ship"),
+        (["--model", "yolact"], "no initial weights: none of yolact/r50 are shipped"),
         (["--only-categories", "sqare"], "has no category 'sqare'; it has round, square"),
     ],
 )

@@ -71,7 +71,7 @@ def test_an_existing_file_is_kept(tmp_path) -> None:
     before = (tmp_path / "p.pth").read_bytes()
     result = convert(tmp_path / "p.pth", "--model", "toy", "--out", tmp_path / "p.pth")
     assert isinstance(result.exception, SegcliError)
-    assert "exists; remove it, or name another file as `out`" in str(result.exception)
+    assert "exists; remove it, or choose another file as `out`" in str(result.exception)
     assert (tmp_path / "p.pth").read_bytes() == before
 
 
@@ -80,7 +80,7 @@ def test_an_existing_file_is_kept(tmp_path) -> None:
     ("make", "expected"),
     [
         (lambda path: torch.save({"w": torch.zeros(1)}, path), "not a toy"),
-        (lambda path: path.write_bytes(pickle.dumps({"w": Path("x")})), "cannot take weights from"),
+        (lambda path: path.write_bytes(pickle.dumps({"w": Path("x")})), "cannot read weights from"),
         (lambda path: None, "no weights .* as a path it does not exist"),
     ],
 )

@@ -84,7 +84,7 @@ def test_failed_write_keeps_the_old_file(tmp_path) -> None:
 )
 def test_load_refuses_what_is_not_ours(content, tmp_path) -> None:
     (tmp_path / "w").write_bytes(content)
-    with pytest.raises(UsageError, match="holds no segcli weights .* `segcli weights convert`"):
+    with pytest.raises(UsageError, match="has no segcli weights .* `segcli weights convert`"):
         checkpoint.load(tmp_path / "w")
 
 
@@ -92,7 +92,7 @@ def test_load_refuses_safetensors_of_others(tmp_path) -> None:
     from safetensors.torch import save_file
 
     save_file(STATE, tmp_path / "w")
-    with pytest.raises(UsageError, match="holds no segcli weights"):
+    with pytest.raises(UsageError, match="has no segcli weights"):
         checkpoint.load(tmp_path / "w")
 
 
@@ -103,7 +103,7 @@ def test_load_reports_a_missing_a_folder_and_a_truncated_file(tmp_path) -> None:
         checkpoint.load(tmp_path)
     checkpoint.save(tmp_path / "w", STATE, INFO)
     (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes()[:-3])
-    with pytest.raises(UsageError, match="is the file whole"):
+    with pytest.raises(UsageError, match="is the file complete"):
         checkpoint.load(tmp_path / "w")
 
 
@@ -170,13 +170,13 @@ def test_malicious_pickle_is_refused_and_nothing_runs(kind, tmp_path) -> None:
 )
 def test_published_garbage_is_refused(content, tmp_path) -> None:
     (tmp_path / "w").write_bytes(content)
-    with pytest.raises(UsageError, match="cannot take weights from"):
+    with pytest.raises(UsageError, match="cannot read weights from"):
         checkpoint.read_published(tmp_path / "w")
 
 
 def test_published_file_without_tensors(tmp_path) -> None:
     (tmp_path / "w").write_bytes(pickle.dumps({"epoch": 3, "names": np.array(["a"])}))
-    with pytest.raises(UsageError, match="holds no tensors by name"):
+    with pytest.raises(UsageError, match="has no named tensors"):
         checkpoint.read_published(tmp_path / "w")
 
 

@@ -272,7 +272,7 @@ WRONG = {
         lambda handler: send(handler, HTML.ljust(len(DATA)), Content_Length=len(DATA)),
         "answers with a web page instead of a file",
     ),
-    "nothing": (lambda handler: send(handler, b"", 404), "is not there: the server answers 404"),
+    "nothing": (lambda handler: send(handler, b"", 404), "does not exist: the server answers 404"),
     "a file of this machine": (
         redirect("file:///etc/hosts"),
         "redirects, and not to a file over https: .*file:///etc/hosts",
@@ -457,7 +457,7 @@ def test_what_no_program_can_fetch_says_what_a_person_does(server, monkeypatch) 
     page = {"url": "https://1drv.ms/u/1", "by_hand": "it is on OneDrive", "sha256": ""}
     publish(monkeypatch, dataclasses.replace(PUBLISHED, **page))
     expected = (
-        "no program can fetch the weights of toy/tiny: it is on OneDrive. Open "
+        "the weights of toy/tiny cannot be fetched automatically: it is on OneDrive. Open "
         "https://1drv.ms/u/1 in a browser, save the file, then run `segcli weights convert FILE "
         "--model toy/tiny`"
     )

@@ -114,7 +114,7 @@ def test_find_suggests_a_near_variant(site) -> None:
         ("FAMILY = 3", "segcli_broken:FAMILY is a int, not a segcli.plugin.Family"),
         (
             "from segcli.plugin import Family; FAMILY = Family('other', {{}}, None, None)",
-            "segcli_broken:FAMILY calls itself 'other'",
+            "segcli_broken:FAMILY is named 'other'",
         ),
         (
             "from segcli.plugin import Family; FAMILY = Family('broken', {{}}, None, None)",
@@ -197,7 +197,7 @@ def test_weights_of_another_model_are_refused(site, tmp_path) -> None:
     install(site, "pebble")
     install(site, "granite")
     file = ship(site / "segcli_pebble", "pebble/large")
-    expected = "holds weights of pebble/large, not of granite; use `model='pebble/large'`"
+    expected = "has weights of pebble/large, not of granite; use `model='pebble/large'`"
     with pytest.raises(UsageError, match=expected):
         registry.locate("granite", str(file))
     with pytest.raises(UsageError, match="of pebble/large, not of pebble/small"):
@@ -239,8 +239,8 @@ def test_absent_weights_say_how_to_get_them(site) -> None:
     with pytest.raises(UsageError) as caught:
         registry.load_model("pebble/large", None)
     assert str(caught.value) == (
-        "no weights for pebble/large are here (shipped: pebble/small): `segcli weights fetch "
-        "pebble/large` gets the published ones; or name a file as `weights`"
+        "no weights for pebble/large are installed (shipped: pebble/small): `segcli weights fetch "
+        "pebble/large` gets the published ones; or give a file as `weights`"
     )
 
 
@@ -256,7 +256,7 @@ def test_unknown_weights_list_what_ships(site) -> None:
     ship(install(site, "pebble"), "pebble/small")
     for given, what in (("nowhere.pth", "does not exist"), (str(site), "is a folder")):
         with pytest.raises(
-            UsageError, match=f"as a path it {what}, and what ships is .*pebble/small"
+            UsageError, match=f"as a path it {what}, and the shipped weights are .*pebble/small"
         ):
             registry.locate(None, given)
 

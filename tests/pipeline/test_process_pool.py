@@ -100,7 +100,7 @@ def test_signal_to_all_commits_what_is_done(
         assert pid is not None
         os.kill(pid, number)
     assert finish(process) == code
-    assert "run the same command again to go on" in log.read_text()
+    assert "run the same command again to continue" in log.read_text()
     assert 1 <= len(keys(out)) < MANY
     assert finish(begin(files, out, log, "--replicas", "1")) == 0
     assert keys(out) == [f"{i:04d}.png" for i in range(MANY)]

@@ -31,7 +31,7 @@ def test_signal_commits_what_is_done_and_says_how_to_go_on(
     os.kill(process.pid, number)
     gate.touch()
     assert finish(process) == code
-    assert "run the same command again to go on" in log.read_text()
+    assert "run the same command again to continue" in log.read_text()
     done = keys(out)
     assert 2 <= len(done) < 60
     assert finish(start("predict", folder, "--out", out, *OPTIONS, log=log)) == 0

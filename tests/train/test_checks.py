@@ -50,7 +50,7 @@ def test_annotations_of_a_picture_as_stored_are_refused_where_exif_turns_it(rows
     exif = Image.Exif()
     exif[0x112] = 6
     Image.new("RGB", (96, 80)).save(path, exif=exif)
-    with pytest.raises(UsageError, match="its EXIF orientation turns it"):
+    with pytest.raises(UsageError, match="its EXIF orientation rotates it"):
         check_sizes([replace(rows[0], path=path)], rescale=rescale)
     assert check_sizes([replace(rows[0], path=path, size=(96, 80))], rescale=rescale) == 0
 
@@ -66,12 +66,12 @@ def test_data_without_an_object_is_refused(rows) -> None:
         replace(row, annotations=tuple(replace(a, crowd=True) for a in row.annotations))
         for row in rows
     ]
-    reason = r"no object of disc, box to learn from; 8 are regions to ignore \(iscrowd\)"
+    reason = r"no object of disc, box to train on; 8 are regions to ignore \(iscrowd\)"
     with pytest.raises(UsageError, match=reason):
         check_objects(crowds, NAMES)
     with pytest.raises(UsageError, match="the 4 images have no object"):
         check_objects([replace(row, annotations=()) for row in rows], NAMES)
-    with pytest.raises(UsageError, match="name no image"):
+    with pytest.raises(UsageError, match="have no image"):
         check_objects([], NAMES)
 
 
@@ -90,7 +90,7 @@ def test_validation_data_is_looked_at_before_the_training(dataset) -> None:
     content["annotations"][0]["segmentation"] = outline
     annotations.write_text(json.dumps(content))
     (images / "1.png").unlink()
-    with pytest.raises(UsageError, match=r"1\.png, which is not there"):
+    with pytest.raises(UsageError, match=r"1\.png, which does not exist"):
         check_validation(Validation("val", images, annotations), NAMES)
 
 

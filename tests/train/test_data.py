@@ -77,7 +77,7 @@ def test_rare_categories_are_shown_more_often(dataset) -> None:
 
 def test_an_image_that_is_not_there_is_named(dataset) -> None:
     (dataset[0] / "2.png").unlink()
-    with pytest.raises(UsageError, match=r"names .*2\.png, which is not there"):
+    with pytest.raises(UsageError, match=r"lists .*2\.png, which does not exist"):
         read_dataset(DataSet(*dataset), ("box",))
 
 

@@ -38,7 +38,7 @@ def test_a_data_file_names_all_sources(tmp_path) -> None:
     ("text", "reason"),
     [
         ("[[train]", "not a readable TOML file"),
-        ("", r"names no data to train on"),
+        ("", r"has no data to train on"),
         ("[train]", r"expected \[\[train\]\] tables"),
         ("[[train]]\nimages = 'a'", r"expected annotations = 'PATH', got None"),
         ("[[train]]\nimages = 'a'\nann = 'b'", r"no key 'ann'; it has annotations, exhaustive"),
