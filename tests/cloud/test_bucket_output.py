@@ -292,7 +292,7 @@ def test_nothing_but_parts_is_in_the_folder(out: str) -> None:
     objects = [listed.key for listed in list_objects(out.rpartition("/runs")[0])]
     assert objects == ["runs/.m.parquet.lease", f"runs/m.parquet/{part}"]
     put_new(f"{out}/README", b"")
-    with pytest.raises(UsageError, match="holds 'README', which is no part"):
+    with pytest.raises(UsageError, match="contains 'README', which is not a part"):
         opened(out)
     assert find(lease_url(out)) is not None
 

@@ -466,7 +466,7 @@ def test_what_no_program_can_fetch_says_what_a_person_does(server, monkeypatch) 
     assert str(caught.value) == expected
     assert caught.value.exit_code == 2
     publish(monkeypatch, None)
-    with pytest.raises(UsageError, match="nobody has published weights of toy/tiny: train it"):
+    with pytest.raises(UsageError, match="there are no published weights of toy/tiny: train it"):
         fetched()
     publish(monkeypatch, PUBLISHED, requires={"no_such_module": "pip install it"})
     with pytest.raises(UsageError, match="needs no_such_module, which is not installed: pip ins"):

@@ -140,7 +140,7 @@ def test_every_image_failing_claims_no_success(tmp_path: Path) -> None:
     for number in range(3):
         (folder / f"{number}.jpg").write_bytes(b"no")
     with pytest.raises(
-        NothingDone, match=r"not one of 3 images could be done, the first \(0.jpg\)"
+        NothingDone, match=r"not one of 3 images could be processed, the first \(0.jpg\)"
     ):
         run(folder, out)
     assert len(reasons(out)) == 3

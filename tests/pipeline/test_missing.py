@@ -153,7 +153,7 @@ def test_the_last_part_keeps_its_rows(pictures: Callable[..., Path], tmp_path: P
     run(folder, out)
     (folder / "0000.png").unlink()
     (folder / "damaged.png").write_bytes(b"no picture")
-    with pytest.raises(Exception, match="not one of 1 images could be done"):
+    with pytest.raises(Exception, match="not one of 1 images could be processed"):
         run(folder, out, prune_missing=True)
     assert keys(out) == ["0000.png", "damaged.png"]
     (folder / "damaged.png").unlink()
