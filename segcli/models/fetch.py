@@ -29,7 +29,7 @@ Note = Callable[[str], None]
 def fetchable(model: str, *, accept_licence: bool) -> Published | None:
     """The weights to fetch for `model`; None if they are installed, or if it needs none.
 
-    Raises UsageError when nothing is published, when no program can fetch it, and when its licence
+    Raises UsageError if nothing is published, if it must be downloaded by hand, or if its licence
     was not accepted.
     """
     family, info = registry.find(model)
@@ -39,13 +39,13 @@ def fetchable(model: str, *, accept_licence: bool) -> Published | None:
     name = f"{info.family}/{info.variant}"
     if published is None:
         raise UsageError(
-            f"nobody has published weights of {name}: train it with "
+            f"there are no published weights of {name}: train it with "
             f"{command('train', '--model', name)}, or choose another model; `segcli models` lists "
             "those with weights"
         )
     if published.by_hand:
         raise UsageError(
-            f"no program can fetch the weights of {name}: {published.by_hand}. Open "
+            f"the weights of {name} cannot be fetched automatically: {published.by_hand}. Open "
             f"{published.url} in a browser, save the file, then run "
             f"{command('weights', 'convert', 'FILE', '--model', name)}"
         )
@@ -81,11 +81,11 @@ def _is_installed(module: str) -> bool:
 
 
 def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Path | None:
-    """Make the weights of `model` be here; their path, or None when they already were.
+    """Install the weights of `model`; returns their path, or None if they were already installed.
 
-    Another fetch of the same model is waited for. `report` is called with the bytes so far, `note`
-    with what a person should know. Raises UsageError (see `fetchable`; no such file; another
-    file) and OutputError.
+    Waits for another fetch of the same model. `report` is called with the bytes so far, `note` with
+    messages. Raises UsageError (see `fetchable`; also for a missing or different file) and
+    OutputError.
     """
     published = fetchable(model, accept_licence=accept_licence)
     if published is None:
