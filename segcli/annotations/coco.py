@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco_lists import sorted_by_id, without_copies
+from segcli.annotations.coco_lists import federated, sorted_by_id, without_copies
 from segcli.annotations.columns import (
     Gathered,
     boxes,
@@ -25,7 +25,7 @@ from segcli.annotations.columns import (
     places,
     unique,
 )
-from segcli.annotations.ground_truth import Federated, GroundTruth
+from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.outlines import Outline, check_outlines, to_rle
 from segcli.errors import UsageError
 from segcli.masks import rle
@@ -114,7 +114,7 @@ def parse_coco(
         boxes=around,
         crowd=_crowd(items, notes),
         outlines=outlines,
-        federated=_federated(images, categories),
+        federated=federated(images, categories),
         annotations=items if lenient else (),
         notes=tuple(text.format(count) for text, count in (notes or {}).items()),
     )
@@ -187,6 +187,8 @@ def _annotation_ids(items: Gathered, *, lenient: bool) -> NDArray[Any]:
 def _file_name(image: Mapping[str, Any]) -> str:
     """LVIS has no file name in some versions, but the address of the picture."""
     name = image.get("file_name") or image.get("coco_url")
+    if isinstance(name, list | dict):
+        raise UsageError(f'image {image["id"]}: its "file_name" is {name}; expected a text')
     return str(name).removeprefix("./") if name else ""
 
 
@@ -268,10 +270,10 @@ def _areas(
 
 
 def _crowd(items: Gathered, notes: Counter[str] | None) -> NDArray[np.bool_]:
-    """0 and 1 as numbers, as text, as false and true; null is 0."""
+    """0 and 1 as numbers, as false and true, each also as text; null is 0."""
     flags = items.columns.get("iscrowd") or [item.get("iscrowd", 0) for item in items]
     if set(map(type, flags)) - {int, bool} or set(flags) - {0, 1}:
-        flags = [0 if f is None else int(f) if type(f) is bool else identity(f) for f in flags]
+        flags = [_flag(flag) for flag in flags]
         wrong = [i for i, flag in enumerate(flags) if flag not in (0, 1)]
         if wrong:
             raise UsageError(f'{name_of(items, wrong[0], "annotation")}: "iscrowd" must be 0 or 1')
@@ -281,20 +283,7 @@ def _crowd(items: Gathered, notes: Counter[str] | None) -> NDArray[np.bool_]:
     return crowd
 
 
-def _federated(images: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Federated | None:
-    if not any("neg_category_ids" in image for image in images):
-        return None
-    return Federated(
-        tuple(_id_list(image, "neg_category_ids") for image in images),
-        tuple(_id_list(image, "not_exhaustive_category_ids") for image in images),
-        tuple(str(category.get("frequency", "f")) for category in categories),
-    )
-
-
-def _id_list(image: Mapping[str, Any], key: str) -> list[int | str]:
-    given = image.get(key, [])
-    found = [identity(one) for one in given] if type(given) is list else [None]
-    ids = [one for one in found if one is not None]
-    if len(ids) < len(found):
-        raise UsageError(f'image {image["id"]}: "{key}" must be a list of category ids')
-    return ids
+def _flag(flag: Any) -> int | str | None:
+    if flag is None or str(flag).lower() == "false":
+        return 0
+    return 1 if str(flag).lower() == "true" else identity(flag)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from segcli.annotations.columns import identities, unique
+from segcli.annotations.columns import identities, identity, unique
+from segcli.annotations.ground_truth import Federated
+from segcli.errors import UsageError
 
 
 def without_copies(
@@ -37,3 +40,22 @@ def sorted_by_id(items: list[dict[str, Any]], what: str) -> list[dict[str, Any]]
         return sorted(items, key=lambda item: str(item["id"]))
     pairs = zip(ids.tolist(), items, strict=True)
     return [item for _, item in sorted(pairs, key=lambda p: (type(p[0]) is str, p[0]))]
+
+
+def federated(images: list[dict[str, Any]], categories: list[dict[str, Any]]) -> Federated | None:
+    if not any("neg_category_ids" in image for image in images):
+        return None
+    return Federated(
+        tuple(_id_list(image, "neg_category_ids") for image in images),
+        tuple(_id_list(image, "not_exhaustive_category_ids") for image in images),
+        tuple(str(category.get("frequency", "f")) for category in categories),
+    )
+
+
+def _id_list(image: Mapping[str, Any], key: str) -> list[int | str]:
+    given = image.get(key, [])
+    found = [identity(one) for one in given] if type(given) is list else [None]
+    ids = [one for one in found if one is not None]
+    if len(ids) < len(found):
+        raise UsageError(f'image {image["id"]}: "{key}" must be a list of category ids')
+    return ids

@@ -219,8 +219,8 @@ def _bytes(counts: str | bytes) -> bytes:
 
 def _check_plain(counts: Any, pixels: int, name: str) -> list[int]:
     """Run lengths as a list: whole numbers, none below 0, that fill the image."""
-    if type(counts) is list and float in set(map(type, counts)):
-        counts = [int(c) if type(c) is float and c.is_integer() else c for c in counts]
+    if type(counts) is list and set(map(type, counts)) & {float, str}:
+        counts = [identity(number(run)) for run in counts]
     if type(counts) is not list or not counts or set(map(type, counts)) - {int}:
         raise UsageError(f"{name}: its run lengths are neither text nor a list of whole numbers")
     if min(counts) < 0 or sum(counts) != pixels:

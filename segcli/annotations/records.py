@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segcli.annotations.columns import number
 from segcli.annotations.paths import located
 from segcli.errors import ImageError, UsageError
 from segcli.images.probe import probe
@@ -47,6 +48,7 @@ class Annotations:
 
 def segment(label: int, text: bytes, height: int, width: int, score: Any = 1.0) -> Segment:
     """Raises UsageError for a score that is not a number in [0, 1]."""
+    score = number(score)
     if type(score) not in (int, float) or not 0 <= score <= 1:
         raise UsageError(f"its score {score!r} is outside [0, 1]")
     area = rle.area(text, height, width)

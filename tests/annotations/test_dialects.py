@@ -73,6 +73,9 @@ def imported(
         {"segmentation": [[[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]]},
         {"segmentation": {"size": ["80", "100"], "counts": [8000 - 1600, 1600]}},
         {"segmentation": {"size": [80, 100], "counts": "b'PX6Pb1'"}},
+        {"iscrowd": "False"},
+        {"score": "1.0"},
+        {"segmentation": {"size": [80, 100], "counts": ["6400", "1600"]}},
         {"segmentation": {"size": [80.0, 100.0], "counts": [8000 - 1600.0, 1600.0]}},
     ],
 )
