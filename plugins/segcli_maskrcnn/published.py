@@ -33,6 +33,7 @@ PUBLISHED = {
         url=_ZOO + "mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
         ap=37.2,
         sha256="9a737e290372f1f70994ebcbd89d8004dbb3ae30a605fd915a190fa4a782dd66",
+        md5="f10217",
     ),
     "r101-fpn": _DETECTRON2(
         url=_ZOO + "mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl", ap=38.6, md5="a3ec72"
