@@ -7,7 +7,7 @@ two tiles, which both of them show.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,60 +18,83 @@ from segcli.types import Segment, Size, Tile
 SAME = 0.5
 """IoU, within what both tiles show, from which two masks of one category are one object."""
 
-FRAGMENT = 0.7
-"""Part of a mask that another one covers, from which a mask that a seam cuts is a piece of that
-one, and a mask found on the scaled image a coarser copy of it."""
-
-SHOWN = 0.7
-"""Part of a mask found on the scaled image, from which fragments on tiles are all of the object."""
+COVERED = 0.7
+"""Part of a mask that another one covers, from which it says no more than that: a sliver that a
+seam cuts off, a fragment of an object larger than a tile, or the coarser mask of a small one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A segment in the px of its `tile`; `whole`: that of the whole image, scaled down."""
+    """A segment in the px of its `tile`."""
 
     segment: Segment
     tile: Tile
-    whole: bool = False
 
     def box(self) -> tuple[float, float, float, float]:
         """xyxy px of the image."""
         x, y, w, h = self.segment.box
         return x + self.tile.x, y + self.tile.y, x + w + self.tile.x, y + h + self.tile.y
 
+    def is_cut(self, size: Size) -> bool:
+        """Whether the mask reaches a side of its tile beyond which the image of `size` goes on."""
+        tile = self.tile
+        x, y, w, h = rle.to_box(self.segment.rle, tile.height, tile.width)
+        return (
+            (y == 0 < tile.y)
+            or (x == 0 < tile.x)
+            or (y + h == tile.height < size[0] - tile.y)
+            or (x + w == tile.width < size[1] - tile.x)
+        )
 
-def join(pieces: Sequence[Piece], size: Size) -> list[Segment]:
-    """The segments of an image of `size` px, best first; pieces of one object become one segment.
 
-    The mask and the box of a segment are the union of its pieces on tiles; its score is the best
-    one. A mask found on the whole image is added only if the tiles do not show all of the object.
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A segment in the px of the image; `cut`: a seam ends every mask that it is made of."""
+
+    segment: Segment
+    cut: bool
+
+
+def join(pieces: Sequence[Piece], whole: Sequence[Segment], size: Size) -> list[Segment]:
+    """The segments of an image of `size` px, best first.
+
+    Pieces that show one object become one segment: the mask of a tile that shows it whole, or the
+    union of the masks, and of the boxes; with the best score. `whole` are the segments that were
+    found on the whole image, scaled down: one of them gives way to the finer masks of tiles that
+    cover it, or to one that is the same object, and takes in those that are fragments of it.
     """
     groups: dict[int, list[Piece]] = {}
     for index, root in enumerate(_roots(pieces, size)):
         groups.setdefault(root, []).append(pieces[index])
-    joined = [_joined(group, size) for group in groups.values()]
-    return sorted(joined, key=lambda segment: -segment.score)
+    objects = [_joined(group, size) for group in groups.values()]
+    for segment in whole:
+        objects = _with_whole(objects, segment, size)
+    return sorted((each.segment for each in objects), key=lambda segment: -segment.score)
 
 
 def _roots(pieces: Sequence[Piece], size: Size) -> list[int]:
-    """For each piece the number of its group: that of one of its pieces."""
-    parent = list(range(len(pieces)))
+    """For each piece the number of its group: that of one of its pieces.
 
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for one, other in _neighbours(pieces):
-        first, second = root(one), root(other)
-        if first != second and _same(pieces[one], pieces[other], size):
-            parent[max(first, second)] = min(first, second)
-    return [root(index) for index in range(len(pieces))]
+    A group has one piece of a tile at most, for a model tells the objects of a tile apart; those
+    that agree best find each other first.
+    """
+    root = list(range(len(pieces)))
+    tiles = [{piece.tile} for piece in pieces]
+    pairs = [
+        (agreement, one, other)
+        for one, other in _neighbours(pieces)
+        if (agreement := _agreement(pieces[one], pieces[other], size))
+    ]
+    for _, one, other in sorted(pairs, key=lambda pair: -pair[0]):
+        first, second = sorted((root[one], root[other]))
+        if first != second and not tiles[first] & tiles[second]:
+            tiles[first] |= tiles[second]
+            root = [first if each == second else each for each in root]
+    return root
 
 
 def _neighbours(pieces: Sequence[Piece]) -> Iterator[tuple[int, int]]:
-    """Pairs of one category, from two tiles, with boxes that touch within what both show."""
+    """Pairs of one category, from two tiles, whose boxes overlap."""
     boxes = np.array([piece.box() for piece in pieces]).reshape(-1, 4)
     labels = np.array([piece.segment.label for piece in pieces])
     tiles = {tile: number for number, tile in enumerate({piece.tile: None for piece in pieces})}
@@ -83,20 +106,20 @@ def _neighbours(pieces: Sequence[Piece]) -> Iterator[tuple[int, int]]:
         yield from ((int(other), index) for other in np.flatnonzero(near))
 
 
-def _same(one: Piece, other: Piece, size: Size) -> bool:
-    """Whether two pieces show one object."""
+def _agreement(one: Piece, other: Piece, size: Size) -> float:
+    """How well two pieces agree about what both tiles show, as an IoU, or how much of a sliver
+    the other one covers; 0 where they show two objects."""
     shared = one.tile.shared(other.tile)
     if not shared.height * shared.width:
-        return False
+        return 0.0
     first, second = _within(one, shared), _within(other, shared)
     in_both = int((first & second).sum())
-    areas = int(first.sum()), int(second.sum())
-    if not in_both:
-        return False
-    if in_both >= SAME * (sum(areas) - in_both):
-        return True
-    small = one if areas[0] <= areas[1] else other
-    return in_both >= FRAGMENT * min(areas) and (small.whole or _is_cut(small, size))
+    iou = in_both / max(1, int(first.sum()) + int(second.sum()) - in_both)
+    if iou >= SAME:
+        return iou
+    small = min(one, other, key=lambda piece: piece.segment.area)
+    covered = in_both / small.segment.area
+    return covered if covered >= COVERED and small.is_cut(size) else 0.0
 
 
 def _within(piece: Piece, shared: Tile) -> NDArray[np.bool_]:
@@ -106,43 +129,63 @@ def _within(piece: Piece, shared: Tile) -> NDArray[np.bool_]:
     return rle.decode_window(piece.segment.rle, (tile.height, tile.width), window)
 
 
-def _is_cut(piece: Piece, size: Size) -> bool:
-    """Whether the mask reaches a side of its tile beyond which the image goes on."""
-    tile = piece.tile
-    x, y, w, h = rle.to_box(piece.segment.rle, tile.height, tile.width)
-    return (
-        (y == 0 < tile.y)
-        or (x == 0 < tile.x)
-        or (y + h == tile.height < size[0] - tile.y)
-        or (x + w == tile.width < size[1] - tile.x)
-    )
-
-
-def _joined(group: Sequence[Piece], size: Size) -> Segment:
-    """One segment of the pieces of an object."""
-    used = [piece for piece in group if not piece.whole]
-    coarse = [piece for piece in group if piece.whole]
-    if coarse and not (used and _show(used, coarse, size)):
-        used = list(group)
-    mask = _union(used, size)
-    boxes = np.array([piece.box() for piece in used])
-    x, y = boxes[:, :2].min(0).tolist()
-    right, low = boxes[:, 2:].max(0).tolist()
+def _joined(group: Sequence[Piece], size: Size) -> _Object:
+    """The object that the pieces of a group show: the best one that shows it whole, or all."""
+    entire = [piece for piece in group if not piece.is_cut(size)]
+    best = max(entire, key=lambda piece: piece.segment.score) if entire else None
+    placed = [
+        replace(
+            piece.segment,
+            box=_xywh(*piece.box()),
+            rle=rle.place(piece.segment.rle, piece.tile, size),
+        )
+        for piece in (group if best is None else [best])
+    ]
     score = max(piece.segment.score for piece in group)
-    area = rle.area(mask, *size)
-    return Segment(group[0].segment.label, score, (x, y, right - x, low - y), area, mask)
+    return _Object(replace(_merged(placed, size), score=score), cut=best is None)
 
 
-def _show(used: Sequence[Piece], coarse: Sequence[Piece], size: Size) -> bool:
-    """Whether the tiles show all of an object and not only fragments."""
-    if not all(_is_cut(piece, size) for piece in used):
-        return True
-    fine, rough = _union(used, size), _union(coarse, size)
-    area = rle.area(rough, *size)
-    in_both = rle.area(fine, *size) + area - rle.area(rle.union([fine, rough], *size), *size)
-    return in_both >= SHOWN * area
+def _merged(segments: Sequence[Segment], size: Size) -> Segment:
+    """One segment of several in the px of the image."""
+    if len(segments) == 1:
+        return segments[0]
+    mask = rle.union([segment.rle for segment in segments], *size)
+    boxes = np.array([segment.box for segment in segments])
+    corners = np.concatenate((boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)))
+    score = max(segment.score for segment in segments)
+    box = _xywh(*corners.tolist())
+    return Segment(segments[0].label, score, box, rle.area(mask, *size), mask)
 
 
-def _union(pieces: Sequence[Piece], size: Size) -> bytes:
-    """The RLE of the union of the pieces in the image."""
-    return rle.union([rle.place(piece.segment.rle, piece.tile, size) for piece in pieces], *size)
+def _xywh(x: float, y: float, right: float, low: float) -> tuple[float, float, float, float]:
+    return x, y, right - x, low - y
+
+
+def _with_whole(objects: list[_Object], whole: Segment, size: Size) -> list[_Object]:
+    """The objects of the tiles and one that was found on the whole image."""
+    shared = [_shared(each.segment, whole, size) for each in objects]
+    for index, (each, in_both) in enumerate(zip(objects, shared, strict=True)):
+        union = each.segment.area + whole.area - in_both
+        if in_both >= COVERED * whole.area or (not each.cut and in_both >= SAME * union):
+            score = max(each.segment.score, whole.score)
+            objects[index] = replace(each, segment=replace(each.segment, score=score))
+            return objects
+    fragments = [
+        index
+        for index, (each, in_both) in enumerate(zip(objects, shared, strict=True))
+        if each.cut and in_both and in_both >= COVERED * each.segment.area
+    ]
+    if fragments and sum(shared[index] for index in fragments) >= COVERED * whole.area:
+        return objects  # several objects in the tiles that look like one from afar
+    merged = _merged([whole, *(objects[index].segment for index in fragments)], size)
+    others = [each for index, each in enumerate(objects) if index not in fragments]
+    return [*others, _Object(merged, cut=False)]
+
+
+def _shared(one: Segment, other: Segment, size: Size) -> int:
+    """The px of the image that are in both masks, of one category."""
+    (x, y, w, h), (left, top, wide, tall) = one.box, other.box
+    apart = x >= left + wide or left >= x + w or y >= top + tall or top >= y + h
+    if apart or one.label != other.label:
+        return 0
+    return one.area + other.area - rle.area(rle.union([one.rle, other.rle], *size), *size)

@@ -9,7 +9,7 @@ from segcli.images.batch import canvas_size, fit
 from segcli.images.tiles import Slicing, cut
 from segcli.masks.joining import Piece, join
 from segcli.pipeline.stages.prefetch import Loaded
-from segcli.types import Image, Record, Tile
+from segcli.types import Image, Record, Segment, Tile
 
 if TYPE_CHECKING:
     from segcli.pipeline.stages.inference import Inference
@@ -25,6 +25,7 @@ def sliced(inference: Inference, item: Loaded, slicing: Slicing) -> Iterator[lis
     assert image is not None
     height, width = image.pixels.shape[:2]
     frame = Tile(0, 0, height, width)
+    whole: list[Segment] = []
     pieces: list[Piece] = []
     for tiles in ([frame], slicing.tiles((height, width))):
         for batch, records in _predicted(tiles, image, inference, item):
@@ -32,10 +33,12 @@ def sliced(inference: Inference, item: Loaded, slicing: Slicing) -> Iterator[lis
                 if record.error is not None:
                     yield [Record(item.sample, height, width, error=record.error)]
                     return
-                whole = tile == frame
-                pieces += [Piece(segment, tile, whole) for segment in record.segments]
+                if tile == frame:
+                    whole += record.segments
+                else:
+                    pieces += [Piece(segment, tile) for segment in record.segments]
             yield []
-    joined = join(pieces, (height, width))
+    joined = join(pieces, whole, (height, width))
     segments = inference.refinement.refined(
         [joined],
         (height, width),
