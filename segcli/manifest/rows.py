@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from segcli.cloud.urls import is_url, shown
 from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.probe import probe
@@ -119,8 +120,10 @@ def _frames(samples: Sequence[Sample]) -> Iterator[Row]:
 
 
 def _path(sample: Sample, folder: Path) -> str:
-    """The path as `predict` resolves it: relative to the manifest's folder, or absolute."""
-    path = os.path.abspath(sample.path)
+    """The path as `predict` resolves it: relative to the manifest's folder, or absolute. A URL
+    without what could be a credential."""
+    url = is_url(sample.path)
+    path = shown(sample.path) if url else os.path.abspath(sample.path)
     if sample.member is not None:
         path += f"/{path_inside(sample.member)}"
     if sample.frame is not None:
@@ -129,5 +132,7 @@ def _path(sample: Sample, folder: Path) -> str:
         path.encode("utf-8")
     except UnicodeEncodeError:
         return sample.key  # not valid text: only a folder can list such a file
+    if url:
+        return path
     inside = os.path.commonpath([path, folder]) == str(folder)
     return os.path.relpath(path, folder) if inside else path

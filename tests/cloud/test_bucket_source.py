@@ -17,6 +17,7 @@ from video.numbered import write_clip
 
 from segcli.cloud.objects import store_at
 from segcli.errors import ExitCode, UsageError
+from segcli.manifest import make_manifest
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Summary
 from segcli.report import ReportOptions, write_report
@@ -192,6 +193,13 @@ def test_a_store_that_cannot_be_listed_is_a_usage_error(store: Store, images: st
     with pytest.raises(UsageError, match="cannot list .*forbids it .403.*credentials") as caught:
         open_source(images)
     assert SECRET not in str(caught.value)
+
+
+def test_a_manifest_of_a_bucket_is_a_source(images: str, tmp_path: Path) -> None:
+    manifest, out = tmp_path / "manifest.parquet", tmp_path / "m.parquet"
+    assert make_manifest(images, manifest).images == 5
+    assert run(manifest, out).failed == 0
+    assert keys(out) == [f"{images}/{name}" for name in NAMES]
 
 
 def test_many_requests_are_on_their_way_at_once(
