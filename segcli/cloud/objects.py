@@ -1,6 +1,7 @@
 """Requests to object stores and web servers: retried with back-off and jitter by obstore.
 
-A server that answers 429 or 5xx, or breaks the connection, is asked again for up to three minutes.
+A server that answers 429 or 5xx, or breaks the connection, is asked again for up to a minute: less
+than a worker may take without being thought to hang.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 RETRIES: RetryConfig = {
     "max_retries": 10,
-    "retry_timeout": timedelta(minutes=3),
+    "retry_timeout": timedelta(minutes=1),
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=15),

@@ -8,7 +8,7 @@ from typing import Any
 
 from segcli import store
 from segcli.store.footer import Footer
-from segcli.store.part_file import read_footer
+from segcli.store.part_file import read_footers
 from segcli.store.query import Rows
 
 _MOST_PARTS = 2000
@@ -58,8 +58,7 @@ def speeds(masks: Path) -> list[dict[str, Any]]:
     if len(parts) > _MOST_PARTS:
         return []
     runs: dict[tuple[str, str], list[Footer]] = {}
-    for path in parts:
-        footer = read_footer(path)
+    for footer in read_footers(parts):
         recorded = footer.settings.recorded
         if isinstance(started := recorded.get("started"), str):
             runs.setdefault((started, str(recorded.get("run"))), []).append(footer)

@@ -49,7 +49,7 @@ class LeaseCheck:
             raise Locked(
                 f"another run has taken over the output of {shown(self.url)}, because this one did "
                 f"not renew its lease in time (was it stopped, or without a network?); what is "
-                f"committed is whole: run the same command again when the other has ended"
+                f"committed is complete: run the same command again when the other has ended"
             )
 
 

@@ -6,16 +6,18 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segcli.cloud.ahead import in_threads
 from segcli.cloud.errors import Kind, StoreError
+from segcli.cloud.object_file import ObjectFile
 from segcli.cloud.objects import fetch
-from segcli.cloud.urls import shown, url_of
+from segcli.cloud.urls import is_url, shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import normalized
 from segcli.store.footer import FOOTER_KEY, Footer
@@ -115,16 +117,16 @@ def _check(path: Path, rows: int, footer: Footer) -> None:
 
 @contextlib.contextmanager
 def open_part(
-    path: Path, *, dictionaries: Sequence[str] = ()
+    path: Path, *, dictionaries: Sequence[str] = (), whole: bool = True
 ) -> Iterator[tuple[pq.ParquetFile, Footer]]:
     """Open a part. Raises UsageError, also inside the block, if it is damaged or not segcli's.
 
-    A part in a bucket is fetched whole. `dictionaries`: columns of text that are read as Arrow
-    dictionaries.
+    A part in a bucket is fetched `whole`, or only what is read of it. `dictionaries`: columns of
+    text that are read as Arrow dictionaries.
     """
     try:
         # Opened here because Arrow takes no path that is not valid text.
-        with _opened(path) as raw, part_in(raw, shown(path), dictionaries) as part:
+        with _opened(path, whole) as raw, part_in(raw, shown(path), dictionaries) as part:
             yield part
     except FileNotFoundError:
         raise UsageError(f"{shown(path)} was removed before it could be read") from None
@@ -152,10 +154,12 @@ def part_in(
         ) from e
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path, whole: bool) -> IO[bytes]:
     url = url_of(path)
     if url is None:
         return open(path, "rb")
+    if not whole:
+        return BufferedReader(ObjectFile(url))
     try:
         return BytesIO(fetch(url).data)
     except StoreError as error:
@@ -176,8 +180,14 @@ def _footer(file: pq.ParquetFile, name: str) -> Footer:
 
 
 def read_footer(path: Path) -> Footer:
-    with open_part(path) as (_, footer):
+    with open_part(path, whole=False) as (_, footer):
         return footer
+
+
+def read_footers(paths: Sequence[Path]) -> Iterator[Footer]:
+    """One after the other; those in a bucket are fetched ahead. Raises UsageError."""
+    is_remote = any(is_url(path) for path in paths)
+    return in_threads(read_footer, paths) if is_remote else map(read_footer, paths)
 
 
 def read_part(path: Path) -> tuple[pa.Table, Footer]:

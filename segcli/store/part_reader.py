@@ -11,7 +11,7 @@ import pyarrow as pa
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
-from segcli.store.part_file import first_rows, open_part, read_footer
+from segcli.store.part_file import first_rows, open_part, read_footer, read_footers
 from segcli.store.schema import CARRIED_PREFIX, MASK_COLUMNS
 
 _BATCH_ROWS = 16_384
@@ -139,8 +139,7 @@ def read_roots(path: Path) -> dict[str, list[str]]:
     One root each, unless an archive has moved (`same_source`).
     """
     roots: dict[str, set[str]] = {}
-    for part in part_paths(path):
-        footer = read_footer(part)
+    for footer in read_footers(part_paths(path)):
         roots.setdefault(footer.settings.key_prefix, set()).update(footer.roots)
     return {prefix: sorted(found) for prefix, found in roots.items()}
 

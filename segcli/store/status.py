@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from segcli.cloud.ahead import in_threads
 from segcli.cloud.errors import StoreError
+from segcli.cloud.objects import Listed
 from segcli.cloud.urls import url_of
 from segcli.errors import UsageError
 from segcli.store.directory import (
@@ -88,13 +90,19 @@ def _bucket_status(url: str) -> Status:
     except StoreError as error:
         raise UsageError(f"cannot read {url}: {error}") from None
     newest = 0
+    parts = list[tuple[str, Listed]]()
     try:
-        for name, listed in list_bucket_parts(url):
-            _add(found, read_footer(Path(url) / name))
-            found.size += listed.size
-            newest = max(newest, listed.mtime_ns or 0)
+        parts.extend(list_bucket_parts(url))
     except UsageError as error:
         found.problems.append(str(error))
+    paths = [Path(url) / name for name, _ in parts]
+    for (_, listed), footer in zip(parts, in_threads(_footer_or_why, paths), strict=True):
+        if isinstance(footer, str):
+            found.problems.append(footer)
+            continue
+        _add(found, footer)
+        found.size += listed.size
+        newest = max(newest, listed.mtime_ns or 0)
     if not found.parts and not found.problems and found.writer is None:
         raise UsageError(
             f"{url} does not exist; expected the output of a run: `segcli predict SOURCE` with "
@@ -103,6 +111,13 @@ def _bucket_status(url: str) -> Status:
     if newest:
         found.newest = datetime.fromtimestamp(newest // 10**9, UTC).isoformat(timespec="seconds")
     return found
+
+
+def _footer_or_why(part: Path) -> Footer | str:
+    try:
+        return read_footer(part)
+    except UsageError as error:
+        return str(error)
 
 
 def _parts(real: Path, found: Status) -> list[str]:

@@ -267,7 +267,9 @@ def test_the_lease_survives_lost_answers(store: Store, out: str) -> None:
 def test_a_server_that_gives_up_ends_the_run_with_a_reason(store: Store, out: str) -> None:
     with opened(out) as output:
         store.fail("PUT", "part-", "503", times=99)
-        with pytest.raises(OutputError, match="the server answered 503 .*what is committed") as e:
+        with pytest.raises(
+            OutputError, match="the server answered 503 .*committed work is complete"
+        ) as e:
             output.commit([record("0.png")])
         assert SECRET not in str(e.value)
         store.faults.clear()
@@ -291,6 +293,11 @@ def test_nothing_but_parts_is_in_the_folder(out: str) -> None:
     part = part_paths(Path(out))[0].name
     objects = [listed.key for listed in list_objects(out.rpartition("/runs")[0])]
     assert objects == ["runs/.m.parquet.lease", f"runs/m.parquet/{part}"]
+    broken = f"part-{32 * '0'}.parquet"
+    put_new(f"{out}/{broken}", b"PAR1")
+    found = status(Path(out))
+    assert (found.images, found.parts, len(found.problems)) == (1, 1, 1)
+    assert f"the part {out}/{broken} cannot be read" in found.problems[0]
     put_new(f"{out}/README", b"")
     with pytest.raises(UsageError, match="contains 'README', which is not a part"):
         opened(out)
