@@ -150,9 +150,14 @@ def number(value: Any) -> Any:
     return float(value)
 
 
+def _plain(values: list[Any]) -> list[Any]:
+    """The values, with the numbers for texts: looked at one by one only where there are texts."""
+    return [number(value) for value in values] if str in set(map(type, values)) else values
+
+
 def numbers(items: Items, key: str, what: str) -> NDArray[np.float64]:
     """Finite numbers; "1200.0" is taken for 1200."""
-    values = [number(value) for value in _values(items, key, what)]
+    values = _plain(_values(items, key, what))
     if set(map(type, values)) - {int, float}:
         at = next(i for i, v in enumerate(values) if type(v) not in (int, float))
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected a number')
@@ -169,7 +174,7 @@ def boxes(items: Items, key: str, what: str) -> NDArray[np.float64]:
     if set(map(type, values)) - {list} or set(map(len, values)) - {4}:
         at = next(i for i, v in enumerate(values) if type(v) is not list or len(v) != 4)
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected [x, y, w, h]')
-    flat = [number(side) for side in chain.from_iterable(values)]
+    flat = _plain(list(chain.from_iterable(values)))
     if set(map(type, flat)) - {int, float}:
         at = next(i for i, v in enumerate(flat) if type(v) not in (int, float)) // 4
         raise _wrong(items, at, what, f'"{key}": {_shown(values[at])}; expected four numbers')

@@ -81,7 +81,7 @@ def read_truth(
     truth that an evaluation compared (None: those that the output knows).
     """
     try:
-        known = merged(read_coco(path, need_masks=False))
+        known = merged(read_coco(path, need_masks=False, lenient=True))
     except UsageError as error:
         raise UsageError(f"--gt {path}: {error}") from None
     keys = [

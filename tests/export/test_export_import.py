@@ -12,7 +12,10 @@ from segcli.errors import UsageError
 from segcli.export import FORMATS, Choices, select
 from segcli.export.import_annotations import Imported, import_annotations
 from segcli.masks import rle
-from segcli.store import read_images, read_masks
+from segcli.stats import StatsOptions, statistics
+from segcli.store import min_scores, part_paths, read_images, read_masks, read_settings
+from segcli.store.query import Rows
+from segcli.viz import Wanted, find
 
 Masks = dict[str, list[tuple[int, float, np.ndarray]]]
 
@@ -115,6 +118,26 @@ def test_a_wrong_annotation_is_named(tmp_path: Path, change: dict[str, Any], mes
     (tmp_path / "ann.json").write_text(json.dumps(document))
     with pytest.raises(UsageError, match=message):
         import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
+
+
+def test_imported_scores_are_counted_everywhere(tmp_path: Path) -> None:
+    square = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    document = {
+        "images": [{"id": 1, "height": 8, "width": 8, "file_name": "a.jpg"}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 3, "segmentation": square, "score": score}
+            for score in (0.31, 0.87)
+        ],
+    }
+    (tmp_path / "ann.json").write_text(json.dumps(document))
+    out = tmp_path / "in.parquet"
+    assert import_annotations("coco", tmp_path / "ann.json", out).scored
+    assert [row["masks"] for row in statistics(StatsOptions(masks=out)).classes] == [2]
+    assert [len(image.masks) for image in select(out).with_masks()] == [2]
+    with Rows(part_paths(out)) as opened:
+        wanted = Wanted(min_score=min_scores(read_settings(out), None))
+        assert [len(image.masks) for image in find(opened, wanted)] == [2]
 
 
 def test_an_import_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
