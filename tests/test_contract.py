@@ -9,7 +9,7 @@ import pytest
 
 from scripts.figures import contract
 from segcli import plugin
-from segcli.plugin import Family
+from segcli.plugin import Family, Published
 from segcli.types import Batch, Instances, ModelInfo, Targets
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -19,7 +19,7 @@ NOT_YET = {"keypoints"}  # no family fills it
 
 
 @pytest.mark.parametrize(
-    "kind", [Family, ModelInfo, Batch, Instances, Targets], ids=lambda k: k.__name__
+    "kind", [Family, Published, ModelInfo, Batch, Instances, Targets], ids=lambda k: k.__name__
 )
 def test_every_field_has_a_row(kind) -> None:
     first = re.findall(r"^\| (`.*?) \|", SECTIONS[kind.__name__], re.MULTILINE)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="[FAMILY[/VARIANT]]", help="Show one model, or those of one family."),
+    typer.Argument(metavar="FAMILY[/VARIANT]", help="Show one model, or those of one family."),
 ]
 Measure = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from segcli.errors import ExitCode
 if TYPE_CHECKING:
     from segcli.models.kept_weights import Kept
 
-app = typer.Typer(help="Fetch, convert and list weights.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Checkpoint = Annotated[Path, typer.Argument(help="A published .pth, .pkl or .safetensors file.")]
 Model = Annotated[
@@ -22,11 +22,11 @@ Model = Annotated[
 ]
 Names = Annotated[
     list[str],
-    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; `segcli models` lists them."),
+    typer.Argument(metavar="FAMILY[/VARIANT]", help="Models; `segcli models` lists them."),
 ]
 Some = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FAMILY[/VARIANT]...", help="Models; by default all installed ones."),
+    typer.Argument(metavar="FAMILY[/VARIANT]", help="Models; by default all installed ones."),
 ]
 Out = Annotated[
     Path | None, typer.Option(help="The file to write; by default where --model finds it.")
@@ -42,8 +42,8 @@ Accept = Annotated[
 def _weights() -> None:
     """Fetch, convert and list weights.
 
-    Weights are stored in the folder SEGCLI_WEIGHTS, by default ~/.local/share/segcli/weights.
-    SEGCLI_WEIGHTS_MIRROR is an address or a folder to fetch from instead; it contains the file of
+    Weights are stored in the folder $SEGCLI_WEIGHTS, by default ~/.local/share/segcli/weights.
+    $SEGCLI_WEIGHTS_MIRROR is an address or a folder to fetch from instead; it has the file of
     https://HOST/PATH at HOST/PATH.
     """
 
