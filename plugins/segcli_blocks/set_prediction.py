@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +21,8 @@ def assign(cost: Tensor) -> tuple[Tensor, Tensor]:
 
     NaN and infinite costs are the last choice.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second, and only training needs it
+
     worst = torch.finfo(torch.float32).max / 1e6  # sums of it are finite
     known = cost.detach().float().nan_to_num(nan=worst, posinf=worst, neginf=worst)
     queries, targets = linear_sum_assignment(known.cpu().numpy())

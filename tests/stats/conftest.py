@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from segcli.store import Settings, open_output
@@ -70,8 +70,10 @@ def masks(made: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def frame(masks: Path) -> pd.DataFrame:
-    """All rows, with the sides of the box as columns."""
+def frame(masks: Path) -> Any:
+    """All rows as a frame of pandas, with the sides of the box as columns."""
+    import pandas as pd  # takes a second, which collecting the tests has not
+
     rows = pd.read_parquet(masks)
     for side in "xywh":
         rows[side] = [None if box is None else box[side] for box in rows["bbox"]]

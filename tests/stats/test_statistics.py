@@ -1,7 +1,6 @@
 """Every number equals a plain pandas computation."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from segcli.errors import UsageError
@@ -143,14 +142,21 @@ def test_a_filter_of_images_knows_no_masks(masks):
     assert "passes --key 'cam9/*'; a key of it is 'cam0/cam0_20261118-" in note
 
 
+def modified(frame):
+    """When the files were modified, as a column of pandas."""
+    import pandas as pd
+
+    return pd.to_datetime(frame["mtime_ns"]).dt
+
+
 @pytest.mark.parametrize(
     ("by", "group"),
     [
         ("folder", lambda f: f["key"].str.split("/").str[0]),
         ("camera", lambda f: f["key"].str.split("/").str[0]),
-        ("day", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%Y-%m-%d")),
-        ("hour", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%Y-%m-%d %H:00")),
-        ("hour-of-day", lambda f: pd.to_datetime(f["mtime_ns"]).dt.strftime("%H:00")),
+        ("day", lambda f: modified(f).strftime("%Y-%m-%d")),
+        ("hour", lambda f: modified(f).strftime("%Y-%m-%d %H:00")),
+        ("hour-of-day", lambda f: modified(f).strftime("%H:00")),
         ("column:src_site", lambda f: f["src_site"].fillna("unknown")),
         ("src_site", lambda f: f["src_site"].fillna("unknown")),
     ],
@@ -191,7 +197,7 @@ def test_one_group_of_everything_says_what_the_classes_say(masks):
 def test_several_groups(masks, frame):
     found = statistics(StatsOptions(masks=masks, by="hour-of-day, column:src_site"))
     frame = frame.assign(
-        hour=pd.to_datetime(frame["mtime_ns"]).dt.strftime("%H:00"),
+        hour=modified(frame).strftime("%H:00"),
         site=frame["src_site"].fillna("unknown"),
     )
     counts = frame[frame["score"] >= MIN].groupby(["hour", "site", "category"]).size().to_dict()
