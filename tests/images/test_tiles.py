@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from segcli_toy import TINY
 
 from segcli.errors import UsageError
 from segcli.images.tiles import Slicing, cut, slicing_of
-from segcli.types import Image, Resize, Tile
+from segcli.types import Image, ModelInfo, Resize, Tile
+
+TINY = ModelInfo("toy", "tiny", ("red",), (1,), Resize(64, 128), 32)
 
 
 @pytest.mark.parametrize("size", [(64, 65), (200, 150), (1000, 64), (65, 20), (640, 641)])
