@@ -15,7 +15,7 @@ from segcli import pipeline
 from segcli.cli import app, predict, tables
 from segcli.cli.hint import better_model
 from segcli.cli.progress import Lines
-from segcli.models import registry, speeds
+from segcli.models import catalogue, registry, speeds
 from segcli.models.catalogue import describe, recommended
 from segcli.models.registry import families
 from segcli.pipeline import PredictOptions
@@ -139,6 +139,28 @@ def test_the_first_run_of_the_default_model_names_a_better_one(tmp_path) -> None
     ) as output:
         output.commit([Record(Sample("a.jpg", "a.jpg"), 2, 2)])
     assert better_model(options) is None
+
+
+def test_a_missing_package_is_named_and_its_models_are_not_recommended(monkeypatch) -> None:
+    needy = [family for family in families().values() if family.requires]
+    assert needy
+    monkeypatch.setattr(catalogue, "missing_modules", lambda family: list(family.requires))
+    shown = run().stdout
+    for family in needy:
+        for module, how in family.requires.items():
+            assert f"{family.name} needs {module}: {how}\n" in shown
+    better = recommended(describe())
+    assert better is not None
+    assert better["model"] == "maskrcnn/r50-fpn-v2"
+
+
+def test_nothing_is_recommended_to_those_who_have_it(monkeypatch, tmp_path) -> None:
+    best = recommended(describe())
+    assert best is not None
+    family, info = registry.find(best["model"])
+    registry.kept(info).parent.mkdir(parents=True)
+    registry.kept(info).write_bytes(b"")
+    assert recommended(describe()) is None
 
 
 @pytest.mark.parametrize("terminal", [True, False])
