@@ -265,7 +265,7 @@ def _how_to_get(family: Family, info: ModelInfo) -> str:
     ready = [f"{info.family}/{variant}" for variant in shipped(family.name)]
     published = family.published.get(info.variant)
     if published is None:
-        how = f"nobody has published any; train some with {command('train', '--model', model)}"
+        how = f"none are published; train some with {command('train', '--model', model)}"
     elif published.by_hand:
         how = (
             f"save {published.url} in a browser ({published.by_hand}) and run "
