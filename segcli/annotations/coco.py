@@ -1,4 +1,4 @@
-"""COCO JSON as columns, every value of it checked: the one reader for all commands."""
+"""The reader of COCO JSON for all commands: columns, with every value checked."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from segcli.types import Size
 
 KINDS = ("segm", "bbox", "boundary")
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
-_BROKEN_BOX = "{} broken boxes were ignored: masks are compared"
-_NAMELESS = "{} categories have no name and go by their id"
+_BROKEN_BOX = "{} invalid boxes were ignored, because masks are compared"
+_NAMELESS = "{} categories have no name; their id is used instead"
 _ALL_CROWD = (
-    "all {} objects are marked as crowds (iscrowd 1), as CVAT marks masks: set it to 0 where they "
+    "all {} objects are marked as crowds (iscrowd 1), as CVAT marks masks: set it to 0 if they "
     "are single objects"
 )
 _DANGLING = "{{}} annotations of {} that the file does not list were left out"

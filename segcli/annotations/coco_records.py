@@ -28,7 +28,7 @@ from segcli.annotations.records import (
 from segcli.errors import UsageError
 from segcli.types import Record, Segment
 
-_CROWD = "{} regions of crowds were left out"
+_CROWD = "{} crowd regions were left out"
 _NO_MASK = "{} annotations without a mask were left out"
 _NEW_IDS = "{} categories got new ids, counted from 1: an output has whole numbers"
 

@@ -1,4 +1,4 @@
-"""Columns out of lists of JSON objects, every value checked; an error names the object."""
+"""Extract columns from lists of JSON objects; every value is checked, and errors name it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Gathered(list[Mapping[str, Any]]):
 
 
 def load_json(path: Path) -> Any:
-    """Raises UsageError when the file cannot be read or is no JSON."""
+    """Raises UsageError if the file cannot be read or is not JSON."""
     try:
         with uncollected():
             return parse_json(path.read_bytes())
@@ -56,7 +56,7 @@ def load_json(path: Path) -> Any:
     except UnicodeError as error:
         raise UsageError(f"{path} is not text in UTF-8 ({error}); convert it") from None
     except ValueError as error:
-        raise UsageError(f"{path} is no valid JSON ({error}); is it cut off?") from None
+        raise UsageError(f"{path} is not valid JSON ({error}); is it truncated?") from None
 
 
 def parse_json(text: bytes) -> Any:
@@ -78,7 +78,7 @@ def parse_json(text: bytes) -> Any:
 def objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
     """The list of objects under `key`, each of them a JSON object."""
     if not isinstance(document, dict):
-        raise UsageError(f"{where} is no COCO json: expected an object with images, annotations")
+        raise UsageError(f"{where} is not COCO JSON: expected an object with images, annotations")
     found = document.get(key)
     if not isinstance(found, list):
         raise UsageError(f'{where} has no list "{key}"; expected COCO json: images, annotations')

@@ -1,4 +1,4 @@
-"""What an export wrote, and what its format could not hold."""
+"""Counts of an export, and of what its format could not represent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Losses:
         raw = name.encode("utf-8", "surrogateescape")
         shown = raw.decode("utf-8", "replace")
         if shown.encode() != raw:
-            self.lost("{} names of images hold bytes that are no text, written as U+FFFD")
+            self.lost("{} names of images have bytes that are not text, written as U+FFFD")
         return shown
 
     def xml(self, name: str) -> str:
@@ -42,7 +42,7 @@ class Losses:
         text = self.text(name)
         shown = _NOT_XML.sub("\ufffd", text)
         if shown != text:
-            self.lost("{} names hold characters that XML cannot, written as U+FFFD")
+            self.lost("{} names have characters that XML does not allow, written as U+FFFD")
         return shown
 
     def sentences(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Formats with a file for every image."""
+"""Writers of formats with one file per image."""
 
 from __future__ import annotations
 

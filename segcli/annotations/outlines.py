@@ -1,4 +1,4 @@
-"""Masks as annotation files have them, checked all at once and left as cheap as they came."""
+"""Check the masks of annotation files all at once, without converting them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segcli.masks.batch import Masks, measure
 Outline = list[list[float]] | dict[str, Any]
 """Polygons, or {"size": [h, w], "counts": ...}, checked: compressed as bytes, or a list of runs."""
 
-_SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
+_SHORT = "{} polygons of fewer than three points were left out"
 _OTHERWISE = (
     "{} masks were written otherwise than COCO does (numbers as text, points in pairs, a polygon "
     "that is in no list) and were read as meant"

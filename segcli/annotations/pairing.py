@@ -1,6 +1,6 @@
-"""Which image of the ground truth belongs to which row of an output, and by what rule.
+"""Match images of the ground truth with rows of an output.
 
-Nothing is matched silently: what has no partner, or more than one, is listed.
+Nothing is guessed: images without a counterpart, or with several, are listed.
 """
 
 from __future__ import annotations

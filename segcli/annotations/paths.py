@@ -1,4 +1,4 @@
-"""Where exported files go: whole or not at all, and never outside the folder that was named."""
+"""The paths of exported files, which are never outside of the given folder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def beside(out: Path, name: str, suffix: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise UsageError(
-            f"the image {name!r} has no place below {out}; export outputs of a folder, or to one "
+            f"the image {name!r} cannot be put below {out}; export outputs of a folder, or to one "
             "file with --to coco"
         )
     return out / path.with_name(fitting(path.name.removesuffix(path.suffix), suffix))
@@ -110,8 +110,8 @@ def apart_from_images(out: Path, roots: Mapping[str, Sequence[str]]) -> None:
             bases = [root] if os.path.isdir(root) else [os.path.dirname(root), os.getcwd()]
             if os.path.realpath(out / prefix.strip("/")) in map(os.path.realpath, bases):
                 raise UsageError(
-                    f"--out {out} is where the images themselves lie, and pictures of their names "
-                    "would overwrite them; write to another folder"
+                    f"--out {out} contains the images themselves, which pictures of the same names "
+                    "would overwrite; write to another folder"
                 )
 
 
@@ -140,7 +140,9 @@ def one_file(path: Path) -> Iterator[TextIO]:
     Raises OutputError, and UsageError where a folder has its name.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder, and this format is one file; name it with --out")
+        raise UsageError(
+            f"{path} is a folder, but this format is one file; give its name with --out"
+        )
     with (
         reporting(path),
         replacing(path) as unfinished,

@@ -1,4 +1,4 @@
-"""Annotations as the records of an output: what every reader for `segcli import` makes."""
+"""Annotations as records of an output, the result of every reader for `segcli import`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from segcli.masks import rle
 from segcli.types import Record, Sample, Segment, Size
 
 EMPTY = "{} masks without a pixel were left out"
-CUT_OFF = "{} outlines leave their image and were cut off at its edge; is it another image's size?"
-SAME_PICTURE = "{} pictures came more than once; their objects were put together"
+CUT_OFF = "{} outlines extend beyond their image and were cut off; is its size right?"
+SAME_PICTURE = "{} images occur more than once; their objects were merged"
 
 
 @dataclass(slots=True)
@@ -84,12 +84,14 @@ def size_of_picture(name: str, images: Path | None) -> Size:
     """(height, width) px of a picture whose annotations do not state it. Raises UsageError."""
     if images is None:
         raise UsageError(
-            f"the annotations state no size of the image {name!r}; give --images FOLDER, and it is "
-            "read from the picture"
+            f"the annotations do not state the size of {name!r}; give --images FOLDER to read it "
+            "from the image"
         )
     path = located(name, images)
     if path is None:
-        raise UsageError(f"the annotations state no size of {name!r}, which is not in {images}")
+        raise UsageError(
+            f"the annotations do not state the size of {name!r}, which is not in {images}"
+        )
     try:
         header = probe((images / path).read_bytes(), key=path)
     except (OSError, ImageError) as error:

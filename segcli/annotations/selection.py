@@ -1,4 +1,4 @@
-"""What of an output is exported."""
+"""Selection of the images and masks to export."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def select(
     for name, meant in wanted.items():
         if meant is None:
             raise UsageError(
-                f"--categories: {path} knows no {name!r}; it knows: {', '.join([*known][:20])}"
+                f"--categories: {path} has no category {name!r}; it has: {', '.join([*known][:20])}"
                 f"{did_you_mean(name, list(known))}"
             )
     lowest = min_scores(settings, min_score)

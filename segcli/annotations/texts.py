@@ -1,4 +1,4 @@
-"""Text files of other programs, with a byte-order mark or without."""
+"""Read text files of other programs, with or without a byte-order mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO's labels for segmentation: a text file for every image, and data.yaml with the names."""
+"""YOLO labels for segmentation: a text file per image, and data.yaml with the names."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling p
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 _BOX = "{} boxes and lines of two points were left out: they are not outlines"
 _COMMAS = "{} lines have decimal commas"
-_ORPHANS = "{} labels without a picture were left out"
-_SHARED = "{} pictures share their label file with another one; each got its objects"
+_ORPHANS = "{} labels without an image were left out"
+_SHARED = "{} images share their label file with another one; each gets its objects"
 _NOT_THERE = (
     "{} images are not in images/ next to labels/, where other tools look for them; --copy-images "
     "or --link-images places them there"
 )
-_BARE = "{} pictures without a label file are images without objects"
+_BARE = "{} images have no label file, so they have no objects"
 
 _Pair = tuple[Sample, Path | None]
 
@@ -61,7 +61,7 @@ def read_yolo(folder: Path, images: Path | None = None) -> Annotations:
         )
     alone = [path for path in inside if path not in used]
     if alone and not used - {None}:
-        raise UsageError(f"no picture {alone[0].stem}.* in {root} for the label {alone[0]}")
+        raise UsageError(f"no image {alone[0].stem}.* in {root} for the label {alone[0]}")
     if alone:
         example = repr(str(alone[0].relative_to(folder))).replace("{", "{{").replace("}", "}}")
         notes[f"{_ORPHANS}, such as {example}"] = len(alone)
@@ -144,7 +144,7 @@ def _numbers(words: list[str], notes: Counter[str]) -> list[float]:
     sides = words[1:]
     if any("," in word for word in sides):
         if not all(word.count(",") <= 1 for word in sides):
-            raise UsageError("numbers with commas between them; expected blanks")
+            raise UsageError("numbers separated by commas; expected spaces")
         notes[_COMMAS] += 1
     return [float(word.replace(",", ".")) for word in sides]
 

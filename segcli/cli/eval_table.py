@@ -82,7 +82,7 @@ def _classes(printer: TablePrinter, result: Evaluation, diagnosis: Diagnosis | N
 def _errors(printer: TablePrinter, diagnosis: Diagnosis) -> None:
     from segcli.evaluate.diagnosis import MEANING
 
-    printer.line("what a repair would bring, in points of AP50", style="bold")
+    printer.line("points of AP50 that fixing each kind of error would gain", style="bold")
     rows = [
         [name, f"{points:.2f}", str(count), MEANING[name]]
         for name, (points, count) in diagnosis.tide.items()

@@ -1,4 +1,4 @@
-"""How good the masks are: COCO's numbers to the last bit, what does not match, what to fix."""
+"""Evaluation: COCO metrics to the last bit, what does not match, and what to improve."""
 
 from segcli.annotations.coco import KINDS, read_coco
 from segcli.annotations.ground_truth import GroundTruth

@@ -1,4 +1,4 @@
-"""Two runs on the same ground truth: by how much they differ, and whether that could be chance."""
+"""The difference of two runs on the same ground truth, with its confidence interval."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def compare(
 ) -> Comparison:
     """Paired: each of `resamples` draws the same images, with repetition, for both runs.
 
-    Only images and categories that both evaluations count are compared. Raises UsageError when
-    there is none, and for what hotcoco does not know (boundary IoU, LVIS).
+    Only images and categories that both evaluations count are compared. Raises UsageError if
+    there is none, and for what hotcoco does not support (boundary IoU, LVIS).
     """
     if first.curves is None or second.curves is None or first.iou == "boundary":
-        raise UsageError("--compare knows --iou segm and bbox of the COCO protocol")
+        raise UsageError("--compare needs --iou segm or bbox and the COCO protocol")
     images = np.intersect1d(first.case.images, second.case.images)
     categories = np.intersect1d(first.case.categories, second.case.categories)
     if not len(images) or not len(categories):
-        raise UsageError(f"the two runs have no image and category in common: {other}")
+        raise UsageError(f"the two runs have no common image and category: {other}")
     import hotcoco
 
     cases = [replace(one.case, images=images, categories=categories) for one in (first, second)]

@@ -1,7 +1,7 @@
-"""Boundary IoU: the overlap of the rims of masks, as thick as 2 % of the image's diagonal.
+"""Boundary IoU: the IoU of the boundary regions of masks, 2 % of the image's diagonal wide.
 
-Cheng et al., "Boundary IoU", CVPR 2021: two masks are as alike as the smaller of their mask IoU
-and the IoU of their rims; regions of crowds are compared by mask alone.
+Cheng et al., "Boundary IoU", CVPR 2021: the result is the smaller of the mask IoU and the IoU of
+the boundary regions; crowd regions are compared by mask only.
 """
 
 from __future__ import annotations

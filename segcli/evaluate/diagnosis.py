@@ -1,6 +1,6 @@
-"""What to fix: where the points are lost, which classes and images cost most, which score to take.
+"""What to improve: the cost of each kind of error, of classes and images, and the best scores.
 
-A detection is right here when it finds an object of its category with an IoU of at least 0.5.
+Here, a detection is right if it finds an object of its category with an IoU of at least 0.5.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MEANING = MappingProxyType(
         "classification": "right place, wrong class",
         "localisation": "right class, too loose (IoU 0.1 to 0.5)",
         "both": "too loose, and of the wrong class",
-        "duplicate": "an object found once more",
-        "background": "nothing is there",
-        "missed": "an object that nothing lies on",
+        "duplicate": "a second detection of an object",
+        "background": "there is no object",
+        "missed": "an object without any detection",
     }
 )
-"""What each of the TIDE errors is, in words."""
+"""The meaning of each TIDE error."""
 _NO_OBJECT = "background"
 _NOT_FOUND = "missed"
 
 
 @dataclass(frozen=True, slots=True)
 class BestScore:
-    """The score from which on F1 is best for one category; None where nothing can be right."""
+    """The score threshold with the best F1 for one category; None if nothing can be right."""
 
     name: str
     score: float | None
@@ -47,7 +47,7 @@ class BestScore:
 
 @dataclass(frozen=True, slots=True)
 class WorstImage:
-    """`missed_px` are areas of objects not found, `false_px` of detections that are wrong."""
+    """`missed_px`: the area of objects that were not found; `false_px`: of false detections."""
 
     key: str
     missed: int
@@ -58,7 +58,7 @@ class WorstImage:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`tide`: error -> (points of AP50 that its repair would bring, how many).
+    """`tide`: error -> (points of AP50 gained by fixing it, number of errors).
 
     `confusion` (K + 1, K + 1): rows are what the objects are (last: no object), columns what was
     found (last: nothing), at `min_score`. `calibration`: hotcoco's bins of score.
@@ -96,7 +96,7 @@ def diagnose(evaluation: Evaluation, *, min_score: float) -> Diagnosis:
     """
     case = evaluation.case
     if evaluation.iou == "boundary" or evaluation.curves is None:
-        raise UsageError("--errors and --plots explain --iou segm and bbox of the COCO protocol")
+        raise UsageError("--errors and --plots need --iou segm or bbox and the COCO protocol")
     evaluator = fast_evaluator(case, evaluation.params, evaluation.iou)
     with translated("hotcoco"):
         matrix = evaluator.confusion_matrix(iou_thr=0.5, min_score=min_score)["matrix"]

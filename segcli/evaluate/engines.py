@@ -1,7 +1,7 @@
-"""The one door to the evaluators: hotcoco, which is fast, and pycocotools, which is the judge.
+"""The evaluators: hotcoco, which is fast, and pycocotools, which is the reference.
 
-Both are given the same numbers in memory, no file in between, and both give the same arrays to
-the last bit; tests hold them to it. hotcoco knows no boundary IoU: that goes to pycocotools.
+Both get the same numbers in memory, without files, and give the same arrays to the last bit, which
+is tested. hotcoco has no boundary IoU, so pycocotools computes it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Curves:
 
 
 def run(case: Case, params: Params, *, engine: str = "fast", iou: str = "segm") -> Curves:
-    """Raises UsageError when the evaluator refuses what it was given."""
+    """Raises UsageError if the evaluator refuses its input."""
     if iou == "boundary" or engine == "pycocotools":
         return _run_judge(case, params, iou)
     evaluator = fast_evaluator(case, params, iou)
@@ -202,7 +202,7 @@ def category_dicts(case: Case) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def translated(name: str) -> Any:
-    """What an evaluator raises for input that no check of ours foresaw."""
+    """Translate errors of an evaluator about input that no check has refused."""
     try:
         yield
     except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:

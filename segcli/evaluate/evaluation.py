@@ -1,4 +1,4 @@
-"""One evaluation from files to numbers."""
+"""An evaluation, from files to metrics."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def evaluate(
 ) -> Evaluation:
     """Compare an output of a run, or a file of COCO results, with ground truth as COCO json.
 
-    Raises UsageError for anything in the files that is not as it should be.
+    Raises UsageError for invalid content of the files.
     """
     chosen = choices or Choices()
     with ThreadPoolExecutor(1) as reader:  # Arrow reads while JSON is parsed

@@ -1,4 +1,4 @@
-"""An evaluation with what explains it, and the files of it: JSON, plots, an HTML page."""
+"""An evaluation with its diagnosis, and its files: JSON, plots, an HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation as one HTML page that needs nothing beside it."""
+"""The evaluation as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ img { max-width: 100%; margin: .5rem 0 }
 {% if r.errors %}<td>{{ "%.2f" % r.errors.costs[c.name] }}</td>
 <td>{{ number(best[c.name].score) }}</td><td>{{ number(best[c.name].f1) }}</td>{% endif %}</tr>
 {% endfor %}</table>
-{% if r.errors %}<h2>What to fix</h2>
-<table><tr><th>error</th><th>points of AP50</th><th>how many</th><th></th></tr>
+{% if r.errors %}<h2>What to improve</h2>
+<table><tr><th>error</th><th>points of AP50</th><th>count</th><th></th></tr>
 {% for name, e in r.errors.tide.items() %}<tr><td>{{ name }}</td><td>{{ "%.2f" % e.points }}</td>
 <td>{{ e.count }}</td><td class="words">{{ meaning[name] }}</td></tr>{% endfor %}</table>
 {% for name, picture in pictures.items() %}<img alt="{{ name }}" src="{{ picture }}">{% endfor %}

@@ -1,4 +1,4 @@
-"""The whole result as JSON; docs/evaluation.md describes it, SCHEMA changes when it does."""
+"""The result as JSON, which docs/evaluation.md describes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def as_json(
     diagnosis: Diagnosis | None = None,
     comparison: Comparison | None = None,
 ) -> dict[str, Any]:
-    """Numbers that cannot be had (no object of such a size) are null, not -1."""
+    """Undefined metrics (no object of such a size) are null, not -1."""
     case, matching = evaluation.case, evaluation.matching
     where = evaluation.found.where if evaluation.found else None
     result: dict[str, Any] = {
@@ -55,17 +55,17 @@ def _known(value: Any) -> Any:
 
 
 def gate(evaluation: Evaluation, conditions: list[tuple[str, float]]) -> None:
-    """Raises GateNotMet when a number is below its limit, or cannot be had."""
+    """Raises GateNotMet if a metric is below its limit or undefined."""
     for name, _ in conditions:
         if name not in evaluation.metrics:
             raise UsageError(
-                f"--fail-under {name}: there is no such number; there are: "
+                f"--fail-under {name}: there is no such metric; there are: "
                 f"{', '.join(evaluation.metrics)}"
             )
     failed = [
         f"{name} is {evaluation.metrics[name]:.4f}, below {limit:g}"
         if evaluation.metrics[name] >= 0
-        else f"{name} cannot be had, for nothing in the ground truth counts for it"
+        else f"{name} is undefined, because nothing in the ground truth counts for it"
         for name, limit in conditions
         if evaluation.metrics[name] < limit or evaluation.metrics[name] < 0
     ]

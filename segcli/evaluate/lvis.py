@@ -21,9 +21,9 @@ from segcli.evaluate.scores import PerClass
 
 
 def run_lvis(case: Case, iou: str) -> tuple[dict[str, float], list[PerClass]]:
-    """LVIS' thirteen numbers by hotcoco, and AP of each category.
+    """The thirteen metrics of LVIS by hotcoco, and the AP of each category.
 
-    A detection of a category that an image neither has nor is known to lack is left out of account.
+    A detection is ignored if its category is neither annotated nor known to be absent in its image.
     """
     import hotcoco
 
@@ -32,8 +32,8 @@ def run_lvis(case: Case, iou: str) -> tuple[dict[str, float], list[PerClass]]:
     known = case.truth.federated
     if known is None:
         raise UsageError(
-            f"{case.truth.where} is no LVIS ground truth: its images have no neg_category_ids; "
-            "leave --protocol lvis away"
+            f"{case.truth.where} is not LVIS ground truth: its images have no neg_category_ids; "
+            "omit --protocol lvis"
         )
     number = {own: i + 1 for i, own in enumerate(case.truth.category_ids.tolist())}
     images = image_dicts(case)

@@ -1,4 +1,4 @@
-"""Ground truth and detections brought together: what is compared, and how it came about."""
+"""Match ground truth with detections."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from segcli.suggest import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user decides: `missing` error, ignore or count (images that were never predicted);
+    """Options of the user: `missing` error, ignore or count (images that were never predicted);
     `categories` of the ground truth by name (None: those that the run looked for; ("all",): all).
     `strict`: see read_coco. `merge_categories`: those of one name in the ground truth are one.
     """
@@ -46,7 +46,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """The account of the matching, for people and for --json."""
+    """The result of the matching, for messages and for --json."""
 
     images_by: str
     categories_by: str
@@ -59,7 +59,7 @@ class Matching:
     truth_only: tuple[tuple[str, str | None], ...] = ()
     run_only: tuple[tuple[str, str | None], ...] = ()
     not_counted: int = 0  # detections of images or categories that are not compared
-    notes: tuple[str, ...] = ()  # what of the files was tolerated
+    notes: tuple[str, ...] = ()  # on tolerated problems in the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Case:
 def build_case(
     truth: GroundTruth, found: Rows | Results, choices: Choices
 ) -> tuple[Case, Matching]:
-    """Raises UsageError when what belongs together cannot be told, or differs in size."""
+    """Raises UsageError if images cannot be matched or differ in size."""
     if isinstance(found, Results):
         return _from_results(truth, found, choices)
     return _from_rows(truth, found, choices)

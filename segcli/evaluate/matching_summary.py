@@ -1,4 +1,4 @@
-"""The matching in sentences: what was compared by which rule, and all that was not."""
+"""Sentences on the matching: what was compared by which rule, and what was not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SHOWN = 5
 
 
 def sentences(matching: Matching, *, missing: str = "error") -> list[str]:
-    """What was matched first, then everything that had no partner; counts, and the first names."""
+    """First what was matched, then everything without a counterpart: counts and first names."""
     lines = [
         f"{matching.compared} images compared, matched by {matching.images_by}; categories by "
         f"{matching.categories_by}"
     ]
     never = len(matching.never_predicted)
     if never:
-        fate = "left out" if missing == "ignore" else "counted as if nothing had been found"
+        fate = "left out" if missing == "ignore" else "their objects count as missed"
         lines.append(
             f"{never} images of the ground truth were never predicted, {fate}: "
             f"{_some(matching.never_predicted)}"
@@ -33,7 +33,7 @@ def sentences(matching: Matching, *, missing: str = "error") -> list[str]:
         )
     if matching.ambiguous:
         lines.append(
-            f"{len(matching.ambiguous)} names could not be told apart, several images bear them: "
+            f"{len(matching.ambiguous)} names are ambiguous, because several images have them: "
             f"{_some(matching.ambiguous)}"
         )
     if matching.rescaled:

@@ -1,4 +1,4 @@
-"""Sentences about ground truth and predictions that do not fit together."""
+"""Error messages about ground truth and predictions that do not match."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require_alike(
     if turned.any():
         raise UsageError(
             f"{count}{sizes}: height and width are swapped, as when the annotations were made "
-            "without the EXIF rotation of the picture; turn these annotations, --rescale cannot"
+            "without the EXIF rotation of the image; rotate these annotations, --rescale cannot"
         )
     raise UsageError(
         f"{count}{sizes}; were resized copies predicted or annotated? Give --rescale to stretch "
@@ -52,9 +52,9 @@ def called(truth: GroundTruth, index: int) -> str:
 
 def nothing_in_common(truth: GroundTruth, rows: Rows) -> str:
     return (
-        f"not one image of {truth.where} is in {rows.where}: the ground truth calls its images "
-        f"{called(truth, 0)!r}, the output {rows.keys[0]!r}; expected the same relative paths, or "
-        "file names that occur once"
+        f"no image of {truth.where} is in {rows.where}: the ground truth has names such as "
+        f"{called(truth, 0)!r}, the output such as {rows.keys[0]!r}; expected the same relative "
+        "paths, or file names that occur once"
     )
 
 
@@ -63,10 +63,10 @@ def never_predicted(never: Sequence[str], ambiguous: Sequence[str], total: int, 
     told = f"{len(never)} of {total} images of the ground truth are not in {where}: {shown}"
     if ambiguous:
         told += (
-            f" (of these {len(ambiguous)} bear a file name that several images have: "
-            f"{', '.join(ambiguous[:SHOWN])}; relative paths would tell them apart)"
+            f" (of these {len(ambiguous)} have a file name of several images: "
+            f"{', '.join(ambiguous[:SHOWN])}; use relative paths)"
         )
     return (
-        f"{told}; predict them, or give --missing ignore to leave them out, --missing count to "
+        f"{told}; predict them, or use --missing ignore to leave them out, --missing count to "
         "count all their objects as missed"
     )

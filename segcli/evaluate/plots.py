@@ -1,4 +1,4 @@
-"""The evaluation as pictures, for a folder or for the HTML page."""
+"""Plots of an evaluation, for a folder or for the HTML page."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _precision_recall(evaluation: Evaluation) -> Figure:
 
 
 def _errors(diagnosis: Diagnosis) -> Figure:
-    figure, axes = _figure("What a repair would bring")
+    figure, axes = _figure("Gain from fixing each kind of error")
     names = list(diagnosis.tide)[::-1]
     bars = axes.barh(names, [diagnosis.tide[name][0] for name in names], color=_COLOUR)
     axes.bar_label(bars, labels=[f"{diagnosis.tide[name][1]}x" for name in names], padding=3)

@@ -1,4 +1,4 @@
-"""What a model found: the rows of an output, or COCO results, as columns."""
+"""Predictions as columns: the rows of an output, or COCO results."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
     if isinstance(document, dict) and isinstance(document.get("annotations"), list):
         document = document["annotations"]
     if not isinstance(document, list):
-        raise UsageError(f"{where} is no COCO results: expected a list of detections")
+        raise UsageError(f"{where} is not a COCO results file: expected a list of detections")
     items = checked_objects(document, where)
     scores = numbers(items, "score", "detection")
     outside = (scores < 0) | (scores > 1)
@@ -111,7 +111,7 @@ def read_rows(path: Path, *, iou: str = "segm") -> Rows:
             _require_types(batch, path)
         return _rows(path, batches, iou)
     except UnicodeDecodeError:
-        raise UsageError(f"{path} holds a text that is no UTF-8; a part must be damaged") from None
+        raise UsageError(f"{path} has text that is not UTF-8; a part must be damaged") from None
     except KeyError as error:  # Arrow's, of a column that shall be a dictionary
         raise UsageError(f"{path} has a part without the column {error}; it is damaged") from None
 
@@ -124,7 +124,7 @@ def _require_types(batch: pa.RecordBatch, path: Path) -> None:
         if kind != expected.field(field.name).type:
             raise UsageError(
                 f"{path}: the column {field.name} is of the type {kind}, expected "
-                f"{expected.field(field.name).type}: another program must have written it anew"
+                f"{expected.field(field.name).type}: another program must have rewritten it"
             )
 
 

@@ -1,4 +1,4 @@
-"""Curves boiled down: the twelve numbers of COCO, and the same for each category."""
+"""Summarise curves: the twelve metrics of COCO, and the same for each category."""
 
 from __future__ import annotations
 

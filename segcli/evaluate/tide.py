@@ -1,9 +1,9 @@
 """TIDE: what AP50 each kind of error costs (Bolya et al. 2020, arXiv:2008.08115, section 2).
 
-A detection is right when it overlaps a free object of its category by an IoU of 0.5. Each wrong
-one is of one kind, and an object that no repair of a detection would find is missed. Repairing a
-kind means: the best detection of each object that is too loose or of the wrong class becomes
-right, the others go; objects that were missed are not asked for.
+A detection is right if it overlaps an unmatched object of its category by an IoU of 0.5. Each wrong
+detection has one kind, and an object that no fixed detection would find is missed. Fixing a kind of
+error means: the best detection of each object that is too loose or of the wrong class becomes
+right, and the others are removed; missed objects are ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Found:
 
 
 def tide(case: Case, iou: str, *, most: int) -> dict[str, tuple[float, int]]:
-    """Kind -> (points of AP50 that its repair would bring, how many there are).
+    """Kind -> (points of AP50 gained by fixing it, number of errors).
 
     The best `most` detections of each image count. A category with detections but without an
     object has an AP of 0; a category with neither does not count.

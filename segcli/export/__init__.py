@@ -1,4 +1,4 @@
-"""Outputs in everyone's formats, streamed; and annotations made into outputs."""
+"""Export outputs to the formats of other tools, and import annotations as outputs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Writer] = MappingProxyType(
         "geojson": lambda s, out, _: write_geojson(s, out),
     }
 )
-"""What `segcli export --to` knows."""
+"""The formats of `segcli export --to`."""
 
 WITH_IMAGES = ("yolo", "labelme")
 """Formats whose readers look for the images next to the labels."""

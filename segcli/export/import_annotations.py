@@ -1,4 +1,4 @@
-"""Annotations become an output like any other, so that viz and stats work on ground truth."""
+"""Convert annotations to an output, so that viz and stats work on ground truth."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def import_annotations(
     is refused: annotations do not resume.
     """
     if out.exists():
-        raise UsageError(f"{out} exists already; import into a new directory")
+        raise UsageError(f"{out} already exists; import into a new directory")
     kind = kind or format_of(path)
     found = _read(kind, path, images, merge_categories)
     root = str(images.resolve()) if images else found.root
@@ -97,7 +97,7 @@ def format_of(path: Path) -> str:
             return "yolo" if yolo else "labelme"
     if not os.path.exists(path):
         raise UsageError(f"no such file or folder: {path}; expected {_EXPECTED}")
-    raise UsageError(f"{path} can be several formats, or none; say which with --from")
+    raise UsageError(f"{path} can be several formats, or none; choose one with --from")
 
 
 _EXPECTED = "COCO json, or a folder of YOLO or LabelMe labels"

@@ -1,4 +1,4 @@
-"""The images of an export, copied or linked to where readers of its format look for them."""
+"""Copy or link the images of an export to where readers of its format look for them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _put(target: Path, what: Path | bytes, *, link: bool = False) -> None:
     """Raises UsageError for another file that is there already: it may be somebody's image."""
     if os.path.lexists(target):
         if not _is_same(target, what):
-            raise UsageError(f"{target} is there already and is another file; export elsewhere")
+            raise UsageError(
+                f"{target} already exists and is another file; export to another folder"
+            )
         return
     with reporting(target), replacing(target) as unfinished:
         if isinstance(what, bytes):

@@ -1,4 +1,4 @@
-"""Masks as PNG: maps of categories or of objects, or a file for every mask."""
+"""Write masks as PNG: maps of categories or of instances, or a file for every mask."""
 
 from __future__ import annotations
 

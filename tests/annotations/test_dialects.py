@@ -118,7 +118,7 @@ def test_outlines_that_leave_their_image_are_counted(tmp_path: Path) -> None:
 def test_a_size_that_is_missing_is_the_pictures(tmp_path: Path) -> None:
     document = coco()
     del document["images"][0]["height"]
-    with pytest.raises(UsageError, match="no size of the image 'a.jpg'; give --images FOLDER"):
+    with pytest.raises(UsageError, match="do not state the size of 'a.jpg'; give --images FOLDER"):
         bring_in(tmp_path, document)
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (100, 80)).save(tmp_path / "pictures/a.jpg")
@@ -196,7 +196,7 @@ def test_one_picture_under_two_ids(tmp_path: Path) -> None:
     document["annotations"].append(document["annotations"][0] | {"id": 2, "image_id": 2})
     done, rows, keys = bring_in(tmp_path, document)
     assert (rows, keys) == ([("person", 1600)] * 2, ["a.jpg"])
-    assert "1 pictures came more than once" in done.notes[0]
+    assert "1 images occur more than once" in done.notes[0]
 
 
 def test_two_categories_of_one_name(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_two_pictures_of_one_label(tmp_path: Path) -> None:
     yolo(tmp_path, {"labels/a.txt": f"1 {LINE}\n"}, ["images/a.png", "images/a.bmp"])
     done, rows, _ = imported(None, tmp_path, tmp_path)
     assert rows == [("car", 1600)] * 2
-    assert "2 pictures share their label file" in done.notes[0]
+    assert "2 images share their label file" in done.notes[0]
 
 
 def test_lines_of_yolo_that_are_no_outlines_are_counted(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_lines_of_yolo_that_are_no_outlines_are_counted(tmp_path: Path) -> None:
     done, rows, _ = imported("yolo", tmp_path, tmp_path)
     assert rows == [("car", 1600)]
     assert done.notes == (
-        "1 labels without a picture were left out, such as 'labels/z{}.txt'",
+        "1 labels without an image were left out, such as 'labels/z{}.txt'",
         "2 boxes and lines of two points were left out: they are not outlines",
         "1 lines have decimal commas",
     )
@@ -355,7 +355,7 @@ def test_the_picture_is_where_its_path_leads(tmp_path: Path) -> None:
     (folder / "json/b.json").write_bytes((folder / "json/a.json").read_bytes())
     done, rows, keys = imported("labelme", folder, tmp_path)
     assert (len(rows), keys) == (2, ["images/a.jpg"])
-    assert "1 pictures came more than once" in done.notes[0]
+    assert "1 images occur more than once" in done.notes[0]
 
 
 def test_shapes_without_area_or_label_and_other_files_are_counted(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_ground_truth_in_and_out_and_evaluated_against_itself(tmp_path: Path) ->
     assert told.splitlines()[0] == (
         f"20 images, 247 masks each with the score 1, from coco -> {masks}"
     )
-    assert "2 regions of crowds were left out" in told
+    assert "2 crowd regions were left out" in told
     _, told = run("eval", "--gt", truth, "--pred", masks, "--json", str(tmp_path / "e.json"))
     metrics = json.loads((tmp_path / "e.json").read_text())["metrics"]
     assert metrics["AP"] == pytest.approx(1, abs=0.02)

@@ -147,9 +147,9 @@ def test_the_gate() -> None:
     gate(result, [("AP50", 0.5), ("AR1", 0.5)])
     with pytest.raises(GateNotMet, match=r"AP50 is 0\.5050, below 0\.6"):
         gate(result, [("AP50", 0.6)])
-    with pytest.raises(GateNotMet, match="APl cannot be had"):
+    with pytest.raises(GateNotMet, match="APl is undefined"):
         gate(result, [("APl", 0.1)])
-    with pytest.raises(UsageError, match="AP99: there is no such number; there are: AP, AP50"):
+    with pytest.raises(UsageError, match="AP99: there is no such metric; there are: AP, AP50"):
         gate(result, [("AP99", 0.1)])
 
 

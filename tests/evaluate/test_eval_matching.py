@@ -94,7 +94,7 @@ def test_by_file_name_where_it_is_unique(tmp_path: Path) -> None:
 
 def test_ambiguous_names_are_never_guessed(tmp_path: Path) -> None:
     path = output(tmp_path / "m.parquet", ["x/a.jpg", "y/a.jpg", "b.jpg"])
-    with pytest.raises(UsageError, match=r"1 of 2 images .* bear a file name that several"):
+    with pytest.raises(UsageError, match=r"1 of 2 images .* have a file name of several"):
         run(truth(["a.jpg", "b.jpg"]), path)
     found = run(truth(["a.jpg", "b.jpg"]), path, missing="ignore")
     assert found.matching.ambiguous == ("a.jpg",)
@@ -129,7 +129,9 @@ def test_failed_images_count_unless_ignored(tmp_path: Path) -> None:
 
 
 def test_nothing_in_common(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"not one image .* 'a\.jpg', the output 'z\.jpg'"):
+    with pytest.raises(
+        UsageError, match=r"no image .* such as 'a\.jpg', the output such as 'z\.jpg'"
+    ):
         run(truth(["a.jpg"]), output(tmp_path / "m.parquet", ["z.jpg"]))
 
 

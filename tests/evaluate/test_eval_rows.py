@@ -149,7 +149,7 @@ def test_a_text_that_is_none(output: Path) -> None:
             len(data), data.buffers()[1], pa.py_buffer(b"\xff" * data.buffers()[2].size)
         )
         tampered_with(part, "key", bad)
-    with pytest.raises(UsageError, match="no UTF-8"):
+    with pytest.raises(UsageError, match="not UTF-8"):
         read_rows(output)
 
 

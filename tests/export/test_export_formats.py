@@ -58,7 +58,7 @@ def test_label_maps_do_not_overwrite_the_images(
     monkeypatch.chdir(tmp_path)
     roots = {prefix: [str(tmp_path / root)]}
     monkeypatch.setattr("segcli.export.png_masks.read_roots", lambda path: roots)
-    with pytest.raises(UsageError, match="would overwrite them"):
+    with pytest.raises(UsageError, match="would overwrite"):
         run(output, "png", tmp_path / out)
     run(output, "png", tmp_path / "maps")
     assert (tmp_path / "maps/cam1/b.png").exists()
@@ -68,7 +68,9 @@ def test_label_maps_do_not_overwrite_the_images(
 def test_names_that_are_no_text_are_counted(tmp_path: Path, to: str) -> None:
     output = an_output(tmp_path / "m.parquet", [r"a\xff.jpg", "b.jpg"], masks=1)
     tally = run(output, to, tmp_path / "out")
-    assert tally.sentences() == ["1 names of images hold bytes that are no text, written as U+FFFD"]
+    assert tally.sentences() == [
+        "1 names of images have bytes that are not text, written as U+FFFD"
+    ]
 
 
 @pytest.mark.parametrize("polygons", [False, True])

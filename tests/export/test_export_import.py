@@ -87,7 +87,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
     }
     (tmp_path / "ann.json").write_text(json.dumps(document))
     done = import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
-    assert done == Imported("coco", 1, 1, False, ("1 regions of crowds were left out",))
+    assert done == Imported("coco", 1, 1, False, ("1 crowd regions were left out",))
     (row,) = rows(tmp_path / "in.parquet")
     assert (row["key"], row["category_id"], row["area"], row["score"]) == ("a#1.jpg", 3, 16, 1.0)
 
@@ -158,14 +158,14 @@ def test_an_import_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: Any) -
 
 
 def test_an_output_that_exists_is_refused(output: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         import_annotations("coco", tmp_path / "ann.json", output)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 0.1,0.1,0.5,0.1,0.5,0.6", "line 2: numbers with commas between them"),
+        ("0 0.1,0.1,0.5,0.1,0.5,0.6", "line 2: numbers separated by commas"),
         ("0 0.5 0.5", "line 2: a polygon of 1 corners"),
         ("7 0 0 1 0 1 1", "line 2: class 7, but data.yaml names 2"),
         ("0 0 0 1 0 nan 1", "line 2: a corner is far outside"),

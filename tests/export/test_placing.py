@@ -112,7 +112,7 @@ def test_what_is_missing_is_said(masks: Path, tmp_path: Path) -> None:
 def test_nothing_that_is_there_is_overwritten(masks: Path, tmp_path: Path) -> None:
     (tmp_path / "yolo/images").mkdir(parents=True)
     (tmp_path / "yolo/images/a.jpg").write_bytes(b"somebody's")
-    with pytest.raises(UsageError, match=r"a\.jpg is there already and is another file"):
+    with pytest.raises(UsageError, match=r"a\.jpg already exists and is another file"):
         export(masks, "--to", "yolo", "--out", tmp_path / "yolo", "--copy-images")
     with pytest.raises(UsageError, match="exclude each other"):
         export(masks, "--to", "yolo", "--out", tmp_path / "z", "--copy-images", "--link-images")
