@@ -53,6 +53,10 @@ class Scene:
                 found[key, self.categories[thing.category], pixels.tobytes()] += 1
         return found
 
+    def area(self, thing: Thing) -> int:
+        _, height, width = self.images[thing.image]
+        return int(pixels_of(thing.polygons, height, width).sum())
+
 
 def pixels_of(polygons: Iterable[tuple[float, ...]], height: int, width: int) -> Any:
     """(H, W) bool of polygons, by pycocotools."""
@@ -123,16 +127,16 @@ def number(draw: Draw, value: float) -> Any:
 
 
 class CocoWriter:
-    """One way to write a scene as COCO JSON. `plain`: only what pycocotools reads the same."""
+    """One way to write a scene as COCO JSON. `scored`: so that it can be evaluated, with areas that
+    are true or missing and without objects of other images."""
 
-    def __init__(self, draw: Draw, scene: Scene, *, plain: bool = False) -> None:
-        self.draw, self.scene, self.plain = draw, scene, plain
+    def __init__(self, draw: Draw, scene: Scene, *, scored: bool = False) -> None:
+        self.draw, self.scene, self.scored = draw, scene, scored
         self.id_kind = draw(st.sampled_from(["int", "float", "text", "name", "large", "negative"]))
         self.category_kind = draw(st.sampled_from(["int", "float", "text"]))
         self.path_kind = draw(
             st.sampled_from(["plain", "dot", "windows", "up", "studio", "web", "null"])
         )
-        self.dropped = 0
 
     def image_id(self, i: int) -> Any:
         kinds = {"text": str(i), "name": f"img_{i}", "large": 2**53 + 1 + i, "negative": -i - 1}
@@ -169,16 +173,14 @@ class CocoWriter:
 
     def annotations(self) -> list[dict[str, Any]]:
         draw, found = self.draw, []
-        ids = draw(st.sampled_from(["int", "none", "text", "same"]))
+        ids = draw(st.sampled_from(["int", "none", "text", *(["same"] if not self.scored else [])]))
         for i, thing in enumerate(self.scene.things):
             one = {
                 "image_id": self.image_id(thing.image),
                 "category_id": self.category_id(thing.category),
                 "segmentation": self.segmentation(thing),
-                **draw(st.sampled_from([{}, {"area": None}, {"area": "12.5"}, {"area": 3}])),
-                **draw(
-                    st.sampled_from([{}, {"area": math.nan}, {"ignore": 0}, {"attributes": {}}])
-                ),
+                **draw(st.sampled_from(self.areas(thing))),
+                **draw(st.sampled_from([{}, {"ignore": 0}, {"attributes": {}}])),
                 **draw(
                     st.sampled_from(
                         [{}, {"bbox": None}, {"bbox": []}, {"bbox": ["1", 1.0, 2, 3]}]
@@ -194,11 +196,17 @@ class CocoWriter:
             if ids != "none":
                 one["id"] = {"int": i, "text": f"a{i}", "same": 7}[ids]
             found.append(one)
-        if found and draw(st.booleans()):
-            self.dropped += 1  # an image or category that is not listed
+        if found and not self.scored and draw(st.booleans()):
+            # an image or category that is not listed
             change = draw(st.sampled_from([{"image_id": 777}, {"category_id": "none"}]))
             found.append(dict(found[0], id=999) | change)
         return found
+
+    def areas(self, thing: Thing) -> list[dict[str, Any]]:
+        if not self.scored:
+            return [{}, {"area": None}, {"area": "12.5"}, {"area": 3}, {"area": math.nan}]
+        area = self.scene.area(thing)
+        return [{}, {"area": None}, {"area": area}, {"area": float(area)}, {"area": f"{area}.0"}]
 
     def segmentation(self, thing: Thing) -> Any:
         draw = self.draw
@@ -257,6 +265,46 @@ def coco_files(draw: Draw) -> tuple[Scene, bytes]:
     """A scene and a file that means it."""
     scene = draw(scenes())
     return scene, CocoWriter(draw, scene).data()
+
+
+@st.composite
+def evaluations(draw: Draw) -> tuple[Any, Any, Any, Any]:
+    """(truth, results) in a dialect, and the same as COCO writes them."""
+    scene = draw(scenes())
+    writer = CocoWriter(draw, scene, scored=True)
+    order = draw(st.permutations(range(len(scene.things))))
+    found, plain = [], []
+    for place, i in enumerate(order):
+        thing = scene.things[i]
+        _, height, width = scene.images[thing.image]
+        by = draw(st.sampled_from([0.0, 0.0, 1.0, 3.0]))
+        moved = [[min(side + by, 24.0) for side in one] for one in thing.polygons]
+        counts = coco.merge(coco.frPyObjects(moved, height, width))["counts"].decode()
+        result = {"segmentation": {"size": [height, width], "counts": counts}}
+        category = draw(st.integers(0, len(scene.categories) - 1))
+        result |= {"score": 0.9 - 0.1 * place}
+        ids = writer.image_id(thing.image), writer.category_id(category)
+        found.append({"image_id": ids[0], "category_id": ids[1], **result})
+        plain.append({"image_id": thing.image + 1, "category_id": category + 1, **result})
+    truth = {
+        "images": [
+            {"id": i, "height": height, "width": width}
+            for i, (_, height, width) in enumerate(scene.images, 1)
+        ],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(scene.categories, 1)],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": thing.image + 1,
+                "category_id": thing.category + 1,
+                "segmentation": [list(one) for one in thing.polygons],
+                "area": scene.area(thing),
+                "iscrowd": 0,
+            }
+            for i, thing in enumerate(scene.things, 1)
+        ],
+    }
+    return json.loads(json.dumps(writer.document())), found, truth, plain
 
 
 def damaged(document: Any, draw: Draw) -> Any:

@@ -6,20 +6,24 @@ FiftyOne and people with scripts; or they are damaged, and must be read or refus
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from dialects import CocoWriter, Mask, coco_files, damaged, scenes  # noqa: E402
+from dialects import CocoWriter, Mask, coco_files, damaged, evaluations, scenes  # noqa: E402
 from dialects_labelme import labelme_folders  # noqa: E402
 from dialects_yolo import yolo_folders  # noqa: E402
 
@@ -31,6 +35,7 @@ from segcli.annotations.labelme import read_labelme  # noqa: E402
 from segcli.annotations.records import Annotations  # noqa: E402
 from segcli.annotations.yolo import read_yolo  # noqa: E402
 from segcli.errors import SegcliError  # noqa: E402
+from segcli.evaluate import score_records  # noqa: E402
 from segcli.masks import rle  # noqa: E402
 
 
@@ -63,6 +68,28 @@ def check_coco(case: Any) -> None:
         assert sorted(keys) == sorted(key for key, _, _ in scene.images)
         truth = read_coco(path, need_masks=False, lenient=True)  # as train reads it
         assert sum(outline is not None for outline in truth.outlines) == len(scene.things)
+
+
+def check_evaluation(case: Any) -> None:
+    dialect, found, truth, plain = case
+    if not found:
+        return
+    expected = by_pycocotools(truth, plain)
+    for engine in ("fast", "pycocotools"):
+        metrics = score_records(found, dialect, engine=engine).metrics
+        assert list(metrics.values()) == pytest.approx(expected, abs=1e-9)
+
+
+def by_pycocotools(truth: Any, found: Any) -> list[float]:
+    with redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = truth
+        known.createIndex()
+        evaluator = COCOeval(known, known.loadRes(found), "segm")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return [float(value) for value in evaluator.stats]
 
 
 def check_yolo(case: Any) -> None:
@@ -138,6 +165,7 @@ def _none(*read: Any) -> Annotations:
 
 
 CHECKS = {
+    "evaluation": (evaluations(), check_evaluation),
     "coco": (coco_files(), check_coco),
     "yolo": (yolo_folders(), check_yolo),
     "labelme": (labelme_folders(), check_labelme),

@@ -17,4 +17,4 @@ sys.path.pop(0)
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools
 @pytest.mark.parametrize("name", CHECKS)
 def test_what_is_read_is_what_the_file_means(name: str) -> None:
-    run(name, examples=25)
+    run(name, examples=15)
