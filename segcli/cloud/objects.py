@@ -10,7 +10,6 @@ import base64
 import contextlib
 import random
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,6 +139,8 @@ def _fetch_once(url: str, most: int, limit: int | None) -> Fetched:
 
 def _fetch_without_size(url: str, most: int, limit: int | None) -> Fetched:
     """From a web server that streams its answer, which obstore does not read."""
+    import urllib.request  # takes longer to load than all of the rest
+
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             data = answer.read(-1 if limit is None else limit + 1)

@@ -30,6 +30,7 @@ LEASE_S = 60.0
 
 _RENEWALS = 4  # within LEASE_S
 _LOOKS = 20
+_MOST_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def take(
                 if seen is None and waiting is not None:
                     waiting(f"looking whether another process works on {output}{_who(content)}")
                 seen, since = there, time.monotonic()
-            left = since + float(content.get("seconds", LEASE_S)) - time.monotonic()
+            left = since + _promised(content) - time.monotonic()
             if left <= 0:
                 if (lease := _put(url, there)) is not None:
                     return lease
@@ -170,6 +171,12 @@ def _put(url: str, there: Fetched | None) -> Lease | None:
         raise
     now = find(url)
     return Lease(url, now, content) if now is not None and now.data == data else None
+
+
+def _promised(content: dict[str, Any]) -> float:
+    """The seconds within which the holder renews it."""
+    seconds = content.get("seconds")
+    return min(float(seconds), _MOST_S) if isinstance(seconds, int | float) else LEASE_S
 
 
 def _content(there: Fetched) -> dict[str, Any]:

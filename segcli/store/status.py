@@ -103,9 +103,10 @@ def _bucket_status(url: str) -> Status:
         _add(found, footer)
         found.size += listed.size
         newest = max(newest, listed.mtime_ns or 0)
-    if not found.parts and not found.problems and found.writer is None:
+    if not parts and found.writer is None:
         raise UsageError(
-            f"{url} does not exist; expected the output of a run: `segcli predict SOURCE` with "
+            "; ".join(found.problems)
+            or f"{url} does not exist; expected the output of a run: `segcli predict SOURCE` with "
             f"`out={url!r}`"
         )
     if newest:

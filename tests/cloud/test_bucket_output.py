@@ -324,5 +324,8 @@ def test_shards_and_missing_buckets_are_refused(store: Store, out: str) -> None:
         lock_output(Path("s3://nobody/m.parquet"))
     with pytest.raises(UsageError, match="does not exist; expected the output of a run"):
         part_paths(Path(out))
+    for place, words in ((out, "does not exist"), ("s3://nobody/m", "there is no such bucket")):
+        with pytest.raises(UsageError, match=words):
+            status(Path(place))
     with pytest.raises(StoreError, match="no such bucket"):
         put_new("s3://nobody/m", b"")
