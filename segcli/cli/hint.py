@@ -1,4 +1,4 @@
-"""What a fetch would bring to somebody who uses the model that ships."""
+"""Suggests to users of the default model a better model that can be fetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in buckets and on web servers: the one door to obstore and huggingface_hub.
+"""Objects in buckets and on web servers, with obstore and huggingface_hub.
 
 Credentials come from the environment alone. They are never part of a URL that is shown or stored.
 """

@@ -1,4 +1,4 @@
-"""Requests ahead of the one that is wanted next."""
+"""Prefetching of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store answers when it does not do what it was asked, in words without URLs."""
+"""Error messages of stores, without URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An object as a seekable file: its blocks are fetched when they are read, and kept for a while."""
+"""An object as a seekable file, whose blocks are fetched on demand and cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs of objects: which there are, how they are split, and what of them may be shown."""
+"""URLs of objects: known schemes, splitting, and removal of credentials for messages."""
 
 from __future__ import annotations
 

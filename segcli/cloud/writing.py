@@ -1,4 +1,4 @@
-"""Objects that are written under a condition, and what became of a put whose answer got lost."""
+"""Conditional writes of objects, and the result of a put whose answer was lost."""
 
 from __future__ import annotations
 

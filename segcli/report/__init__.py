@@ -1,4 +1,4 @@
-"""An output as one HTML file that people can open, mail and keep."""
+"""A report about an output as one HTML file that can be opened from disk and mailed."""
 
 from segcli.report.run import ReportOptions, Written, write_report
 

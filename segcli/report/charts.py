@@ -1,4 +1,4 @@
-"""Numbers as the coordinates of small SVG charts; colours and words are the template's."""
+"""Coordinates of small SVG charts; the template has their colours and text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: small copies of images, with their masks as outlines beside them."""
+"""The pictures of a report: small copies of images, with their masks as vector outlines."""
 
 from __future__ import annotations
 

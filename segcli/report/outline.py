@@ -1,4 +1,4 @@
-"""Masks as vector outlines: an SVG path of few points that follows the rim of a patch."""
+"""Masks as vector outlines: an SVG path with few points that follows the edge of a mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page itself: the one door to Jinja2.
+"""The HTML page, rendered with Jinja2.
 
 Everything is inside: styles, script, pictures as data URIs. A content-security policy names the
 two by their hashes and forbids everything else, so that a name that slipped through would do

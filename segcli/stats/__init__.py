@@ -1,4 +1,4 @@
-"""Numbers of an output: per class, per group, of the run, and how two outputs differ."""
+"""Statistics of an output: per class, per group and of the run, and comparison of two outputs."""
 
 from segcli.stats.alert import Rule, alerts, parse
 from segcli.stats.drift import Drift, compare

@@ -1,4 +1,4 @@
-"""Rules that a cron job watches: "person: count/hour < 0.2 * previous"."""
+"""Alert rules for cron jobs, such as "person: count/hour < 0.2 * previous"."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) ->
     for rule in rules:
         if rule.subject != RUN and rule.subject not in known:
             raise UsageError(
-                f"--alert {rule.text!r}: the run looked for no {rule.subject!r}; it knows: "
+                f"--alert {rule.text!r}: the run has no class {rule.subject!r}; it has: "
                 f"{', '.join(dict.fromkeys(known))}{did_you_mean(rule.subject, known)}"
             )
     return [said for rule in rules for said in rule.fires(now, before)]

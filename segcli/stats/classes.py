@@ -1,4 +1,4 @@
-"""What is said of each class: passes of DuckDB over the rows, of one or two columns each."""
+"""Statistics of each class: DuckDB passes over one or two columns of the rows each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two outputs differ, class by class and group by group, and in sentences what moved."""
+"""The differences of two outputs, per class and per group, and sentences on the changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segcli.store.query import Rows
 
 PSI_BINS = 10
 PSI_MODERATE, PSI_LARGE = 0.1, 0.25
-"""The customary limits of the population stability index."""
+"""The usual limits of the population stability index."""
 
 _FLOOR = 1e-4  # the least share of a bin, or an empty one would make the index infinite
 _ENOUGH = 50  # masks; of fewer the distribution says nothing

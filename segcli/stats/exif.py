@@ -1,4 +1,4 @@
-"""When and with what the images of a source were taken, by the keys that they have in an output."""
+"""Times and cameras of the images of a source, by their keys in an output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What --by asks for: the group of each row, as SQL, and the columns that name the groups."""
+"""The groups of --by: SQL for the group of each row, and the names of the columns."""
 
 from __future__ import annotations
 

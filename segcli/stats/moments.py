@@ -1,4 +1,4 @@
-"""When and where a row was taken: SQL for its time and its camera."""
+"""SQL for the time and the camera of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of the statistics as PNG and SVG: the one door to matplotlib."""
+"""Plots of the statistics as PNG and SVG, with matplotlib."""
 
 from __future__ import annotations
 

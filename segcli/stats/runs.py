@@ -1,4 +1,4 @@
-"""What is said of a run: how many images, how many failed and why, how fast."""
+"""Statistics of a run: its images, failures with their reasons, and speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segcli.store.part_file import read_footers
 from segcli.store.query import Rows
 
 _MOST_PARTS = 2000
-"""Speed is not told of an output of more parts: reading all their footers would take longer."""
+"""The maximum number of parts for the speed of runs; reading more footers would take too long."""
 
 
 def run_table(rows: Rows) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All numbers of an output, as DuckDB computes them over the parts."""
+"""All statistics of an output, computed by DuckDB over the parts."""
 
 from __future__ import annotations
 

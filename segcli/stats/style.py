@@ -1,4 +1,4 @@
-"""How plots look, as PNG and as SVG that follows light and dark."""
+"""The style of plots, as PNG and as SVG that follows light and dark mode."""
 
 from __future__ import annotations
 

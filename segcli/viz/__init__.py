@@ -1,4 +1,4 @@
-"""Masks drawn on their images: pictures, cut-out objects, contact sheets and videos."""
+"""Draw masks on their images: pictures, cut-out objects, contact sheets and videos."""
 
 from segcli.viz.images import Images, MissingFile, images_of
 from segcli.viz.picture import ShownMask, Style, cutout, draw

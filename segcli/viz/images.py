@@ -1,4 +1,4 @@
-"""The picture that belongs to a row: found by its key below the source, checked for its size."""
+"""Find the image of a row by its key below the source, and check its size."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Images:
             return next(iter(self._places.values()))
         prefix = prefix_of(normalized(key), self._places)
         if prefix not in self._places:
-            raise ImageError("it is from none of the sources of the run")
+            raise ImageError("it is not from a source of the run")
         return self._places[prefix]
 
 

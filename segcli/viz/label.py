@@ -1,4 +1,4 @@
-"""Names and scores written beside objects, sized with the picture, not on top of one another."""
+"""Labels with name and score next to objects, scaled with the picture, without overlaps."""
 
 from __future__ import annotations
 

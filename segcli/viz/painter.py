@@ -1,4 +1,4 @@
-"""From one image of an output to its files; what goes wrong with it is told, never raised."""
+"""Draw one image of an output and write its files; errors are reported, not raised."""
 
 from __future__ import annotations
 

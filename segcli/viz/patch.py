@@ -1,4 +1,4 @@
-"""Masks at the size of the picture: each one a small grey patch inside its own box.
+"""Masks at the size of the picture, each as a small grey patch inside its box.
 
 An RLE is expanded only inside its box, and shrunk with the picture; the frame is never filled.
 """

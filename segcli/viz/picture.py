@@ -1,4 +1,4 @@
-"""One image with what was found in it."""
+"""One image with its objects."""
 
 from __future__ import annotations
 

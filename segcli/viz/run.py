@@ -1,4 +1,4 @@
-"""`segcli viz`: the images of an output, drawn one after another by a few threads."""
+"""`segcli viz`: draw the images of an output with a few threads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from segcli.viz.videos import draw_video
 Report = Callable[[str], None]
 _SHEETS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 _NAMED = 20
-"""Skipped images that are told one by one; the rest is counted."""
+"""The number of skipped images that are reported individually; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class VizOptions:
         if self.sheet is not None and self.sheet.suffix.lower() not in _SHEETS:
             raise UsageError(f"--sheet {self.sheet}: name it {', '.join(_SHEETS)}")
         if self.beside and self.gt is None:
-            raise UsageError("--beside puts the ground truth beside the picture: give --gt FILE")
+            raise UsageError("--beside shows the ground truth next to the picture: give --gt FILE")
 
     @property
     def kind(self) -> str:
@@ -103,7 +103,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     lowest = options.min_score
     if lowest is None and options.style.mode == "blur":
         lowest = 0.0  # somebody who was found with a low score must not stay recognisable
-        report("--mode blur takes the masks of every score; --min-score leaves out the weaker ones")
+        report("--mode blur uses masks of every score; --min-score leaves out the weaker ones")
     settings = store.read_settings(options.masks)
     names = settings["category_names"]
     meant = tuple(known_name(name, names) or name for name in options.categories)
@@ -118,7 +118,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         and any(map(os.path.isdir, images.roots))
         and images.keys_of(options.out)
     ):
-        report(f"{options.out} lies among the images: a later run would take its pictures for some")
+        report(f"{options.out} is among the images: a later run would read its pictures, too")
     keys = None if options.worst is None else worst_keys(options.worst)
     wanted = Wanted(
         min_score=min_score,
@@ -246,7 +246,9 @@ def worst_keys(path: Path) -> tuple[str, ...]:
         content: Any = json.loads(path.read_bytes())
         entries = content["worst"] if isinstance(content, dict) else None
         if entries == []:
-            raise UsageError(f"--worst {path} lists no image: nothing was missed, nothing false")
+            raise UsageError(
+                f"--worst {path} lists no image, because nothing was missed and nothing was false"
+            )
         if isinstance(entries, dict):
             entries = entries.get("images")
         keys = tuple(str(e["key"] if isinstance(e, dict) else e) for e in entries or ())
@@ -286,5 +288,5 @@ def _check_places(options: VizOptions, images: Images) -> None:
         if target is None:
             continue
         if os.path.realpath(target) in images.roots:
-            raise UsageError(f"{target} holds the images themselves; write to another folder")
+            raise UsageError(f"{target} contains the images themselves; write to another folder")
         refuse_among_parts(target, option)

@@ -1,4 +1,4 @@
-"""Pictures into files: names that cannot leave the folder, and no metadata of the original."""
+"""Write pictures to files, inside the folder and without metadata of the original."""
 
 from __future__ import annotations
 

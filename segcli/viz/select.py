@@ -1,4 +1,4 @@
-"""Which images are to be drawn and which of their masks: the rows of an output, part by part."""
+"""Select the images and masks to draw from the rows of an output, part by part."""
 
 from __future__ import annotations
 

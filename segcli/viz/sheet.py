@@ -1,4 +1,4 @@
-"""A contact sheet: many pictures small, side by side, each with its name and what is in it."""
+"""A contact sheet: many small pictures, each with its name and its objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segcli.viz.picture import ShownMask
 
 CELL = (360, 270)  # (width, height) px of the largest thumbnail
 LIMIT = 400
-"""The most pictures on a sheet; more make a file that nobody can open."""
+"""The maximum number of pictures on a sheet; more make a file that is too large to open."""
 
 _GAP, _TEXT = 16, 15  # px
 _PAPER, _INK, _FAINT, _MAT = (250, 250, 250), (28, 28, 30), (105, 105, 110), (232, 232, 235)

@@ -1,4 +1,4 @@
-"""Ground truth beside what was found: which objects are right, which are wrong, which missing."""
+"""Comparison with ground truth: correct, false and missed objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from segcli.viz.patch import Patch, patch_of
 from segcli.viz.picture import ShownMask
 
 _IOU = 0.5
-"""From which overlap on two masks are the same object; the first of COCO's ten thresholds."""
+"""The minimum overlap of two masks of the same object; the first of COCO's ten thresholds."""
 
 
 @dataclass(frozen=True, slots=True)

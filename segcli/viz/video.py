@@ -1,4 +1,4 @@
-"""Drawn frames back into a video: a door to PyAV.
+"""Encode drawn frames as a video, with PyAV.
 
 Frames are numbered from 0 in the order in which they are shown. Times are kept as they are: a
 video of every tenth frame shows each of them at its own moment, and the sound fits.

@@ -1,4 +1,4 @@
-"""The frames of one video, drawn, as a video again and as pictures."""
+"""Draw the frames of a video, as a video and as pictures."""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ def test_rules(rule, fires):
 
 
 def test_a_rule_on_what_the_run_did_not_look_for_is_refused():
-    with pytest.raises(UsageError, match=r"no 'pesron'; it knows: person.*did you mean 'person'"):
+    with pytest.raises(
+        UsageError, match=r"no class 'pesron'; it has: person.*did you mean 'person'"
+    ):
         alerts([parse("pesron: count > 10")], statistics(), None)
 
 
