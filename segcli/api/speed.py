@@ -25,7 +25,7 @@ _LONGEST_S = 20.0
 def measure_speed(model: str) -> Speed:
     """Time some images one by one, after a warm-up image, from pixels to masks.
 
-    A model without installed weights gets random ones, with which its network takes as long.
+    A model without installed weights gets random ones, with which its network takes about as long.
     Raises UsageError.
     """
     family, info = registry.find(model)

@@ -162,7 +162,7 @@ def test_what_ships_cannot_be_removed(monkeypatch) -> None:
 
 def test_nothing_is_fetched_when_one_name_cannot_be(published, kept) -> None:
     result = weights("fetch", "toy", "pep/r50-fpn")
-    assert "nobody has published weights of pep/r50-fpn" in str(result.exception)
+    assert "there are no published weights of pep/r50-fpn" in str(result.exception)
     assert not kept.exists()
 
 
