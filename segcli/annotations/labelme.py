@@ -36,6 +36,7 @@ from segcli.types import Record, Segment
 _FOREIGN = "{} JSON files without shapes are not LabelMe's and were left out"
 _NO_LABEL = "{} shapes without a label were left out"
 _SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
+_LARGEST_CANVAS = 2**30  # px, bytes
 _FLAT = "{} points and lines were left out: they have no area"
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})
 _CORNERS = frozenset({"polygon", "oriented_rectangle", "rotation", "quadrilateral"})
@@ -136,7 +137,7 @@ def _segments(
             continue
         try:
             text = _mask(kind, shape, *size, notes)
-        except (UsageError, ValueError, TypeError) as error:
+        except (UsageError, ValueError, TypeError, OverflowError) as error:
             raise UsageError(f"{path}: a shape of {label!r}: {error}") from None
         if text is not None:
             own = ("alone", i) if group is None else ("group", group)
@@ -184,6 +185,10 @@ def _circle(points: Sequence[float], height: int, width: int) -> bytes:
     x, y, radius = points[0], points[1], math.dist(points[:2], points[2:])
     if max(abs(x), abs(y), radius) > 5 * max(height, width):
         raise UsageError("a circle nowhere near the image; is it another image's?")
+    if height * width > _LARGEST_CANVAS:
+        raise UsageError(
+            f"a circle in an image of {height} x {width} px, which is too large for it"
+        )
     canvas = Image.new("L", (width, height))
     box = (x - radius, y - radius, x + radius, y + radius)
     ImageDraw.Draw(canvas).ellipse(box, outline=1, fill=1)
@@ -203,6 +208,8 @@ def _pasted(shape: Mapping[str, Any], points: list[float], height: int, width: i
     tall, wide = crop.shape
     if x < 0 or y < 0 or y + tall > height or x + wide > width:
         raise UsageError("its mask leaves the image")
+    if height * width > _LARGEST_CANVAS:
+        raise UsageError(f"a mask in an image of {height} x {width} px, which is too large for it")
     whole = np.zeros((height, width), bool)
     whole[y : y + tall, x : x + wide] = crop
     return rle.encode(whole)
@@ -218,6 +225,8 @@ def _size(document: Mapping[str, Any], path: Path, name: str, root: Path) -> tup
         if not isinstance(side, int) or side < 1:
             raise UsageError(f'{path}: "{what}" is {own!r}; expected a whole number')
     tall, wide = (side for side in sides if isinstance(side, int))
+    if tall > rle.MAX_PIXELS // wide:
+        raise UsageError(f"{path}: an image cannot be {given[0]} x {given[1]} px")
     return tall, wide
 
 

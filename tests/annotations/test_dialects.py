@@ -384,6 +384,23 @@ def test_the_picture_gives_the_size_and_the_name(tmp_path: Path) -> None:
     assert imported("labelme", folder, tmp_path)[2] == ["json/a.png"]
 
 
+@pytest.mark.parametrize("side", [2**70, 1e308, 10**9, 40_000])
+def test_sizes_that_no_image_has_are_refused(tmp_path: Path, side: float) -> None:
+    folder = labelme(tmp_path, [shape("circle", [[50, 40], [60, 40]])])
+    document = json.loads((folder / "json/a.json").read_bytes())
+    size = {"imageWidth": side, "imageHeight": side}
+    (folder / "json/a.json").write_text(json.dumps(document | size))
+    with pytest.raises(UsageError, match=r"a\.json: a"):
+        imported("labelme", folder, tmp_path)
+    document = coco()
+    document["images"][0] |= {"height": side, "width": side}
+    if side == 40_000:
+        assert bring_in(tmp_path, document)[1] == [("person", 1600)]
+        return
+    with pytest.raises(UsageError, match="image 1"):
+        bring_in(tmp_path, document)
+
+
 def test_a_null_mask_is_named(tmp_path: Path) -> None:
     folder = labelme(tmp_path, [shape("mask", [[1, 1], [2, 2]], mask=None)])
     with pytest.raises(UsageError, match=r"a\.json: a shape of 'person': its mask or its box is"):
