@@ -38,6 +38,7 @@ def main() -> dict[str, Any]:
     for row in results():
         name = row.pop("name")
         figures.update({f"{name} {what}": value for what, value in row.items()})
+    figures |= colour()
     figures["cpu share of a second thread"] = freedom()
     return figures
 
@@ -70,6 +71,21 @@ def results() -> list[dict[str, Any]]:
         )
         rows.append(row)
     return rows
+
+
+def colour() -> dict[str, float]:
+    """ms of a JPEG of 1080p with an Adobe RGB profile, which is converted to sRGB, and without."""
+    import imagecodecs
+
+    size, figures = SIZES["1080p"], {}
+    for name, options in (
+        ("no", {}),
+        ("sRGB", {"icc_profile": imagecodecs.cms_profile("srgb")}),
+        ("Adobe RGB", {"icc_profile": imagecodecs.cms_profile("adobergb")}),
+    ):
+        ways = medians_ms({"decode": partial(decode, key="")}, photographs(size, **options))
+        figures[f"1080p with {name} profile ms"] = ways["decode"]
+    return figures
 
 
 WAYS: dict[str, dict[str, Any]] = {

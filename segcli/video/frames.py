@@ -91,7 +91,8 @@ def _decoded(
         if number and keyframe - position <= SEEK_BEYOND:
             continue  # decoding continues to it below
         last = _next_jump(timeline, wanted[number:])
-        for index, frame, damaged in _from_keyframe(file, video, timeline, target, index_of):
+        found = _from_keyframe(file, video, timeline, target, index_of, is_fresh=number == 0)
+        for index, frame, damaged in found:
             position = index
             yield index, frame, damaged
             if index >= last:
@@ -106,8 +107,10 @@ def _from_keyframe(
     timeline: Timeline,
     target: int,
     index_of: Mapping[int, int],
+    *,
+    is_fresh: bool,
 ) -> Iterator[tuple[int, VideoFrame, bool]]:
-    """Frames from `target`, or earlier, to the end.
+    """Frames from `target`, or earlier, to the end. `is_fresh`: nothing has been read of the file.
 
     A seek in a container without an index may land after the keyframe; then a seek to an earlier
     keyframe is tried, and finally decoding from the beginning.
@@ -122,7 +125,11 @@ def _from_keyframe(
             yield first
             yield from frames
             return
+    if is_fresh and keyframe <= SEEK_BEYOND:
+        yield from _indexed(_stream(file, video), index_of)
+        return
     with opened(file.name, timeline.stream) as (again, first_frames_of):
+        first_frames_of.codec_context.thread_count = video.codec_context.thread_count
         yield from _indexed(_stream(again, first_frames_of), index_of)
 
 
