@@ -1,4 +1,4 @@
-"""Published checkpoints: names to ours, and a clear error where the file is another model's."""
+"""Map the names in published checkpoints, with a clear error for checkpoints of other models."""
 
 from __future__ import annotations
 

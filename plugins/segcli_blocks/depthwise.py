@@ -1,4 +1,4 @@
-"""A depthwise convolution that learns fast on a processor.
+"""A depthwise convolution with fast gradients on a CPU.
 
 oneDNN has fast gradients of depthwise 3x3 kernels, but in bfloat16 none of a 5x5 kernel's weights
 (44 times the time of the forward pass) and none of a stride of 2 (60 times). So the weights of

@@ -1,4 +1,4 @@
-"""How a family describes itself without importing torch."""
+"""The description of a family, without importing torch."""
 
 from __future__ import annotations
 

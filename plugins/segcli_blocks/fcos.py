@@ -1,4 +1,4 @@
-"""FCOS (Tian et al. 2019): the dense head, its locations, and the detections that come out of it.
+"""FCOS (Tian et al. 2019): the dense head, its locations, and its detections.
 
 Letters: B images, L locations of all levels of an image (level after level, rows first), T targets,
 C categories, n chosen locations. A location of level l stands for the stride_l x stride_l

@@ -1,4 +1,4 @@
-"""FCOS (Tian et al. 2019): which location learns which object, and the losses.
+"""FCOS (Tian et al. 2019): the assignment of objects to locations, and the losses.
 
 Letters as in fcos.py.
 """

@@ -1,4 +1,4 @@
-"""A network rewritten for inference in reduced precision: norms folded, weights cast once."""
+"""Rewrite a network for inference in reduced precision: fold norms, cast weights once."""
 
 from __future__ import annotations
 

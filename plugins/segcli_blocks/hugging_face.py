@@ -1,4 +1,4 @@
-"""The one door of the plugins to transformers, which is installed only with the extra `hf`."""
+"""Access to transformers, which is installed only with the extra `hf`."""
 
 from __future__ import annotations
 

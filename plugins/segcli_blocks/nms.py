@@ -1,4 +1,4 @@
-"""Which of overlapping detections stay."""
+"""Non-maximum suppression of detections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the batch's bytes to what a network sees."""
+"""Normalisation of a batch's pixels."""
 
 from __future__ import annotations
 

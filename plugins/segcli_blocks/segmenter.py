@@ -1,4 +1,4 @@
-"""What the networks of all families have in common, whatever their architecture."""
+"""The common base of the networks of all families."""
 
 from __future__ import annotations
 

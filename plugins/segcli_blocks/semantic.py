@@ -1,4 +1,4 @@
-"""A class for every cell: the pyramid merged to stride 4, what it learns, and its loss.
+"""The semantic head: a class for every cell, on the pyramid merged to stride 4, with its loss.
 
 After Kirillov et al. 2019 (Panoptic Feature Pyramid Networks), made smaller. Letters: B images,
 C categories, of which background is the (C + 1)-th, T targets of an image, h, w cells.

@@ -1,4 +1,4 @@
-"""Soft masks: drawn by convolutions that each object brings, and how sure they are."""
+"""Soft masks, computed by convolutions with weights of each object, and their confidence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Windows: the part of a map around each object, as fields that the core samples.
+"""Windows: the part of a map around each object, as fields of masks.
 
-Masks are computed and handed on only where the objects are. Letters: n objects; h, w cells of a
+Masks are computed and returned only where the objects are. Letters: n objects; h, w cells of a
 map.
 """
 

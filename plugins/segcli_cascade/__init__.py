@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN: three box heads in a row, each on the boxes of the one before; and HTC."""
+"""Cascade Mask R-CNN, with three box heads that refine each other's boxes, and HTC."""
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family

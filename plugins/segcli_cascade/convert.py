@@ -1,4 +1,4 @@
-"""detectron2's checkpoints of Cascade Mask R-CNN and mmdetection 1's of HTC under our names."""
+"""Convert detectron2's Cascade Mask R-CNN and mmdetection 1's HTC to segcli's names."""
 
 from __future__ import annotations
 

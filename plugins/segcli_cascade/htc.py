@@ -1,7 +1,7 @@
 """Hybrid Task Cascade (Chen et al., CVPR 2019), as its authors have it in mmdetection 1.
 
-Boxes and masks are refined in turns, three times. Each mask head also sees what the heads before it
-made of the same region, and all heads see a semantic segmentation of the image. Letters as in
+Boxes and masks are refined alternately, three times. Each mask head also gets the features of the
+previous mask heads for the same region, and all heads get a semantic segmentation of the image. Letters as in
 rcnn/two_stage.py.
 """
 

@@ -1,4 +1,4 @@
-"""What the stages of Hybrid Task Cascade learn from."""
+"""Training targets of the stages of Hybrid Task Cascade."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the later stages learn from: all boxes that the stage before has refined."""
+"""Training targets of the later stages: all boxes that the previous stage has refined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CondInst: one stage; every object brings the weights of the small network that draws its mask."""
+"""CondInst: a one-stage method; each object has the weights of a small network for its mask."""
 
 from segcli.types import Resize
 from segcli_blocks.family import coco_family

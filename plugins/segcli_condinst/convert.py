@@ -1,4 +1,4 @@
-"""The authors' checkpoints under our names."""
+"""Convert the authors' checkpoints to segcli's names."""
 
 from __future__ import annotations
 

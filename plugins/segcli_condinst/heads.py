@@ -1,4 +1,4 @@
-"""The mask branch: features of the whole image, on which every object draws its mask."""
+"""The mask branch: features of the whole image, from which all masks are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CondInst's losses in addition to FCOS's: masks, and semantics where the variant learns them."""
+"""CondInst's losses in addition to FCOS's: masks, and semantics if the variant has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CondInst learns from: assignment around mass centres."""
+"""Training targets of CondInst: assignment around centres of mass."""
 
 from __future__ import annotations
 

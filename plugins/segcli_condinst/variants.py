@@ -1,4 +1,4 @@
-"""The variants of the family: how each is put together."""
+"""The variants of the family and how each is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: an ImageNet body; nobody has published this network's own."""
+"""Convert an ImageNet body; there are no published weights of this network."""
 
 from __future__ import annotations
 

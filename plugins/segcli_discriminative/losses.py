@@ -1,4 +1,4 @@
-"""The discriminative loss (De Brabandere et al. 2017, section 3.1) and three readings of it.
+"""The discriminative loss (De Brabandere et al. 2017, section 3.1) in four published forms.
 
 Pixels of an object are pulled to within `pull` of their mean, means of two objects pushed to at
 least `2 push` from each other, and all means drawn weakly to the origin. Letters: n dimensions,

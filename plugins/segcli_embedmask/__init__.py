@@ -1,4 +1,4 @@
-"""EmbedMask: one stage; a pixel belongs to an object if their embeddings are close."""
+"""EmbedMask: a one-stage method; a pixel belongs to an object if their embeddings are close."""
 
 from segcli.types import Resize
 from segcli_blocks.family import STREET, coco_family

@@ -1,4 +1,4 @@
-"""The authors' checkpoints, and an ImageNet body, under our names."""
+"""Convert the authors' checkpoints, and an ImageNet body, to segcli's names."""
 
 from __future__ import annotations
 

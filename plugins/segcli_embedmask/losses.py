@@ -1,4 +1,4 @@
-"""EmbedMask's mask loss; classes, boxes and centerness learn as in FCOS."""
+"""EmbedMask's mask loss; classes, boxes and centerness have the losses of FCOS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What EmbedMask learns from: assignment, and one proposal per object."""
+"""Training targets of EmbedMask: assignment, and one proposal per object."""
 
 from __future__ import annotations
 

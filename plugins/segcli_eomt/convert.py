@@ -1,4 +1,4 @@
-"""Checkpoints in transformers' format under our names."""
+"""Convert checkpoints in transformers' format to segcli's names."""
 
 from __future__ import annotations
 

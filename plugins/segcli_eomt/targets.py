@@ -1,4 +1,4 @@
-"""What EoMT learns from, and which query learns which target.
+"""Training targets of EoMT, and their assignment to queries.
 
 Letters: Q queries, C categories, T targets of an image, P points in [0, 1] of the square.
 """

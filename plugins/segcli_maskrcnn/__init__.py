@@ -1,4 +1,4 @@
-"""Mask R-CNN: two stages, boxes first, a 28 x 28 mask for each."""
+"""Mask R-CNN: a two-stage method with a 28 x 28 mask for each box."""
 
 from segcli.types import Resize
 from segcli_blocks.family import EVERYDAY, STREET, coco_family

@@ -1,4 +1,4 @@
-"""Published checkpoints under our names: torchvision's, detectron2's, and an ImageNet body."""
+"""Convert checkpoints of torchvision and detectron2, and an ImageNet body, to segcli's names."""
 
 from __future__ import annotations
 

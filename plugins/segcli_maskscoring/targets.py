@@ -1,5 +1,5 @@
-"""What the estimate learns: the IoU of a predicted mask with the whole object, also outside of the
-region (section 3.3)."""
+"""Training target of the estimate: the IoU of a predicted mask with the whole object, including the
+part outside the region (section 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variant of the family: how it is put together."""
+"""The variant of the family and how it is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: an ImageNet body as a beginning; PEP itself has none published."""
+"""Convert an ImageNet body; there are no published weights of PEP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object excavating: which pixels around an object are the centres of others, and what those are.
+"""Object excavating: find the centres of other objects around an object, and classify them.
 
 Letters: n originals, m key pixels, D channels of a descriptor, k the window's side, in pixels of
 the level on which the original was found.

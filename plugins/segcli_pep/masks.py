@@ -1,4 +1,4 @@
-"""Mask learning: features shared by all objects, and the masks that descriptors draw on them."""
+"""Mask learning: features shared by all objects, and the masks that descriptors compute from them."""
 
 from __future__ import annotations
 

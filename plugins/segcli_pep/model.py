@@ -1,9 +1,10 @@
 """PEP: Perceive, Excavate and Purify (Su, Yin, Chen, Luo 2023), in reading order.
 
-Every pixel of the pyramid stands for one object: perceiving gives its class and a descriptor, and
-the sure ones are the original descriptors. Excavating looks around each for centres of objects that
-it hides, and makes a descriptor for each from a copy. Purifying links what means the same object
-and merges it, in place of suppression. A descriptor is a 1x1 convolution that draws its mask.
+Every pixel of the pyramid represents one object: perceiving predicts its class and a descriptor,
+and confident pixels give the original descriptors. Excavating searches around each for centres of
+objects that it hides, and derives a descriptor for each from a copy. Purifying links and merges
+descriptors of the same object, in place of NMS. A descriptor is a 1x1 convolution that computes its
+mask.
 
 Letters: B images, C categories, D channels of a descriptor, n descriptors of an image.
 """

@@ -1,4 +1,4 @@
-"""Semantics perceiving: what stands at every pixel of the pyramid, and descriptors of objects.
+"""Semantics perceiving: the class at every pixel of the pyramid, and descriptors of objects.
 
 Letters: B images, C categories, D channels of a descriptor, L pixels of all levels; h, w a level.
 """

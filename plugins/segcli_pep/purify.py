@@ -1,4 +1,4 @@
-"""Instance purifying: which descriptors mean the same object; they become one.
+"""Instance purifying: descriptors of the same object are merged.
 
 Letters: n descriptors of one image, D channels.
 """

@@ -1,4 +1,4 @@
-"""What PEP learns of an image: class maps with a core for each object, centres, samples and keys.
+"""Training targets of PEP: class maps with a core for each object, centres, samples and keys.
 
 Letters: T targets of an image, C categories, L pixels of all levels; H, W the canvas; h, w a level.
 """

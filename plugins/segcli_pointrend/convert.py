@@ -1,4 +1,4 @@
-"""detectron2's PointRend checkpoints under our names."""
+"""Convert detectron2's PointRend checkpoints to segcli's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roboflow's checkpoints, and those that transformers wrote, under our names."""
+"""Convert checkpoints of Roboflow and of transformers to segcli's names."""
 
 from __future__ import annotations
 

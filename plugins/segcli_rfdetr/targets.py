@@ -1,4 +1,4 @@
-"""What RF-DETR learns from: targets in the coordinates of its outputs, and who learns which.
+"""Training targets of RF-DETR in the coordinates of its outputs, and their assignment.
 
 Letters: Q queries of all groups, L logits, T targets of an image; h, w px of the content.
 """

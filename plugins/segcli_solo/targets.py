@@ -1,4 +1,4 @@
-"""What SOLO learns from: which cells learn which object.
+"""Training targets of SOLO: the assignment of objects to cells.
 
 Letters: B images, T targets of an image, C categories, S the grid of a level, n pairs of a cell
 and a target; H, W the canvas.

@@ -1,4 +1,4 @@
-"""What the watershed learns from: distances, directions and levels of every object by itself.
+"""Training targets of the watershed: distances, directions and levels of each object.
 
 Letters: T objects, h, w px of the map.
 """

@@ -1,4 +1,4 @@
-"""What YOLACT learns from: which prior learns which object.
+"""Training targets of YOLACT: the assignment of objects to priors.
 
 Letters as in model.py; T targets of an image. Boxes are xyxy relative to the canvas, 0..1.
 """

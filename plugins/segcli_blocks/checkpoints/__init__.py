@@ -1,1 +1,1 @@
-"""How the code bases that published checkpoints name what families share; a module for each."""
+"""Tables of names in published checkpoints, one module for each code base."""

@@ -1,4 +1,4 @@
-"""The boxes that proposals start from (Ren et al. 2015, section 3.1.1), one size for each level."""
+"""Anchor boxes (Ren et al. 2015, section 3.1.1), one size for each level."""
 
 from __future__ import annotations
 

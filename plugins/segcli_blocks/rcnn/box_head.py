@@ -1,4 +1,4 @@
-"""The second stage's class and box for each region, and the detections that come of them."""
+"""The box head: class and box of each region, and the detections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where implementations with equal layers still differ, as named switches."""
+"""Named switches for the differences between implementations with the same layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second stage's mask: one 28 x 28 grid for each class of each region."""
+"""The mask head: a 28 x 28 grid for each class of each region."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which boxes are objects and which are background (Ren et al. 2015, section 3.1.2).
+"""Assign boxes to objects or background (Ren et al. 2015, section 3.1.2).
 
-What lies in a crowd region is neither. Letters: T single objects of an image, n boxes.
+Boxes in a crowd region are neither. Letters: T single objects of an image, n boxes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random samples of objects and background, and the regions that the second stage learns from."""
+"""Random samples of objects and background, and the training regions of the second stage."""
 
 from __future__ import annotations
 
