@@ -1,8 +1,8 @@
 """Hybrid Task Cascade (Chen et al., CVPR 2019), as its authors have it in mmdetection 1.
 
 Boxes and masks are refined alternately, three times. Each mask head also gets the features of the
-previous mask heads for the same region, and all heads get a semantic segmentation of the image. Letters as in
-rcnn/two_stage.py.
+previous mask heads for the same region, and all heads get a semantic segmentation of the image.
+Letters as in rcnn/two_stage.py.
 """
 
 from __future__ import annotations

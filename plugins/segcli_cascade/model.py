@@ -1,7 +1,8 @@
 """Cascade Mask R-CNN (Cai and Vasconcelos 2019), as detectron2 has it: the second stage.
 
 Three box heads run one after another; each gets the boxes that the previous one has refined, and is
-trained at a higher overlap. One mask head predicts the masks in the final boxes. Letters as in rcnn/two_stage.py.
+trained at a higher overlap. One mask head predicts the masks in the final boxes. Letters as in
+rcnn/two_stage.py.
 """
 
 from __future__ import annotations

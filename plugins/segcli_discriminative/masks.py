@@ -1,7 +1,8 @@
 """From embeddings to masks: a fast mean shift, and the fields of its objects.
 
 Modes come from a coarse grid, then every pixel goes to its mode. All points of the grid move at
-once, which uses a GPU well. Pixels far from every mode are sampled again on a finer grid. Letters: n dimensions, M points, K modes, P pixels.
+once, which uses a GPU well. Pixels far from every mode are sampled again on a finer grid. Letters:
+n dimensions, M points, K modes, P pixels.
 """
 
 from __future__ import annotations

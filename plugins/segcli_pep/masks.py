@@ -1,4 +1,4 @@
-"""Mask learning: features shared by all objects, and the masks that descriptors compute from them."""
+"""Mask learning: features shared by all objects, and the masks computed from descriptors."""
 
 from __future__ import annotations
 
