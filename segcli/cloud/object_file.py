@@ -13,18 +13,21 @@ from segcli.cloud.objects import fetch_range, head
 from segcli.cloud.urls import scheme_of
 
 _BLOCK = 256 << 10
-_BLOCKS = 256  # that are kept: 64 MB
+FEW, MANY = 16, 256  # blocks that are kept: 4 MB, 64 MB
 
 
 class ObjectFile(io.RawIOBase):
     """Read-only; raises OSError as a file does, FileNotFoundError where there is no object.
 
+    `kept`: how many blocks are; MANY where threads read at several places at once.
+
     Threads may share it if each of them seeks and reads under one lock, as zipfile does; `warm` is
     meant to be called outside of the lock.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kept: int = FEW) -> None:
         self.name = url
+        self._most = kept
         self._url = url
         self._is_hub = scheme_of(url) == "hf"
         try:
@@ -82,7 +85,7 @@ class ObjectFile(io.RawIOBase):
                 offset = (number - missing[0]) * _BLOCK
                 self._kept[number] = data[offset : offset + _BLOCK]
                 self._kept.move_to_end(number)
-            while len(self._kept) > max(_BLOCKS, len(missing)):
+            while len(self._kept) > max(self._most, len(missing)):
                 self._kept.popitem(last=False)
 
     def _block(self, number: int) -> bytes:

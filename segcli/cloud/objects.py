@@ -1,7 +1,7 @@
 """Requests to object stores and web servers: retried with back-off and jitter by obstore.
 
-A server that answers 429 or 5xx, or breaks the connection, is asked again for up to a minute: less
-than a worker may take without being thought to hang.
+A store that answers 429 or 5xx, or breaks the connection, is asked again for up to a minute: less
+than a worker may take without being thought to hang. A web server is asked six times.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ RETRIES: RetryConfig = {
         "base": 2,
     },
 }
+WEB_RETRIES = 5
 CLIENT: ClientConfig = {
-    "connect_timeout": timedelta(seconds=10),
+    "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=30),
     "timeout": timedelta(minutes=10),  # of a whole answer: 2 GB may take their time
     "allow_http": True,  # only where a URL or the environment says http://
@@ -205,7 +206,9 @@ def _made(url: str) -> ObjectStore:
 
             bare, headers = _login(url)
             options: ClientConfig = {**CLIENT, "default_headers": headers}
-            return HTTPStore(bare, client_options=options, retry_config=RETRIES)
+            # A list has hosts that are gone: some seconds for each of them must do.
+            few: RetryConfig = {**RETRIES, "max_retries": min(WEB_RETRIES, RETRIES["max_retries"])}
+            return HTTPStore(bare, client_options=options, retry_config=few)
         return from_url(url, client_options=CLIENT, retry_config=RETRIES)
 
 

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import IO, Any
 
 from segcli.cloud.errors import StoreError
-from segcli.cloud.object_file import ObjectFile
+from segcli.cloud.object_file import FEW, MANY, ObjectFile
 from segcli.cloud.objects import fetch_range
 from segcli.cloud.urls import is_url, url_of
 from segcli.errors import ImageError
@@ -104,7 +104,9 @@ def open_bytes(place: Place) -> IO[bytes]:
     inner = place.within
     if inner is None:
         url = url_of(place.path)
-        return open(place.path, "rb") if url is None else io.BufferedReader(ObjectFile(url))
+        if url is None:
+            return open(place.path, "rb")
+        return io.BufferedReader(ObjectFile(url, MANY if place.is_zip else FEW))
     if inner.offset is not None:
         outer = open_bytes(replace(place, within=inner.within))
         return io.BufferedReader(_Window(outer, inner.offset, inner.size))
