@@ -26,7 +26,7 @@ from segcli.sources.archive_files import (
     stored_offset,
     words,
 )
-from segcli.sources.folder import is_archive_name, is_image_name, sample_at
+from segcli.sources.folder import is_archive_name, is_image_name, is_video_name, sample_at
 from segcli.sources.sidecars import MAX_BYTES, SUFFIXES, Sidecar, Sidecars, paired
 from segcli.types import Member, Sample
 
@@ -64,6 +64,9 @@ def with_members(
         found = 0
         try:
             for member, fields in paired(_members(sample.path, sidecars is not None)):
+                if sidecars is not None and is_video_name(member.name):
+                    sidecars.with_videos.add(sample.key)
+                    continue
                 found += 1
                 columns = sidecars.columns(fields) if sidecars is not None and fields else {}
                 yield _inside(sample, member, columns)
@@ -116,7 +119,7 @@ def path_inside(member: Member) -> str:
 
 def _members(path: str, sidecars: bool = False) -> Iterator[Member | Sidecar]:
     """The images in the order of the archive; archives inside it that cannot be read, too; and
-    the `sidecars` of a tar where they are wanted.
+    the `sidecars` of a tar and all videos where they are wanted.
 
     Raises one of BROKEN where the archive itself is damaged.
     """
@@ -150,7 +153,7 @@ def _listed(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Member | 
                 name, size = info.filename, info.file_size
                 if info.is_dir() or _is_hidden(name):
                     continue
-                if _is_image(name):
+                if _is_image(name) or (sidecars and is_video_name(name)):
                     yield Member(name, number, size, None, place.within)
                 elif is_archive_name(name):
                     inner = Member(name, number, size, stored_offset(file, info), place.within)
@@ -166,7 +169,7 @@ def _listed_tar(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Membe
                 continue
             offset = None if is_stream else entry.offset_data
             member = Member(entry.name, number, entry.size, offset, place.within)
-            if _is_image(entry.name):
+            if _is_image(entry.name) or (sidecars and is_video_name(entry.name)):
                 yield member
             elif is_archive_name(entry.name):
                 data = partial(tar.extractfile, entry)

@@ -48,6 +48,7 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
     except ImageError:
         yield clip
         return
+    containers.has_videos = True
     if containers.records_times and clip.carried.get(COLUMN) is None:
         clip = _timed(clip, timeline, containers)
     for index in every.choose(timeline):

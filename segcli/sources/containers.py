@@ -20,7 +20,8 @@ class Containers:
     """Shared by a source and its run. Containers for which `skip` is true are not opened.
     `listed` are the others by key, with their size and time before they were opened.
     `columns` are those of the output, None while there is none. `sidecars` belong to all shards.
-    `untimed` are the videos whose JSON file does not state their start as a time.
+    `untimed` are the videos whose JSON file does not state their start as a time. `has_videos`:
+    one was opened.
     """
 
     skip: Callable[[Sample], bool] = _never
@@ -28,6 +29,7 @@ class Containers:
     columns: Mapping[str, Any] | None = None
     sidecars: Sidecars = field(init=False)
     untimed: set[str] = field(default_factory=set)
+    has_videos: bool = False
 
     def __post_init__(self) -> None:
         self.sidecars = Sidecars(None if self.columns is None else dict(self.columns))

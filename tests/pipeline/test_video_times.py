@@ -39,7 +39,8 @@ def test_groups_by_hour_of_the_frames(tmp_path: Path) -> None:
     write_clip(folder / "a.mkv", 40, metadata=UTC)
     write_clip(folder / "b.mp4", 10, metadata={"creation_time": "1904-01-01T00:00:00Z"})
     (folder / "b.json").write_text('{"start": "2026-11-18T15:30:00+01:00"}')
-    run(folder, out)
+    events = run(folder, out)
+    assert Note("frames of videos were chosen by `every='1s'`") in events
     assert taken(out) == {"a.mkv": "2026-11-18 11:59:58", "b.mp4": "2026-11-18 15:30:00"}
     found = statistics(StatsOptions(masks=out, by="hour", min_score=0.0))
     groups = {row["group"]: row["images"] for row in found.groups}
