@@ -64,7 +64,7 @@ def require_distinct_names(
     truth: GroundTruth,
     names: Sequence[str],
     *,
-    advice: str = "give --merge-categories to take them for one, or rename them",
+    advice: str = "give `merge_categories=True` to take them for one, or rename them",
 ) -> None:
     """Raises UsageError when one of `names` is that of several categories."""
     for name in names:

@@ -243,7 +243,7 @@ def _size_of_picture(
         raise UsageError(f"{path}: the size of its picture cannot be read: {error}") from None
     raise UsageError(
         f'{path}: "imageHeight" or "imageWidth" is missing; expected them, or the picture '
-        f"{name!r} below {root} (--images)"
+        f"{name!r} below {root} (`images`)"
     )
 
 

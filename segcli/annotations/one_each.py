@@ -62,5 +62,5 @@ def require_own(
         if other.key != image.key and beside(out, at(other.name), suffix) == path:
             raise UsageError(
                 f"{other.name!r} and {image.name!r} would both become {path}; export them apart "
-                "with --key"
+                "with `key`"
             )

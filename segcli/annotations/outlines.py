@@ -56,7 +56,7 @@ def check_outlines(
         at = next(i for i, one in enumerate(found) if type(one) not in allowed)
         raise UsageError(
             f"{name(at)} has no mask: expected a segmentation of polygons or of "
-            "run lengths; compare boxes with --iou bbox"
+            "run lengths; compare boxes with `iou='bbox'`"
         )
     drawn = [i for i, one in enumerate(found) if type(one) is list]
     suspects = _suspects([found[i] for i in drawn], sizes[drawn])
@@ -145,7 +145,7 @@ def _careful(
     """The polygons, less those that are points or lines where a good one is among them."""
     try:
         if not _is_mask(polygons):
-            raise UsageError("its segmentation is empty; compare boxes with --iou bbox")
+            raise UsageError("its segmentation is empty; compare boxes with `iou='bbox'`")
         if notes is not None and (meant := _as_coco(polygons)) != polygons:
             notes[_OTHERWISE] += 1
             polygons = meant

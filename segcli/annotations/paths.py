@@ -84,7 +84,7 @@ def beside(out: Path, name: str, suffix: str) -> Path:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise UsageError(
             f"the image {name!r} cannot be put below {out}; export outputs of a folder, or to one "
-            "file with --to coco"
+            "file with `to='coco'`"
         )
     return out / path.with_name(fitting(path.name.removesuffix(path.suffix), suffix))
 
@@ -110,7 +110,7 @@ def apart_from_images(out: Path, roots: Mapping[str, Sequence[str]]) -> None:
             bases = [root] if os.path.isdir(root) else [os.path.dirname(root), os.getcwd()]
             if os.path.realpath(out / prefix.strip("/")) in map(os.path.realpath, bases):
                 raise UsageError(
-                    f"--out {out} contains the images themselves, which pictures of the same names "
+                    f"`out` {out} contains the images themselves, which pictures of the same names "
                     "would overwrite; write to another folder"
                 )
 
@@ -141,7 +141,7 @@ def one_file(path: Path) -> Iterator[TextIO]:
     """
     if path.is_dir():
         raise UsageError(
-            f"{path} is a folder, but this format is one file; give its name with --out"
+            f"{path} is a folder, but this format is one file; give its name with `out`"
         )
     with (
         reporting(path),

@@ -84,8 +84,8 @@ def size_of_picture(name: str, images: Path | None) -> Size:
     """(height, width) px of a picture whose annotations do not state it. Raises UsageError."""
     if images is None:
         raise UsageError(
-            f"the annotations do not state the size of {name!r}; give --images FOLDER to read it "
-            "from the image"
+            f"the annotations do not state the size of {name!r}; give their folder as `images` to "
+            "read it from the image"
         )
     path = located(name, images)
     if path is None:

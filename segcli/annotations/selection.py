@@ -72,7 +72,7 @@ def select(
     for name, meant in wanted.items():
         if meant is None:
             raise UsageError(
-                f"--categories: {path} has no category {name!r}; it has: {', '.join([*known][:20])}"
+                f"`categories`: {path} has no category {name!r}; it has: {', '.join([*known][:20])}"
                 f"{did_you_mean(name, list(known))}"
             )
     lowest = min_scores(settings, min_score)

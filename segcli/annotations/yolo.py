@@ -33,8 +33,8 @@ _COMMAS = "{} lines have decimal commas"
 _ORPHANS = "{} labels without an image were left out"
 _SHARED = "{} images share their label file with another one; each gets its objects"
 _NOT_THERE = (
-    "{} images are not in images/ next to labels/, where other tools look for them; --copy-images "
-    "or --link-images places them there"
+    "{} images are not in images/ next to labels/, where other tools look for them; `copy_images` "
+    "or `link_images` places them there"
 )
 _BARE = "{} images have no label file, so they have no objects"
 
@@ -76,7 +76,7 @@ def _pairs(folder: Path, root: Path, notes: Counter[str]) -> list[_Pair]:
     try:
         samples = list(open_source(str(root)))
     except UsageError as error:
-        raise UsageError(f"{error}; give the folder of the pictures, --images") from None
+        raise UsageError(f"{error}; give the folder of the pictures as `images`") from None
     pairs = [(sample, _label_of(sample, folder, root)) for sample in samples]
     counts = Counter(path for _, path in pairs if path is not None)
     if shared := sum(counts[path] > 1 for _, path in pairs if path is not None):

@@ -10,6 +10,7 @@ import typer
 from segcli.cli.console import counted
 from segcli.cli.options import Categories, Key, Masks, MinScore, WhereImage, category_names
 from segcli.cli.output_checks import refuse_places
+from segcli.cli.wording import worded
 from segcli.errors import UsageError
 
 To = Annotated[
@@ -84,4 +85,4 @@ def export(
         f"{selection.min_score} -> {out}"
     )
     for sentence in tally.sentences():
-        typer.echo(sentence, err=True)
+        typer.echo(worded(sentence), err=True)

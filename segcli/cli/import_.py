@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from segcli.cli.console import counted
+from segcli.cli.wording import worded
 
 Path_ = Annotated[
     Path,
@@ -46,4 +47,4 @@ def import_(
     held = f"{counted(done.images, 'image')}, {counted(done.masks, 'mask')}"
     typer.echo(f"{held} {scores}, from {done.kind} -> {out}")
     for sentence in done.notes:
-        typer.echo(sentence, err=True)
+        typer.echo(worded(sentence), err=True)

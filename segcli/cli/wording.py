@@ -10,7 +10,10 @@ from dataclasses import fields
 _OPTIONS = {"class_scores": "--min-score"}  # of another name than the argument
 _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
-_OF_OTHER_COMMANDS = {"accept_licence", "from_scratch", "where_image"}
+_OF_OTHER_COMMANDS = {
+    *("accept_licence", "copy_images", "from_scratch", "images", "iou", "key", "link_images"),
+    *("merge_categories", "to", "where_image"),
+}
 
 
 def worded(message: str) -> str:

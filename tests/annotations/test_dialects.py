@@ -118,7 +118,7 @@ def test_outlines_that_leave_their_image_are_counted(tmp_path: Path) -> None:
 def test_a_size_that_is_missing_is_the_pictures(tmp_path: Path) -> None:
     document = coco()
     del document["images"][0]["height"]
-    with pytest.raises(UsageError, match="do not state the size of 'a.jpg'; give --images FOLDER"):
+    with pytest.raises(UsageError, match="the size of 'a.jpg'; give their folder as `images`"):
         bring_in(tmp_path, document)
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (100, 80)).save(tmp_path / "pictures/a.jpg")
@@ -202,7 +202,7 @@ def test_one_picture_under_two_ids(tmp_path: Path) -> None:
 def test_two_categories_of_one_name(tmp_path: Path) -> None:
     document = coco()
     document["categories"].append({"id": 7, "name": "person"})
-    with pytest.raises(UsageError, match=r"called 'person' \(ids 1, 7\); give --merge-categories"):
+    with pytest.raises(UsageError, match=r"'person' \(ids 1, 7\); give `merge_categories=True`"):
         bring_in(tmp_path, document)
     done, rows, _ = bring_in(tmp_path, document, merge_categories=True)
     assert rows == [("person", 1600)]

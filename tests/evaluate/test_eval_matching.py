@@ -218,7 +218,7 @@ def test_categories_of_one_name_are_refused_or_merged(tmp_path: Path) -> None:
     gt, keys = tmp_path / "gt.json", ["1.jpg", "2.jpg", "3.jpg"]
     gt.write_text(json.dumps(persons("person", "car", "person")))
     pred = output(tmp_path / "m.parquet", keys, names=("Person",))
-    with pytest.raises(UsageError, match=r"called 'Person' \(ids 1, 3\); give --merge-categories"):
+    with pytest.raises(UsageError, match=r"'Person' \(ids 1, 3\); give `merge_categories=True`"):
         evaluate(gt, pred)
     found = evaluate(gt, pred, choices=Choices(merge_categories=True))
     (one,) = found.classes

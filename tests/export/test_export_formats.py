@@ -308,7 +308,7 @@ def an_output(path: Path, keys: list[str], masks: int = 1) -> Path:
 )
 def test_two_images_of_one_file_are_refused(tmp_path: Path, to: str, png: str) -> None:
     path = an_output(tmp_path / "twins.parquet", ["a.jpg", "a.png"])
-    with pytest.raises(UsageError, match=r"'a.jpg' and 'a.png' would both become .*--key"):
+    with pytest.raises(UsageError, match=r"'a.jpg' and 'a.png' would both become .*`key`"):
         run(path, to, tmp_path / "out", png=png)
 
 

@@ -197,5 +197,5 @@ def bring_in_yolo(folder: Path, text: str) -> None:
 
 def test_yolo_needs_the_pictures(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("names: [a]")
-    with pytest.raises(UsageError, match="--images"):
+    with pytest.raises(UsageError, match="as `images`"):
         import_annotations("yolo", tmp_path, tmp_path / "in.parquet")
