@@ -51,6 +51,7 @@ COMMANDS = MappingProxyType(
         "compact": Command(
             "Move data", "Merge many small parts into few.", "compact", "compact", True
         ),
+        "init": Command("Set up", "Print a cron line or units for regular runs.", "init", "init"),
         "models": Command("Set up", "List models and their weights.", "models", "models"),
         "doctor": Command("Set up", "Check this installation.", "doctor", "doctor"),
         "weights": Command("Set up", "Fetch, convert and list weights.", "app", "weights"),

@@ -35,7 +35,7 @@ def open_sources(
     """
     if not locations:
         raise UsageError("no source was given; expected a folder, a file or several of them")
-    named = [_split(location) for location in locations]
+    named = [name_and_path(location) for location in locations]
     if len(named) == 1 and not named[0][0]:
         return open_source(named[0][1], key_prefix=key_prefix, column=column, **options)
     names = _names(named) if len(named) > 1 else [named[0][0]]
@@ -68,7 +68,7 @@ def _prefix(key_prefix: str, name: str, path: str) -> str:
     return prefix
 
 
-def _split(location: str) -> tuple[str, str]:
+def name_and_path(location: str) -> tuple[str, str]:
     """(name, path); if the whole text is an existing path, there is no name."""
     match = _NAMED.fullmatch(location)
     if match is None or os.path.lexists(location):

@@ -1,0 +1,124 @@
+"""`segcli init`: print what makes a scheduler run `segcli predict` again and again."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from segcli.cli import schedules
+from segcli.errors import UsageError
+
+Scheduler = Annotated[
+    Literal["cron", "systemd", "slurm"],
+    typer.Argument(help="What starts the runs: a crontab, a systemd timer or a Slurm job."),
+]
+Source = Annotated[str, typer.Argument(help="What to process, as for predict.")]
+Out = Annotated[str, typer.Argument(help="The output, as for predict.")]
+PassedOn = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- OPTION...]", help="More options of predict, after `--`."),
+]
+Interval = Annotated[
+    str,
+    typer.Option("--every", metavar="30m|1h|1d", help="The time from one start to the next."),
+]
+
+
+def init(
+    scheduler: Scheduler,
+    source: Source,
+    out: Out,
+    options: PassedOn = None,
+    every: Interval = "1h",
+) -> None:
+    """Print a crontab line, a systemd service and timer, or an sbatch script for this machine.
+
+    It runs `segcli predict SOURCE --out OUT` from this installation, and appends errors to a log
+    file next to OUT. Nothing is installed: the printed comments say where to put the text.
+    """
+    job = _job(source, out, list(options or ()), every)
+    printed = {"cron": schedules.cron, "systemd": schedules.systemd, "slurm": schedules.slurm}
+    typer.echo(printed[scheduler](job), nl=False)
+
+
+def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
+    from segcli.cloud.urls import url_of
+    from segcli.sources import parse_age
+
+    wanted = _checked(source, out, passed)
+    where = url_of(out) or os.path.abspath(out)
+    log = Path(Path.home() if url_of(out) else Path(where).parent, f"{Path(where).name}.log")
+    if not log.parent.is_dir():
+        raise UsageError(f"no such folder: {str(log.parent)!r}; create it, then run this again")
+    words = [*_segcli(), "predict", _absolute_source(source), "--out", where]
+    if wanted["older_than"] is None:
+        words += ["--older-than", "5m"]
+    if not wanted["quiet"]:
+        words.append("--quiet")
+    words += _with_absolute_weights(passed)
+    _refuse_unprintable([*words, str(log)])
+    return schedules.Job(tuple(words), log, int(parse_age(every)), waits=bool(wanted["wait"]))
+
+
+def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
+    """The arguments of predict by name. Raises UsageError, and typer's errors of the options."""
+    from typer.main import get_command
+
+    from segcli.cli.commands import application
+
+    group = get_command(application(["predict"]))
+    predict = group.commands["predict"]  # type: ignore[attr-defined]
+    words = [source, "--out", out, *passed]
+    arguments: dict[str, object] = predict.make_context("segcli predict", words).params
+    if arguments["source"] != [source] or str(arguments["out"]) != str(Path(out)):
+        raise UsageError(
+            f"{' '.join(passed)!r} after OUT: expected options of segcli predict other than --out, "
+            "and no second source"
+        )
+    return arguments
+
+
+def _segcli() -> list[str]:
+    """The command of this installation; it must not depend on PATH."""
+    script = Path(sys.executable).parent / "segcli"
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "segcli"]
+
+
+def _absolute_source(source: str) -> str:
+    """A path, NAME=PATH or a URL, independent of the current folder. Raises UsageError."""
+    from segcli.cloud.urls import url_of
+    from segcli.sources.several import name_and_path
+
+    name, path = name_and_path(source)
+    if (url := url_of(path)) is None:
+        url = os.path.abspath(path)
+        if not os.path.lexists(url):
+            raise UsageError(f"no such file or folder: {path!r}; expected the source of the runs")
+    return f"{name}={url}" if name else url
+
+
+def _with_absolute_weights(words: list[str]) -> list[str]:
+    """A file of weights, which is the only path among the options, as an absolute path."""
+    changed: list[str] = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--weights" and equals and os.path.exists(value):
+            word = f"{option}={os.path.abspath(value)}"
+        elif changed[-1:] == ["--weights"] and os.path.exists(word):
+            word = os.path.abspath(word)
+        changed.append(word)
+    return changed
+
+
+def _refuse_unprintable(words: list[str]) -> None:
+    for word in words:
+        if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", word):
+            raise UsageError(
+                f"{word!r} has a control character, such as a line break, or bytes that are not "
+                "UTF-8, which schedulers do not accept; give it another name, or a link to it"
+            )

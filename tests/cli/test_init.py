@@ -1,0 +1,180 @@
+"""`segcli init`: what it prints runs as printed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from segcli.cli.commands import application
+from segcli.errors import UsageError
+
+AWKWARD = '50% of $HOME "it\'s" #1'
+BARE = ("PATH=/usr/bin:/bin", "LOGNAME=nobody", "SHELL=/bin/sh")
+STUB = r"""#!/bin/sh
+printf '%s\n' "$@" > "$(dirname "$0")/arguments"
+echo complaint >&2
+exit 4
+"""
+
+
+def printed(*words: object) -> str:
+    ended = CliRunner().invoke(application(["init"]), ["init", *map(str, words)])
+    if isinstance(ended.exception, UsageError):
+        raise ended.exception
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
+def run_bare(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """With the environment that cron gives."""
+    words = ["env", "-i", f"HOME={folder}", *BARE, *command]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+
+
+def crontab_command(text: str) -> str:
+    """The command that cron makes of the one line that is not a comment."""
+    (line,) = (line for line in text.splitlines() if not line.startswith("#"))
+    assert line.startswith("0 * * * * ")
+    return line.removeprefix("0 * * * * ").replace(r"\%", "%")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with an awkward name and the folder `cam` in it, the current one."""
+    place = tmp_path / AWKWARD
+    (place / "cam").mkdir(parents=True)
+    return place
+
+
+@pytest.fixture
+def stub(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A segcli in `place` that writes its arguments to a file and ends with exit code 4."""
+    script = place / "bin" / "segcli"
+    script.parent.mkdir()
+    script.write_text(STUB)
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script.parent / "python"))
+    monkeypatch.chdir(place)
+    return script
+
+
+def arguments(stub: Path) -> list[str]:
+    return (stub.parent / "arguments").read_text().splitlines()
+
+
+def expected(place: Path, *more: str) -> list[str]:
+    out = ["--out", str(place / "m.parquet")]
+    return ["predict", str(place / "cam"), *out, "--older-than", "5m", "--quiet", *more]
+
+
+def test_the_crontab_line_runs_segcli_in_the_environment_of_cron(tmp_path: Path) -> None:
+    (tmp_path / "cam").mkdir()
+    words = ["cron", tmp_path / "cam", tmp_path / "m.parquet", "--", "--include", "100%"]
+    ended = run_bare(tmp_path, "/bin/sh", "-c", crontab_command(printed(*words)))
+    assert "segcli predict ended with exit code 2 on " in ended.stdout
+    log = (tmp_path / "m.parquet.log").read_text()
+    assert log.startswith("segcli: the folder")
+    assert log.endswith(ended.stdout)
+
+
+def test_cron_passes_awkward_names_as_they_are(place: Path, stub: Path) -> None:
+    text = printed("cron", "cam", "m.parquet", "--", "--include", "*%$x'")
+    assert "exit code 4" in text.partition("\n0 ")[0].replace("\n# ", " ")
+    ended = run_bare(place, "/bin/sh", "-c", crontab_command(text))
+    assert arguments(stub) == expected(place, "--include", "*%$x'")
+    assert ended.stdout.startswith("segcli predict ended with exit code 4 on ")
+    assert (place / "m.parquet.log").read_text() == f"complaint\n{ended.stdout}"
+
+
+def test_the_script_for_slurm_passes_awkward_names_as_they_are(place: Path, stub: Path) -> None:
+    text = printed("slurm", "cam", "m.parquet", "--every", "6h", "--", "--tta=flip")
+    script = place / "job.sh"
+    script.write_text(text)
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    assert run_bare(place, "bash", str(script)).returncode == 4
+    assert arguments(stub) == expected(place, "--tta=flip")
+    log = str(place / "m.parquet.log").replace("%", "%%").replace('"', r"\"")
+    assert f'#SBATCH --output="{log}"\n' in text
+    assert "#SBATCH --time=0-06:00:00\n" in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+def test_systemd_accepts_the_units(place: Path, stub: Path, tmp_path: Path) -> None:
+    text = printed("systemd", "cam", "m.parquet", "--every", "30m")
+    service, _, timer = text.partition("WantedBy")[0].rpartition("\n# ")
+    files = [tmp_path / "segcli-m.service", tmp_path / "segcli-m.timer"]
+    files[0].write_text(service)
+    files[1].write_text(f"# {timer}WantedBy=timers.target\n")
+    words = ["systemd-analyze", "verify", "--man=no", *map(str, files)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    ours = [line for line in found.stderr.splitlines() if "segcli" in line]
+    assert ours == []
+    files[0].write_text(service.replace(":/bin/sh", ":/bin/away"))
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert "Command /bin/away is not executable" in found.stderr
+
+
+def test_systemd_gets_its_own_escapes(
+    place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["systemd", "cam", "m.parquet", "--", "--include", r"a b\c"]
+    text = printed(*words)
+    name = str(stub).replace("%", "%%").replace('"', r"\"")
+    assert rf'ExecStart=:/bin/sh -c "exec \"$0\" \"$@\"" "{name}" predict ' in text
+    assert r'--quiet --include "a b\\c"' in text
+    assert f"StandardOutput=append:{place}/m.parquet.log\n".replace("%", "%%") in text
+    monkeypatch.setattr(sys, "executable", "/opt/a b/python")
+    text = printed(*words)
+    assert 'ExecStart=":/opt/a b/python" -m segcli predict ' in text
+    assert "OnCalendar=*-*-* *:0:00\n" in text
+
+
+def test_sources_and_weights_do_not_depend_on_the_folder(place: Path, stub: Path) -> None:
+    (place / "own.safetensors").touch()
+    line = printed("cron", "north=cam", "m.parquet", "--", "--weights", "own.safetensors")
+    run_bare(place, "/bin/sh", "-c", crontab_command(line))
+    assert arguments(stub)[1] == f"north={place / 'cam'}"
+    assert arguments(stub)[-1] == str(place / "own.safetensors")
+    line = printed(
+        "cron", "s3://footage/cam", "s3://masks/m.parquet", "--", "--older-than=1h", "-q"
+    )
+    assert " predict s3://footage/cam --out s3://masks/m.parquet --older-than=1h -q >> " in line
+
+
+@pytest.mark.parametrize(
+    ("every", "times"),
+    [("1m", "* * * * *"), ("30m", "*/30 * * * *"), ("60m", "0 * * * *"), ("6h", "0 */6 * * *"),
+     ("24h", "0 0 * * *"), ("1w", "0 0 * * 0")],
+)  # fmt: skip
+def test_intervals(every: str, times: str, stub: Path) -> None:
+    line = printed("cron", "cam", "m.parquet", "--every", every)
+    assert f"\n{times} '" in line  # the path of the stub is quoted
+    assert f"{times} sbatch FILE" in printed("slurm", "cam", "m.parquet", "--every", every)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cam", "m.parquet", "--every", "90m"], "--every: expected minutes that divide"),
+        (["cam", "m.parquet", "--every", "soon"], "'soon' is not an age"),
+        (["away", "m.parquet"], "no such file or folder: 'away'"),
+        (["cam", "away/m.parquet"], "no such folder"),
+        (["cam", "m.parquet", "--", "other"], "'other' after OUT"),
+        (["cam", "m.parquet", "--", "--out", "b"], "other than --out"),
+        (["cam", "m.parquet", "--", "--include", "a\nb"], "control character"),
+        (["cam", "m.parquet", "--", "--include", r"a\%b"], "a backslash before %"),
+    ],
+)
+def test_what_cannot_run_is_refused(words: list[str], message: str, stub: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        printed("cron", *words)
+
+
+def test_an_option_that_predict_does_not_have_is_refused(stub: Path) -> None:
+    words = ["init", "cron", "cam", "m.parquet", "--", "--gpu"]
+    ended = CliRunner().invoke(application(["init"]), words)
+    assert ended.exit_code == 2
+    assert "No such option: --gpu" in ended.output
