@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     retry_failed: bool
     prune_missing: bool
     limit: int | None
+    max_time: float | None
     shard: str | None
     dry_run: bool
     wait: bool

@@ -22,7 +22,9 @@ from segcli.cli.options import (
     category_names,
     least_scores,
 )
-from segcli.errors import ExitCode, UsageError
+from segcli.cli.quantities import batch_size as parsed_batch_size
+from segcli.cli.quantities import seconds, size
+from segcli.errors import ExitCode
 from segcli.pipeline import PredictOptions
 
 Sources = Annotated[
@@ -141,6 +143,19 @@ PruneMissing = Annotated[
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Stop after this many images in this run.")]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="End after this time, e.g. 50m, with what is done; the next run continues.",
+    ),
+]
+SummaryJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary-json", metavar="FILE", help="Also write the summary of the run to FILE, as JSON."
+    ),
+]
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -213,14 +228,14 @@ def predict(
     every: Every = _DEFAULT.every, stream: Stream = _DEFAULT.stream,
     max_pixels: MaxPixels = _DEFAULT.max_pixels, strict_images: StrictImages = False,
     retry_failed: RetryFailed = False, prune_missing: PruneMissing = False,
-    limit: Limit = None, shard: Shard = None,
+    limit: Limit = None, max_time: MaxTime = None, shard: Shard = None,
     # where and how
     device: Device = _DEFAULT.device, engine: Engine = "local",
     replicas: Replicas = _DEFAULT.replicas,
     workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
     dry_run: DryRun = False, wait: Wait = False,
-    log_format: LogFormat = "text", quiet: Quiet = False,
+    log_format: LogFormat = "text", summary_json: SummaryJson = None, quiet: Quiet = False,
 # fmt: on
 ) -> None:
     """Find the masks of every image in SOURCE; run it again to resume after any interruption.
@@ -235,24 +250,27 @@ def predict(
         source=tuple(source), out=out, model=model, weights=weights, device=device, engine=engine,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
         **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
-        limit=limit, shard=shard, strict_images=strict_images, chunk_size=chunk_size,
-        column=column, key_prefix=key_prefix,
+        limit=limit, max_time=seconds(max_time), shard=shard, strict_images=strict_images,
+        chunk_size=chunk_size, column=column, key_prefix=key_prefix,
         same_source=same_source, retry_failed=retry_failed, prune_missing=prune_missing,
-        dry_run=dry_run, wait=wait, count_ahead=not quiet, max_memory=_size(max_memory),
+        dry_run=dry_run, wait=wait, count_ahead=not quiet, max_memory=size(max_memory),
         categories=category_names(categories), slice=slicing,
-        batch_size=_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
+        batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than, all_folders=all_folders,
         min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,
     )  # fmt: skip
-    _predict(options, log_format, quiet=quiet)
+    _predict(options, log_format, summary_json, quiet=quiet)
 
 
-def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
+def _predict(
+    options: PredictOptions, log_format: str, summary_json: Path | None, *, quiet: bool
+) -> None:
     # Set before torch is loaded: threads that wait should sleep. If other work shares the cores,
     # spinning makes small images up to twenty times slower, and it has no measurable benefit.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.progress import failed_lines, reporter
+    from segcli.cli.summary_file import summary_file
     from segcli.pipeline import predict as run
 
     hint = None
@@ -260,7 +278,10 @@ def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
         from segcli.cli.hint import better_model
 
         hint = better_model(options)
-    with reporter(log_format, quiet=quiet, run_id=options.run_id) as report:
+    with (
+        reporter(log_format, quiet=quiet, run_id=options.run_id) as shown,
+        summary_file(summary_json, options.run_id, shown) as report,
+    ):
         summary = run(options, report=report)
     if hint is not None:
         typer.echo(hint, err=True)
@@ -269,19 +290,3 @@ def _predict(options: PredictOptions, log_format: str, *, quiet: bool) -> None:
             typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)
             typer.echo("\n".join(failed_lines(summary)), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _size(text: str | None) -> int | None:
-    if text is None:
-        return None
-    from segcli.pipeline.resources import parse_size
-
-    return parse_size(text)
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: expected a whole number of at least 1, or auto")
-    return int(text)

@@ -182,6 +182,8 @@ def summary_text(event: Summary) -> str:
     before = f"{images(event.earlier)} done before"
     if event.earlier_failed:
         before += f", {event.earlier_failed} of them failed (retry them: --retry-failed)"
+    if event.is_out_of_time and not event.images:
+        return f"out of time before the first image of {event.out}: {before}"
     if not event.images:
         return "\n".join([f"nothing new to do in {event.out}: {before}", *missing])
     lines = [
@@ -195,6 +197,8 @@ def summary_text(event: Summary) -> str:
                 f"masks are kept from a score of {kept:g}; viz, stats, report and export show "
                 f"those from {shown:g}, the model's default score"
             )
+    if event.is_out_of_time:
+        lines.append("out of time (--max-time): run the same command again for what is left")
     if event.redone:
         lines.append(f"{images(event.redone)} of these replaced: changed, or failed before")
     if event.earlier:

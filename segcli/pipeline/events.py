@@ -77,6 +77,7 @@ class Summary:
     on; viz, stats, report and export show them from the model's `default_score` on. `missing`
     images have rows of this source but no longer a file; None: unknown, because the run used only a
     part of its source. The rows of `pruned` images without a file have been removed.
+    `is_out_of_time`: `max_time` was over, and images may be left for the next run.
     """
 
     out: str
@@ -96,6 +97,7 @@ class Summary:
     default_score: float | None = None
     missing: int | None = None
     pruned: int = 0
+    is_out_of_time: bool = False
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

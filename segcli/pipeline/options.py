@@ -30,7 +30,8 @@ class PredictOptions:
     is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
     its mirror image; `merge_class_agnostic` keeps the best of masks that overlap by an IoU above
     0.5, whatever their categories. `slice` is the side of tiles into which larger images are cut,
-    px, or "auto" for the model's own.
+    px, or "auto" for the model's own. `max_time`: seconds after which the run ends with what it has
+    done, as Ctrl-C would end it, but without an error.
     """
 
     source: str | tuple[str, ...]
@@ -61,6 +62,7 @@ class PredictOptions:
     same_source: bool = False
     retry_failed: bool = False
     limit: int | None = None
+    max_time: float | None = None
     shard: str | None = None
     dry_run: bool = False
     wait: bool = False
@@ -96,8 +98,9 @@ class PredictOptions:
                 raise UsageError(f"`{name}` {value}: expected a whole number of at least 1")
         if self.replicas < 0:
             raise UsageError(f"`replicas` {self.replicas}: expected a whole number, 0 or more")
-        if self.chunk_timeout is not None and not self.chunk_timeout > 0:  # nan, too
-            raise UsageError(f"`chunk_timeout` {self.chunk_timeout:g}: expected seconds, above 0")
+        for name in ("chunk_timeout", "max_time"):
+            if (value := getattr(self, name)) is not None and not value > 0:  # nan, too
+                raise UsageError(f"`{name}` {value:g}: expected seconds, above 0")
         for name, known in (("precision", PRECISIONS), ("engine", ENGINES), ("tta", VIEWS)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")

@@ -188,10 +188,11 @@ class RunProgress:
             default_score=self.described.info.default_score,
             missing=self.missing.left,
             pruned=self.missing.removed,
+            is_out_of_time=self.stop.is_out_of_time,
         )
         self._note()
         self.report(summary)
-        if self.stop.requested:
+        if self.stop.requested and not self.stop.is_out_of_time:
             raise Interrupted(
                 f"interrupted; the {done.images} images processed by this run are committed in "
                 f"{shown(self.options.out)}: run the same command again to continue",

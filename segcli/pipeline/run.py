@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
 from segcli.cloud.urls import shown
@@ -18,7 +19,7 @@ from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.placement import ALL, parse_devices
 from segcli.pipeline.progress import RunProgress
 from segcli.pipeline.settings import Described, describe, run_settings
-from segcli.pipeline.signals import stop_on_signals
+from segcli.pipeline.signals import stop_after, stop_on_signals
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.task_list import TaskList
 from segcli.sources import Source, Wanted, parse_age
@@ -47,6 +48,7 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
     anything is written, NothingDone if every image failed, Interrupted after Ctrl-C or SIGTERM,
     with finished work committed.
     """
+    began = time.monotonic()
     source = _open_source(options)
     check_prunable(options, source)
     for note in source.notes:
@@ -65,7 +67,7 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
             precision, is_new = _precision(options)
             job = Job.of(options, described, precision=precision, load=load)
             try:
-                return _predict(options, job, source, lock, is_new=is_new, report=report)
+                return _predict(options, job, source, lock, began, is_new=is_new, report=report)
             except OtherSettings:
                 if precision != "auto":
                     raise
@@ -86,11 +88,12 @@ def _predict(
     job: Job,
     source: Source,
     lock: OutputLock,
+    began: float,
     *,
     is_new: bool,
     report: Report,
 ) -> Summary:
-    """One attempt; `is_new`: there is no output yet.
+    """One attempt; `is_new`: there is no output yet; `began`: when the run did, time.monotonic.
 
     Raises OtherSettings when another shard has made one meanwhile, and commits nothing then.
     """
@@ -114,6 +117,7 @@ def _predict(
                 lock=lock,
             ) as output,
             stop_on_signals() as stop,
+            stop_after(stop, _time_left(options, began)),
         ):
             tasks = _tasks(options, source, output, count_ahead=options.count_ahead)
             progress = RunProgress(options, described, tasks, report, stop)
@@ -128,6 +132,11 @@ def _predict(
             if not progress.is_in_vain:
                 progress.missing = find_missing(options, source, output)
             return progress.end()
+
+
+def _time_left(options: PredictOptions, began: float) -> float | None:
+    """Listing and loading count as well, so that the next run of a schedule finds the lock free."""
+    return None if options.max_time is None else began + options.max_time - time.monotonic()
 
 
 def _executor(job: Job, options: PredictOptions) -> Executor:

@@ -1,4 +1,4 @@
-"""Stop requests: Ctrl-C or SIGTERM requests a stop, and the loop stops between two batches."""
+"""Stop requests: Ctrl-C, SIGTERM or the end of the run's time; work stops between two batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,36 @@ from types import FrameType
 
 @dataclass(slots=True)
 class Stop:
-    """`signum` is None until a stop is requested."""
+    """`signum` is None until a stop is requested, and SIGTERM when the time of the run is over."""
 
     signum: int | None = None
+    is_out_of_time: bool = False
 
     @property
     def requested(self) -> bool:
         return self.signum is not None
+
+    def end_of_time(self) -> None:
+        """Request a stop, unless one has been requested."""
+        if not self.requested:
+            self.is_out_of_time, self.signum = True, signal.SIGTERM
+
+
+@contextmanager
+def stop_after(stop: Stop, seconds: float | None) -> Iterator[None]:
+    """Request a stop after `seconds`, at once when they are over already; None: never."""
+    if seconds is None:
+        yield
+        return
+    if seconds <= 0:
+        stop.end_of_time()
+    timer = threading.Timer(max(seconds, 0.0), stop.end_of_time)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

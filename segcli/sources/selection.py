@@ -52,5 +52,5 @@ def parse_age(text: str) -> float:
     """ "90s", "5m", "2h", "1.5d" or "1w" in seconds. Raises UsageError."""
     match = _AGE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not an age: expected a number and s, m, h, d or w, e.g. 2h")
+        raise UsageError(f"{text!r} is not a time: expected a number and s, m, h, d or w, e.g. 2h")
     return float(match[1]) * _SECONDS[match[2]]

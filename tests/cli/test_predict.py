@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import segcli.cli
-from segcli.cli.predict import _batch_size
 from segcli.cli.progress import Lines, Terminal, duration, reporter, summary_text
+from segcli.cli.quantities import batch_size
 from segcli.errors import Locked, UsageError
 from segcli.pipeline.events import Note, Progress, Started, Summary
 
@@ -298,10 +298,10 @@ def test_streams_that_were_never_open_do_not_matter(
 
 
 def test_batch_size_is_a_number_or_auto() -> None:
-    assert (_batch_size("auto"), _batch_size("12")) == (None, 12)
+    assert (batch_size("auto"), batch_size("12")) == (None, 12)
     for text in ("0", "-3", "many", "1.5"):
         with pytest.raises(UsageError, match=f"--batch-size {text}"):
-            _batch_size(text)
+            batch_size(text)
 
 
 def test_a_line_every_30_seconds(
