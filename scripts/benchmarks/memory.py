@@ -1,4 +1,4 @@
-"""Peak memory of a run over 2,000 and over 20,000 small images with the toy model: flat or not.
+"""Peak memory of a run over 2,000 and over 20,000 small images with the toy model.
 
 Each run is a process of its own, `segcli predict` as a user starts it; the images are one small
 PNG under many names. The target is a ratio of at most 1.1. Beside them the default model over

@@ -1,4 +1,4 @@
-"""Where the time goes, stage by stage, beside a plain loop over the same network, in one run.
+"""The time of each stage, compared with a plain loop over the same network, in one run.
 
 The default model over photographs of 1920 x 1080 px and over the same ones at 640 px. Each stage
 runs alone over all images; the run is `predict`, commit included. `sum / run` says how much of the

@@ -1,4 +1,4 @@
-"""Figures of scripts/bench as Markdown tables, put where a page is marked for them."""
+"""Write figures of scripts/bench as Markdown tables between the markers of a page."""
 
 from __future__ import annotations
 

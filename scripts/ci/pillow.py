@@ -1,4 +1,4 @@
-"""Run the tests of what reads images with the other Pillow: plain where .venv has Pillow-SIMD.
+"""Run the tests that read images with the other Pillow: plain if .venv has Pillow-SIMD.
 
 .venv's Pillow-SIMD is built without WebP, TIFF and JPEG 2000, which are then read by imagecodecs.
 Who installs segcli with pip has plain Pillow, whose wheel reads them, and a machine without a

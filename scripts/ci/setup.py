@@ -1,4 +1,4 @@
-"""Make .venv from requirements.lock with uv, each step only when what it depends on has changed.
+"""Create .venv from requirements.lock with uv; each step runs only if its inputs have changed.
 
 Needs python3 (3.11 or newer) with venv; brings its own uv into .venv/uv.
 """

@@ -1,4 +1,4 @@
-"""Draw round things that touch, as cells or grains do, with exact masks in COCO format."""
+"""Draw round objects that touch, like cells or grains, with exact masks in COCO format."""
 
 from __future__ import annotations
 

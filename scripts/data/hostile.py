@@ -1,4 +1,4 @@
-"""Damaged and lying image files of every format that is read, made from a seed.
+"""Make damaged and misleading image files of every supported format, from a seed.
 
 python -m scripts.data.hostile FOLDER [--count N] [--seed S]
 

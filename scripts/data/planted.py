@@ -1,4 +1,4 @@
-"""Objects put into what a network says, so that what follows it can be timed without its weights.
+"""Plant objects in a network's outputs, to time post-processing without trained weights.
 
 Networks with random weights find nothing, or noise. Here they run as they are, and then some of
 their numbers are replaced, so that they tell of so many round objects, each told by several

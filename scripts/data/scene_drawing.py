@@ -1,4 +1,4 @@
-"""From objects to a picture and the visible part of each: drawn back to front, then lit."""
+"""Draw objects back to front and light the picture; returns the visible part of each."""
 
 from __future__ import annotations
 

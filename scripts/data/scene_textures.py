@@ -1,4 +1,4 @@
-"""What objects and grounds of crowded scenes are painted with: photographs and patterns."""
+"""Textures of objects and backgrounds in crowded scenes: photographs and patterns."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the small copies of recordings and of published key lists that lie in tests/golden.
+"""Make the small copies of recordings and of published key lists in tests/golden.
 
 python -m scripts.data.trim_golden RECORDINGS KEYS: the folders with all recordings and all key
 lists. What is left out is large (weights, activations of the whole network); tests that need it

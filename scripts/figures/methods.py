@@ -1,4 +1,4 @@
-"""Draw what the families compute on the way to their masks: figures.py [FAMILY ...].
+"""Draw intermediate results of the families: figures.py [FAMILY ...].
 
 Writes docs/methods/FAMILY.jpg. Mask R-CNN is drawn with the weights that ship, on a photograph of a
 person; so is EmbedMask, in a picture of its own, where weights of embedmask/mobilenet are found

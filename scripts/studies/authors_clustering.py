@@ -1,4 +1,4 @@
-"""The authors' own clustering: one mean after another is shifted over what is still unclustered.
+"""The authors' clustering: shift one mean after another over the unclustered pixels.
 
 From their published test code (fastSceneUnderstanding), which has a bandwidth of 1.5. It passes
 over all pixels again and again; segcli_discriminative.masks does the same work on few.

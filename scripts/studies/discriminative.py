@@ -1,4 +1,4 @@
-"""Bandwidth, dimension and touching objects: what the two proposal-free families make of them.
+"""Study of bandwidth, dimension and touching objects for the two proposal-free families.
 
 Draws crowded scenes and touching blobs, trains toy networks (ResNet-18 of a quarter of its width
 from random weights) on each, and writes figures, clustering.json and clustering.md. Everything is

@@ -1,4 +1,4 @@
-"""Panoptic quality (Kirillov et al. 2019) of label maps: how well objects are told apart."""
+"""Panoptic quality (Kirillov et al. 2019) of label maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One cell of the ablation: a model trained from one seed, and what it reaches."""
+"""One cell of the ablation: train a model from one seed, and measure it."""
 
 from __future__ import annotations
 

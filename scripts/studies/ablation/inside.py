@@ -1,4 +1,4 @@
-"""Why PEP's parts help or do not: what key pixels hit, what is linked, what merging loses."""
+"""Measurements inside PEP: hits of key pixels, links, and losses by merging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the ablation counts besides AP: crowded objects that are found, and objects found twice."""
+"""Measures of the ablation besides AP: recall of crowded objects, and duplicates."""
 
 from __future__ import annotations
 

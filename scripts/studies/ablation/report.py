@@ -1,4 +1,4 @@
-"""The ablation's table and plots, of whatever cells are there."""
+"""The table and plots of the ablation, from all finished cells."""
 
 from __future__ import annotations
 

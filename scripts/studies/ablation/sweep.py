@@ -1,4 +1,4 @@
-"""What PEP's choices for inference do to models of the ablation: ablation_sweep.py --ablation DIR.
+"""The effect of PEP's inference options on models of the ablation: ablation_sweep.py --ablation DIR.
 
 Measures every choice on scenes that are neither trained on nor in the ablation's table, so that
 what is picked here can be reported there. Writes DIR/sweep.md and DIR/sweep.json.
