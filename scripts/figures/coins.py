@@ -1,4 +1,4 @@
-"""A photograph of ten coins, annotated by a watershed, and toy models of four families trained on it.
+"""A photograph of ten coins, annotated by a watershed, and four toy models trained on it.
 
 For the figures of docs/methods.md: published weights are not at hand, and with random ones the
 insides of a network show nothing. A toy has all parts of its family on a ResNet-18 of a quarter

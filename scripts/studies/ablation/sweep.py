@@ -1,4 +1,4 @@
-"""The effect of PEP's inference options on models of the ablation: ablation_sweep.py --ablation DIR.
+"""Effects of PEP's inference options on models of the ablation: ablation_sweep.py --ablation DIR.
 
 Measures every choice on scenes that are neither trained on nor in the ablation's table, so that
 what is picked here can be reported there. Writes DIR/sweep.md and DIR/sweep.json.
