@@ -59,9 +59,9 @@ def read_labelme(folder: Path, images: Path | None = None) -> Annotations:
             notes[_FOREIGN] += 1
             continue
         labels |= {
-            str(shape["label"])
+            _label(shape)
             for shape in _shapes(document, path)
-            if _kind(shape) not in _WITHOUT_AREA and shape.get("label") not in (None, "")
+            if _kind(shape) not in _WITHOUT_AREA and _label(shape)
         }
         pictures.setdefault(_name(document, path, folder, images), []).append(path)
     if not pictures:
@@ -131,7 +131,7 @@ def _segments(
         if kind in _WITHOUT_AREA:
             notes[_FLAT] += 1
             continue
-        label, group = str(shape.get("label") or ""), identity(shape.get("group_id"))
+        label, group = _label(shape), identity(shape.get("group_id"))
         if not label:
             notes[_NO_LABEL] += 1
             continue
@@ -148,6 +148,22 @@ def _segments(
     ]
 
 
+def _label(shape: Mapping[str, Any]) -> str:
+    label = shape.get("label")
+    return "" if label is None else str(label)
+
+
+def _points(shape: Mapping[str, Any]) -> list[float]:
+    """x0, y0, x1, y1, ... px. Raises UsageError."""
+    found = shape.get("points") or []
+    if type(found) is not list or any(type(p) is not list or len(p) != 2 for p in found):
+        raise UsageError("its points are not pairs [x, y]")
+    sides = [number(side) for point in found for side in point]
+    if set(map(type, sides)) - {int, float}:
+        raise UsageError("its points are not pairs of numbers")
+    return [float(side) for side in sides]
+
+
 def _kind(shape: Mapping[str, Any]) -> str:
     return str(shape.get("shape_type") or "polygon")  # LabelMe 3 knew nothing else
 
@@ -156,7 +172,7 @@ def _mask(
     kind: str, shape: Mapping[str, Any], height: int, width: int, notes: Counter[str]
 ) -> bytes | None:
     """None for a polygon of fewer than three points, which encloses nothing."""
-    points = [float(side) for point in shape.get("points") or () for side in point]
+    points = _points(shape)
     if kind == "mask":
         return _pasted(shape, points, height, width)
     if kind == "circle":

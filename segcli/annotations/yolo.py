@@ -146,7 +146,10 @@ def _numbers(words: list[str], notes: Counter[str]) -> list[float]:
         if not all(word.count(",") <= 1 for word in sides):
             raise UsageError("numbers separated by commas; expected spaces")
         notes[_COMMAS] += 1
-    return [float(word.replace(",", ".")) for word in sides]
+    try:
+        return [float(word.replace(",", ".")) for word in sides]
+    except ValueError as error:
+        raise UsageError(f"{error}; expected numbers with blanks between them") from None
 
 
 def _label(word: str, place: dict[int, int]) -> int:
@@ -204,6 +207,8 @@ def _checked(names: dict[Any, Any], path: Path) -> dict[int, str]:
         found = {int(number): "" if name is None else str(name) for number, name in names.items()}
     except (TypeError, ValueError):
         raise UsageError(f"{path}: the names of the classes must have numbers") from None
+    if not all(0 <= class_number < 2**31 for class_number in found):
+        raise UsageError(f"{path}: the numbers of the classes must be from 0 to {2**31 - 1}")
     texts = set(found.values())
     if len(texts) < len(names) or "" in texts or any(len(name.split()) == 0 for name in texts):
         raise UsageError(f"{path}: the names of the classes must differ, and none be empty")

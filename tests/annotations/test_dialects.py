@@ -256,6 +256,24 @@ def test_data_yaml_is_read_as_yaml(tmp_path: Path, text: str, names: dict[int, s
     assert read_names(tmp_path) == names
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("names: {99999999999: a}", "must be from 0 to"),
+        ("names: {x: a}", "must have numbers"),
+        ("names: [a, a]", "must differ"),
+        ("names: a, b", 'has no "names:"'),
+        ("names:\n\t- a", "is not valid YAML"),
+        ("names: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        ("nc: 2", 'has no "names:"'),
+    ],
+)
+def test_names_that_are_none_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(UsageError, match=reason):
+        read_names(tmp_path)
+
+
 def yolo(folder: Path, labels: dict[str, str], images: list[str]) -> None:
     (folder / "data.yaml").write_text("names: [person, car]")
     for name, text in labels.items():
@@ -399,6 +417,19 @@ def test_sizes_that_no_image_has_are_refused(tmp_path: Path, side: float) -> Non
         return
     with pytest.raises(UsageError, match="image 1"):
         bring_in(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    "points", [[10, 8, 50, 8, 50, 48], [[1, 2, 3]] * 3, [{"x": 1}], [["a", 1]]]
+)
+def test_points_that_are_none_are_named(tmp_path: Path, points: Any) -> None:
+    with pytest.raises(UsageError, match=r"a shape of 'person': its points are not pairs"):
+        imported("labelme", labelme(tmp_path, [shape("polygon", points)]), tmp_path)
+
+
+def test_a_label_may_be_a_number(tmp_path: Path) -> None:
+    folder = labelme(tmp_path, [shape("polygon", block(0, 0, 10), label=0)])
+    assert imported("labelme", folder, tmp_path)[1] == [("0", 100)]
 
 
 def test_a_null_mask_is_named(tmp_path: Path) -> None:
