@@ -150,7 +150,7 @@ def test_workers_that_die_of_everything_end_the_run(
 ) -> None:
     monkeypatch.setattr(retries, "GIVE_UP_AFTER", 2)  # lest it take long
     folder = files(0, *(f"{i}crash" for i in range(4)))
-    with pytest.raises(NothingDone, match=r"first 2 images \(SIGSEGV"):
+    with pytest.raises(NothingDone, match=r"first 2 images killed its worker process \(SIGSEGV"):
         run(folder, tmp_path / "m.parquet", chunk_size=1)
 
 
