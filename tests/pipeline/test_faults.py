@@ -69,7 +69,7 @@ def test_each_bad_image_is_a_row_with_its_reason(
     told = reasons(out)
     assert sorted(told) == ["bomb.png", "cut.png", "empty.jpg", "text.jpg", "truncated.jpg"]
     assert all(told.values())
-    assert "--max-pixels" in told["bomb.png"]
+    assert "`max_pixels`" in told["bomb.png"]
     assert "truncated" in told["truncated.jpg"]
     assert "MPO" not in told["text.jpg"]
 
