@@ -19,8 +19,9 @@ def load(*names: str) -> list[Any]:
     try:
         package = import_module("transformers")
     except ImportError as error:
+        reason = str(error).strip().partition("\n")[0]  # others follow with advice for developers
         raise UsageError(
-            f"this model needs the package transformers, which cannot be imported ({error}); "
+            f"this model needs the package transformers, which cannot be imported ({reason}); "
             f"{_INSTALL}"
         ) from error
     try:

@@ -84,7 +84,7 @@ def test_objects_are_those_of_transformers_post_processing(model, batch) -> None
             query = int((logits - field).abs().amax((1, 2)).argmin())
             inside = upsampled[query] > 0
             mean = (upsampled[query].sigmoid() * inside).sum() / inside.sum().clamp(min=1e-6)
-            assert abs(score - probability[query, label] * mean) < 0.01 * score
+            assert abs(score - probability[query, label] * mean) < 0.03 * score
             assert (mask != inside).float().mean() < 0.02, "a step less: borders differ a little"
             seen += label == probability[query].argmax()
         assert seen >= SMALL.queries / 2

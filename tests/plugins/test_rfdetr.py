@@ -13,6 +13,7 @@ from rfdetr_toy import SMALL, build
 from segcli.errors import UsageError
 from segcli.models import checkpoint, registry
 from segcli.types import Batch, Resize, Targets
+from segcli_blocks import hugging_face
 from segcli_rfdetr import FAMILY
 from segcli_rfdetr import variants as putting_together
 from segcli_rfdetr.targets import counts, match, truth_of
@@ -101,6 +102,16 @@ def test_a_missing_package_is_one_sentence(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", type(sys)("transformers"))
     with pytest.raises(UsageError, match=r"has no RfDetrForInstanceSegmentation; install"):
         FAMILY.build(NANO)
+
+
+def test_a_package_that_cannot_be_imported_is_one_line(monkeypatch) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("tokenizers>=1 is required\nTry: pip install transformers -U")
+
+    monkeypatch.setattr(hugging_face, "import_module", broken)
+    with pytest.raises(UsageError, match=r"\(tokenizers>=1 is required\); install it with") as info:
+        FAMILY.build(NANO)
+    assert "\n" not in str(info.value)
 
 
 def test_no_other_family_needs_the_package(monkeypatch) -> None:
