@@ -24,7 +24,9 @@ from segcli.store.lock import in_turn
 from segcli.store.part_file import read_part, write_part
 from segcli.store.shard_spec import ShardSpec
 
-_ADVICE = "committed work is complete: free some space or fix the folder, then run it again"
+_ADVICE = (
+    "committed work is complete: free some space or fix the folder, then run the same command again"
+)
 
 State = object
 """Which state of a part was read; only the place knows how to compare it."""
