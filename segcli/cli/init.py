@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,11 +59,14 @@ def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
     words = [*_segcli(), "predict", _absolute_source(source), "--out", where]
     if wanted["older_than"] is None:
         words += ["--older-than", "5m"]
+    interval = int(parse_age(every))
+    if wanted["max_time"] is None:
+        words += ["--max-time", schedules.max_time(interval)]
     if not wanted["quiet"]:
         words.append("--quiet")
-    words += _with_absolute_weights(passed)
+    words += _with_absolute_paths(passed)
     _refuse_unprintable([*words, str(log)])
-    return schedules.Job(tuple(words), log, int(parse_age(every)), waits=bool(wanted["wait"]))
+    return schedules.Job(tuple(words), log, interval, waits=bool(wanted["wait"]))
 
 
 def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
@@ -102,16 +106,18 @@ def _absolute_source(source: str) -> str:
     return f"{name}={url}" if name else url
 
 
-def _with_absolute_weights(words: list[str]) -> list[str]:
-    """A file of weights, which is the only path among the options, as an absolute path."""
+def _with_absolute_paths(words: list[str]) -> list[str]:
+    """The options of predict with the files among them as absolute paths.
+
+    `--weights` may also be a name, so only existing files are changed.
+    """
     changed: list[str] = []
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option == "--weights" and equals and os.path.exists(value):
-            word = f"{option}={os.path.abspath(value)}"
-        elif changed[-1:] == ["--weights"] and os.path.exists(word):
-            word = os.path.abspath(word)
-        changed.append(word)
+    for before, word in pairwise(["", *words]):
+        joined = word.startswith("--") and "=" in word
+        option, path = word.split("=", 1) if joined else (before, word)
+        if option == "--summary-json" or (option == "--weights" and os.path.exists(path)):
+            path = os.path.abspath(path)
+        changed.append(f"{option}={path}" if joined else path)
     return changed
 
 

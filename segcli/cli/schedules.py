@@ -30,6 +30,12 @@ class Job(NamedTuple):
         return "segcli-" + (re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "predict")
 
 
+def max_time(every: int) -> str:
+    """A sixth of the interval, and at most ten minutes, remains for the last batch and commit."""
+    seconds = every - min(every // 6, 10 * _MINUTE)
+    return f"{seconds // _MINUTE}m" if seconds % _MINUTE == 0 else f"{seconds}s"
+
+
 def cron(job: Job) -> str:
     """Two comments and a crontab line. Raises UsageError."""
     minute, hour, weekday = _times(job.every)
@@ -43,7 +49,8 @@ def cron(job: Job) -> str:
         )
     escaped = line.replace("%", r"\%")  # cron would turn a plain % into a line break
     comments = _comments(
-        f"Add this line with crontab -e. {_overlap(job)}",
+        f"Add this line with crontab -e. --max-time ends a run before the next one starts. "
+        f"{_overlap(job)}",
         f"Errors are appended to {job.log}. After any exit code but 0, cron also mails one line "
         "to MAILTO.",
     )
@@ -115,7 +122,7 @@ def slurm(job: Job) -> str:
 #SBATCH --output="{log}"
 #SBATCH --open-mode=append
 #SBATCH --time={limit}
-#SBATCH --signal=B:TERM@{min(120, job.every // 2)}
+#SBATCH --signal=B:TERM@{min(120, job.every // 12)}
 {comments}exec {shlex.join(job.words)}
 """
 

@@ -65,9 +65,9 @@ def arguments(stub: Path) -> list[str]:
     return (stub.parent / "arguments").read_text().splitlines()
 
 
-def expected(place: Path, *more: str) -> list[str]:
-    out = ["--out", str(place / "m.parquet")]
-    return ["predict", str(place / "cam"), *out, "--older-than", "5m", "--quiet", *more]
+def expected(place: Path, *more: str, max_time: str = "50m") -> list[str]:
+    out = ["--out", str(place / "m.parquet"), "--older-than", "5m", "--max-time", max_time]
+    return ["predict", str(place / "cam"), *out, "--quiet", *more]
 
 
 def test_the_crontab_line_runs_segcli_in_the_environment_of_cron(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_script_for_slurm_passes_awkward_names_as_they_are(place: Path, stub
     script.write_text(text)
     assert subprocess.run(["bash", "-n", script]).returncode == 0
     assert run_bare(place, "bash", str(script)).returncode == 4
-    assert arguments(stub) == expected(place, "--tta=flip")
+    assert arguments(stub) == expected(place, "--tta=flip", max_time="350m")
     log = str(place / "m.parquet.log").replace("%", "%%").replace('"', r"\"")
     assert f'#SBATCH --output="{log}"\n' in text
     assert "#SBATCH --time=0-06:00:00\n" in text
@@ -132,26 +132,31 @@ def test_systemd_gets_its_own_escapes(
     assert "OnCalendar=*-*-* *:0:00\n" in text
 
 
-def test_sources_and_weights_do_not_depend_on_the_folder(place: Path, stub: Path) -> None:
-    (place / "own.safetensors").touch()
-    line = printed("cron", "north=cam", "m.parquet", "--", "--weights", "own.safetensors")
+def test_paths_do_not_depend_on_the_current_folder(place: Path, stub: Path) -> None:
+    (place / "a=b.safetensors").touch()
+    options = ["--summary-json=a.json", "--weights", "a=b.safetensors", "--model", "toy"]
+    line = printed("cron", "north=cam", "m.parquet", "--", *options)
     run_bare(place, "/bin/sh", "-c", crontab_command(line))
     assert arguments(stub)[1] == f"north={place / 'cam'}"
-    assert arguments(stub)[-1] == str(place / "own.safetensors")
-    line = printed(
-        "cron", "s3://footage/cam", "s3://masks/m.parquet", "--", "--older-than=1h", "-q"
-    )
-    assert " predict s3://footage/cam --out s3://masks/m.parquet --older-than=1h -q >> " in line
+    weights = ["--weights", str(place / "a=b.safetensors")]
+    assert arguments(stub)[-5:] == [f"--summary-json={place}/a.json", *weights, "--model", "toy"]
+
+
+def test_buckets_stay_as_they_are_and_given_options_replace_those_of_init(stub: Path) -> None:
+    options = "--older-than=1h -q --max-time=9m"
+    line = printed("cron", "s3://footage/cam", "s3://masks/m.parquet", "--", *options.split())
+    assert f" predict s3://footage/cam --out s3://masks/m.parquet {options} >> " in line
 
 
 @pytest.mark.parametrize(
-    ("every", "times"),
-    [("1m", "* * * * *"), ("30m", "*/30 * * * *"), ("60m", "0 * * * *"), ("6h", "0 */6 * * *"),
-     ("24h", "0 0 * * *"), ("1w", "0 0 * * 0")],
+    ("every", "times", "max_time"),
+    [("1m", "* * * * *", "50s"), ("30m", "*/30 * * * *", "25m"), ("60m", "0 * * * *", "50m"),
+     ("6h", "0 */6 * * *", "350m"), ("24h", "0 0 * * *", "1430m"), ("1w", "0 0 * * 0", "10070m")],
 )  # fmt: skip
-def test_intervals(every: str, times: str, stub: Path) -> None:
+def test_intervals(every: str, times: str, max_time: str, stub: Path) -> None:
     line = printed("cron", "cam", "m.parquet", "--every", every)
     assert f"\n{times} '" in line  # the path of the stub is quoted
+    assert f" --max-time {max_time} " in line
     assert f"{times} sbatch FILE" in printed("slurm", "cam", "m.parquet", "--every", every)
 
 
@@ -159,7 +164,7 @@ def test_intervals(every: str, times: str, stub: Path) -> None:
     ("words", "message"),
     [
         (["cam", "m.parquet", "--every", "90m"], "--every: expected minutes that divide"),
-        (["cam", "m.parquet", "--every", "soon"], "'soon' is not an age"),
+        (["cam", "m.parquet", "--every", "soon"], "'soon' is not a time"),
         (["away", "m.parquet"], "no such file or folder: 'away'"),
         (["cam", "away/m.parquet"], "no such folder"),
         (["cam", "m.parquet", "--", "other"], "'other' after OUT"),
