@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from segcli.cloud.urls import is_url
+from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.keys import prefixed
 from segcli.sources import NothingFound, Source, is_manifest, open_source
@@ -62,7 +62,7 @@ def _prefix(key_prefix: str, name: str, path: str) -> str:
     prefix = "".join(part.rstrip("/") + "/" for part in (key_prefix, name) if part.strip("/"))
     if prefixed("", prefix) != prefix:
         raise UsageError(
-            f"the name of {path!r} has bytes or backslashes that keys escape; give another: "
+            f"the name of {shown(path)!r} has bytes or backslashes that keys escape; give another: "
             "NAME=PATH"
         )
     return prefix
@@ -76,8 +76,8 @@ def name_and_path(location: str) -> tuple[str, str]:
     name = match[1].strip("/")
     if not name or {"", ".", ".."} & {*name.split("/")}:
         raise UsageError(
-            f"{location!r}: {match[1]!r} cannot be a name in keys; expected NAME=PATH, as in "
-            "cam1=/footage/cam1"
+            f"{shown(location)!r}: {match[1]!r} cannot be a name in keys; expected NAME=PATH, as "
+            "in cam1=/footage/cam1"
         )
     return name, match[2]
 
@@ -116,7 +116,9 @@ def _names(named: Sequence[tuple[str, str]]) -> list[str]:
         folder = _folder(path) if is_loose else path
         names.append(name or of_root.get(root, os.path.basename(os.path.abspath(folder))))
         if not names[-1] and not is_loose:
-            raise UsageError(f"{path!r} has no name for its keys; give it one: NAME={path}")
+            raise UsageError(
+                f"{shown(path)!r} has no name for its keys; give it one: NAME={shown(path)}"
+            )
     _refuse_shared(named, roots, names)
     return names
 
@@ -138,8 +140,8 @@ def _refuse_shared(
 
 def _shared(one: str, other: str, name: str) -> UsageError:
     return UsageError(
-        f"the keys of {one!r} and {other!r} would both begin with '{name}/'; "
-        f"give one of them another name: NAME={other}"
+        f"the keys of {shown(one)!r} and {shown(other)!r} would both begin with '{name}/'; "
+        f"give one of them another name: NAME={shown(other)}"
     )
 
 

@@ -115,3 +115,12 @@ def test_a_column_is_that_of_the_manifests(places: Path) -> None:
     assert [s.key for s in source] == ["b/1.jpg", "m.parquet/a/1.jpg"]
     with pytest.raises(UsageError, match="none of the sources is a Parquet manifest"):
         open_sources(["a", "b"], column="where")
+
+
+def test_messages_hide_passwords_and_signatures() -> None:
+    secret = "https://user:hunter2@host.example/a/x.jpg?X-Amz-Signature=abc"
+    with pytest.raises(UsageError) as refused:
+        open_sources([f"cam={secret}", "cam=https://host.example/b/y.jpg"])
+    assert "host.example/a/x.jpg" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert "abc" not in str(refused.value)
