@@ -28,6 +28,7 @@ STAGES = 3
 # Stages and uses know nothing of one another, but for these.
 ALLOWED = {
     ("sources", "video"),  # a video is listed as its frames
+    ("store", "masks"),  # run lengths are checked when an output is verified
     ("report", "stats"),
     ("report", "viz"),
     ("report", "evaluate"),

@@ -37,6 +37,7 @@ COMMANDS = MappingProxyType(
         "status": Command(
             "Look", "Show what an output contains and who writes to it.", "status", "status"
         ),
+        "verify": Command("Look", "Check every part of an output.", "verify", "verify"),
         "stats": Command("Measure", "Count and measure the masks.", "stats", "stats"),
         "eval": Command("Measure", "Compare masks with ground truth.", "eval_", "eval"),
         "export": Command(

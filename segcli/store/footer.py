@@ -132,8 +132,13 @@ def _hashes(text: str) -> frozenset[bytes]:
     return frozenset(data[i : i + 8] for i in range(0, len(data), 8))
 
 
-def differences(there: Footer, now: Footer) -> list[str]:
-    """The settings that keep two runs from sharing an output, except the source root."""
+def differences(
+    there: Footer, now: Footer, *, words: tuple[str, str] = ("there", "now")
+) -> list[str]:
+    """The settings that keep two runs from sharing an output, except the source root.
+
+    `words` follow the values of the two.
+    """
     pairs = {
         name: (there.settings.compared.get(name), now.settings.compared.get(name))
         for name in sorted({*there.settings.compared, *now.settings.compared} - {ROOT})
@@ -143,14 +148,18 @@ def differences(there: Footer, now: Footer) -> list[str]:
         _numbered(there),
         _numbered(now),
     )
-    return [f"{_label(n)}: {_compared(old, new)}" for n, (old, new) in pairs.items() if old != new]
+    return [
+        f"{_label(name)}: {_compared(old, new, words)}"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
 
 
-def _compared(old: Any, new: Any) -> str:
+def _compared(old: Any, new: Any, words: tuple[str, str]) -> str:
     if isinstance(old, list) and isinstance(new, list):
         # Long lists differ in few places, so only these are shown.
         old, new = [x for x in old if x not in new] or old, [x for x in new if x not in old] or new
-    return f"{_shown(old)} there, {_shown(new)} now"
+    return f"{_shown(old)} {words[0]}, {_shown(new)} {words[1]}"
 
 
 def _numbered(footer: Footer) -> list[str]:

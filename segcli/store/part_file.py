@@ -87,6 +87,7 @@ def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
         use_dictionary=[n for n in rows.column_names if n not in _PLAIN_COLUMNS],
         # Smallest and largest RLE tell nothing and would only swell the footer.
         write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox")],
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(rows, row_group_size=_ROW_GROUP)
         writer.add_key_value_metadata({FOOTER_KEY: footer.to_json()})
@@ -140,7 +141,9 @@ def part_in(
 ) -> Iterator[tuple[pq.ParquetFile, Footer]]:
     """The same of a file that is open already; `name` is what messages call it."""
     try:
-        file = pq.ParquetFile(raw, read_dictionary=list(dictionaries))
+        file = pq.ParquetFile(
+            raw, read_dictionary=list(dictionaries), page_checksum_verification=True
+        )
         yield file, _footer(file, name)
     except MemoryError:
         raise  # pyarrow's is one of its exceptions too, and says nothing about the part

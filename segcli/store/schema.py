@@ -84,11 +84,16 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_null(kind) else kind
 
 
-def column_differences(there: pa.Schema, now: pa.Schema) -> list[str]:
-    """Readable; empty when parts of both schemas make one table."""
+def column_differences(
+    there: pa.Schema, now: pa.Schema, *, words: tuple[str, str] = ("there", "now")
+) -> list[str]:
+    """Readable; empty when parts of both schemas make one table. `words` follow the two types."""
+    first, second = words
     names = [*now.names, *(n for n in there.names if n not in now.names)]
     pairs = [(name, _type_of(there, name), _type_of(now, name)) for name in names]
-    found = [f"column {name}: {old} there, {new} now" for name, old, new in pairs if old != new]
+    found = [
+        f"column {name}: {old} {first}, {new} {second}" for name, old, new in pairs if old != new
+    ]
     if not found and there.names != now.names:
         found.append("the columns stand in another order")
     return found

@@ -194,6 +194,12 @@ def test_compact(way: str, outputs: Outputs, images: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_verify(way: str, outputs: Outputs) -> None:
+    told = run("verify", outputs(way))
+    assert f" {IMAGES + FAILED[way]} images ({FAILED[way]} failed), " in told
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_stats(way: str, outputs: Outputs) -> None:
     told = json.loads(run("stats", outputs(way), "--format", "json", "--compare", outputs("plain")))
     plain = json.loads(run("stats", outputs("plain"), "--format", "json"))
