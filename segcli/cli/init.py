@@ -16,13 +16,16 @@ from segcli.errors import UsageError
 
 Scheduler = Annotated[
     Literal["cron", "systemd", "slurm"],
-    typer.Argument(help="What starts the runs: a crontab, a systemd timer or a Slurm job."),
+    typer.Argument(
+        metavar="SCHEDULER",
+        help="What starts the runs: cron, systemd (a timer) or slurm (a job script).",
+    ),
 ]
-Source = Annotated[str, typer.Argument(help="What to process, as for predict.")]
-Out = Annotated[str, typer.Argument(help="The output, as for predict.")]
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="What to process, as for predict.")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="The output, as for predict.")]
 PassedOn = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- OPTION...]", help="More options of predict, after `--`."),
+    typer.Argument(metavar="OPTION", help="More options of predict, after `--`."),
 ]
 Interval = Annotated[
     str,
