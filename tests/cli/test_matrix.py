@@ -199,6 +199,21 @@ def test_verify(way: str, outputs: Outputs) -> None:
     assert f" {IMAGES + FAILED[way]} images ({FAILED[way]} failed), " in told
 
 
+def test_a_repaired_output_gets_the_same_rows(
+    outputs: Outputs, images: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "masks.parquet"
+    shutil.copytree(outputs("plain"), path)
+    before, part = rows(path), min(path.iterdir())
+    os.truncate(part, part.stat().st_size // 2)
+    assert f"{part.name} cannot be read" in run("verify", path, code=2)
+    run("verify", path, "--repair")
+    assert not part.exists()
+    _predict(images, path)
+    assert rows(path) == before
+    run("verify", path)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_stats(way: str, outputs: Outputs) -> None:
     told = json.loads(run("stats", outputs(way), "--format", "json", "--compare", outputs("plain")))
