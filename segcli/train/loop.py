@@ -189,8 +189,8 @@ def _epoch(state: State, training: Training) -> Iterator[tuple[dict[str, float],
 
 
 def _to(targets: Any, device: torch.device) -> Any:
-    moved = {f.name: getattr(targets, f.name) for f in fields(targets)}
-    return type(targets)(**{k: v.to(device) for k, v in moved.items()})
+    values = {f.name: getattr(targets, f.name) for f in fields(targets)}
+    return type(targets)(**{k: v if v is None else v.to(device) for k, v in values.items()})
 
 
 def _fresh(model: nn.Module, recipe: Recipe, learned: frozenset[str]) -> State:

@@ -12,8 +12,8 @@ from segcli.errors import UsageError
 from segcli.train.data import DataSet, read_dataset
 from segcli.train.initial_model import begin, describe
 from segcli.train.loader import plan_epoch
-from segcli.train.loop import Recipe, Training, train
-from segcli.types import ModelInfo, Resize
+from segcli.train.loop import Recipe, Training, _to, train
+from segcli.types import ModelInfo, Resize, Targets
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=2, short=(64, 96), warmup=2, log_every=1, seed=7)
@@ -180,3 +180,10 @@ def test_initial_weights_are_taken_where_they_fit(tmp_path) -> None:
     assert "backbone.fpn.inner_blocks.0.0.weight" in started.learned
     assert "roi_heads.box_predictor.cls_score.weight" not in started.learned
     assert not started.fresh
+
+
+def test_targets_without_the_optional_parts_reach_the_device() -> None:
+    one = Targets(torch.zeros(1).long(), torch.zeros(1, 4), torch.ones(1, 2, 2), torch.zeros(1))
+    moved = _to(one, torch.device("cpu"))
+    assert (moved.exhaustive, moved.outlined) == (None, None)
+    assert torch.equal(moved.masks, one.masks)
