@@ -197,7 +197,7 @@ def unique(values: NDArray[Any], items: Items, key: str, what: str) -> None:
         same = np.flatnonzero(np.diff(values[order]) == 0)[:1]
         twice = order[same + 1].tolist()
     for at in twice:
-        raise _wrong(items, at, what, f"the {key} {values[at]} comes twice")
+        raise _wrong(items, at, what, f"the {key} {_one_line(values[at])} comes twice")
 
 
 def find(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
@@ -219,7 +219,10 @@ def places(
     if (at < 0).any():
         wrong = int(np.flatnonzero(at < 0)[0])
         raise _wrong(
-            items, wrong, what, f"it is of {of} {values[wrong]}, which the ground truth lacks"
+            items,
+            wrong,
+            what,
+            f"it is of {of} {_one_line(values[wrong])}, which the ground truth lacks",
         )
     return at
 
@@ -227,7 +230,13 @@ def places(
 def name_of(items: Items, at: int, what: str) -> str:
     """How an object is called in messages: by its id where it has one, else by its place."""
     number = identity(items[at].get("id"))
-    return f"{what} at place {at}" if number is None else f"{what} {number}"
+    return f"{what} at place {at}" if number is None else f"{what} {_one_line(number)}"
+
+
+def _one_line(number: Any) -> str:
+    """An id in a message, which stays one line whatever text the id is."""
+    text = str(number)
+    return text if text.isprintable() else repr(text)
 
 
 def _floats(values: list[Any]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ from segcli.types import Record, Segment
 
 _FOREIGN = "{} JSON files without shapes are not LabelMe's and were left out"
 _NO_LABEL = "{} shapes without a label were left out"
-_SHORT = "{} polygons of fewer than three points were left out: they enclose nothing"
+_SHORT = "{} polygons of fewer than three points were left out"
 _LARGEST_CANVAS = 2**30  # px, bytes
 _FLAT = "{} points and lines were left out: they have no area"
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})

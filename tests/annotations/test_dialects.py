@@ -159,6 +159,13 @@ def test_ids_may_be_texts(tmp_path: Path) -> None:
     assert "1 categories got new ids" in done.notes[0]
 
 
+def test_ids_of_several_lines_are_named_in_one() -> None:
+    document = coco()
+    document["annotations"][0]["image_id"] = "a\nb"
+    with pytest.raises(UsageError, match=r"image 'a\\nb', which the ground truth lacks"):
+        score_records([], document)
+
+
 def test_strict_refuses_what_changes_no_number() -> None:
     for change in ({"bbox": [1, 1, -2, 2]}, {"segmentation": [SQUARE, [1, 1, 2, 2]]}):
         assert len(parse_coco(coco(**change), "ann.json").notes) == 1

@@ -173,7 +173,7 @@ def test_only_a_terminal_gets_the_hint(terminal, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(pipeline, "predict", lambda options, report: Summary(out="m"))
     options = PredictOptions(source=".", out=tmp_path / "m.parquet")
-    predict._predict(options, "text", quiet=False)
+    predict._predict(options, "text", None, quiet=False)
     assert ("segcli weights fetch" in stream.getvalue()) == terminal
 
 

@@ -128,7 +128,7 @@ def test_what_is_of_no_use_is_counted(dataset) -> None:
     notes: Counter[str] = Counter()
     rows = read_dataset(DataSet(*dataset), ("box", "disc"), notes=notes)
     assert {sentence.format(count) for sentence, count in notes.items()} == {
-        "2 polygons of fewer than three points were left out: they enclose nothing",
+        "2 polygons of fewer than three points were left out",
         "1 annotations of images that the file does not list were left out",
         "1 annotations of categories that the file does not list were left out",
         "1 objects with neither an outline nor a box were left out",
