@@ -9,7 +9,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from segcli.errors import SegcliError
 from segcli.files import replacing, reporting
 from segcli.pipeline.events import Event, Report, Summary
 
@@ -32,15 +31,15 @@ def summary_file(path: Path | None, run_id: str, report: Report) -> Iterator[Rep
             summaries.append(event)
         report(event)
 
-    error: SegcliError | None = None
+    error: BaseException | None = None
     try:
         yield note
-    except SegcliError as raised:
+    except BaseException as raised:  # whatever ends the run, the file must not say that all is well
         error = raised
         raise
     finally:
         ended = {"run": run_id, "began": began, "ended": _now()}
-        told = {"error": None if error is None else str(error)}
+        told = {"error": None if error is None else str(error) or type(error).__name__}
         with reporting(path), replacing(path) as unfinished:
             content = json.dumps({**ended, **told, **asdict(summaries[-1])}, indent=2)
             unfinished.write_text(content + "\n", encoding="utf-8")

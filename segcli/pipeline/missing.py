@@ -74,9 +74,19 @@ def _without_file(output: Output) -> Iterator[tuple[str, list[str]]]:
 def _is_gone(root: str, key: str, prefix: str) -> bool:
     """Only "no such file" counts; other errors say nothing about the file."""
     try:
-        os.stat(os.path.join(root, path_from_key(key.removeprefix(prefix))))
+        path = os.path.join(root, path_from_key(key.removeprefix(prefix)))
+        os.stat(path)
     except FileNotFoundError:
-        return True
+        return not _leads_nowhere(path, root)
     except (OSError, ValueError):
         return False
+    return False
+
+
+def _leads_nowhere(path: str, root: str) -> bool:
+    """Whether a link on the way to a file points to nothing, as to a disk that is not mounted."""
+    while len(path) > len(root):
+        if os.path.islink(path) and not os.path.exists(path):
+            return True
+        path = os.path.dirname(path)
     return False

@@ -57,10 +57,10 @@ def stop_on_signals() -> Iterator[Stop]:
         return
 
     def ask(signum: int, frame: FrameType | None) -> None:
-        if stop.requested:
+        if stop.requested and not stop.is_out_of_time:
             # No clean-up: a thread may hang in a driver. The next run removes what was staged.
             os._exit(128 + signum)
-        stop.signum = signum
+        stop.is_out_of_time, stop.signum = False, signum
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # nohup and background jobs of plain shells ignore SIGINT, and so does segcli then.

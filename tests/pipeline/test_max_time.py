@@ -81,3 +81,6 @@ def test_the_summary_file_has_what_programs_need(tmp_path: Path) -> None:
         raise NothingDone("not one of 2 images could be processed")
     found = json.loads(path.read_text())
     assert (found["run"], found["error"]) == ("abd", "not one of 2 images could be processed")
+    with pytest.raises(RuntimeError), summary_file(path, "abe", shown.append):
+        raise RuntimeError
+    assert json.loads(path.read_text())["error"] == "RuntimeError"

@@ -163,3 +163,16 @@ def test_the_last_part_keeps_its_rows(pictures: Callable[..., Path], tmp_path: P
     assert run(folder, out, prune_missing=True).pruned == 2
     assert keys(out) == ["0007.png"]
     assert picture(0).size
+
+
+def test_a_link_to_a_disk_that_is_not_mounted_hides_its_files(
+    pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, disk, out = pictures(2), tmp_path / "disk", tmp_path / "m.parquet"
+    shutil.copytree(folder, disk)
+    (folder / "cam1").symlink_to(disk)
+    assert run(folder, out).images == 4
+    disk.rename(tmp_path / "unmounted")
+    after = run(folder, out, prune_missing=True)
+    assert (after.missing, after.pruned) == (0, 0)
+    assert len(keys(out)) == 4

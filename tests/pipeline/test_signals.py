@@ -76,3 +76,14 @@ def test_other_threads_go_without() -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_signal_after_the_end_of_time_still_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with stop_on_signals() as stop:
+        stop.end_of_time()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.signum, stop.is_out_of_time, ended) == (signal.SIGTERM, False, [])
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == [143]
