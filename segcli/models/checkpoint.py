@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -145,7 +146,9 @@ def read_published(path: Path) -> dict[str, Tensor]:
 
     is_safetensors = read_metadata(path) is not None
     found: Any = _read_safetensors(path) if is_safetensors else _read_pickled(path)
-    while isinstance(found, Mapping):
+    for _ in range(len(_WRAPPERS) + 1):  # a pickled mapping can contain itself
+        if not isinstance(found, Mapping):
+            break
         inner = next((found[k] for k in _WRAPPERS if isinstance(found.get(k), Mapping)), None)
         if inner is None:
             break
@@ -248,12 +251,29 @@ def _array_makers() -> dict[tuple[str, str], Any]:
     import numpy as np
 
     makers: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        # Only a name: a pickle could call the class with memory addresses as data.
+        ("numpy", "ndarray"): "numpy.ndarray",
+        ("numpy", "dtype"): _dtype,
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): codecs.encode,
     }
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        makers[module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
+        makers[module, "_reconstruct"] = _empty
         makers[module, "scalar"] = np.float32(0).__reduce__()[0]
     return makers
+
+
+def _dtype(code: Any, align: bool = False, copy: bool = False) -> Any:
+    """NumPy's shared dtype of numbers, which a pickle cannot change; other dtypes are an error."""
+    import numpy as np
+
+    if not (isinstance(code, str) and re.fullmatch(r"[fiu][1248]|b1", code)):
+        raise pickle.UnpicklingError(f"it asks for an array of {code!r}, which are not numbers")
+    return np.dtype(code)
+
+
+def _empty(kind: Any, shape: Any, code: Any) -> Any:
+    """An array without values; the state that follows in the pickle gives it shape and numbers."""
+    import numpy as np
+
+    return np.zeros(0)

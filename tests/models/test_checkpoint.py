@@ -144,6 +144,56 @@ def test_published_detectron2_pickle(protocol, tmp_path) -> None:
     assert state["n"] == 2.5
 
 
+class Calls:
+    """Pickles as a call of a function, with a state that follows."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+FORGED = {
+    "addresses": Calls(np.ndarray, ((1,), "O", b"AAAAAAAA")),
+    "objects": Calls(np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)),
+    "fields": Calls(np.dtype, ([("a", "O")],)),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_pickle_cannot_make_arrays_of_objects(kind, tmp_path) -> None:
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"w": FORGED[kind]}, 2))
+    # Unpickling alone: with objects at addresses of the file, reading them would end the process.
+    with (
+        (tmp_path / "w.pkl").open("rb") as file,
+        pytest.raises((pickle.UnpicklingError, TypeError)),
+    ):
+        checkpoint._ArrayUnpickler(file).load()
+    with pytest.raises(UsageError, match="nothing in it was executed"):
+        checkpoint.read_published(tmp_path / "w.pkl")
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i8", "u1", "b1"])
+def test_pickled_arrays_of_numbers_are_read(dtype, tmp_path) -> None:
+    values = np.array([[1, 0, 3]]).astype(dtype)
+    for protocol in (0, 2, 4):
+        file = tmp_path / f"{protocol}.pkl"
+        file.write_bytes(pickle.dumps({"a": values, "b": values[0, 2]}, protocol))
+        state = checkpoint.read_published(file)
+        assert np.array_equal(state["a"].numpy(), values)
+        assert state["a"].numpy().dtype == dtype
+        assert state["b"] == values[0, 2]
+
+
+def test_mapping_that_contains_itself_ends(tmp_path) -> None:
+    own = {}
+    own["model"] = own
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(own))
+    with pytest.raises(UsageError, match="no named tensors"):
+        checkpoint.read_published(tmp_path / "w.pkl")
+
+
 def test_published_safetensors(tmp_path) -> None:
     checkpoint.save(tmp_path / "w", STATE, INFO)
     assert torch.equal(checkpoint.read_published(tmp_path / "w")["a.weight"], STATE["a.weight"])
@@ -175,7 +225,7 @@ def test_published_garbage_is_refused(content, tmp_path) -> None:
 
 
 def test_published_file_without_tensors(tmp_path) -> None:
-    (tmp_path / "w").write_bytes(pickle.dumps({"epoch": 3, "names": np.array(["a"])}))
+    (tmp_path / "w").write_bytes(pickle.dumps({"epoch": 3, "names": ["a"]}))
     with pytest.raises(UsageError, match="has no named tensors"):
         checkpoint.read_published(tmp_path / "w")
 
