@@ -59,7 +59,11 @@ def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
     log = Path(Path.home() if url_of(out) else Path(where).parent, f"{Path(where).name}.log")
     if not log.parent.is_dir():
         raise UsageError(f"no such folder: {str(log.parent)!r}; create it, then run this again")
-    words = [*_segcli(), "predict", _absolute_source(source), "--out", where]
+    if wanted["prune_missing"]:
+        raise UsageError(
+            "--prune-missing contradicts --older-than of scheduled runs: run it by hand"
+        )
+    words = [*_program(), "predict", _absolute_source(source), "--out", where]
     if wanted["older_than"] is None:
         words += ["--older-than", "5m"]
     interval = int(parse_age(every))
@@ -69,7 +73,7 @@ def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
         words.append("--quiet")
     words += _with_absolute_paths(passed)
     _refuse_unprintable([*words, str(log)])
-    return schedules.Job(tuple(words), log, interval, waits=bool(wanted["wait"]))
+    return schedules.Job(tuple(words), where, log, interval, waits=bool(wanted["wait"]))
 
 
 def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
@@ -88,6 +92,18 @@ def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
             "and no second source"
         )
     return arguments
+
+
+def _program() -> list[str]:
+    """The command of this installation, with the folders of weights that this environment sets."""
+    names = ("SEGCLI_WEIGHTS", "XDG_DATA_HOME")
+    folders = [f"{name}={os.path.abspath(os.environ[name])}" for name in names if os.getenv(name)]
+    program = _segcli()
+    if not folders:
+        return program
+    if "=" in program[0]:  # env would take the path for a variable
+        program = [*schedules.THROUGH_SHELL, *program]
+    return ["/usr/bin/env", *folders, *program]
 
 
 def _segcli() -> list[str]:

@@ -8,26 +8,36 @@ import shlex
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from segcli.cloud.urls import url_of
 from segcli.errors import UsageError
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
+THROUGH_SHELL = ("/bin/sh", "-c", 'exec "$0" "$@"')
+"""Before a command, for what starts no program with a path like this one."""
+
 
 class Job(NamedTuple):
-    """`words` is the command, `every` the seconds from one start to the next; `waits`: a run waits
-    for an earlier one to end instead of ending itself."""
+    """`words` is the command, `out` the absolute path or URL of the output, `every` the seconds
+    from one start to the next; `waits`: a run waits for an earlier one to end instead of ending
+    itself."""
 
     words: tuple[str, ...]
+    out: str
     log: Path
     every: int
     waits: bool = False
 
     @property
     def name(self) -> str:
-        """segcli-NAME with the name of the output, as units and jobs may be called."""
-        stem = self.log.name.removesuffix(".log").removesuffix(".parquet")
-        return "segcli-" + (re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "predict")
+        """segcli-FOLDER-NAME, as units and jobs may be called. FOLDER is the name of the folder or
+        bucket of the output; outputs in different ones often have the same name."""
+        path = Path(self.out)
+        folder = urlsplit(self.out).netloc if url_of(self.out) else path.parent.name
+        words = f"{folder}-{path.name.removesuffix('.parquet')}"
+        return "segcli-" + (re.sub(r"[^A-Za-z0-9_.-]+", "-", words).strip("-.") or "predict")
 
 
 def max_time(every: int) -> str:
@@ -68,7 +78,7 @@ def systemd(job: Job) -> str:
     at = f"{days} {hour.replace('*/', '00/')}:{minute.replace('*/', '00/')}:00"
     words = job.words
     if re.search(r"[\"'\\]", words[0]):  # systemd refuses these in the path of a program only
-        words = ("/bin/sh", "-c", 'exec "$0" "$@"', *words)
+        words = (*THROUGH_SHELL, *words)
     # The colon makes $ in the words stand for itself.
     command = " ".join(_systemd_word(word) for word in (f":{words[0]}", *words[1:]))
     comments = _comments(
@@ -152,7 +162,7 @@ def _overlap(job: Job) -> str:
 
 def _systemd_word(word: str) -> str:
     escaped = word.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
-    return f'"{escaped}"' if re.search(r"[^\w@%+=:,./-]", word) else escaped
+    return escaped if re.fullmatch(r"[\w@%+=:,./-]+", word) else f'"{escaped}"'
 
 
 def _comments(*texts: str) -> str:

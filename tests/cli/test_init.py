@@ -15,6 +15,7 @@ AWKWARD = '50% of $HOME "it\'s" #1'
 BARE = ("PATH=/usr/bin:/bin", "LOGNAME=nobody", "SHELL=/bin/sh")
 STUB = r"""#!/bin/sh
 printf '%s\n' "$@" > "$(dirname "$0")/arguments"
+printf '%s\n' "$SEGCLI_WEIGHTS" "$XDG_DATA_HOME" > "$(dirname "$0")/environment"
 echo complaint >&2
 exit 4
 """
@@ -39,6 +40,12 @@ def crontab_command(text: str) -> str:
     (line,) = (line for line in text.splitlines() if not line.startswith("#"))
     assert line.startswith("0 * * * * ")
     return line.removeprefix("0 * * * * ").replace(r"\%", "%")
+
+
+@pytest.fixture(autouse=True)
+def _no_folders_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGCLI_WEIGHTS", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
 
 
 @pytest.fixture
@@ -125,6 +132,7 @@ def test_systemd_gets_its_own_escapes(
     name = str(stub).replace("%", "%%").replace('"', r"\"")
     assert rf'ExecStart=:/bin/sh -c "exec \"$0\" \"$@\"" "{name}" predict ' in text
     assert r'--quiet --include "a b\\c"' in text
+    assert '--quiet --key-prefix ""\n' in printed(*words[:4], "--key-prefix", "")
     assert f"StandardOutput=append:{place}/m.parquet.log\n".replace("%", "%%") in text
     monkeypatch.setattr(sys, "executable", "/opt/a b/python")
     text = printed(*words)
@@ -140,6 +148,39 @@ def test_paths_do_not_depend_on_the_current_folder(place: Path, stub: Path) -> N
     assert arguments(stub)[1] == f"north={place / 'cam'}"
     weights = ["--weights", str(place / "a=b.safetensors")]
     assert arguments(stub)[-5:] == [f"--summary-json={place}/a.json", *weights, "--model", "toy"]
+
+
+@pytest.mark.parametrize("folder", ["bin", "a=b"])
+def test_runs_find_the_weights_of_this_environment(
+    folder: str, place: Path, stub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = stub.parent.rename(place / folder) / stub.name
+    monkeypatch.setattr(sys, "executable", str(stub.parent / "python"))
+    monkeypatch.setenv("SEGCLI_WEIGHTS", "kept $1")
+    monkeypatch.setenv("XDG_DATA_HOME", "/data/home")
+    run_bare(place, "/bin/sh", "-c", crontab_command(printed("cron", "cam", "m.parquet")))
+    environment = stub.parent / "environment"
+    assert environment.read_text().splitlines() == [f"{place}/kept $1", "/data/home"]
+    environment.unlink()
+    (place / "job.sh").write_text(printed("slurm", "cam", "m.parquet"))
+    run_bare(place, "bash", "job.sh")
+    assert environment.read_text().splitlines() == [f"{place}/kept $1", "/data/home"]
+    assert arguments(stub) == expected(place)
+    escaped = str(place).replace("%", "%%").replace('"', r"\"")
+    settings = f'"SEGCLI_WEIGHTS={escaped}/kept $1" XDG_DATA_HOME=/data/home'
+    assert f"ExecStart=:/usr/bin/env {settings} " in printed("systemd", "cam", "m.parquet")
+
+
+@pytest.mark.parametrize(
+    ("out", "name"),
+    [("bin/m.parquet", "segcli-bin-m"), ("cam/m.parquet", "segcli-cam-m"),
+     ("s3://b/2026/m.parquet", "segcli-b-m"), ("/m.parquet", "segcli-m")],
+)  # fmt: skip
+def test_units_have_the_name_of_the_folder_too(out: str, name: str, stub: Path) -> None:
+    text = printed("systemd", "cam", out)
+    assert f"/{name}.service\n" in text
+    assert f"/{name}.timer\n" in text
+    assert f"#SBATCH --job-name={name}\n" in printed("slurm", "cam", out)
 
 
 def test_buckets_stay_as_they_are_and_given_options_replace_those_of_init(stub: Path) -> None:
@@ -169,6 +210,7 @@ def test_intervals(every: str, times: str, max_time: str, stub: Path) -> None:
         (["cam", "away/m.parquet"], "no such folder"),
         (["cam", "m.parquet", "--", "other"], "'other' after OUT"),
         (["cam", "m.parquet", "--", "--out", "b"], "other than --out"),
+        (["cam", "m.parquet", "--", "--prune-missing"], "contradicts --older-than of scheduled"),
         (["cam", "m.parquet", "--", "--include", "a\nb"], "control character"),
         (["cam", "m.parquet", "--", "--include", r"a\%b"], "a backslash before %"),
     ],
