@@ -29,6 +29,9 @@ from segcli.types import ModelInfo
 RESULTS_VERSION = 2
 """Increased whenever the same image, weights and options give other rows than before."""
 
+JOINING_VERSION = 2
+"""The same for runs with `slice`, where only the joining of tiles has changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -123,7 +126,7 @@ def run_settings(
         compared["stream"] = options.stream
     compared |= described.refinement.facts(info.categories)
     if described.slicing is not None:
-        compared["slice"] = asdict(described.slicing)
+        compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
     recorded = {
         "every": options.every,
         "command": _command(options),

@@ -83,10 +83,40 @@ def test_two_objects_of_one_tile_are_never_joined() -> None:
 
 
 def test_a_tile_that_shows_the_whole_object_draws_its_mask() -> None:
-    mask, larger = area_of(slice(5, 20), slice(20, 34)), area_of(slice(3, 23), slice(24, 36))
+    mask, larger = area_of(slice(5, 20), slice(20, 33)), area_of(slice(3, 23), slice(24, 36))
     (one,) = join([piece(LEFT, mask, 0.4), piece(RIGHT, larger, 0.7)], [], SIZE)
     assert_is(one, mask)
     assert one.score == 0.7
+
+
+@pytest.mark.parametrize("gap", [0, 1, 3])
+@pytest.mark.parametrize("seen_whole", [True, False])
+@pytest.mark.parametrize("upright", [False, True])
+def test_masks_that_end_just_before_a_seam_are_cut(gap, seen_whole, upright) -> None:
+    """None of the tiles shows the whole object, though no mask touches the side of its tile."""
+    size = (1440, 800) if upright else (800, 1440)
+    first, second = Tile(0, 0, 800, 800), Tile(640 * upright, 640 * (not upright), 800, 800)
+    mask, upper, lower = (np.zeros((800, 1440), bool) for _ in range(3))
+    mask[200:600, 300:1200] = True
+    upper[200:600, 300 : 800 - gap] = True
+    lower[200:600, 640 + gap : 1200] = True
+    if upright:
+        mask, upper, lower = mask.T, upper.T, lower.T
+    entire = [piece(Tile(0, 0, *size), mask).segment] if seen_whole else []
+    (one,) = join([piece(first, upper), piece(second, lower, 0.7)], entire, size)
+    assert one.rle == rle.encode(mask)
+    assert (one.area, one.score) == (360_000, 0.7)
+
+
+def test_an_object_that_the_neighbour_shows_whole_is_not_cut() -> None:
+    """The left tile's mask ends 2 px before the seam, and the right one's goes on to its end."""
+    size, left, right = (800, 1440), Tile(0, 0, 800, 800), Tile(0, 640, 800, 800)
+    part, mask = np.zeros(size, bool), np.zeros(size, bool)
+    part[195:305, 660:798] = True
+    mask[200:300, 660:820] = True
+    (one,) = join([piece(left, part, 0.9), piece(right, mask, 0.4)], [], size)
+    assert one.rle == rle.encode(mask)
+    assert one.score == 0.9
 
 
 def test_two_objects_of_a_tile_are_not_joined_by_one_of_another() -> None:

@@ -12,7 +12,7 @@ from segcli_toy import TINY
 import segcli
 from segcli.errors import UsageError
 from segcli.images.tiles import Slicing
-from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline import PredictOptions, predict, settings
 from segcli.pipeline.job import Job
 from segcli.pipeline.settings import describe
 from segcli.pipeline.stages.inference import Inference, load_inference
@@ -130,3 +130,20 @@ def test_a_run_with_tiles(images, tmp_path) -> None:
     assert len(result) == 3
     with pytest.raises(UsageError, match="slice"):
         predict(PredictOptions(replicas=0, **{**wanted, "slice": "96"}), report=print)
+
+
+def test_rows_joined_in_another_way_are_not_added_to(images, tmp_path, monkeypatch) -> None:
+    """A run without tiles takes no notice."""
+    for options in ({}, {"slice": "auto"}):
+        out = tmp_path / f"{len(options)}.parquet"
+        wanted = PredictOptions(
+            source=str(images), out=out, model="toy", device="cpu", replicas=0, **options
+        )
+        with monkeypatch.context() as before:
+            before.setattr(settings, "JOINING_VERSION", 1)
+            predict(replace(wanted, limit=1), report=print)
+        if options:
+            with pytest.raises(UsageError, match="slice"):
+                predict(wanted, report=print)
+        else:
+            assert predict(wanted, report=print).failed == 0
