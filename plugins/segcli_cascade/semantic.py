@@ -51,10 +51,10 @@ def semantic_loss(logits: Tensor, targets: Sequence[Targets], info: ModelInfo) -
 
     The authors learn from COCO's maps of things and stuff. Instance annotations say nothing of the
     cells between the objects, which do not count here. A category's class is its COCO id less 1, or
-    its number where the ids are too large.
+    its number where the ids are 0 or too large.
     """
     ids = torch.tensor(info.category_ids, device=logits.device) - 1
-    if int(ids.max()) >= logits.shape[1]:
+    if int(ids.min()) < 0 or int(ids.max()) >= logits.shape[1]:
         ids = torch.arange(len(ids), device=logits.device)
     owners = [owners_of(target, stride=STRIDE)[0] for target in targets]
     wanted = torch.stack(

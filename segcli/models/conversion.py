@@ -41,7 +41,6 @@ def convert(
         raise UsageError(f"{target} exists; remove it, or choose another file as `out`")
     loaded = registry.load_model(model, str(checkpoint))
     facts = {"source": checkpoint.name, "source_sha256": loaded.sha256, **(notes or {})}
-    target.parent.mkdir(parents=True, exist_ok=True)
     state = loaded.model.state_dict()
     save(target, state, loaded.info, notes=facts, half=half)
     return Converted(f"{loaded.info.family}/{loaded.info.variant}", target, len(state))

@@ -52,7 +52,7 @@ def _describe(model: str, path: Path, kind: str) -> Kept:
         model,
         path,
         path.stat().st_size,
-        "fetched" if "source_url" in notes else kind,
+        "fetched" if kind == "converted" and "source_url" in notes else kind,
         notes.get("licence"),
         notes.get("source_url") or notes.get("source"),
         notes.get("source_sha256"),

@@ -116,6 +116,7 @@ def locate(model: str | None, weights: str | None) -> Weights:
     if described is None:
         family, info = find(model)
         return Weights(family, info, path, name, native=False)
+    find(f"{described.family}/{described.variant}")  # a newer version may know other variants
     family, info = find(model or f"{described.family}/{described.variant}")
     asked_for = f"{info.family}/{info.variant}" if model and "/" in model else info.family
     if not f"{described.family}/{described.variant}/".startswith(f"{asked_for}/"):

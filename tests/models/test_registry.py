@@ -193,6 +193,18 @@ def test_weights_by_path_bring_their_own_info(site, tmp_path) -> None:
         assert loaded.weights == str(tmp_path / "mine")
 
 
+def test_weights_of_a_variant_of_a_newer_version_are_refused(site, tmp_path) -> None:
+    import dataclasses
+
+    install(site, "pebble")
+    family, info = registry.find("pebble/large")
+    newer = dataclasses.replace(info, variant="huge")
+    checkpoint.save(tmp_path / "newer", family.build(info).state_dict(), newer)
+    for model in (None, "pebble"):
+        with pytest.raises(UsageError, match="huge"):
+            registry.locate(model, str(tmp_path / "newer"))
+
+
 def test_weights_of_another_model_are_refused(site, tmp_path) -> None:
     install(site, "pebble")
     install(site, "granite")
