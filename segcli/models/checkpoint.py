@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import pickle
+import pickletools
 import re
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting
@@ -218,6 +219,7 @@ def _read_pickled(path: Path) -> Any:
                 # The settings of a training from argparse: names and values, no code.
                 with torch.serialization.safe_globals([Namespace]):
                     return torch.load(path, map_location="cpu", weights_only=True)
+            _refuse_big_endian(file)
             return _ArrayUnpickler(file, encoding="latin1").load()
     except OSError as error:
         raise UsageError(f"cannot read weights {path}: {error.strerror or error}") from error
@@ -229,6 +231,14 @@ def _read_pickled(path: Path) -> Any:
             "checkpoint of tensors only (.safetensors, .pth, or detectron2's .pkl); nothing in it "
             "was executed"
         ) from error
+
+
+def _refuse_big_endian(file: IO[bytes]) -> None:
+    """The dtypes that `_ArrayUnpickler` hands out take no byte order from the pickle, so the rare
+    file of big-endian arrays would be read as other numbers."""
+    if any(argument in (">", b">") for _, argument, _ in pickletools.genops(file)):
+        raise pickle.UnpicklingError("its arrays are big-endian; save it on a usual machine")
+    file.seek(0)
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -199,6 +199,14 @@ def test_published_safetensors(tmp_path) -> None:
     assert torch.equal(checkpoint.read_published(tmp_path / "w")["a.weight"], STATE["a.weight"])
 
 
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_big_endian_arrays_are_refused_and_not_misread(protocol, tmp_path) -> None:
+    file = tmp_path / "w.pkl"
+    file.write_bytes(pickle.dumps({"w": np.array([1.0, 2.0], ">f4")}, protocol))
+    with pytest.raises(UsageError, match="big-endian"):
+        checkpoint.read_published(file)
+
+
 @pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
 def test_malicious_pickle_is_refused_and_nothing_runs(kind, tmp_path) -> None:
     trap, file = tmp_path / "executed", tmp_path / "w.pth"
