@@ -118,6 +118,8 @@ def mirrored(url: str) -> str | Path:
     base = os.environ.get(MIRROR)
     if not base:
         return url
+    if "://" in base and "@" in urlsplit(base).netloc:  # messages name the address
+        raise UsageError(f"{MIRROR}: a name or password in the address is not supported")
     place = urlsplit(url)
     scheme, separator, rest = base.partition("://")
     inside = f"{place.netloc}{place.path}"

@@ -505,3 +505,10 @@ def test_no_torch_is_loaded_to_look() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("loaded []\n")
     assert "maskrcnn/mobilenet" in done.stdout
+
+
+def test_a_mirror_with_a_password_is_refused_without_naming_it(monkeypatch) -> None:
+    monkeypatch.setenv("SEGCLI_WEIGHTS_MIRROR", "https://me:hunter2@mirror.example/")
+    with pytest.raises(UsageError, match="not supported") as refused:
+        fetch.mirrored("https://their.page/large.pth")
+    assert "hunter2" not in str(refused.value)
