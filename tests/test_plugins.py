@@ -327,6 +327,7 @@ def network(name: str, hook: type) -> torch.nn.Module:
 
 
 @every_family
+@pytest.mark.slow
 def test_fused_weights_answer_as_before(name) -> None:
     batch = batch_of((CANVAS, CANVAS))
     fused = network(name, Fusible)
@@ -350,6 +351,7 @@ def test_fused_weights_work_in_bfloat16(name) -> None:
 
 
 @every_family
+@pytest.mark.slow
 def test_a_calibrated_model_still_works(name) -> None:
     model = network(name, Calibratable)
     batch = batch_of((CANVAS, CANVAS), (CANVAS, 100))

@@ -15,6 +15,7 @@ PHOTOGRAPHS = (
 )
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     for path in PHOTOGRAPHS:

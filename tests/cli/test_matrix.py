@@ -176,6 +176,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_compact(way: str, outputs: Outputs, images: Path, tmp_path: Path) -> None:
     path = tmp_path / "masks.parquet"
     shutil.copytree(outputs(way), path)

@@ -375,6 +375,7 @@ def corrupt(picture: Image.Image) -> bytes:
     return data[:middle] + data[middle + len(data) // 10 :]
 
 
+@pytest.mark.slow
 def test_corrupt_data_are_named_and_counted_and_nothing_is_anonymous(
     images: Path, tmp_path: Path
 ) -> None:

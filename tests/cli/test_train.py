@@ -71,6 +71,7 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     assert list(out.glob("part-*.parquet"))
 
 
+@pytest.mark.slow
 def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> None:
     from segcli.cli.validation import draw_pictures
     from segcli.models.registry import shipped

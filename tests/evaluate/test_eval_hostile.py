@@ -206,6 +206,7 @@ def places_of(value: Any, path: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
+@pytest.mark.slow
 def test_thousands_of_mutated_files(data: st.DataObject) -> None:
     """Each has one to three values replaced or removed: a number, or one sentence."""
     both = {"truth": copy.deepcopy(TRUTH), "found": copy.deepcopy(FOUND)}

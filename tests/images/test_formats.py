@@ -32,6 +32,7 @@ def close(found: list[tuple[int, ...]], expected: list[tuple[int, ...]], by: int
 
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000", "AVIF", "JPEG XL"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+@pytest.mark.slow
 def test_exact_pixels_without_pillows_libraries(kind: str, mode: str, photograph, encode) -> None:
     picture = photograph.convert(mode)
     data = encode(picture, kind, **({"lossless": True} if kind == "WEBP" else {}))

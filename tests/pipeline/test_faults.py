@@ -225,6 +225,7 @@ def test_images_of_extreme_sizes_are_rows(tmp_path: Path) -> None:
     assert areas["huge.jpg"] == 12000 * 9000
 
 
+@pytest.mark.slow
 def test_full_disk_is_told_and_the_rerun_continues(
     pictures: Callable[..., Path], tmp_path: Path
 ) -> None:

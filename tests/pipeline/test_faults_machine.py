@@ -48,6 +48,7 @@ def public_folder() -> Iterator[Path]:
         (toy_faults.broken_disk, "Input/output error"),
     ],
 )
+@pytest.mark.slow
 def test_disk_that_refuses_a_part_ends_the_run_and_keeps_the_others(
     pictures: Callable[..., Path], tmp_path: Path, fault: Callable[[], None], told: str
 ) -> None:

@@ -37,6 +37,7 @@ def begin(images: Path, out: Path, home: Path, **how: str | int) -> BaseProcess:
     return start(*words, log=home / "log", before=before)
 
 
+@pytest.mark.slow
 def test_killed_before_any_step_that_is_seen_it_goes_on(
     reference: tuple[Path, list[dict]], tmp_path: Path
 ) -> None:

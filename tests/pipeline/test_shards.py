@@ -144,6 +144,7 @@ def test_cron_runs_that_overlap_and_one_that_dies_with_the_lock(
 
 
 @pytest.mark.parametrize(("given", "code"), [("auto", 0), ("float32", 2)])
+@pytest.mark.slow
 def test_shards_that_began_together_in_other_precisions_agree_or_are_told(
     pictures: Callable[..., Path], tmp_path: Path, given: str, code: int
 ) -> None:

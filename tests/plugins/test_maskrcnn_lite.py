@@ -84,6 +84,7 @@ def test_objects_with_a_box_alone_teach_no_mask(data: Path) -> None:
     assert {**unknown, "mask": 0} == {**known, "mask": 0}
 
 
+@pytest.mark.slow
 def test_two_real_images_are_learned_by_heart(data: Path) -> None:
     pair, names = two_images(data, 128)
     model = toy(names)

@@ -93,6 +93,7 @@ def shape(line: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the system has no sh")
+@pytest.mark.slow
 def test_the_tutorial_runs_as_written(place: Path, environment: dict[str, str]) -> None:
     words = []
     for line, shown in transcript():

@@ -28,6 +28,7 @@ def recording(reference, request):
 # The network.
 
 
+@pytest.mark.slow
 def test_input(recording):
     """Resizing and normalising; ours rounds to bytes twice, along and across: one grey level."""
     model = recording.model()
