@@ -41,6 +41,20 @@ def init_normal(module: nn.Module, std: float = 0.01) -> None:
                 nn.init.zeros_(part.bias)
 
 
+def init_relu(module: nn.Module) -> None:
+    """For layers before ReLUs: 2d convolutions so that gradients keep their variance (He et al.
+    2015), linear layers and 1d convolutions uniform with that of their inputs, all biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(part, nn.Linear | nn.Conv1d):
+            nn.init.kaiming_uniform_(part.weight, a=1)
+        else:
+            continue
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+
+
 def prior(conv: nn.Conv2d) -> None:
     """Make a dense classifier start with 0.01 everywhere (Lin et al. 2017, section 4.1)."""
     assert conv.bias is not None

@@ -12,27 +12,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from segcli.types import Batch, ModelInfo, Size, Targets
-from segcli_blocks.rcnn import box_head
-from segcli_blocks.rcnn.box_coder import clip, decode
-from segcli_blocks.rcnn.box_head import Detections, agnostic_box_predictor
 from segcli_blocks.rcnn.conventions import Conventions
 from segcli_blocks.rcnn.losses import box_losses, mask_loss
 from segcli_blocks.rcnn.mask_head import at_class
 from segcli_blocks.rcnn.roi_pool import rois_of
 from segcli_blocks.rcnn.rpn import Scored
 from segcli_blocks.rcnn.sampler import Regions
-from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage
-from segcli_blocks.segmenter import Selection
+from segcli_blocks.rcnn.two_stage import TwoStage
+from segcli_blocks.towers import init_relu
 from segcli_cascade.htc_targets import resized_masks, stage_regions
 from segcli_cascade.semantic import STRIDE, SemanticHead, semantic_loss
+from segcli_cascade.stages import LEAST, CascadedHeads
 
-# Stage by stage: the deviations of the deltas, the least IoU with an object, the losses' weight.
+# Stage by stage: the deviations of the deltas, and the losses' weight.
 DEVIATIONS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
 WEIGHTS = tuple((1 / x, 1 / y, 1 / w, 1 / h) for x, y, w, h in DEVIATIONS)
-LEAST = (0.5, 0.6, 0.7)
 SHARES = (1.0, 0.5, 0.25)
 _LEVELS = 5  # of the pyramid; further maps are the semantic features and logits
 
@@ -47,11 +43,7 @@ class InformedMaskHead(nn.Module):
         self.upsample = nn.ConvTranspose2d(width, width, 2, 2)
         self.conv_logits = nn.Conv2d(width, positions, 1)
         self.conv_res = None if first else nn.Conv2d(width, width, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        init_relu(self)
 
     def forward(self, features: Tensor, last: Tensor | None) -> Tensor:
         """Features (N, width, 14, 14), and what the head before made of them -> the same for the
@@ -69,24 +61,28 @@ class InformedMaskHead(nn.Module):
         return found.float()
 
 
-class HTCHeads(RoIHeads):
-    """Lists of three box heads, box predictors and mask heads."""
+class HTCHeads(CascadedHeads):
+    """Three mask heads besides the three box heads."""
 
     def __init__(
         self, categories: int, *, width: int, hidden: int, conventions: Conventions
     ) -> None:
-        positions = categories + 1
-        super().__init__(
-            nn.ModuleList(TwoMLPHead(width * 7 * 7, hidden) for _ in LEAST),
-            nn.ModuleList(agnostic_box_predictor(hidden, positions) for _ in LEAST),
-            nn.ModuleList(
-                InformedMaskHead(width, positions, first=number == 0)
-                for number in range(len(LEAST))
-            ),
-            nn.Identity(),
-            conventions=conventions,
-            classes=range(1, positions),
+        mask_heads = nn.ModuleList(
+            InformedMaskHead(width, categories + 1, first=number == 0)
+            for number in range(len(LEAST))
         )
+        super().__init__(
+            categories, mask_heads, nn.Identity(), width=width, hidden=hidden, weights=WEIGHTS,
+            conventions=conventions,
+        )  # fmt: skip
+
+    def box_features(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """See CascadedHeads."""
+        return self.with_semantics(self.box_pool(maps[:4], boxes), maps, boxes)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See CascadedHeads: those of the stages' mean logits."""
+        return logits.mean(0).softmax(-1)
 
     def with_semantics(
         self, pooled: Tensor, maps: Sequence[Tensor], boxes: Sequence[Tensor]
@@ -97,30 +93,6 @@ class HTCHeads(RoIHeads):
             return pooled
         semantic = self.mask_pool.align(maps[_LEVELS], rois_of(boxes), 1 / STRIDE)
         return pooled + F.adaptive_avg_pool2d(semantic, pooled.shape[-1])
-
-    def stage(
-        self, number: int, maps: Sequence[Tensor], boxes: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes per image -> class logits (N, K) and deltas (N, 4) of one stage, float32."""
-        features = self.with_semantics(self.box_pool(maps[:4], boxes), maps, boxes)
-        head, predictor = (
-            layers.get_submodule(str(number)) for layers in (self.box_head, self.box_predictor)
-        )
-        logits, deltas = predictor(head(features))
-        return logits.float(), deltas.float()
-
-    def refined(
-        self, number: int, deltas: Tensor, boxes: Sequence[Tensor], contents: Sequence[Size]
-    ) -> list[Tensor]:
-        """The boxes (n_b, 4) per image that deltas (N, 4) of a stage make of its boxes."""
-        both = self.conventions.mmdet1
-        moved = decode(
-            deltas.detach(), torch.cat(list(boxes)), WEIGHTS[number], inclusive=True, both=both
-        )
-        each = moved[:, 0].split([len(b) for b in boxes])
-        return [
-            clip(box, content, inclusive=True) for box, content in zip(each, contents, strict=True)
-        ]
 
     def mask_features(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """See RoIHeads."""
@@ -140,31 +112,6 @@ class HTCHeads(RoIHeads):
         return at_class(head.logits(x), of)
 
     # Inference.
-
-    def detect(
-        self,
-        maps: Sequence[Tensor],
-        proposals: Sequence[Tensor],
-        contents: Sequence[Size],
-        selection: Selection,
-    ) -> list[Detections]:
-        """See RoIHeads: classes by the mean of the three stages' logits, and the last boxes."""
-        boxes, logits = list(proposals), []
-        for number in range(len(LEAST)):
-            found, deltas = self.stage(number, maps, boxes)
-            logits.append(found)
-            if number < len(LEAST) - 1:
-                boxes = self.refined(number, deltas, boxes, contents)
-        counts = [len(b) for b in boxes]
-        scores = torch.stack(logits).mean(0).softmax(-1)[:, self.classes]
-        each = zip(scores.split(counts), deltas.split(counts), boxes, contents, strict=True)
-        return [
-            box_head.detect(
-                *image, positions=None, conventions=self.conventions, selection=selection,
-                weights=WEIGHTS[-1],
-            )
-            for image in each
-        ]  # fmt: skip
 
     def masks(
         self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Tensor, scores: Tensor
@@ -234,11 +181,11 @@ class HTC(TwoStage):
         info: ModelInfo,
         *,
         backbone: nn.Module,
-        rpn_head: nn.Module,
         roi_heads: HTCHeads,
         semantic_head: SemanticHead | None,
+        width: int,
     ) -> None:
-        super().__init__(info, backbone=backbone, rpn_head=rpn_head, roi_heads=roi_heads)
+        super().__init__(info, backbone=backbone, roi_heads=roi_heads, width=width)
         self.semantic_head = semantic_head
 
     def first_stage(self, batch: Batch) -> tuple[list[Tensor], Scored]:
@@ -249,14 +196,11 @@ class HTC(TwoStage):
         logits, features = self.semantic_head(maps)
         return [*maps, features, logits], scored
 
-    def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def losses_of(
+        self, maps: list[Tensor], scored: Scored, batch: Batch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
         """See TwoStage, and `semantic`."""
-        maps, scored = self.first_stage(batch)
-        proposals = self.rpn.propose(scored, batch.content_sizes)
-        losses = {
-            **self.rpn.losses(scored, targets),
-            **self.roi_heads.losses(maps, proposals, targets, batch.content_sizes),
-        }
+        losses = super().losses_of(maps, scored, batch, targets)
         if len(maps) > _LEVELS:
             losses["semantic"] = semantic_loss(maps[-1], targets, self.info)
         return losses

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from segcli.types import ModelInfo, Targets
 from segcli_blocks.semantic import owners_of
 from segcli_blocks.targets import labels_of
+from segcli_blocks.towers import init_relu
 
 STRIDE = 8  # of the maps that it gives
 CLASSES = 183  # things and stuff of COCO
@@ -27,11 +28,7 @@ class SemanticHead(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(4))
         self.conv_embedding = nn.Conv2d(width, width, 1)
         self.conv_logits = nn.Conv2d(width, classes, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        init_relu(self)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Maps, finest first."""

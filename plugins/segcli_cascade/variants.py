@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from torch import nn
-from torchvision.models.detection.rpn import RPNHead
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
@@ -70,7 +69,7 @@ def assemble_htc(
     return HTC(
         info,
         backbone=backbone,
-        rpn_head=RPNHead(width, 3),
         roi_heads=roi_heads,
         semantic_head=SemanticHead(width, semantic_classes) if semantic else None,
+        width=width,
     )

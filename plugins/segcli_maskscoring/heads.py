@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segcli_blocks.towers import init_relu
+
 
 class MaskIoU(nn.Module):
     """The features that the mask was made of, and the mask, to one IoU for each class position.
@@ -24,13 +26,7 @@ class MaskIoU(nn.Module):
         self.fc1 = nn.Linear(width * 7 * 7, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.iou = nn.Linear(hidden, positions)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, nn.Linear):
-                nn.init.kaiming_uniform_(module.weight, a=1)
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+        init_relu(self)
         nn.init.normal_(self.iou.weight, std=0.01)
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:

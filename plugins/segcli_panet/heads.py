@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli_blocks.rcnn.roi_pool import Pooler, rois_of
+from segcli_blocks.towers import init_relu
 from segcli_panet.backbone import convolution
 
 LEVELS = 4
@@ -85,7 +86,5 @@ class MaskHead(nn.Module):
 
 def _shared(inputs: int, outputs: int, groups: int) -> nn.Sequential:
     block = convolution(inputs, outputs, groups, bias=False)
-    first = block[0]
-    assert isinstance(first, nn.Conv2d)
-    nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
+    init_relu(block)
     return block

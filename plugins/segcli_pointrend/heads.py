@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segcli_blocks.towers import init_relu
+
 
 class CoarseHead(nn.Module):
     """Features of a box (N, inputs, 2s, 2s) to mask logits (N, classes, s, s) (section 4.1)."""
@@ -19,7 +21,8 @@ class CoarseHead(nn.Module):
         self.fc2 = nn.Linear(hidden, hidden)
         self.prediction = nn.Linear(hidden, classes * side * side)
         self.side = side
-        _initialise(self, self.prediction)
+        init_relu(self)
+        nn.init.normal_(self.prediction.weight, std=0.001)
 
     def forward(self, features: Tensor) -> Tensor:
         """Float32 logits."""
@@ -41,7 +44,8 @@ class PointHead(nn.Module):
         self.fc2 = nn.Conv1d(width + classes, width, 1)
         self.fc3 = nn.Conv1d(width + classes, width, 1)
         self.predictor = nn.Conv1d(width + classes, classes, 1)
-        _initialise(self, self.predictor)
+        init_relu(self)
+        nn.init.normal_(self.predictor.weight, std=0.001)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """Float32 logits."""
@@ -50,15 +54,3 @@ class PointHead(nn.Module):
             x = F.relu(layer(torch.cat((x, coarse.to(x.dtype)), 1)))
         logits: Tensor = self.predictor(torch.cat((x, coarse.to(x.dtype)), 1))
         return logits.float()
-
-
-def _initialise(head: nn.Module, last: nn.Module) -> None:
-    for module in head.modules():
-        if isinstance(module, nn.Conv1d | nn.Linear):
-            nn.init.kaiming_uniform_(module.weight, a=1)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-    assert isinstance(last, nn.Conv1d | nn.Linear)
-    nn.init.normal_(last.weight, std=0.001)

@@ -237,6 +237,12 @@ class TwoStage(BaseSegmenter):
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """See segcli.plugin.Trainable: objectness, proposal boxes, and the second stage's."""
         maps, scored = self.first_stage(batch)
+        return self.losses_of(maps, scored, batch, targets)
+
+    def losses_of(
+        self, maps: list[Tensor], scored: Scored, batch: Batch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """The losses of what the first stage has found."""
         proposals = self.rpn.propose(scored, batch.content_sizes)
         return {
             **self.rpn.losses(scored, targets),
