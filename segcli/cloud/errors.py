@@ -31,6 +31,10 @@ class Kind(Enum):
     FAILED = "failed"
 
 
+class ObjectError(OSError):
+    """A request failed while an object was read as a file: nothing is said of what it contains."""
+
+
 class StoreError(Exception):
     """A request that failed for good; its message names neither the URL nor a credential."""
 
@@ -40,7 +44,7 @@ class StoreError(Exception):
 
     def as_os_error(self) -> OSError:
         """For code that reads files: FileNotFoundError where there is no object."""
-        return (FileNotFoundError if self.kind == Kind.MISSING else OSError)(str(self))
+        return (FileNotFoundError if self.kind == Kind.MISSING else ObjectError)(str(self))
 
 
 def translated(error: Exception) -> StoreError:

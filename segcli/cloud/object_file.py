@@ -7,7 +7,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-from segcli.cloud.errors import StoreError
+from segcli.cloud.errors import ObjectError, StoreError
 from segcli.cloud.hugging_face import fetch_file_range, head_file
 from segcli.cloud.objects import fetch_range, head
 from segcli.cloud.urls import scheme_of
@@ -101,5 +101,5 @@ class ObjectFile(io.RawIOBase):
         except StoreError as error:
             raise error.as_os_error() from None
         if len(data) != end - start:
-            raise OSError("the object has changed since it was opened")
+            raise ObjectError("the object has changed since it was opened")
         return data

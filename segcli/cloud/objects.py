@@ -141,13 +141,18 @@ def _fetch_once(url: str, most: int, limit: int | None) -> Fetched:
 def _fetch_without_size(url: str, most: int, limit: int | None) -> Fetched:
     """From a web server that streams its answer, which obstore does not read."""
     import urllib.request  # takes longer to load than all of the rest
+    from http.client import HTTPException
 
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        bare, headers = _login(url)
+        request = urllib.request.Request(bare)
+        for name, value in headers.items():
+            request.add_unredirected_header(name.title(), value)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             data = answer.read(-1 if limit is None else limit + 1)
             _check_size(len(data), limit)
             kind = answer.headers.get("Content-Type")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:  # their texts quote the URL
         code = getattr(error, "code", None)
         words = f"the server answered {code}" if code else "the connection broke before the end"
         raise StoreError(Kind.FAILED, words) from None
@@ -175,7 +180,10 @@ def located(url: str) -> tuple[ObjectStore, str]:
     if scheme_of(url) not in WEB:
         bucket, key = split_bucket(url)
         return store_at(bucket), key
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise StoreError(Kind.FAILED, "the URL is malformed") from None
     path = parts.path[1:]
     if parts.query or parts.fragment or not path or quote(unquote(path)) != path:
         return _exactly_at(url), ""

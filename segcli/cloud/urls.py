@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from os import PathLike, fspath
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ _SECRET = re.compile(
     r"(access_?|auth_?|id_?)?token|(api_?)?key|password|passwd|pwd|secret|credentials?|auth|jwt",
     re.IGNORECASE,
 )
+_SIGNATURE = re.compile(r"x-(amz|goog)-signature|signature|sig", re.IGNORECASE)
 _AZURE_NAMES = "sv st se sr sp sip spr ss srt skoid sktid skt ske sks skv"
 _OF_AZURE = frozenset(_AZURE_NAMES.split())
 """What stands next to `sig`; other servers have parameters of these short names, too."""
@@ -51,9 +53,24 @@ def shown(location: str | PathLike[str]) -> str:
         return f"{name}={shown(rest)}" if equals and is_url(rest) else fspath(location)
     if scheme_of(url) not in WEB:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as a bracket in a password: what comes after that is shown
+        rest = re.split(r"[?#]", url.partition("://")[2])[0].rpartition("@")[2]
+        return f"{scheme_of(url)}://{rest}"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, _without_secrets(parts.query), ""))
+
+
+def hidden_name(url: str) -> str:
+    """ "#" and a hash of the parameters `key` of a web address, which `shown` leaves out but which
+    may name the object; "" without one, and for a signed address, whose parameters vary."""
+    _, _, query = url.partition("?")
+    pairs = [pair.partition("=") for pair in query.partition("#")[0].split("&")]
+    if scheme_of(url) not in WEB or any(_SIGNATURE.fullmatch(name) for name, _, _ in pairs):
+        return ""
+    named = "&".join(value for name, _, value in pairs if name.lower() == "key")
+    return f"#{blake2b(named.encode(), digest_size=6).hexdigest()}" if named else ""
 
 
 def _without_secrets(query: str) -> str:

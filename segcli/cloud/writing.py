@@ -65,8 +65,11 @@ def _put(url: str, data: bytes, mode: PutMode | dict[str, Any]) -> None:
             there = find(url)
             if there is not None and there.data == data:
                 return
+            if error.kind == Kind.EXISTS and there is None:
+                # A store answers so (409), too, while another write of the object is under way.
+                error = StoreError(Kind.FAILED, "another write of it is under way")
             if error.kind in (Kind.EXISTS, Kind.CHANGED, Kind.MISSING) or not left:
-                raise
+                raise error from None
         time.sleep(random.uniform(0.5, 1.5) * _PAUSE_S * 2 ** (_TRIES - left))
 
 

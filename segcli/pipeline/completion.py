@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
+from segcli.cloud.urls import is_url
 from segcli.keys import container_of, prefix_of
 from segcli.pipeline.options import PredictOptions
 from segcli.sources.containers import Containers
@@ -55,6 +56,8 @@ class Completion:
         rows, failed = inventory.rows_in(container.key)
         if not rows or (failed and self.retry_failed):
             return False
+        if is_url(container.path) and self.output.done.find(container.key) is not None:
+            return False  # its listing broke off, perhaps only because of the network
         if self._hash(container) not in inventory.complete:
             return False
         self.skipped += rows

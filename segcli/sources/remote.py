@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from segcli.cloud.errors import StoreError
 from segcli.cloud.objects import fetch
-from segcli.cloud.urls import WEB, joined, scheme_of, shown, url_of
+from segcli.cloud.urls import WEB, hidden_name, joined, scheme_of, shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, prefixed
 from segcli.sources.bucket import find_object, list_bucket
@@ -77,12 +77,13 @@ def sample_of_key(root: str, key: str, path: str) -> Sample:
 def url_sample(written: str, key_prefix: str = "") -> Sample | None:
     """The sample of a URL in a list or a manifest; None if it is a path.
 
-    Its key is the URL without anything that may be a credential.
+    Its key is the URL without anything that may be a credential; a hash takes the place of a
+    parameter `key`, so that no two images have one key.
     """
     url = url_of(written)
     if url is None:
         return None
-    return Sample(prefixed(key_from_path(shown(url)), key_prefix), url)
+    return Sample(prefixed(key_from_path(shown(url) + hidden_name(url)), key_prefix), url)
 
 
 def _name(name: str) -> str:

@@ -47,7 +47,7 @@ class Bucket:
             return file.read().replace_schema_metadata(None), footer, there
 
     def add(
-        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[[], None]
+        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[..., None]
     ) -> None:
         data = encoded(rows, footer)
         with self._writing(name):
@@ -58,7 +58,7 @@ class Bucket:
                     raise
                 # A worker that has died, or a run that was overtaken, has committed the same
                 # images. Their rows are as good where they were made with the same settings.
-                check()
+                check(name)
 
     def replace(self, name: str, rows: pa.Table, footer: Footer, state: State) -> None:
         assert isinstance(state, Fetched), "from `read`"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segcli.cloud.ahead import in_threads
-from segcli.cloud.errors import Kind, StoreError
+from segcli.cloud.errors import Kind, ObjectError, StoreError
 from segcli.cloud.object_file import ObjectFile
 from segcli.cloud.objects import fetch
 from segcli.cloud.urls import is_url, shown, url_of
@@ -148,7 +148,7 @@ def part_in(
     except MemoryError:
         raise  # pyarrow's is one of its exceptions too, and says nothing about the part
     except (pa.ArrowException, OSError) as e:
-        if isinstance(e, OSError) and e.errno:
+        if isinstance(e, ObjectError | FileNotFoundError) or (isinstance(e, OSError) and e.errno):
             raise
         reason = str(e).splitlines()[0]
         raise UsageError(

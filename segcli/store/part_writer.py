@@ -103,12 +103,18 @@ class PartWriter:
             return None
 
     def remove_repeated(self) -> None:
-        """Keep the rows of each image in the first of the parts that hold it."""
-        seen: set[bytes] = set()
-        for name in list_parts(self.directory):
+        """Keep the rows of each image in the first of the parts that hold it, of those without an
+        error if there is one."""
+        names = list_parts(self.directory)
+        kept_in: dict[bytes, str] = {}
+        for of_failed in (False, True):
+            for name in names:
+                for mark in read_marks(self.directory / name)[0]:
+                    if mark.failed == of_failed:
+                        kept_in.setdefault(key_hash(mark.key), name)
+        for name in names:
             marks, _, _ = read_marks(self.directory / name)
-            again = [mark.key for mark in marks if key_hash(mark.key) in seen]
-            seen.update(key_hash(mark.key) for mark in marks)
+            again = [mark.key for mark in marks if kept_in[key_hash(mark.key)] != name]
             if again:
                 self.remove(name, again)
 
@@ -142,8 +148,9 @@ class PartWriter:
     def footer(self) -> Footer:
         return self.joining.footer
 
-    def _check_neighbour(self) -> None:
-        """Shards that began with an empty output meet here; all parts there agree: see one."""
-        for name in list_parts(self.directory)[:1]:
+    def _check_neighbour(self, part: str | None = None) -> None:
+        """Shards that began with an empty output meet here; all parts there agree: see one, or
+        `part`."""
+        for name in list_parts(self.directory)[:1] if part is None else [part]:
             with open_part(self.directory / name) as (file, footer):
                 self.joining.check_neighbour(name, file.schema_arrow, footer)

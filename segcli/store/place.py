@@ -47,10 +47,11 @@ class Place(Protocol):
         ...
 
     def add(
-        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[[], None]
+        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[..., None]
     ) -> None:
         """A new part, whole or not at all. `create`: the output may not exist yet; `check` is
-        called when another process has made it first. Raises OutputError."""
+        called when another process has made it first, with the part if that is there. Raises
+        OutputError."""
         ...
 
     def replace(self, name: str, rows: pa.Table, footer: Footer, state: State) -> None:
@@ -90,7 +91,7 @@ class Disk:
         return (*read_part(self.directory / name), None)
 
     def add(
-        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[[], None]
+        self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[..., None]
     ) -> None:
         self._publish(name, rows, footer, check if create else None)
 
@@ -115,7 +116,7 @@ class Disk:
             self.staging.rmdir()
 
     def _publish(
-        self, name: str, rows: pa.Table, footer: Footer, check: Callable[[], None] | None
+        self, name: str, rows: pa.Table, footer: Footer, check: Callable[..., None] | None
     ) -> None:
         """`check`: the directory may not exist yet, see `add`."""
         # A directory of its own, so that it can become the output when this is the first part.
@@ -131,7 +132,7 @@ class Disk:
                     staged.unlink(missing_ok=True)
                     home.rmdir()
 
-    def _put_in_place(self, staged: Path, check: Callable[[], None] | None) -> None:
+    def _put_in_place(self, staged: Path, check: Callable[..., None] | None) -> None:
         if check is not None:
             with in_turn(self.turn):
                 if self._create(staged.parent):

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from toy_data import rows
 
 from segcli.api import read
 from segcli.cli import app
-from segcli.cloud.errors import StoreError
+from segcli.cloud.errors import Kind, StoreError
 from segcli.cloud.objects import list_objects
 from segcli.cloud.writing import find, put_new
 from segcli.errors import Locked, OutputError, SegcliError, UsageError
@@ -22,6 +23,7 @@ from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Summary
 from segcli.stats import StatsOptions, statistics
 from segcli.store import (
+    OtherSettings,
     Output,
     Settings,
     compact,
@@ -33,6 +35,7 @@ from segcli.store import (
 )
 from segcli.store.copies import on_disk
 from segcli.store.directory import lease_url
+from segcli.store.part_file import encoded, read_footer
 from segcli.types import Record, Sample, Segment
 from segcli.viz import VizOptions, visualise
 
@@ -238,6 +241,60 @@ def test_what_a_paused_holder_wrote_all_the_same_is_taken_out(
     with opened(out) as output:
         assert output.images == 3
     assert images(out) == ["0.png", "1.png", "2.png"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_of_repeated_rows_those_without_an_error_stay(out: str, number: int) -> None:
+    """Whichever of the two parts comes first."""
+    key = f"{number}.png"
+    failed = Record(record(key).sample, None, None, error="no connection to the server")
+    with opened(out) as output:
+        output.commit([record(key), record("8.png")])
+        output.writer.write([failed, record("9.png")], create=False)
+    with opened(out) as output:
+        assert output.images == 3
+    assert [row["status"] for row in read(out).images() if row["key"] == key] == ["ok"]
+    assert images(out) == [key, "8.png", "9.png"]
+
+
+def test_a_part_of_other_settings_is_not_taken_for_ours(out: str) -> None:
+    with opened(out) as output:
+        output.commit([record("0.png")])
+        made = part_paths(Path(out))[0].name
+        output.commit([record("1.png")])
+        (ours,) = {part.name for part in part_paths(Path(out))} - {made}
+        rows, footer, _ = output.writer.place.read(ours)
+        others = replace(footer, settings=replace(footer.settings, compared={"source_root": "/b"}))
+        output.writer.place.remove(ours)
+        put_new(f"{out}/{ours}", encoded(rows, others))
+        with pytest.raises(OtherSettings):
+            output.writer.write([record("1.png")], create=False)
+
+
+def test_a_conflict_is_not_taken_for_a_commit(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def conflict(url: str, data: bytes, mode: object) -> None:
+        raise StoreError(Kind.EXISTS, "it exists already")
+
+    with opened(out) as output:
+        monkeypatch.setattr("segcli.cloud.writing._put_once", conflict)
+        with pytest.raises(OutputError, match="another write of it is under way"):
+            output.commit([record("0.png")])
+        monkeypatch.undo()
+
+
+def test_a_request_that_fails_says_nothing_about_the_part(
+    out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(out) as output:
+        output.commit([record("0.png")])
+    (part,) = part_paths(Path(out))
+
+    def refuse(url: str, start: int, end: int) -> bytes:
+        raise StoreError(Kind.FAILED, "the server answered 503")
+
+    monkeypatch.setattr("segcli.cloud.object_file.fetch_range", refuse)
+    with pytest.raises(UsageError, match="cannot read the part .*: the server answered 503"):
+        read_footer(part)
 
 
 @pytest.mark.parametrize("what", ["500", "slow down", "lose"])

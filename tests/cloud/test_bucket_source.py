@@ -4,7 +4,7 @@ import builtins
 import os
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from segcli.manifest import make_manifest
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Summary
 from segcli.report import ReportOptions, write_report
-from segcli.sources import Source, Wanted, open_source
+from segcli.sources import Source, Wanted, archive, open_source
 from segcli.store import read_roots
 from segcli.video.every import parse_every
 from segcli.viz import VizOptions, visualise
@@ -140,10 +140,10 @@ def test_what_cannot_be_fetched_is_a_row_with_its_reason(
 def test_archives_are_read_in_place(store: Store, kind: str, tmp_path: Path) -> None:
     url, file = store.bucket(), BytesIO()
     if kind == "zip":
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
             for number in range(4):
-                archive.writestr(f"x/{number}.png", png(number))
-            archive.writestr("pad", os.urandom(1 << 20))
+                packed.writestr(f"x/{number}.png", png(number))
+            packed.writestr("pad", os.urandom(1 << 20))
     else:
         with tarfile.open(fileobj=file, mode=f"w:{kind[4:]}") as tar:
             for number in range(4):
@@ -165,6 +165,27 @@ def test_archives_are_read_in_place(store: Store, kind: str, tmp_path: Path) -> 
     store.requests.clear()
     assert run(url, out).images == 0
     assert not [line for line in store.requests if kind in line], "the archive is done"
+
+
+def test_an_archive_whose_listing_broke_off_is_listed_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, file, out = store.bucket(), BytesIO(), tmp_path / "m.parquet"
+    with zipfile.ZipFile(file, "w") as packed:
+        for number in range(3):
+            packed.writestr(f"{number}.png", png(number))
+    put(url, **{"b.zip": file.getvalue()})
+    members = archive._members
+
+    def broken(path: str, sidecars: bool = False) -> Iterator[Any]:
+        yield next(members(path, sidecars))
+        raise OSError("the server answered 503")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "_members", broken)
+        assert (run(url, out).failed, keys(out)) == (1, ["b.zip", "b.zip/0.png"])
+    assert run(url, out).images == 2
+    assert keys(out) == ["b.zip", *(f"b.zip/{number}.png" for number in range(3))]
 
 
 def test_videos_are_read_in_place(store: Store, tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from segcli.cloud.errors import StoreError
+from segcli.cloud.objects import _fetch_without_size, fetch
 from segcli.cloud.urls import is_url, shown, split_bucket, url_of
+from segcli.sources.remote import url_sample
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,7 @@ from segcli.cloud.urls import is_url, shown, split_bucket, url_of
         ("https://host/k?sp=1&w=2#part", "https://host/k?sp=1&w=2"),
         ("https://host/k?access_token=1&API_KEY=2&size=3", "https://host/k?size=3"),
         ("cam=https://user:pass@host/x", "cam=https://host/x"),
+        ("https://user:p[ss@host/x.jpg?token=1", "https://host/x.jpg"),
         ("s3://bucket/a?b#c.jpg", "s3://bucket/a?b#c.jpg"),
         ("folder/a.jpg?token=1", "folder/a.jpg?token=1"),
     ],
@@ -39,3 +43,25 @@ def test_a_url_stays_one_as_a_path() -> None:
 def test_a_bucket_and_its_key() -> None:
     assert split_bucket("gs://b/a/b c.jpg") == ("gs://b", "a/b c.jpg")
     assert split_bucket("az://b") == ("az://b", "")
+
+
+def test_images_that_a_hidden_parameter_names_have_different_keys() -> None:
+    written = [f"https://host/get?key={name}&w=9" for name in ("a.jpg", "b.jpg")]
+    samples = [sample for url in written if (sample := url_sample(url)) is not None]
+    assert len({sample.key for sample in samples}) == 2
+    assert all(sample.key.startswith("https://host/get?w=9#") for sample in samples)
+    assert [sample.path for sample in samples] == written
+    signed = [url_sample(f"https://host/x?key=9&X-Amz-Signature={n}") for n in (1, 2)]
+    assert [sample and sample.key for sample in signed] == ["https://host/x"] * 2
+
+
+def test_a_malformed_url_is_an_error_of_its_image() -> None:
+    with pytest.raises(StoreError, match="malformed"):
+        fetch("https://user:p[ss@host/x.jpg")
+
+
+@pytest.mark.parametrize("url", ["https://host/a b.jpg?token=hunter2", "https://me:hunter2@x y/"])
+def test_errors_of_the_standard_library_do_not_quote_the_url(url: str) -> None:
+    with pytest.raises(StoreError) as failed:
+        _fetch_without_size(url, -1, None)
+    assert "hunter2" not in str(failed.value)
