@@ -36,7 +36,7 @@ Key = Annotated[
 WhereImage = Annotated[
     str | None,
     typer.Option(
-        metavar="SQL", help='Take only the images that meet this condition, as in "height > 720".'
+        metavar="SQL", help='Use only images that meet this condition, e.g. "height > 720".'
     ),
 ]
 Categories = Annotated[
