@@ -56,7 +56,7 @@ KEPT = {
         "config.json": None,
         "infer.npz": r"(cate_logits|kernel_pred|nms_|final_).*|mask_feat",
         "train.npz": r"(gt|target).*",
-        "solo_v1_heads.npz": r"(feat|gt|dsolo_light/(weights|loss|final)).*",
+        "solo_v1_heads.npz": r"(feat|gt|dsolo_light/(weights|loss|final|grad)).*",
     },
 }
 KEYS = (
