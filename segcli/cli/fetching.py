@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segcli.cli.streams import shows_bars
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def fetch_for(model: str | None, weights: str | None, *, quiet: bool = False) ->
 def _progress(*, quiet: bool) -> Iterator[Report]:
     if quiet:
         yield lambda done, total: None
-    elif sys.stderr.isatty():
+    elif shows_bars():
         with _bar() as report:
             yield report
     else:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from segcli.cli.streams import shows_bars
 from segcli.cli.wording import worded
 from segcli.pipeline.events import Event, Loading, Note, Progress, Report, Started, Summary
 
@@ -29,7 +30,7 @@ def reporter(log_format: str, *, quiet: bool, run_id: str = "") -> Iterator[Repo
         yield Json(run_id) if not quiet else _ignore
     elif quiet:
         yield _ignore
-    elif sys.stderr.isatty():
+    elif shows_bars():
         with _bar() as bar:
             yield Terminal(bar)
     else:

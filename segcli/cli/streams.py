@@ -24,6 +24,11 @@ def open_missing() -> None:
             setattr(sys, name, os.fdopen(null, mode))
 
 
+def shows_bars() -> bool:
+    """Whether stderr is a terminal that can draw over its lines; one with TERM=dumb cannot."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 @contextmanager
 def ended_by_pipe() -> Iterator[None]:
     """A command that prints ends by SIGPIPE if its reader exits, like other Unix tools."""

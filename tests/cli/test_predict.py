@@ -321,6 +321,10 @@ def test_terminal_gets_a_bar(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    with reporter("text", quiet=False) as report:
+        assert isinstance(report, Lines)
+    monkeypatch.setenv("TERM", "xterm")
     with reporter("text", quiet=False) as report:
         assert isinstance(report, Terminal)
         for event in (STARTED, PROGRESS, Note("a note"), Summary("out.parquet", 50, 120)):

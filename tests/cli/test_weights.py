@@ -204,6 +204,7 @@ def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then(terminal, monkeypat
     stream = Stream()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(fetching, "_EVERY_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
     with fetching._progress(quiet=False) as report:
         report(30_000_000, 60_000_000)
     assert ("30.0/60.0 MB" if terminal else "30 of 60 MB\n") in stream.getvalue()
