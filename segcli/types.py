@@ -131,6 +131,9 @@ class Segment:
     """One object in original px: `box` (x, y, w, h), `area` px > 0, `rle` COCO compressed counts.
 
     The size of the RLE is the record's (height, width). `label` indexes the model's categories.
+    `mask_score` in [0, 1] rates the mask alone, `track_id` is the same for one object in all frames
+    of its camera, `zones` are the names of the zones that it stands in, and `keypoints` are (x, y,
+    score) in original px in the order of its category; each None where nothing computed it.
     """
 
     label: int
@@ -138,6 +141,10 @@ class Segment:
     box: tuple[float, float, float, float]
     area: int
     rle: bytes
+    mask_score: float | None = None
+    track_id: int | None = None
+    zones: tuple[str, ...] | None = None
+    keypoints: tuple[tuple[float, float, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,8 @@ class Record:
     """The result for one sample: its segments, best first, or the reason why there are none.
 
     `height` and `width` are in original px; None if the image could not be opened. `warnings` are
-    those of the Image.
+    those of the Image. `repeats` is the key of the frame that this one repeats: then the model did
+    not see it, and it has no segments.
     """
 
     sample: Sample
@@ -154,6 +162,7 @@ class Record:
     segments: Sequence[Segment] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    repeats: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

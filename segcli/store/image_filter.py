@@ -10,8 +10,7 @@ from contextlib import suppress
 
 from segcli.errors import UsageError
 from segcli.store.query import Rows, literal
-
-_OF_MASKS = ("mask", "category_id", "category", "score", "bbox", "area", "rle")
+from segcli.store.schema import MASK_COLUMNS
 
 
 def image_condition(rows: Rows, *, key: str | None, where_image: str | None) -> str:
@@ -23,7 +22,7 @@ def image_condition(rows: Rows, *, key: str | None, where_image: str | None) -> 
     if key is not None:
         terms.append(f"key GLOB {literal(key)}")
     if where_image is not None:
-        rows.check(where_image, "`where_image`", without=_OF_MASKS)
+        rows.check(where_image, "`where_image`", without=MASK_COLUMNS)
         terms.append(f"coalesce((\n{where_image}\n)::BOOLEAN, false)")
     return " AND ".join(terms) or "true"
 
@@ -34,6 +33,6 @@ def is_about_images(rows: Rows, where: str | None) -> bool:
     if where is None:
         return False
     with suppress(UsageError):
-        rows.check(where, "`where`", without=_OF_MASKS)
+        rows.check(where, "`where`", without=MASK_COLUMNS)
         return True
     return False

@@ -90,7 +90,7 @@ class Table:
         rows = Rows(part_paths(self.out))
         try:
             masks = _quoted(["part", "image"])
-            images = _quoted(["part", "image", *MASK_COLUMNS])
+            images = _quoted(["part", "image", *(n for n in MASK_COLUMNS if n in rows.columns)])
             rows.execute(
                 f"CREATE VIEW masks AS SELECT * EXCLUDE ({masks}) FROM rows WHERE mask IS NOT NULL"
             )

@@ -24,7 +24,8 @@ from segcli.store.footer import FOOTER_KEY, Footer
 from segcli.store.key_index import Mark
 from segcli.store.shard_spec import ShardSpec
 
-_PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle"})  # hardly a value comes twice
+# Hardly a value comes twice.
+_PLAIN_COLUMNS = frozenset({"score", "bbox", "area", "rle", "mask_score", "keypoints"})
 Marks = tuple[list[Mark], pa.Schema, Footer]
 _ROW_GROUP = 100_000  # rows; a usual part is one group
 
@@ -86,7 +87,7 @@ def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
         compression="zstd",
         use_dictionary=[n for n in rows.column_names if n not in _PLAIN_COLUMNS],
         # Smallest and largest RLE tell nothing and would only swell the footer.
-        write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox")],
+        write_statistics=[n for n in rows.column_names if n not in ("rle", "bbox", "keypoints")],
         write_page_checksum=True,
     ) as writer:
         writer.write_table(rows, row_group_size=_ROW_GROUP)

@@ -117,8 +117,9 @@ class Rows:
 
     def check(self, expression: str, option: str, *, without: Sequence[str] = ()) -> None:
         """Raise UsageError unless `expression` is one condition over the rows, that does not use
-        the columns `without`."""
-        table = f"(SELECT * EXCLUDE ({', '.join(without)}) FROM rows)" if without else "rows"
+        the columns `without` (older outputs do not have all of them)."""
+        left_out = ", ".join(name for name in without if name in self.columns)
+        table = f"(SELECT * EXCLUDE ({left_out}) FROM rows)" if left_out else "rows"
         try:
             self._connection.execute(
                 f"SELECT count(*) FROM {table} WHERE (\n{expression}\n) LIMIT 0"

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from segcli.types import Record
+from segcli.types import Record, Segment
 
-SCHEMA_VERSION = 2
-"""Version 1 has no column `warning`; an output that begins with it is continued without."""
+SCHEMA_VERSION = 3
+"""An output is continued in the version it was begun with, without the columns of later ones."""
+
+_SINCE = dict.fromkeys(("repeats", "mask_score", "track_id", "zones", "keypoints"), 3)
+_SINCE["warning"] = 2
 
 CARRIED_PREFIX = "src_"
 
@@ -19,6 +22,13 @@ Categories = tuple[Sequence[str], Sequence[int]]
 """(names, ids) of the model, both indexed by `Segment.label`."""
 
 _BBOX = pa.struct([(side, pa.float64()) for side in ("x", "y", "w", "h")])
+_KEYPOINT = pa.struct([(value, pa.float64()) for value in ("x", "y", "score")])
+
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    """With the name that Parquet gives to what is in a list, so that the type reads back equal."""
+    return pa.list_(pa.field("element", kind))
+
 
 IMAGE_FIELDS = (
     pa.field("key", pa.string()),
@@ -32,6 +42,7 @@ IMAGE_FIELDS = (
     pa.field("frame", pa.int64()),
     pa.field("time_s", pa.float64()),
     pa.field("warning", pa.string()),
+    pa.field("repeats", pa.string()),
 )
 MASK_FIELDS = (
     pa.field("mask", pa.int32()),
@@ -41,6 +52,10 @@ MASK_FIELDS = (
     pa.field("bbox", _BBOX),
     pa.field("area", pa.int64()),
     pa.field("rle", pa.binary()),
+    pa.field("mask_score", pa.float64()),
+    pa.field("track_id", pa.int64()),
+    pa.field("zones", _list_of(pa.string())),
+    pa.field("keypoints", _list_of(_KEYPOINT)),
 )
 MASK_COLUMNS = tuple(f.name for f in MASK_FIELDS)
 
@@ -69,9 +84,9 @@ def get_ready() -> None:
 
 def schema(carried: Mapping[str, pa.DataType], version: int = SCHEMA_VERSION) -> pa.Schema:
     """Image columns, the manifest's own as `src_NAME`, then the mask columns."""
-    image = [f for f in IMAGE_FIELDS if version > 1 or f.name != "warning"]
     own = [pa.field(CARRIED_PREFIX + name, _plain(kind)) for name, kind in carried.items()]
-    return pa.schema([*image, *own, *MASK_FIELDS])
+    fields = [*IMAGE_FIELDS, *own, *MASK_FIELDS]
+    return pa.schema([f for f in fields if _SINCE.get(f.name, 1) <= version])
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -81,6 +96,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     """
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
+    if pa.types.is_list(kind):
+        return _list_of(_plain(kind.value_type))
     return pa.string() if pa.types.is_null(kind) else kind
 
 
@@ -129,16 +146,17 @@ def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, p
     samples = [r.sample for r in records]
     values: dict[str, list[object]] = {
         "key": [s.key for s in samples],
-        "status": ["ok" if r.error is None else "failed" for r in records],
+        "status": [_status(r) for r in records],
         "error": [None if r.error is None else _text(r.error) for r in records],
         "warning": [_text("; ".join(r.warnings)) if r.warnings else None for r in records],
         "height": [r.height for r in records],
         "width": [r.width for r in records],
-        "masks": [len(r.segments) if r.error is None else None for r in records],
+        "masks": [len(r.segments) if _status(r) == "ok" else None for r in records],
         "size_bytes": [s.size_bytes for s in samples],
         "mtime_ns": [s.mtime_ns for s in samples],
         "frame": [s.frame for s in samples],
         "time_s": [s.time_s for s in samples],
+        "repeats": [r.repeats for r in records],
     }
     for name in columns.names:
         if name.startswith(CARRIED_PREFIX):
@@ -149,6 +167,12 @@ def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, p
         for name, column in values.items()
         if name in columns.names
     }
+
+
+def _status(record: Record) -> str:
+    if record.error is not None:
+        return "failed"
+    return "ok" if record.repeats is None else "static"
 
 
 def _text(reason: str) -> str:
@@ -171,4 +195,14 @@ def _mask_columns(records: Sequence[Record], categories: Categories) -> dict[str
         "bbox": pa.StructArray.from_arrays(sides, fields=list(_BBOX)),
         "area": pa.array([s.area for s in segments], pa.int64()),
         "rle": pa.array([s.rle for s in segments], pa.binary()),
+        "mask_score": pa.array([s.mask_score for s in segments], pa.float64()),
+        "track_id": pa.array([s.track_id for s in segments], pa.int64()),
+        "zones": pa.array([s.zones for s in segments], _list_of(pa.string())),
+        "keypoints": pa.array([_keypoints(s) for s in segments], _list_of(_KEYPOINT)),
     }
+
+
+def _keypoints(segment: Segment) -> list[dict[str, float]] | None:
+    if segment.keypoints is None:
+        return None
+    return [dict(zip(("x", "y", "score"), point, strict=True)) for point in segment.keypoints]

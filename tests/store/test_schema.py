@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -52,6 +53,7 @@ def test_columns_and_types():
         "frame": "int64",
         "time_s": "double",
         "warning": "string",
+        "repeats": "string",
         "src_camera": "int16",
         "mask": "int32",
         "category_id": "int32",
@@ -60,7 +62,38 @@ def test_columns_and_types():
         "bbox": "struct<x: double, y: double, w: double, h: double>",
         "area": "int64",
         "rle": "binary",
+        "mask_score": "double",
+        "track_id": "int64",
+        "zones": "list<element: string>",
+        "keypoints": "list<element: struct<x: double, y: double, score: double>>",
     }
+
+
+def test_a_static_frame_has_a_row_that_names_the_frame_it_repeats(record):
+    frames = [record("a#frame=0", 1), replace(record("a#frame=1", 0), repeats="a#frame=0")]
+    rows = table(frames, schema({}), CATEGORIES).to_pydict()
+    assert rows["status"] == ["ok", "static"]
+    assert rows["repeats"] == [None, "a#frame=0"]
+    assert rows["masks"] == [1, None]
+    assert rows["mask"] == [0, None]
+
+
+def test_what_some_models_and_passes_add_to_a_mask(record):
+    image = record("a", 2)
+    first = replace(
+        image.segments[0], mask_score=0.5, track_id=7, zones=("door",), keypoints=((1, 2, 0.5),)
+    )
+    rows = table([replace(image, segments=[first, image.segments[1]])], schema({}), CATEGORIES)
+    assert rows["mask_score"].to_pylist() == [0.5, None]
+    assert rows["track_id"].to_pylist() == [7, None]
+    assert rows["zones"].to_pylist() == [["door"], None]
+    assert rows["keypoints"].to_pylist() == [[{"x": 1, "y": 2, "score": 0.5}], None]
+
+
+def test_an_older_schema_lacks_the_columns_of_later_ones():
+    newer = {"repeats", "mask_score", "track_id", "zones", "keypoints"}
+    assert set(schema({}).names) - set(schema({}, 2).names) == newer
+    assert set(schema({}, 2).names) - set(schema({}, 1).names) == {"warning"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +101,7 @@ def test_columns_and_types():
     [
         (pa.dictionary(pa.int8(), pa.string()), pa.string()),
         (pa.null(), pa.string()),
-        (pa.list_(pa.int64()), pa.list_(pa.int64())),
+        (pa.list_(pa.int64()), pa.list_(pa.field("element", pa.int64()))),
         (pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC")),
     ],
 )
