@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segcli.cameras import folder_sql
 from segcli.errors import UsageError
-from segcli.stats.moments import Moments, folder_sql, quoted
+from segcli.stats.moments import Moments, quoted
 
 GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday")
 TIMED = ("hour", "hour-of-day", "day", "weekday")
@@ -53,7 +54,7 @@ def group_sql(parts: Sequence[str], found: Moments) -> str:
 def _text(part: str, found: Moments) -> str:
     groups = {
         "category": "''",
-        "folder": folder_sql(),
+        "folder": f"coalesce(nullif({folder_sql()}, ''), '.')",
         "camera": found.camera,
         "hour": f"strftime({found.time}, '%Y-%m-%d %H:00')",
         "hour-of-day": f"strftime({found.time}, '%H:00')",

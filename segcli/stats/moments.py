@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from segcli.cameras import camera_sql, folder_sql
 from segcli.errors import UsageError
 from segcli.stats.time_patterns import compiled
 from segcli.store.query import literal
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
-_FRAME = r"regexp_replace(key, '#frame=[0-9]+$', '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def moments_of(
     """The best that is known of a row, in this order.
 
     Time: `column`; the key by `pattern`; EXIF; the file's time (UTC). For a frame, its time in the
-    video is added. Camera: the pattern; EXIF; the video of a frame, else the folder. EXIF stands in
+    video is added. Camera: the pattern; EXIF; the folder or clip (segcli.cameras). EXIF stands in
     the columns exif_taken and exif_camera where `exif`, else in src_taken and src_camera, as
     a manifest's columns are called in the output. Raises UsageError for a pattern or column that
     cannot be.
@@ -110,21 +110,18 @@ def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[
         regex, fields = compiled(pattern)
         found = f"nullif(regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1}), '')"
         return found, f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
-    place = f"CASE WHEN frame IS NULL THEN {folder_sql()} ELSE {_FRAME} END"
-    place_from = "CASE WHEN frame IS NULL THEN 'folders' ELSE 'videos' END"
+    place = camera_sql()
+    # A clip that is in no folder of a camera states the camera in its name.
+    named = f"frame IS NOT NULL AND ({folder_sql()} = '')"
+    place_from = f"CASE WHEN {named} THEN 'videos' ELSE 'folders' END"
     name, said = ("exif_camera", "EXIF") if exif else ("src_camera", "src_camera")
     if not exif and name not in types:
         return place, place_from
     known = f"nullif(trim(CAST({name} AS VARCHAR)), '')"
     return (
-        f"coalesce({known}, {place})",
+        camera_sql(name),
         f"CASE WHEN {known} IS NOT NULL THEN {literal(said)} ELSE {place_from} END",
     )
-
-
-def folder_sql() -> str:
-    """The folder of a row's file in its key; "." where there is none."""
-    return f"coalesce(nullif(regexp_extract({_FRAME}, '^(.*)/[^/]*$', 1), ''), '.')"
 
 
 def quoted(name: str) -> str:
