@@ -3,6 +3,9 @@
 The footer of a part has a hash for each, over its key, size and time, the options that select its
 images, and the number of its rows. If the file, the choice of frames or the number of rows changes,
 the hash differs, and the file is listed again.
+
+A file that was still being written has failed rows that its later state does not list again, such
+as the one that says where a video ended. They are removed when that state has been processed.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ _VERSION = 1
 class Completion:
     """`skipped` images, `skipped_failed` of them failed, are in containers that were not opened.
 
-    `complete` are the hashes of the containers that are complete since this run.
+    `complete` are the hashes of the containers that are complete since this run. `_doubtful` are
+    containers with failed rows that may be of an earlier state, with their hashes once complete.
     """
 
     output: Output
@@ -40,6 +44,7 @@ class Completion:
     _open: Counter[str] = field(default_factory=Counter)  # images in tasks
     _closed: set[str] = field(default_factory=set)  # listed to their end, with images in tasks
     _listing: str | None = None
+    _doubtful: dict[str, tuple[Sample, bytes | None]] = field(default_factory=dict)
 
     @staticmethod
     def of(options: PredictOptions, output: Output, containers: Containers) -> Completion:
@@ -59,6 +64,8 @@ class Completion:
         if is_url(container.path) and self.output.done.find(container.key) is not None:
             return False  # its listing broke off, perhaps only because of the network
         if self._hash(container) not in inventory.complete:
+            if failed:
+                self._doubtful[container.key] = container, None
             return False
         self.skipped += rows
         self.skipped_failed += failed
@@ -86,6 +93,28 @@ class Completion:
             self._open[key] -= 1
             self._check(key)
 
+    def record(self) -> None:
+        """Note in the output what is complete, and remove outdated rows. Raises OutputError."""
+        outdated = self._outdated()
+        changed = {file for rows in outdated.values() for file in rows.values()}
+        for key, (_, found) in self._doubtful.items():
+            if found is not None and key not in changed:  # it counts the rows
+                self.complete.add(found)
+        self.output.record_complete(self.complete)
+        for part, rows in outdated.items():
+            self.output.remove(part, [*rows])
+
+    def _outdated(self) -> dict[str, dict[str, str]]:
+        """Part by part, the keys of outdated rows with the key of the archive or video."""
+        inventory, found = self.output.inventory, dict[str, dict[str, str]]()
+        now = {key: file for key, (file, done) in self._doubtful.items() if done is not None}
+        for part, _, keys in inventory.unlisted() if now else ():
+            for key in keys:
+                file = now.get(key) or now.get(container_of(key) or "")
+                if file is not None and inventory.is_outdated(key, file):
+                    found.setdefault(part, {})[key] = file.key
+        return found
+
     def _container(self, sample: Sample) -> str | None:
         if sample.frame is not None or sample.member is not None:
             return container_of(sample.key)
@@ -97,7 +126,11 @@ class Completion:
         self._closed.discard(key)
         del self._open[key]
         container = self.containers.listed.pop(key, None)
-        if container is not None and container.size_bytes is not None:
+        if container is None or container.size_bytes is None:
+            return
+        if key in self._doubtful:
+            self._doubtful[key] = container, self._hash(container)
+        else:
             self.complete.add(self._hash(container))
 
     def _hash(self, container: Sample) -> bytes:

@@ -128,7 +128,7 @@ def _predict(
                     raise
             output.record_move()
             if tasks.completion is not None:
-                output.record_complete(tasks.completion.complete)
+                tasks.completion.record()
             if not progress.is_in_vain:
                 progress.missing = find_missing(options, source, output)
             return progress.end()

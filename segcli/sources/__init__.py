@@ -25,7 +25,7 @@ from segcli.sources.folder import (
     list_folder,
     sample_at,
 )
-from segcli.sources.reading import MAX_FILE_BYTES, read
+from segcli.sources.reading import MAX_FILE_BYTES, read, refuse_growing
 from segcli.sources.remote import (
     LIST_SUFFIXES,
     MANIFEST_SUFFIXES,
@@ -57,6 +57,7 @@ __all__ = [
     "parse_age",
     "path_from_key",
     "read",
+    "refuse_growing",
     "sample_of_key",
 ]
 

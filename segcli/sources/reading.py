@@ -23,6 +23,8 @@ def read(sample: Sample, *, most: int = -1) -> bytes:
     """
     if sample.data is not None:
         return sample.data
+    if sample.member is not None or is_archive(sample):
+        refuse_growing(sample)
     if is_archive(sample):
         raise ImageError(why_unreadable(sample))
     if sample.member is not None:
@@ -58,11 +60,32 @@ def _require_file(sample: Sample, found: os.stat_result) -> None:
         raise ImageError("not a regular file but a device, a pipe or a socket")
     if found.st_size > MAX_FILE_BYTES:
         raise ImageError(f"the file has {found.st_size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
-    if sample.size_bytes is not None and found.st_size > sample.size_bytes:
+    _require_size(sample, found.st_size)
+
+
+def _require_size(sample: Sample, size: int) -> None:
+    if sample.size_bytes is not None and size > sample.size_bytes:
         raise ImageError(
             f"still being written: {sample.size_bytes:,} bytes when it was listed, "
-            f"{found.st_size:,} when it was read"
+            f"{size:,} when it was read"
         )
+
+
+def refuse_growing(sample: Sample) -> None:
+    """Raises ImageError if a video or an archive on disk has grown since it was listed.
+
+    Of an image in an archive, only the time of the archive is known.
+    """
+    if sample.data is not None or is_url(sample.path):
+        return
+    try:
+        found = os.stat(sample.path)
+    except (OSError, ValueError):
+        return  # opening it gives the reason
+    if sample.member is None:
+        _require_size(sample, found.st_size)
+    elif sample.mtime_ns is not None and found.st_mtime_ns != sample.mtime_ns:
+        raise ImageError("still being written: the archive was modified after it was listed")
 
 
 def _directory(sample: Sample) -> str:

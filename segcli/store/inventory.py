@@ -155,6 +155,18 @@ class Inventory:
                 return "changed"
         return "failed" if entry.failed else "done"
 
+    def is_outdated(self, key: str, container: Sample) -> bool:
+        """Whether the row of `key` is a failed one of an earlier state of its archive or video,
+        which is `container` now, and was not listed again."""
+        entry = self.done.find(key)
+        if entry is None or entry.listed or entry.fresh or not entry.failed:
+            return False
+        same_time = self._origins[entry.part] != _Origin.SAME or entry.same_mtime(
+            container.mtime_ns
+        )
+        is_whole = key == container.key
+        return not same_time or (is_whole and not entry.same_size(container.size_bytes))
+
     def unlisted(self) -> Iterator[tuple[str, Footer, list[str]]]:
         """Part by part, the keys (of a shard: its own) of this source that `state` was not asked
         for: (part, its footer, keys)."""

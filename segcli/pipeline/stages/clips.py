@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from segcli.errors import ImageError
+from segcli.sources import refuse_growing
 from segcli.types import Image, Sample, Size
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def clip_images(
     """For each frame of `group`, in order, a call that returns its image or raises ImageError.
 
     `take(position, bytes)` is called before the pixels of a frame are made. Raises ImageError when
-    the video cannot be read at all.
+    the video cannot be read at all or has grown since it was listed.
     """
     from segcli.video.frames import read_frames  # PyAV: only where there is a video
 
+    refuse_growing(group[0][1])
     positions = {sample.frame: position for position, sample in group}
 
     def before(index: int, size: Size) -> None:

@@ -15,7 +15,7 @@ from segcli.images.batch import fit
 from segcli.images.tiles import Slicing
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.pipeline.stages.fetch import Fetches
-from segcli.sources import is_clip, read
+from segcli.sources import is_clip, read, refuse_growing
 from segcli.types import Image, ModelInfo, Sample, Size
 
 DECODE = "full"
@@ -200,6 +200,7 @@ class Prefetch:
         if is_clip(sample):
             from segcli.video.timeline import why_unreadable
 
+            refuse_growing(sample)
             raise ImageError(why_unreadable(sample.path, self.stream))
         if sample.data is None and fetched is None:
             take(sample.size_bytes or 0)
