@@ -107,16 +107,17 @@ class Published:
 
     `url` is https. `size` is its exact length in bytes, `megabytes` the rounded one that a page
     states. `sha256` (64 hex digits or the first 8 and more) and `md5` (the first 6 and more) are
-    compared with the download. `ap` is the mask AP in % on the COCO images `ap_images`, and
-    `source` the page that states these facts. `non_commercial`: the `licence` has to be accepted.
-    `by_hand` says why no program can fetch the file; then `url` is a page for a browser.
-    `recommended`: worth naming to people who have only the weights that ship.
+    compared with the download. `ap` is the mask AP and `keypoint_ap` the keypoint AP in % on the
+    COCO images `ap_images`, and `source` the page that states these facts. `non_commercial`: the
+    `licence` has to be accepted. `by_hand` says why no program can fetch the file; then `url` is a
+    page for a browser. `recommended`: worth naming to people who have only the weights that ship.
     """
 
     url: str
     licence: str
     source: str
     ap: float | None = None
+    keypoint_ap: float | None = None
     ap_images: str = "val2017"
     size: int | None = None
     megabytes: float | None = None

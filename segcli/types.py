@@ -113,6 +113,8 @@ class Instances:
     (> when `strict`). Beyond the grid the value is `outside` (a number, reached linearly over half
     a cell, as zero padding does), or the nearest edge value for "clamp". A mask never leaves the
     image. `mask_scores` f32 (N,) in [0, 1] replaces `scores` as the score of the row when given.
+    `keypoints` f32 (N, P, 3): x and y in canvas px and a score in [0, 1] of each of the P keypoints
+    of `ModelInfo.keypoints`; None if the model has none.
     """
 
     scores: Tensor
@@ -124,6 +126,7 @@ class Instances:
     strict: bool = False
     outside: float | Literal["clamp"] = 0.0
     mask_scores: Tensor | None = None
+    keypoints: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,8 @@ class Targets:
     `exhaustive` bool (C,): whether every object of a category is annotated in the image; a
     detection of any other category is neither right nor wrong. None: all are exhaustive.
     `outlined` bool (N,): whether the mask is a real outline; otherwise it is the filled box. None:
-    all masks are outlines.
+    all masks are outlines. `keypoints` f32 (N, P, 3): x and y in canvas px, and 2 for a visible
+    keypoint, 1 for a hidden one, 0 for one that is not annotated. None: no keypoints are known.
     """
 
     labels: Tensor
@@ -182,6 +186,7 @@ class Targets:
     crowd: Tensor
     exhaustive: Tensor | None = None
     outlined: Tensor | None = None
+    keypoints: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,8 @@ class ModelInfo:
     (1: no padding). `default_score` is the score with the best F1 on the validation data, from
     which `viz`, `stats`, `report` and `export` show masks; `default_scores` (C,) are those of the
     categories, if they are known. The model itself knows the mean and deviation of the pixels.
+    `keypoints` are the names of the P keypoints of each object, and `skeleton` the pairs of them,
+    counted from 0, that a line connects; None if the model finds no keypoints.
     """
 
     family: str
@@ -218,3 +225,5 @@ class ModelInfo:
     stride: int
     default_score: float = 0.5
     default_scores: tuple[float, ...] | None = None
+    keypoints: tuple[str, ...] | None = None
+    skeleton: tuple[tuple[int, int], ...] | None = None

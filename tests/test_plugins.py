@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import eomt_toy
+import keypoint_toy
 import pytest
 import rfdetr_toy
 import torch
@@ -28,9 +29,14 @@ def readme_family() -> Family:
     return scope["FAMILY"]
 
 
-FAMILIES = {**families(), "bright": readme_family()}
+KEYPOINTS = "maskrcnn with keypoints"
+FAMILIES = {**families(), "bright": readme_family(), KEYPOINTS: keypoint_toy.FAMILY}
 # Families whose smallest variant is too large for tests: the same parts, put together narrower.
-NARROW = {"eomt": eomt_toy.build, "rfdetr": rfdetr_toy.build}
+NARROW = {
+    "eomt": eomt_toy.build,
+    "rfdetr": rfdetr_toy.build,
+    KEYPOINTS: keypoint_toy.build,
+}
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 
 
@@ -92,6 +98,11 @@ def assert_well_formed(found: Instances, info: ModelInfo) -> None:
     assert found.extents.shape == (n, 4)
     assert found.boxes is None or found.boxes.shape == (n, 4)
     assert found.mask_scores is None or found.mask_scores.shape == (n,)
+    assert (found.keypoints is None) == (info.keypoints is None)
+    if found.keypoints is not None:
+        assert found.keypoints.shape == (n, len(info.keypoints), 3)
+        assert found.keypoints.isfinite().all()
+        assert ((found.keypoints[..., 2] >= 0) & (found.keypoints[..., 2] <= 1)).all()
     assert all(0 <= score <= 1 for score in found.scores.tolist())
     assert all(0 <= label < len(info.categories) for label in found.labels.tolist())
     assert found.fields.isfinite().all()
@@ -101,9 +112,9 @@ def assert_well_formed(found: Instances, info: ModelInfo) -> None:
 @every_family
 def test_family_describes_its_variants(name) -> None:
     family = FAMILIES[name]
-    assert family.name == name
+    assert family.name == name.partition(" ")[0]
     for variant, info in family.variants.items():
-        assert (info.family, info.variant) == (name, variant)
+        assert (info.family, info.variant) == (family.name, variant)
         assert len(info.categories) == len(info.category_ids) > 0
         assert len(set(info.category_ids)) == len(info.category_ids)
         assert info.stride >= 1
@@ -135,6 +146,7 @@ def test_a_published_checkpoint_is_described_as_a_program_needs_it(model) -> Non
     assert published.source
     assert published.non_commercial == bool(re.search("non-commercial|BY-NC", published.licence))
     assert published.ap is None or 10 < published.ap < 60
+    assert published.keypoint_ap is None or 40 < published.keypoint_ap < 80
     assert published.size is None or published.size > 10_000_000
     assert re.fullmatch(r"([0-9a-f]{8,64})?", published.sha256)
     assert re.fullmatch(r"([0-9a-f]{6,32})?", published.md5)

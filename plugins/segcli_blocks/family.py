@@ -14,12 +14,15 @@ from segcli.categories import (
     STREET_IDS,
     STREET_NAMES,
 )
+from segcli.keypoints import PERSON as PERSON_KEYPOINTS
+from segcli.keypoints import PERSON_SKELETON
 from segcli.plugin import Family, Published
 from segcli.types import ModelInfo, Resize
 
 Categories = tuple[tuple[str, ...], tuple[int, ...]]  # names and COCO's ids
 COCO: Categories = (COCO_NAMES, COCO_IDS)
 STREET: Categories = (STREET_NAMES, STREET_IDS)
+PERSON: Categories = (("person",), (1,))
 EVERYDAY: Categories = (EVERYDAY_NAMES, EVERYDAY_IDS)
 
 
@@ -45,11 +48,13 @@ def coco_family(
     published: Mapping[str, Published] | None = None,
     bodies: Mapping[str, str] | None = None,
     requires: Mapping[str, str] | None = None,
+    keypoints: frozenset[str] = frozenset(),
 ) -> Family:
     """A family whose variants find the 80 categories of COCO, or what `categories` says of them.
 
     `variants`: name -> how images are resized. `build` and `convert` are the functions of these
-    names in the package's modules `variants` and `convert`.
+    names in the package's modules `variants` and `convert`. `keypoints`: the variants that find the
+    17 keypoints of people.
     """
     own = categories or {}
     return Family(
@@ -61,6 +66,8 @@ def coco_family(
                 *own.get(variant, COCO),
                 resize,
                 stride=stride,
+                keypoints=PERSON_KEYPOINTS if variant in keypoints else None,
+                skeleton=PERSON_SKELETON if variant in keypoints else None,
             )
             for variant, resize in variants.items()
         },

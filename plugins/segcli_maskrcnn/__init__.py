@@ -1,7 +1,7 @@
-"""Mask R-CNN: a two-stage method with a 28 x 28 mask for each box."""
+"""Mask R-CNN: a two-stage method with a 28 x 28 mask, or with keypoints, for each box."""
 
 from segcli.types import Resize
-from segcli_blocks.family import EVERYDAY, STREET, coco_family
+from segcli_blocks.family import EVERYDAY, PERSON, STREET, coco_family
 from segcli_maskrcnn.published import PUBLISHED
 
 _LIGHT = Resize(short=416, long=704)
@@ -19,8 +19,17 @@ FAMILY = coco_family(
         "r50-fpn-d2": _DETECTRON2,
         "r101-fpn": _DETECTRON2,
         "x101-fpn": _DETECTRON2,
+        "keypoint-r50-fpn": _TORCHVISION,
+        "keypoint-r50-fpn-legacy": _TORCHVISION,
     },
-    categories={"mobilenet": STREET, "lite1": EVERYDAY, "lite2": EVERYDAY},
+    categories={
+        "mobilenet": STREET,
+        "lite1": EVERYDAY,
+        "lite2": EVERYDAY,
+        "keypoint-r50-fpn": PERSON,
+        "keypoint-r50-fpn-legacy": PERSON,
+    },
+    keypoints=frozenset({"keypoint-r50-fpn", "keypoint-r50-fpn-legacy"}),
     bodies={
         "mobilenet": "mobilenet_v2",
         "lite1": "efficientnet_lite1",

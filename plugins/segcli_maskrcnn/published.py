@@ -43,4 +43,18 @@ PUBLISHED = {
         ap=39.5,
         md5="2d9806",
     ),
+    "keypoint-r50-fpn": _TORCHVISION(
+        url=_MODELS + "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+        source="torchvision, KeypointRCNN_ResNet50_FPN_Weights.COCO_V1",
+        keypoint_ap=65.0,
+        megabytes=237.0,
+        sha256="fc266e95",
+    ),
+    "keypoint-r50-fpn-legacy": _TORCHVISION(
+        url=_MODELS + "keypointrcnn_resnet50_fpn_coco-9f466800.pth",
+        source="torchvision, KeypointRCNN_ResNet50_FPN_Weights.COCO_LEGACY",
+        keypoint_ap=61.1,
+        megabytes=237.0,
+        sha256="9f466800",
+    ),
 }

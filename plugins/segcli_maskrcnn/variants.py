@@ -24,7 +24,7 @@ from segcli_blocks.rcnn.conventions import DETECTRON2, LIGHT, TORCHVISION, Conve
 from segcli_blocks.rcnn.mask_head import mask_predictor
 from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_maskrcnn import lite
+from segcli_maskrcnn import keypoints, lite
 
 
 def build(info: ModelInfo) -> TwoStage:
@@ -95,6 +95,16 @@ def x101_fpn(info: ModelInfo) -> TwoStage:
     return _detectron2(info, body, replace(DETECTRON2, std=IMAGENET[1]))
 
 
+def keypoint_r50_fpn(info: ModelInfo) -> TwoStage:
+    """torchvision's keypointrcnn_resnet50_fpn, whose COCO_V1 weights have norms without epsilon."""
+    return keypoints.assemble(info, p2_to_p6(ResNet(50, frozen_norm(0.0))))
+
+
+def keypoint_r50_fpn_legacy(info: ModelInfo) -> TwoStage:
+    """The same as for its COCO_LEGACY weights: norms with epsilon."""
+    return keypoints.assemble(info, p2_to_p6(ResNet(50, frozen_norm())))
+
+
 def _detectron2(info: ModelInfo, body: ResNet, conventions: Conventions) -> TwoStage:
     positions = len(info.categories) + 1
     heads, classes = fpn_heads(positions), range(1, positions)
@@ -118,4 +128,6 @@ _BUILDERS: dict[str, Callable[[ModelInfo], TwoStage]] = {
     "r50-fpn-d2": r50_fpn_d2,
     "r101-fpn": r101_fpn,
     "x101-fpn": x101_fpn,
+    "keypoint-r50-fpn": keypoint_r50_fpn,
+    "keypoint-r50-fpn-legacy": keypoint_r50_fpn_legacy,
 }

@@ -47,6 +47,7 @@ KEPT = {
         "infer.npz": r"image_bgr_u8|proposals_xyxy|stage\d_(rois_xyxy|box_deltas)",
         "train.npz": r"gt\d_.*|stage\d_img\d_.*|pos\d_.*",
     },
+    "maskrcnn": {"keypoint.npz": r".*"},
     "maskscoring": {
         "fullwidth.npz": r".*",
         "pooler.npz": r"boxes_xyxy|level_index",
@@ -85,6 +86,7 @@ KEYS = (
     "panet_R-50-FPN_2x_mask",
     "ms_R_50_FPN",
     "ms_R_101_FPN",
+    "tv_keypointrcnn_resnet50_fpn",
 )
 
 

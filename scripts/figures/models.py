@@ -30,6 +30,7 @@ class Group(NamedTuple):
     state: str
     classes: int
     licence: str
+    keypoints: bool = False
 
 
 def groups() -> dict[Group, list[tuple[float, str]]]:
@@ -44,8 +45,10 @@ def groups() -> dict[Group, list[tuple[float, str]]]:
             state = "train" if published is None else "browser" if published.by_hand else "fetch"
             state = "shipped" if variant in ships else state
             licence = published.licence if published else ""
-            group = Group(family.name, state, len(info.categories), licence)
-            found.setdefault(group, []).append((published.ap or 0 if published else 0, variant))
+            kind = info.keypoints is not None
+            group = Group(family.name, state, len(info.categories), licence, kind)
+            ap = published and (published.keypoint_ap if kind else published.ap)
+            found.setdefault(group, []).append((ap or 0, variant))
     return found
 
 
@@ -56,7 +59,8 @@ def table() -> str:
     found = sorted(
         groups().items(),
         key=lambda item: (
-            order.index(item[0].state), -max(ap for ap, _ in item[1]), item[0].family != "maskrcnn",
+            order.index(item[0].state), item[0].keypoints, -max(ap for ap, _ in item[1]),
+            item[0].family != "maskrcnn",
             item[0],
         ),
     )  # fmt: skip
@@ -64,6 +68,7 @@ def table() -> str:
         members.sort(key=lambda member: (-member[0], member[1]))
         names = ", ".join(f"`{group.family}/{variant}`" for _, variant in members)
         aps = ", ".join(f"{ap:.1f}" for ap, _ in members if ap)
+        aps += " (keypoints)" if group.keypoints else ""
         weights = _WEIGHTS[group.state]
         lines.append(f"| {names} | {aps} | {group.classes} | {group.licence} | {weights} |")
     return "\n".join(lines)

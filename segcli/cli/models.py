@@ -138,6 +138,9 @@ def card(row: dict[str, Any], *, default: str) -> list[str]:
     facts = {
         "mask AP": row["ap"]
         and f"{row['ap']:.1f} % on COCO {row['ap_images']}, as published ({row['source']})",
+        "keypoint AP": row["keypoint_ap"]
+        and f"{row['keypoint_ap']:.1f} % on COCO {row['ap_images']}, as published "
+        f"({row['source']})",
         "categories": f"{len(row['categories'])}: {', '.join(row['categories'])}",
         "image size": f"{row['short_px']} x {row['long_px']} px (short and long side)",
         "licence": row["licence"]

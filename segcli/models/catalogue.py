@@ -70,6 +70,7 @@ def _variant(family: Family, info: ModelInfo) -> dict[str, Any]:
         "state": state,
         "weights": weights,
         "ap": published and published.ap,
+        "keypoint_ap": published and published.keypoint_ap,
         "ap_images": published and published.ap_images,
         "source": published and published.source,
         "licence": published and published.licence,

@@ -105,6 +105,7 @@ def read_info(path: Path) -> ModelInfo | None:
                 "category_ids": tuple(fields["category_ids"]),
                 "resize": Resize(**fields["resize"]),
                 "default_scores": _tuple_of(fields.get("default_scores")),
+                **_keypoints_of(fields),
             }
         )
     except (ValueError, TypeError, KeyError) as error:
@@ -117,6 +118,16 @@ def read_info(path: Path) -> ModelInfo | None:
 def _described(info: ModelInfo) -> dict[str, Any]:
     """The info as JSON; unknown values are left out, because older versions do not know them."""
     return {name: value for name, value in asdict(info).items() if value is not None}
+
+
+def _keypoints_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """The names and the skeleton as tuples, where the header has them."""
+    found: dict[str, Any] = {}
+    if "keypoints" in fields:
+        found["keypoints"] = tuple(str(name) for name in fields["keypoints"])
+    if "skeleton" in fields:
+        found["skeleton"] = tuple((int(a), int(b)) for a, b in fields["skeleton"])
+    return found
 
 
 def _tuple_of(scores: list[float] | None) -> tuple[float, ...] | None:

@@ -128,11 +128,14 @@ class RoIHeads(nn.Module):
             region_targets(p, t, samples, inclusive=inclusive)
             for p, t in zip(proposals, targets, strict=True)
         ]
-        drawn = [regions.at(regions.drawn) for regions in sampled]
         return {
             **self.box_losses(maps, sampled, targets, contents),
-            **self.mask_losses(maps, drawn, targets),
+            **self.mask_losses(maps, [self.learned(regions) for regions in sampled], targets),
         }
+
+    def learned(self, regions: Regions) -> Regions:
+        """The sampled regions that the mask part learns from: objects with an outline."""
+        return regions.at(regions.drawn)
 
     def box_losses(
         self, maps: Sequence[Tensor], sampled: Sequence[Regions], targets: Sequence[Targets],
