@@ -122,7 +122,9 @@ Device = Annotated[str, typer.Option(help="The device: auto, cpu, cuda or cuda:N
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="The precision of the convolutions.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="The number of threads that prepare images.")]
+Workers = Annotated[
+    int, typer.Option(min=1, help="The number of threads that prepare images; on a GPU, processes.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 ValImages = Annotated[Path | None, typer.Option(help="The images for validation.")]

@@ -6,7 +6,7 @@ same samples as an uninterrupted one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class Augmentation:
 @dataclass(frozen=True, slots=True)
 class Example:
     """A training sample on its canvas: `pixels` uint8 (H, W, 3), zero beyond `content`;
-    `masks` bool (N, H, W); `labels`, `crowd`, `outlined` (N,), see Targets; `exhaustive` (C,)."""
+    `masks` bool (N, H, W); `labels`, `crowd`, `outlined` (N,), see Targets; `exhaustive` (C,);
+    `boxes` (N, 4) of the masks, once all is in place."""
 
     pixels: NDArray[np.uint8]
     content: Size
@@ -48,6 +49,7 @@ class Example:
     crowd: NDArray[np.bool_]
     outlined: NDArray[np.bool_]
     exhaustive: tuple[bool, ...]
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def make_example(
@@ -190,9 +192,11 @@ def _recolour(example: Example, rng: np.random.Generator, strength: float) -> ND
 def _without_crumbs(example: Example) -> Example:
     """Drop objects that are almost entirely cropped or covered."""
     keep = example.masks.sum(axis=(1, 2)) >= _SMALLEST
+    masks = example.masks[keep]
     return replace(
         example,
-        masks=example.masks[keep],
+        masks=masks,
+        boxes=boxes_of(masks),
         labels=example.labels[keep],
         crowd=example.crowd[keep],
         outlined=example.outlined[keep],

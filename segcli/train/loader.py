@@ -1,16 +1,20 @@
-"""The batches of an epoch: their images and canvas, prepared ahead by threads."""
+"""The batches of an epoch: their images and canvas, prepared ahead by threads or processes."""
 
 from __future__ import annotations
 
+import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
 
 import numpy as np
 import torch
 
-from segcli.train.augment import Augmentation, Example, boxes_of, make_example
+from segcli.train.augment import Augmentation, Example, make_example
 from segcli.train.data import AnnotatedImage
 from segcli.types import Batch, Size, Targets
 
@@ -84,6 +88,80 @@ def _ceil(length: float, stride: int) -> int:
     return max(1, round(length / stride)) * stride
 
 
+class Samples:
+    """What the samples of a training are made of; its pickle goes to each process once."""
+
+    def __init__(
+        self, rows: Sequence[AnnotatedImage], augmentation: Augmentation, seed: int
+    ) -> None:
+        self.rows, self.augmentation, self.seed = rows, augmentation, seed
+        self._edges = np.cumsum([row.weight for row in rows])
+
+    def make(self, epoch: int, index: int, draw: int, canvas: Size) -> Example:
+        """The sample at place `draw` of the epoch, from row `index`; the same in any process."""
+        rng = np.random.default_rng([self.seed, epoch, draw])
+        at = int(np.searchsorted(self._edges, rng.random() * self._edges[-1], side="right"))
+        donor = self.rows[min(at, len(self.rows) - 1)]
+        return make_example(
+            self.rows[index], canvas, rng, augmentation=self.augmentation, donor=donor
+        )
+
+
+Submit = Callable[[int, int, int, Size], "Future[Example]"]
+"""Begins `Samples.make` elsewhere."""
+
+
+@contextmanager
+def preparing(samples: Samples, workers: int, *, processes: bool = False) -> Iterator[Submit]:
+    """Threads or processes that make samples until the end of the block.
+
+    Threads share one interpreter and prepare about as many images as a CPU learns from; a GPU
+    needs processes.
+    """
+    if processes:
+        pool: Executor = ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=_begin, initargs=(samples,)
+        )
+        make: Callable[[int, int, int, Size], Example] = _make_here
+    else:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="augment")
+        make = samples.make
+    try:
+        yield lambda *place: pool.submit(make, *place)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_samples: Samples | None = None  # of a process that makes samples
+
+
+def _begin(samples: Samples) -> None:
+    global _samples
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the training, which ends this
+    torch.set_num_threads(1)
+    _samples = samples
+
+
+def _make_here(epoch: int, index: int, draw: int, canvas: Size) -> Example:
+    assert _samples is not None, "the process has begun"
+    return _samples.make(epoch, index, draw, canvas)
+
+
+def batches(
+    submit: Submit, plans: Sequence[BatchPlan], *, epoch: int, ahead: int
+) -> Iterator[tuple[Batch, list[Targets]]]:
+    """The planned batches in order, with `ahead` further ones in preparation."""
+    begun: deque[list[Future[Example]]] = deque()
+    waiting = iter(plans)
+    while True:
+        for plan in islice(waiting, ahead + 1 - len(begun)):
+            pairs = zip(plan.rows, plan.draws or plan.rows, strict=True)
+            begun.append([submit(epoch, i, draw, plan.canvas) for i, draw in pairs])
+        if not begun:
+            return
+        yield _collate([future.result() for future in begun.popleft()])
+
+
 def load_epoch(
     rows: Sequence[AnnotatedImage],
     plans: Sequence[BatchPlan],
@@ -93,28 +171,9 @@ def load_epoch(
     epoch: int,
     workers: int,
 ) -> Iterator[tuple[Batch, list[Targets]]]:
-    """The batches in order, with up to `workers` + 1 batches made ahead."""
-    edges = np.cumsum([row.weight for row in rows])
-
-    def example(index: int, draw: int, canvas: Size) -> Example:
-        rng = np.random.default_rng([seed, epoch, draw])
-        at = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
-        donor = rows[min(at, len(rows) - 1)]
-        return make_example(rows[index], canvas, rng, augmentation=augmentation, donor=donor)
-
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="augment") as pool:
-        ahead: deque[list[Future[Example]]] = deque()
-        waiting = iter(plans)
-        while True:
-            while len(ahead) <= workers:
-                plan = next(waiting, None)
-                if plan is None:
-                    break
-                pairs = zip(plan.rows, plan.draws or plan.rows, strict=True)
-                ahead.append([pool.submit(example, i, draw, plan.canvas) for i, draw in pairs])
-            if not ahead:
-                return
-            yield _collate([future.result() for future in ahead.popleft()])
+    """The batches of a single epoch in order, prepared by threads."""
+    with preparing(Samples(rows, augmentation, seed), workers) as submit:
+        yield from batches(submit, plans, epoch=epoch, ahead=workers)
 
 
 def _collate(examples: Sequence[Example]) -> tuple[Batch, list[Targets]]:
@@ -133,7 +192,7 @@ def _collate(examples: Sequence[Example]) -> tuple[Batch, list[Targets]]:
 def _targets(example: Example) -> Targets:
     return Targets(
         labels=torch.from_numpy(example.labels),
-        boxes=torch.from_numpy(boxes_of(example.masks)),
+        boxes=torch.from_numpy(example.boxes),
         masks=torch.from_numpy(np.ascontiguousarray(example.masks)),
         crowd=torch.from_numpy(example.crowd),
         exhaustive=torch.tensor(example.exhaustive),

@@ -18,7 +18,7 @@ from segcli.models.device import autocast
 from segcli.plugin import Trainable
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
-from segcli.train.loader import load_epoch, plan_epoch, samples_per_epoch
+from segcli.train.loader import Samples, Submit, batches, plan_epoch, preparing, samples_per_epoch
 from segcli.train.schedule import (
     FLAT_SHARE,
     Average,
@@ -124,9 +124,12 @@ def train(
     ended = state.step == state.epoch * training.steps_per_epoch
     if state.epoch and ended and after_epoch(state):
         return state  # the training had ended, or was stopped before this was over
-    with _log(training.out, state.step if resume else None) as log:
+    samples = Samples(training.rows, recipe.augmentation, recipe.seed)
+    on_gpu = training.device.type == "cuda"
+    log = _log(training.out, state.step if resume else None)
+    with log, preparing(samples, recipe.workers, processes=on_gpu) as submit:
         while state.epoch < recipe.epochs:
-            for losses in _epoch(state, training):
+            for losses in _epoch(state, training, submit):
                 progress = Progress(state.epoch, state.step, steps, *losses)
                 if state.step % recipe.log_every == 0 or state.step == steps:
                     log.write(json.dumps(asdict(progress)) + "\n")
@@ -141,7 +144,9 @@ def train(
     return state
 
 
-def _epoch(state: State, training: Training) -> Iterator[tuple[dict[str, float], float, float]]:
+def _epoch(
+    state: State, training: Training, submit: Submit
+) -> Iterator[tuple[dict[str, float], float, float]]:
     """Run the rest of an epoch; yields losses, learning rate and images/s of each step."""
     recipe, device = training.recipe, training.device
     model = state.model.train()
@@ -154,17 +159,9 @@ def _epoch(state: State, training: Training) -> Iterator[tuple[dict[str, float],
         seed=recipe.seed,
         epoch=state.epoch,
     )
-    batches = load_epoch(
-        training.rows,
-        plans[state.step - state.epoch * training.steps_per_epoch :],
-        augmentation=recipe.augmentation,
-        seed=recipe.seed,
-        epoch=state.epoch,
-        workers=recipe.workers,
-    )
-    steps = training.steps
+    left, steps = plans[state.step - state.epoch * training.steps_per_epoch :], training.steps
     start = time.perf_counter()
-    for batch, targets in batches:
+    for batch, targets in batches(submit, left, epoch=state.epoch, ahead=recipe.workers):
         share = rate_at(state.step, steps, warmup=recipe.warmup, schedule=recipe.schedule)
         set_rate(state.optimizer, share)
         torch.manual_seed(recipe.seed * 1_000_003 + state.step)  # the model's own sampling
