@@ -16,10 +16,10 @@ PERSON_SKELETON: tuple[tuple[int, int], ...] = (
 """Pairs of them, counted from 0, that a line connects."""
 
 
-def mirrored(names: Sequence[str]) -> list[int]:
+def mirrored_order(names: Sequence[str]) -> list[int]:
     """For each keypoint the one that takes its place in a mirrored image.
 
-    >>> mirrored(("nose", "left_eye", "right_eye"))
+    >>> mirrored_order(("nose", "left_eye", "right_eye"))
     [0, 2, 1]
     """
     place = {name: index for index, name in enumerate(names)}

@@ -112,9 +112,9 @@ class Instances:
     the rectangle. A pixel belongs to the mask when the value at its centre is >= `threshold`
     (> when `strict`). Beyond the grid the value is `outside` (a number, reached linearly over half
     a cell, as zero padding does), or the nearest edge value for "clamp". A mask never leaves the
-    image. `mask_scores` f32 (N,) in [0, 1] replaces `scores` as the score of the row when given.
-    `keypoints` f32 (N, P, 3): x and y in canvas px and a score in [0, 1] of each of the P keypoints
-    of `ModelInfo.keypoints`; None if the model has none.
+    image. `mask_scores` f32 (N,) in [0, 1] rate the masks alone, if the model does; masks are
+    ranked by them in an evaluation. `keypoints` f32 (N, P, 3): x and y in canvas px and a score in
+    [0, 1] of each of the P keypoints of `ModelInfo.keypoints`; None if the model has none.
     """
 
     scores: Tensor

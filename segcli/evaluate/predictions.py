@@ -21,6 +21,7 @@ from segcli.store import read_settings, schema
 
 _IMAGE = ["key", "error", "status", "height", "width", "frame"]
 _MASK = ["mask", "category", "score", "bbox"]
+_BY_MASK = ("segm", "boundary")  # comparisons for which the score of the mask counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,9 @@ class Rows:
 
     `names` are relative paths; `sizes` (I, 2) px, 0 of failed ones; `reasons` says why an image
     failed (None: it did not). `vocabulary`: names and ids of the categories that were looked for.
-    Of the detections: `image`, `category` are indices, `boxes` (D, 4) xywh px, `masks` None when
-    only boxes are compared.
+    Of the detections: `image`, `category` are indices, `scores` those of the masks where masks are
+    compared and the model rates them, `boxes` (D, 4) xywh px, `masks` None when only boxes are
+    compared.
     """
 
     where: str
@@ -103,7 +105,7 @@ def _boxed(items: Items, iou: str) -> bool:
 
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     """All rows, down to the lowest score that was kept. Raises UsageError."""
-    columns = _IMAGE + _MASK + (["rle"] if iou != "bbox" else [])
+    columns = _IMAGE + _MASK + (["rle", "mask_score"] if iou != "bbox" else [])
     coded = ["key", "status", "category"]
     try:
         batches = list(read_batches(path, columns=columns, dictionaries=coded))
@@ -135,10 +137,10 @@ def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
     keys = [key for b, rows in zip(batches, first, strict=True) for key in texts(b["key"], rows)]
     vocabulary = _vocabulary(settings)
     image = _indices("key", keys, zip(batches, found, strict=True), path)
-    numbers, scores = (
-        joined([plain(b[name], kind)[rows] for b, rows in zip(batches, found, strict=True)])
-        for name, kind in (("mask", np.int32), ("score", np.float64))
+    numbers = joined(
+        [plain(b["mask"], np.int32)[own] for b, own in zip(batches, found, strict=True)]
     )
+    scores = joined([_scores(b, iou)[own] for b, own in zip(batches, found, strict=True)])
     around = joined([box(b["bbox"])[rows] for b, rows in zip(batches, found, strict=True)], wide=4)
     _require_sane(scores, around, [keys[i] for i in image.tolist()], numbers)
     still = [~valid(b["frame"])[rows] for b, rows in zip(batches, first, strict=True)]
@@ -161,6 +163,15 @@ def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
         default_score=settings.get("default_score"),
         source_root=settings.get("source_root"),
     )
+
+
+def _scores(batch: pa.RecordBatch, iou: str) -> NDArray[np.float64]:
+    """By which the detections are ranked."""
+    scores = plain(batch["score"], np.float64)
+    if iou not in _BY_MASK:
+        return scores
+    own = batch["mask_score"]
+    return np.where(valid(own), plain(own, np.float64), scores)
 
 
 def _vocabulary(settings: dict[str, Any]) -> tuple[tuple[str, int], ...]:

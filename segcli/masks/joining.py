@@ -23,6 +23,9 @@ COVERED = 0.7
 seam cuts off, a fragment of an object larger than a tile, or the coarser mask of a small one."""
 
 
+Keypoints = tuple[tuple[float, float, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A segment in the px of its `tile`."""
@@ -143,11 +146,33 @@ def _joined(group: Sequence[Piece], size: Size) -> _Object:
             piece.segment,
             box=_xywh(*piece.box()),
             rle=rle.place(piece.segment.rle, piece.tile, size),
+            keypoints=_moved(piece),
         )
         for piece in (group if best is None else [best])
     ]
-    score = max(piece.segment.score for piece in group)
-    return _Object(replace(_merged(placed, size), score=score), cut=best is None)
+    merged = _best_scored(_merged(placed, size), [piece.segment for piece in group])
+    return _Object(merged, cut=best is None)
+
+
+def _moved(piece: Piece) -> Keypoints | None:
+    """The keypoints in px of the image."""
+    points, tile = piece.segment.keypoints, piece.tile
+    return points and tuple((x + tile.x, y + tile.y, score) for x, y, score in points)
+
+
+def _best_scored(segment: Segment, among: Sequence[Segment]) -> Segment:
+    """With the best score and the best mask score of those segments."""
+    rated = [one.mask_score for one in among if one.mask_score is not None]
+    score = max(one.score for one in among)
+    return replace(segment, score=score, mask_score=max(rated, default=None))
+
+
+def _best_keypoints(segments: Sequence[Segment]) -> Keypoints | None:
+    """Of each keypoint the place with the best score."""
+    known = [segment.keypoints for segment in segments if segment.keypoints is not None]
+    if not known:
+        return None
+    return tuple(max(same, key=lambda point: point[2]) for same in zip(*known, strict=True))
 
 
 def _merged(segments: Sequence[Segment], size: Size) -> Segment:
@@ -157,9 +182,12 @@ def _merged(segments: Sequence[Segment], size: Size) -> Segment:
     mask = rle.union([segment.rle for segment in segments], *size)
     boxes = np.array([segment.box for segment in segments])
     corners = np.concatenate((boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)))
-    score = max(segment.score for segment in segments)
     box = _xywh(*corners.tolist())
-    return Segment(segments[0].label, score, box, rle.area(mask, *size), mask)
+    merged = replace(
+        segments[0], box=box, area=rle.area(mask, *size), rle=mask,
+        keypoints=_best_keypoints(segments),
+    )  # fmt: skip
+    return _best_scored(merged, segments)
 
 
 def _xywh(x: float, y: float, right: float, low: float) -> tuple[float, float, float, float]:
@@ -172,8 +200,8 @@ def _with_whole(objects: list[_Object], whole: Segment, size: Size) -> list[_Obj
     for index, (each, in_both) in enumerate(zip(objects, shared, strict=True)):
         union = each.segment.area + whole.area - in_both
         if in_both >= COVERED * whole.area or (not each.cut and in_both >= SAME * union):
-            score = max(each.segment.score, whole.score)
-            objects[index] = replace(each, segment=replace(each.segment, score=score))
+            segment = _best_scored(each.segment, [each.segment, whole])
+            objects[index] = replace(each, segment=segment)
             return objects
     fragments = [
         index

@@ -51,7 +51,7 @@ def merge_views(
 
     Two segments of one label whose masks overlap by more than `iou` are one object: the better one
     is kept, with the mean of both scores. A segment of only one view keeps half of its score, the
-    mean with 0. Pairs are formed in the order of their IoU.
+    mean with 0. The same holds for mask scores. Pairs are formed in the order of their IoU.
     """
     overlap = mask_ious(first, second, image_size)
     same = np.array([[a.label == b.label for b in second] for a in first], bool)
@@ -67,7 +67,17 @@ def merge_views(
             right.remove(b)
             one, other = first[a], second[b]
             better = one if one.score >= other.score else other
-            merged.append(replace(better, score=(one.score + other.score) / 2))
+            merged.append(_rated(better, one, other))
     alone = [first[a] for a in sorted(left)] + [second[b] for b in sorted(right)]
-    merged += [replace(segment, score=segment.score / 2) for segment in alone]
+    merged += [_rated(segment, segment) for segment in alone]
     return sorted(merged, key=lambda segment: -segment.score)
+
+
+def _rated(segment: Segment, *seen: Segment) -> Segment:
+    """With half the sum of the scores of those seen."""
+    rated = [one.mask_score for one in seen if one.mask_score is not None]
+    return replace(
+        segment,
+        score=sum(one.score for one in seen) / 2,
+        mask_score=sum(rated) / 2 if rated else None,
+    )

@@ -127,7 +127,7 @@ def run_settings(
     compared |= described.refinement.facts(info.categories)
     if described.slicing is not None:
         compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
-    recorded = {
+    recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),
         "default_score": info.default_score,
@@ -144,6 +144,9 @@ def run_settings(
         "weights": described.weights.name,
         "versions": _versions(),
     }
+    if info.keypoints is not None:
+        each = {"names": info.keypoints, "skeleton": info.skeleton or ()}
+        recorded["keypoints"] = dict.fromkeys(info.categories, each)
     prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
     several = source.roots if len(source.roots) > 1 else {}
     return Settings(compared, recorded, prefix, options.shard, several)

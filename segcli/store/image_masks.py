@@ -17,14 +17,19 @@ from segcli.types import Size
 COLUMNS = (
     *("key", "status", "height", "width", "frame", "time_s"),
     *("mask", "category_id", "category", "score", "bbox", "area", "rle"),
+    *("mask_score", "keypoints"),
 )
+
+Keypoints = tuple[tuple[float, float, float], ...]
+"""(x, y, score) of each, px of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
     """One object: `box` (x, y, w, h) and `area` in px of the image, `rle` COCO's compressed counts.
 
-    `category_id` is the data set's own id. `score` is None for ground truth.
+    `category_id` is the data set's own id. `score` is None for ground truth, `mask_score` and
+    `keypoints` where the model finds none.
     """
 
     category_id: int
@@ -33,6 +38,8 @@ class Mask:
     box: tuple[float, float, float, float]
     area: int
     rle: bytes
+    mask_score: float | None = None
+    keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,13 @@ def _mask(row: Mapping[str, Any]) -> Mask:
         box=(box["x"], box["y"], box["w"], box["h"]),
         area=row["area"],
         rle=bytes(row["rle"]),
+        mask_score=row["mask_score"],
+        keypoints=_keypoints(row["keypoints"]),
     )
+
+
+def _keypoints(found: list[dict[str, float]] | None) -> Keypoints | None:
+    return None if found is None else tuple((p["x"], p["y"], p["score"]) for p in found)
 
 
 def read_image_masks(

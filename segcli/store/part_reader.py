@@ -12,7 +12,7 @@ from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.part_file import first_rows, open_part, read_footer, read_footers
-from segcli.store.schema import CARRIED_PREFIX, MASK_COLUMNS
+from segcli.store.schema import CARRIED_PREFIX, IMAGE_FIELDS, LATER, MASK_COLUMNS, MASK_FIELDS
 
 _BATCH_ROWS = 16_384
 
@@ -47,13 +47,25 @@ def read_rows(
 
     `dictionaries`: those of the `columns` that come as Arrow dictionaries. `min_score`: without
     the masks of lower scores, but for the first of an image; `columns` then has `mask` and
-    `score`. Raises UsageError as `read_masks` does.
+    `score`. Columns that an older output does not have are null. Raises UsageError as `read_masks`
+    does.
     """
     for part in part_paths(path):
         with open_part(part, dictionaries=dictionaries) as (file, _):
-            wanted = _known(columns, file.schema_arrow.names, part)
+            present = file.schema_arrow.names
+            later = [name for name in columns if name in LATER and name not in present]
+            wanted = _known([name for name in columns if name not in later], present, part)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                yield batch if min_score is None else _without_low_scores(batch, min_score)
+                found = _with_nulls(batch, later) if later else batch
+                yield found if min_score is None else _without_low_scores(found, min_score)
+
+
+def _with_nulls(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    fields = {field.name: field for field in (*IMAGE_FIELDS, *MASK_FIELDS)}
+    for name in names:
+        nulls = pa.nulls(batch.num_rows, fields[name].type)
+        batch = batch.append_column(fields[name], nulls)
+    return batch
 
 
 def _without_low_scores(batch: pa.RecordBatch, min_score: float) -> pa.RecordBatch:

@@ -16,6 +16,9 @@ SCHEMA_VERSION = 3
 _SINCE = dict.fromkeys(("repeats", "mask_score", "track_id", "zones", "keypoints"), 3)
 _SINCE["warning"] = 2
 
+LATER = frozenset(_SINCE)
+"""Columns that older outputs do not have; there, readers find nothing in them."""
+
 CARRIED_PREFIX = "src_"
 
 Categories = tuple[Sequence[str], Sequence[int]]
@@ -126,6 +129,8 @@ def table(records: Sequence[Record], columns: pa.Schema, categories: Categories)
     image_of_row = pa.array(np.repeat(np.arange(len(records)), np.maximum(counts, 1)))
     images = _image_columns(records, columns)
     masks = _mask_columns(records, categories)
+    if "mask_score" not in columns.names:  # the only score of a row was then that of the mask
+        masks["score"] = pa.array([_rating(s) for r in records for s in r.segments], pa.float64())
     segment_of_row = _segment_of_row(counts)
     rows = [
         masks[f.name].take(segment_of_row) if f.name in masks else images[f.name].take(image_of_row)
@@ -200,6 +205,10 @@ def _mask_columns(records: Sequence[Record], categories: Categories) -> dict[str
         "zones": pa.array([s.zones for s in segments], _list_of(pa.string())),
         "keypoints": pa.array([_keypoints(s) for s in segments], _list_of(_KEYPOINT)),
     }
+
+
+def _rating(segment: Segment) -> float:
+    return segment.score if segment.mask_score is None else segment.mask_score
 
 
 def _keypoints(segment: Segment) -> list[dict[str, float]] | None:

@@ -60,9 +60,13 @@ def measure(
     results = coco_results(
         model, validation.images, validation.annotations, device=device, precision=precision
     )
-    compared = (result for result in results if result["category_id"] in ids)
-    scored = score_records(compared, validation.annotations, categories=common)
-    best = {one.name: one.score for one in diagnose(scored, min_score=_SHOWN).best_scores}
+    compared = [result for result in results if result["category_id"] in ids]
+    by_class = score_records(compared, validation.annotations, categories=common)
+    scored = by_class  # AP is of the masks' own scores; a default score is one for the column score
+    if any(result["mask_score"] is not None for result in compared):
+        rated = [{**result, "score": result["mask_score"]} for result in compared]
+        scored = score_records(rated, validation.annotations, categories=common)
+    best = {one.name: one.score for one in diagnose(by_class, min_score=_SHOWN).best_scores}
     classes = tuple(
         ClassScore(entry.name, entry.objects, entry.ap, entry.ap50, best[entry.name])
         for entry in scored.classes

@@ -23,7 +23,7 @@ MAX_MASKS = 100
 def coco_results(
     model: Segmenter, images: Path, annotations: Path, *, device: torch.device, precision: str
 ) -> Iterator[dict[str, Any]]:
-    """One COCO result (image_id, category_id, segmentation, bbox, score) per detection.
+    """One COCO result (image_id, category_id, segmentation, bbox, score, mask_score) per detection.
 
     The model is put into eval mode and left there. Raises UsageError for an unreadable image.
     """
@@ -49,4 +49,5 @@ def coco_results(
                 "segmentation": {"size": [height, width], "counts": segment.rle.decode("ascii")},
                 "bbox": list(segment.box),
                 "score": segment.score,
+                "mask_score": segment.mask_score,
             }

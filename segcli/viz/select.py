@@ -49,7 +49,10 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[ImageMasks]:
         condition += " AND key IN (SELECT key FROM chosen_keys)"
         found = rows.tuples("SELECT DISTINCT part FROM rows SEMI JOIN chosen_keys USING (key)")
         parts = sorted(number for (number,) in found)
-    plain = ", ".join(name for name in COLUMNS if name != "rle")
+    there = {*rows.columns}  # older outputs do not have all columns
+    plain = ", ".join(
+        name if name in there else f"NULL AS {name}" for name in COLUMNS if name != "rle"
+    )
     for part in parts:
         sql = (
             f"SELECT {plain}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "

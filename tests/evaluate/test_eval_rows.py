@@ -1,6 +1,7 @@
 """Rows of an output as columns, also where a part was tampered with."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from segcli.evaluate import Choices, Params, evaluate_loaded, read_coco
 from segcli.evaluate.predictions import Rows, read_rows
 from segcli.masks import rle
 from segcli.masks.batch import Masks, measure
-from segcli.store import Settings, open_output
+from segcli.store import MinScores, Settings, open_output, schema
+from segcli.store.image_masks import read_image_masks
+from segcli.store.part_file import read_footer, write_part
 from segcli.types import Record, Sample, Segment
 
 NAMES, IDS = ("car", "bus"), (3, 7)
@@ -58,6 +61,32 @@ def test_what_is_read(output: Path) -> None:
     assert rows.masks is not None
     assert rows.masks.texts() == [TEXT] * 3
     assert read_rows(output, iou="bbox").masks is None
+
+
+def test_masks_are_ranked_by_their_own_score_and_boxes_by_that_of_the_class(tmp_path: Path) -> None:
+    box = (1.0, 1.0, 3.0, 2.0)
+    rated = Segment(0, 0.9, box, 6, TEXT, mask_score=0.3)
+    plain = Segment(0, 0.8, box, 6, TEXT)
+    path = tmp_path / "rated.parquet"
+    with open_output(path, Settings({}, {}), carried={}, categories=(NAMES, IDS)) as opened:
+        opened.commit([Record(Sample("a.jpg", ""), 4, 5, [rated, plain])])
+    assert read_rows(path).scores.tolist() == [0.3, 0.8]
+    assert read_rows(path, iou="boundary").scores.tolist() == [0.3, 0.8]
+    assert read_rows(path, iou="bbox").scores.tolist() == [0.9, 0.8]
+
+
+def test_an_output_without_the_newer_columns_is_read(output: Path) -> None:
+    expected = sorted(read_rows(output).scores.tolist())
+    for part in output.glob("*.parquet"):
+        old, footer = pq.read_table(part).select(schema({}, 2).names), read_footer(part)
+        part.unlink()
+        write_part(part, old, replace(footer, schema_version=2))
+    assert sorted(read_rows(output).scores.tolist()) == expected
+    masks = [
+        one for image in read_image_masks(output, min_score=MinScores(0)) for one in image.masks
+    ]
+    assert len(masks) == len(expected)
+    assert {(one.mask_score, one.keypoints) for one in masks} == {(None, None)}
 
 
 def test_an_output_without_any_mask(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Masks of tiles become those of the image, exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -175,3 +177,18 @@ def test_what_only_the_whole_image_shows_is_kept() -> None:
 
 def test_nothing_is_nothing() -> None:
     assert join([], [], SIZE) == []
+
+
+def test_keypoints_and_mask_scores_of_joined_pieces() -> None:
+    mask = area_of(slice(10, 30), slice(20, 50))  # cut in both tiles
+    left = replace(
+        piece(LEFT, mask).segment, mask_score=0.2, keypoints=((22.0, 12.0, 0.9), (30.0, 20.0, 0.1))
+    )
+    right = replace(
+        piece(RIGHT, mask).segment, mask_score=0.3, keypoints=((0.0, 12.0, 0.4), (20.0, 25.0, 0.8))
+    )
+    (found,) = join([Piece(left, LEFT), Piece(right, RIGHT)], [], SIZE)
+    assert found.keypoints == ((22.0, 12.0, 0.9), (44.0, 25.0, 0.8))
+    assert found.mask_score == 0.3
+    (entire,) = join([Piece(replace(right, keypoints=((1.0, 2.0, 0.5),)), RIGHT)], [], SIZE)
+    assert entire.keypoints == ((25.0, 2.0, 0.5),)

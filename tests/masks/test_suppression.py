@@ -1,5 +1,7 @@
 """Duplicates among the segments of an image, and two views of one image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,10 @@ def test_pairs_are_made_by_overlap_and_each_segment_has_one() -> None:
     merged = merge_views(first, second, SIZE, iou=0.5)
     assert [(s.box[0], pytest.approx(s.score)) for s in merged] == [(2.0, 0.7), (0.0, 0.55)]
     assert merge_views([], [], SIZE, iou=0.5) == []
+
+
+def test_mask_scores_of_two_views_are_averaged_as_scores_are() -> None:
+    first = [replace(square(0, score=0.9), mask_score=0.6), square(18, score=0.4)]
+    second = [replace(square(1, score=0.5), mask_score=0.2)]
+    merged = merge_views(first, second, SIZE, iou=0.5)
+    assert [one.mask_score for one in merged] == [pytest.approx(0.4), None]

@@ -85,6 +85,17 @@ def none(instances: Instances) -> Instances:
     return dataclasses.replace(instances, **{name: getattr(instances, name)[:0] for name in names})
 
 
+def test_keypoints_are_turned_back_with_their_sides() -> None:
+    instances = Instances(
+        torch.ones(1), torch.zeros(1, dtype=torch.long), None, torch.ones(1, 2, 2),
+        torch.tensor([[0.0, 0.0, 4.0, 4.0]]),
+        keypoints=torch.tensor([[[1.0, 5.0, 0.9], [10.0, 6.0, 0.8], [30.0, 7.0, 0.7]]]),
+    )  # fmt: skip
+    back = turned_back(instances, 64, ("nose", "left_eye", "right_eye"))
+    expected = torch.tensor([[[63.0, 5.0, 0.9], [34.0, 7.0, 0.7], [54.0, 6.0, 0.8]]])
+    assert torch.equal(back.keypoints, expected)
+
+
 def test_masks_are_turned_back_exactly() -> None:
     generator = torch.Generator().manual_seed(0)
     instances = Instances(

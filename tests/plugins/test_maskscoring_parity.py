@@ -101,11 +101,13 @@ def test_detections_scores_and_masks_equal_the_recording(narrow, batch, recordin
 
     size = batch.image_sizes[0]
     masks = recording["orig_pasted_masks"][order].bool().numpy()
-    by_score = found.mask_scores.argsort(descending=True).tolist()
+    by_score = found.scores.argsort(descending=True).tolist()
     kept = [i for i in by_score if masks[i].any()]
     made = segments(found, content_size=batch.content_sizes[0], image_size=size)
     assert len(made) == len(kept)
     for segment, index in zip(made, kept, strict=True):
+        assert segment.score == found.scores[index]
+        assert segment.mask_score == found.mask_scores[index]
         wrong = rle.decode(segment.rle, *size) ^ masks[index]
         assert wrong.sum() <= 2  # pixels within rounding of the threshold
 

@@ -90,6 +90,13 @@ def test_what_some_models_and_passes_add_to_a_mask(record):
     assert rows["keypoints"].to_pylist() == [[{"x": 1, "y": 2, "score": 0.5}], None]
 
 
+def test_an_output_without_mask_scores_has_them_as_its_scores(record):
+    image = record("a", 2)
+    rated = replace(image.segments[0], mask_score=0.25)
+    rows = table([replace(image, segments=[rated, image.segments[1]])], schema({}, 2), CATEGORIES)
+    assert rows["score"].to_pylist() == [0.25, image.segments[1].score]
+
+
 def test_an_older_schema_lacks_the_columns_of_later_ones():
     newer = {"repeats", "mask_score", "track_id", "zones", "keypoints"}
     assert set(schema({}).names) - set(schema({}, 2).names) == newer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,15 +34,30 @@ def segments(instances: Instances, *, content_size: Size, image_size: Size) -> l
     odd = (np.arange(len(runs)) - np.repeat(starts, lengths)) % 2 == 1
     inside[~odd] = 0
     areas = np.add.reduceat(inside, starts).tolist()
-    scores = instances.scores if instances.mask_scores is None else instances.mask_scores
-    score = scores.double().cpu().numpy()[kept]
+    score = instances.scores.double().cpu().numpy()[kept]
     label = instances.labels.cpu().numpy()[kept].tolist()
     if instances.boxes is None:
         boxes = rle.runs_to_boxes(runs, lengths, image_size[0])
     else:
         boxes = _clipped((instances.boxes.double() * ratio).cpu().numpy()[kept], image_size)
-    order, box, best = np.argsort(-score, kind="stable").tolist(), boxes.tolist(), score.tolist()
-    return [Segment(label[i], best[i], tuple(box[i]), areas[i], texts[i]) for i in order]
+    columns = zip(label, score.tolist(), map(tuple, boxes.tolist()), areas, texts, strict=True)
+    found = _with_extras([Segment(*one) for one in columns], instances, kept, ratio)
+    return [found[i] for i in np.argsort(-score, kind="stable").tolist()]
+
+
+def _with_extras(
+    found: list[Segment], instances: Instances, kept: NDArray[np.int64], ratio: Tensor
+) -> list[Segment]:
+    """With the mask scores and the keypoints of models that have them."""
+    if instances.mask_scores is not None:
+        rated = instances.mask_scores.double().cpu().numpy()[kept].tolist()
+        found = [replace(one, mask_score=own) for one, own in zip(found, rated, strict=True)]
+    if instances.keypoints is not None:
+        points = instances.keypoints.double().cpu().numpy()[kept]
+        points[..., :2] *= ratio[:2].cpu().numpy()
+        each = (tuple(map(tuple, own)) for own in points.tolist())
+        found = [replace(one, keypoints=own) for one, own in zip(found, each, strict=True)]
+    return found
 
 
 def _ratio(content_size: Size, image_size: Size, device: torch.device) -> Tensor:

@@ -122,7 +122,8 @@ class Inference:
         views = [self._find(batch)]
         if refinement.flip:
             found, widths = self._find(mirrored(batch)), [w for _, w in batch.content_sizes]
-            views.append([turned_back(i, w) for i, w in zip(found, widths, strict=True)])
+            names = self.model.info.keypoints
+            views.append([turned_back(i, w, names) for i, w in zip(found, widths, strict=True)])
         # Its tensors are small: a team of threads costs more than it does (one core is faster).
         with torch.inference_mode(), one_thread(self.device):
             sizes = zip(*views, batch.content_sizes, batch.image_sizes, strict=True)

@@ -46,10 +46,22 @@ def test_best_first_and_stable():
     assert [segment.label for segment in found] == [3, 1, 0, 2]
 
 
-def test_mask_scores_replace_scores():
-    more = {"mask_scores": torch.tensor([0.25, 0.5])}
+def test_mask_scores_do_not_change_the_order():
+    more = {"scores": torch.tensor([0.75, 0.5]), "mask_scores": torch.tensor([0.25, 0.375])}
     found = segments(instances(*two(), **more), content_size=(6, 9), image_size=(6, 9))
-    assert [(segment.label, segment.score) for segment in found] == [(1, 0.5), (0, 0.25)]
+    assert [(one.label, one.score, one.mask_score) for one in found] == [
+        (0, 0.75, 0.25),
+        (1, 0.5, 0.375),
+    ]
+
+
+def test_keypoints_are_converted_to_px_of_the_original():
+    fields, extents = two()
+    fields[0] = 0.0  # an empty mask, which is dropped with its keypoints
+    points = torch.tensor([[[1.0, 1.0, 0.5]], [[5.0, 4.0, 0.25]]])
+    given = instances(fields, extents, keypoints=points)
+    (only,) = segments(given, content_size=(6, 18), image_size=(12, 9))
+    assert only.keypoints == ((2.5, 8.0, 0.25),)
 
 
 def test_empty_masks_are_dropped():
