@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segcli.cloud.ahead import in_threads
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.keys import container_of, prefix_of, prefixed
+from segcli.keys import containers_of, prefix_of, prefixed
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
@@ -135,7 +135,7 @@ class Inventory:
         return rows, failed + (itself is not None and itself.failed)
 
     def _count_inside(self, key: str, *, failed: bool) -> None:
-        if (container := container_of(key)) is not None:
+        for container in containers_of(key):
             self._rows_in[container] += 1
             self._failed_in[container] += failed
 
