@@ -18,7 +18,7 @@ LAYERS = (
     "types categories keypoints keys cameras files suggest machine startup cloud",
     "plugin",
     "sources images models masks store video",
-    "annotations",
+    "annotations zones",
     "pipeline train evaluate viz stats export report manifest environment retention",
     "api",
     "cli",
