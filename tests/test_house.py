@@ -18,8 +18,8 @@ LAYERS = (
     "types categories keypoints keys cameras files suggest machine startup cloud",
     "plugin",
     "sources images models masks store video",
-    "annotations zones",
-    "pipeline train evaluate viz stats export report manifest environment retention",
+    "annotations",
+    "pipeline train evaluate viz stats export report manifest environment",
     "api",
     "cli",
 )
@@ -33,7 +33,6 @@ ALLOWED = {
     ("report", "viz"),
     ("report", "evaluate"),
     ("export", "viz"),  # images are found by their keys in one way
-    ("retention", "stats"),  # the time and the camera of an image
     ("train", "evaluate"),
     ("train", "stats"),
 }
@@ -222,6 +221,7 @@ def test_scripts_shows_the_commands_and_folders_of_modules() -> None:
         "ci",
         "data",
         "figures",
+        "gpu_check",
         "studies",
     }
 

@@ -30,7 +30,9 @@ from scripts.benchmarks.tables import markdown
 from scripts.data.photographs import photographs
 from segcli.models import checkpoint, registry
 from segcli.pipeline import PredictOptions
+from segcli.plugin import Family
 from segcli.store import read_masks
+from segcli.types import ModelInfo
 
 PHOTOGRAPHS = 12
 TURNS = 2
@@ -74,6 +76,20 @@ def shipped(room: Path, images: list[Path]) -> dict[str, Any]:
 
 def resnet(room: Path, images: list[Path]) -> dict[str, Any]:
     """torchvision's own Mask R-CNN R50-FPN at 800 x 1333 px, random weights that find much."""
+    theirs, family, info = random_resnet()
+    weights = room / "r50.safetensors"
+    checkpoint.save(weights, family.convert(theirs.state_dict(), info), info)
+
+    def network(pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
+        tensor = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+        found = theirs([tensor])[0]
+        return found["boxes"], found["scores"], found["labels"], found["masks"]
+
+    return compare(room / "b", images[:4], network, model="maskrcnn/r50-fpn", weights=str(weights))
+
+
+def random_resnet() -> tuple[Any, Family, ModelInfo]:
+    """torchvision's model with such weights, and our family and variant that take them."""
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.models.detection.mask_rcnn import MaskRCNN
     from torchvision.ops import FrozenBatchNorm2d
@@ -88,15 +104,7 @@ def resnet(room: Path, images: list[Path]) -> dict[str, Any]:
                 parameter.mul_(0.2)  # or the features of a random network explode
             elif name.endswith("cls_score.weight"):
                 parameter.normal_(std=1.0)
-    weights = room / "r50.safetensors"
-    checkpoint.save(weights, family.convert(theirs.state_dict(), info), info)
-
-    def network(pixels: np.ndarray) -> tuple[torch.Tensor, ...]:
-        tensor = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-        found = theirs([tensor])[0]
-        return found["boxes"], found["scores"], found["labels"], found["masks"]
-
-    return compare(room / "b", images[:4], network, model="maskrcnn/r50-fpn", weights=str(weights))
+    return theirs, family, info
 
 
 def compare(

@@ -25,7 +25,6 @@ from segcli.sources import Source
 from segcli.store import Settings
 from segcli.suggest import nearest
 from segcli.types import ModelInfo
-from segcli.zones import ZONES_FILE, Zones, read_zones
 
 RESULTS_VERSION = 2
 """Increased whenever the same image, weights and options give other rows than before."""
@@ -45,7 +44,6 @@ class Described:
     labels: frozenset[int] | None
     refinement: Refinement = Refinement()
     slicing: Slicing | None = None
-    zones: Zones | None = None
 
     @property
     def model(self) -> str:
@@ -57,9 +55,7 @@ def describe(options: PredictOptions) -> Described:
     info, path, sha256 = weights_facts(options.model, options.weights)
     labels = _labels(options.categories, info)
     refinement = _refinement(options, info, labels)
-    slicing = slicing_of(options.slice, info)
-    zones = None if options.zones is None else read_zones(options.zones)
-    return Described(info, path, sha256, labels, refinement, slicing, zones)
+    return Described(info, path, sha256, labels, refinement, slicing_of(options.slice, info))
 
 
 def _refinement(
@@ -131,7 +127,6 @@ def run_settings(
     compared |= described.refinement.facts(info.categories)
     if described.slicing is not None:
         compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
-    compared |= {"zones": described.zones.facts()} if described.zones is not None else {}
     recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),
@@ -152,8 +147,6 @@ def run_settings(
     if info.keypoints is not None:
         each = {"names": info.keypoints, "skeleton": info.skeleton or ()}
         recorded["keypoints"] = dict.fromkeys(info.categories, each)
-    if described.zones is not None:
-        recorded[ZONES_FILE] = described.zones.recorded()
     prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
     several = source.roots if len(source.roots) > 1 else {}
     return Settings(compared, recorded, prefix, options.shard, several)

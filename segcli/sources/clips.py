@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
-from segcli.sources.archive_files import BROKEN, Place, open_bytes, words
 from segcli.sources.clip_times import COLUMN, taken
 from segcli.sources.containers import Containers
 from segcli.sources.folder import is_video_name
 from segcli.types import Sample
-from segcli.video.file import AT_ONCE, VideoFile
 
 if TYPE_CHECKING:
     from segcli.video.every import Every
@@ -24,33 +19,7 @@ if TYPE_CHECKING:
 
 def is_clip(sample: Sample) -> bool:
     """Whether the sample is a whole video file and not one of its frames."""
-    name = sample.path if sample.member is None else sample.member.name
-    return sample.frame is None and sample.data is None and is_video_name(name)
-
-
-def clip_file(sample: Sample) -> VideoFile:
-    """The video of a sample that is a video or a frame of one."""
-    if sample.member is None:
-        return VideoFile(sample.path)
-    place = Place(sample.path, sample.mtime_ns, sample.member)
-    return VideoFile(sample.member.name, partial(_open_inside, place))
-
-
-def held_bytes(sample: Sample) -> int:
-    """How much memory a video takes while it is open: the whole of it, if it is compressed inside
-    an archive."""
-    member = sample.member
-    return 0 if member is None or member.offset is not None else member.size
-
-
-def _open_inside(place: Place) -> IO[bytes]:
-    try:
-        file = open_bytes(place)
-    except FileNotFoundError:
-        raise ImageError("the archive has vanished since it was listed") from None
-    except BROKEN as error:
-        raise ImageError(f"cannot read it from the archive: {words(error)}") from None
-    return io.BufferedReader(file, AT_ONCE) if is_url(place.path) else file  # type: ignore[type-var]
+    return sample.frame is None and sample.data is None and is_video_name(sample.path)
 
 
 def with_frames(
@@ -65,18 +34,17 @@ def with_frames(
     for sample in samples:
         if not is_clip(sample):
             yield sample
-        elif sample.member is not None or containers.opens(sample):
+        elif containers.opens(sample):
             yield from _frames(sample, every, stream, containers)
 
 
 def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> Iterator[Sample]:
     from segcli.video.timeline import looks_like_video, read_timeline  # PyAV: where needed
 
-    file = clip_file(clip)
-    if not looks_like_video(file):
+    if not looks_like_video(clip.path):
         return
     try:
-        timeline = read_timeline(file, stream)
+        timeline = read_timeline(clip.path, stream)
     except ImageError:
         yield clip
         return
@@ -94,7 +62,7 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
 def _timed(clip: Sample, timeline: Timeline, containers: Containers) -> Sample:
     """The clip with the time of its start, where that is known."""
     try:
-        start = taken(None if clip.member is not None else clip.path, timeline)
+        start = taken(clip.path, timeline)
     except ValueError:
         containers.untimed.add(clip.key)
         return clip

@@ -114,16 +114,36 @@ class Inference:
             return _Refused(error)
 
     def _segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
-        import torch
-
-        # Only page-locked memory is copied while the GPU computes; from other memory CUDA waits.
-        batch = collate(images, self.model.info, locked=self.device.type == "cuda")
-        batch = replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
-        views = [self._find(batch)]
+        batch = self.batch_of(images)
+        views = [self.find(batch)]
         if refinement.flip:
-            found, widths = self._find(mirrored(batch)), [w for _, w in batch.content_sizes]
+            found, widths = self.find(mirrored(batch)), [w for _, w in batch.content_sizes]
             names = self.model.info.keypoints
             views.append([turned_back(i, w, names) for i, w in zip(found, widths, strict=True)])
+        return self.segments_of(batch, views, refinement)
+
+    def batch_of(self, images: Sequence[Image]) -> Batch:
+        """The images as one batch, which may still be on its way to the device."""
+        # Only page-locked memory is copied while the GPU computes; from other memory CUDA waits.
+        batch = collate(images, self.model.info, locked=self.device.type == "cuda")
+        return replace(batch, pixels=batch.pixels.to(self.device, non_blocking=True))
+
+    def find(self, batch: Batch) -> list[Instances]:
+        """What the model finds in each image of a batch."""
+        import torch
+
+        least = self.refinement.least_score(self.min_score, self.labels)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return self.model.predict(
+                batch, min_score=least, max_masks=self.max_masks, categories=self.labels
+            )
+
+    def segments_of(
+        self, batch: Batch, views: Sequence[Sequence[Instances]], refinement: Refinement
+    ) -> list[list[Segment]]:
+        """The segments of each image of a batch, from what was found in its views."""
+        import torch
+
         # Its tensors are small: a team of threads costs more than it does (one core is faster).
         with torch.inference_mode(), one_thread(self.device):
             sizes = zip(*views, batch.content_sizes, batch.image_sizes, strict=True)
@@ -136,15 +156,6 @@ class Inference:
                 )
                 for *instances, content, size in sizes
             ]
-
-    def _find(self, batch: Batch) -> list[Instances]:
-        import torch
-
-        least = self.refinement.least_score(self.min_score, self.labels)
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            return self.model.predict(
-                batch, min_score=least, max_masks=self.max_masks, categories=self.labels
-            )
 
     def _halve(self, canvas: Size, size: int) -> int:
         _free_memory(self.device)

@@ -11,7 +11,6 @@ from segcli.pipeline.malloc import keep_memory
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
 from segcli.types import Record
-from segcli.zones import ZonePass
 
 if TYPE_CHECKING:
     from segcli.pipeline.stages.inference import Inference
@@ -36,8 +35,6 @@ class Predictor:
         self.device = str(inference.device)
         self.precision = inference.precision
         self.resources = Resources(decode_threads=1)
-        zones = job.described.zones
-        self.zones = None if zones is None else ZonePass(zones)
 
     def equip(self, resources: Resources) -> None:
         self.resources = resources
@@ -49,11 +46,6 @@ class Predictor:
         The batches are the same for the same samples, whatever the timing. Raises NothingDone when
         the model refuses every image, WorkersLost when the device fails.
         """
-        for records in self._batches(chunk, stop):
-            zones = self.zones
-            yield records if zones is None else [zones.record(one) for one in records]
-
-    def _batches(self, chunk: Chunk, stop: Stop) -> Iterator[list[Record]]:
         from segcli.pipeline.stages.batching import Batcher
         from segcli.pipeline.stages.prefetch import Prefetch
         from segcli.pipeline.stages.slicing import sliced

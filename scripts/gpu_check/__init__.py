@@ -1,0 +1,1 @@
+"""Checks and measurements on a CUDA device: `python -m scripts.gpu_check --out FOLDER`."""
