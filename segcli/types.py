@@ -151,12 +151,24 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What an image looks like as a whole: the mean `light` of its luminance grid and the deviation
+    of the cells (`contrast`), the mean difference of neighbouring px (`detail`), each in grey
+    levels of 0 to 255, and the 64 bits of a difference `hash` as a signed number."""
+
+    light: float
+    contrast: float
+    detail: float
+    hash: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The result for one sample: its segments, best first, or the reason why there are none.
 
     `height` and `width` are in original px; None if the image could not be opened. `warnings` are
     those of the Image. `repeats` is the key of the frame that this one repeats: then the model did
-    not see it, and it has no segments.
+    not see it, and it has no segments. `view` is None unless it was measured.
     """
 
     sample: Sample
@@ -166,6 +178,7 @@ class Record:
     error: str | None = None
     warnings: tuple[str, ...] = ()
     repeats: str | None = None
+    view: View | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ class Options(TypedDict, total=False):
     all_folders: bool
     categories: Sequence[str] | None
     slice: str | None
+    skip_static: bool
+    static_threshold: float
+    static_age: float
     column: str | None
     key_prefix: str
     same_source: bool

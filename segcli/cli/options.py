@@ -50,6 +50,27 @@ Slice = Annotated[
         help="Also look at larger images in tiles, for small objects; auto fits the model.",
     ),
 ]
+SkipStatic = Annotated[
+    bool,
+    typer.Option(
+        "--skip-static",
+        help="Do not process frames that look like the last processed one of their camera.",
+    ),
+]
+StaticThreshold = Annotated[
+    float,
+    typer.Option(
+        metavar="LEVELS",
+        help="With --skip-static: the change in one of 64 x 36 cells that counts, of 255.",
+    ),
+]
+StaticAge = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="With --skip-static: process at least one frame of a camera in this time.",
+    ),
+]
 TimePattern = Annotated[
     str | None,
     typer.Option(

@@ -16,14 +16,17 @@ from segcli.cli.options import (
     MinArea,
     Model,
     Quiet,
+    SkipStatic,
     Slice,
+    StaticAge,
+    StaticThreshold,
     Tta,
     Wait,
     category_names,
     least_scores,
 )
+from segcli.cli.quantities import age, seconds, size
 from segcli.cli.quantities import batch_size as parsed_batch_size
-from segcli.cli.quantities import seconds, size
 from segcli.errors import ExitCode
 from segcli.pipeline import PredictOptions
 
@@ -212,8 +215,7 @@ _DEFAULT = PredictOptions(source="", out=Path())
 
 # fmt: off
 def predict(
-    source: Sources,
-    out: Out,
+    source: Sources, out: Out,
     # the model and what it looks for
     model: Model = None, weights: Weights = None, fetch: Fetch = False,
     categories: Categories = None,
@@ -223,9 +225,10 @@ def predict(
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None,
-    newer_than: NewerThan = None, older_than: OlderThan = None,
-    all_folders: AllFolders = False,
+    newer_than: NewerThan = None, older_than: OlderThan = None, all_folders: AllFolders = False,
     every: Every = _DEFAULT.every, stream: Stream = _DEFAULT.stream,
+    skip_static: SkipStatic = False, static_threshold: StaticThreshold = _DEFAULT.static_threshold,
+    static_age: StaticAge = "5m",
     max_pixels: MaxPixels = _DEFAULT.max_pixels, strict_images: StrictImages = False,
     retry_failed: RetryFailed = False, prune_missing: PruneMissing = False,
     limit: Limit = None, max_time: MaxTime = None, shard: Shard = None,
@@ -251,14 +254,14 @@ def predict(
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
         **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
         limit=limit, max_time=seconds(max_time), shard=shard, strict_images=strict_images,
-        chunk_size=chunk_size, column=column, key_prefix=key_prefix,
-        same_source=same_source, retry_failed=retry_failed, prune_missing=prune_missing,
-        dry_run=dry_run, wait=wait, count_ahead=not quiet, max_memory=size(max_memory),
-        categories=category_names(categories), slice=slicing,
-        batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
+        chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,
+        retry_failed=retry_failed, prune_missing=prune_missing, dry_run=dry_run, wait=wait,
+        count_ahead=not quiet, max_memory=size(max_memory), categories=category_names(categories),
+        slice=slicing, batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than, all_folders=all_folders,
         min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,
+        skip_static=skip_static, static_threshold=static_threshold, static_age=age(static_age),
     )  # fmt: skip
     _predict(options, log_format, summary_json, quiet=quiet)
 

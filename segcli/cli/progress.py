@@ -191,6 +191,8 @@ def summary_text(event: Summary) -> str:
         f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
     ]
+    if event.static:
+        lines.append(f"{images(event.static)} of these static: not processed (column `repeats`)")
     if event.masks and event.default_score is not None and event.min_score is not None:
         kept, shown = event.min_score, event.default_score
         if shown > kept:

@@ -6,8 +6,10 @@ from segcli.errors import UsageError
 
 
 def seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
+    return None if text is None else age(text)
+
+
+def age(text: str) -> float:
     from segcli.sources.selection import parse_age
 
     return parse_age(text)

@@ -43,9 +43,10 @@ def status(out: Out, as_json: Json = False) -> None:
 
 
 def _lines(found: Status) -> list[tuple[str, str]]:
+    static = f" and {found.static:,} are static" if found.static else ""
     lines = [
         ("output", found.out),
-        ("images", f"{found.images:,}, of which {found.failed:,} failed"),
+        ("images", f"{found.images:,}, of which {found.failed:,} failed{static}"),
         ("masks", f"{found.masks:,}"),
         ("parts", f"{found.parts:,}, {size_text(found.size)} in all"),
         ("newest part", "none yet" if found.newest is None else _when(found.newest)),

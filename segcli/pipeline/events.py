@@ -68,7 +68,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason).
+    """How a run ended. `failed` counts this run's failed images, `first_failures` (key, reason);
+    `static` those that were not processed because they repeat another frame.
 
     `earlier` images already had rows and were skipped; `earlier_failed` of them are failed rows.
     `redone` of the run's `images` had rows, which were replaced, because the images had changed or
@@ -98,6 +99,7 @@ class Summary:
     missing: int | None = None
     pruned: int = 0
     is_out_of_time: bool = False
+    static: int = 0
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from segcli.pipeline.events import Report
@@ -108,9 +108,9 @@ def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outco
 
     The same chunk gives the same part again. Raises OutputError.
     """
-    by_key = {record.sample.key: record for record in records}
+    by_key = _with_repeated(records)
     undone = frozenset(s.key for s in chunk.samples if s.key not in by_key)
-    if not records:
+    if not by_key:
         return Outcome(None, Counts(), undone)
     ordered = [by_key[s.key] for s in chunk.samples if s.key in by_key]
     if chunk.part is not None:
@@ -120,3 +120,19 @@ def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outco
         name = writer.write(ordered, create=chunk.create, begun=chunk.begun)
     failures = tuple((r.sample.key, r.error) for r in ordered if r.error is not None)
     return Outcome(name, Counts.of(ordered), undone, failures)
+
+
+def _with_repeated(records: Sequence[Record]) -> dict[str, Record]:
+    """The records by key. A static frame fails with the frame that it repeats, and waits for the
+    next run if that one is not done."""
+    by_key = {record.sample.key: record for record in records}
+    for record in records:
+        if record.repeats is None:
+            continue
+        repeated = by_key.get(record.repeats)
+        if repeated is None:
+            del by_key[record.sample.key]
+        elif repeated.error is not None:
+            error = f"it repeats {record.repeats}, which failed: {repeated.error}"
+            by_key[record.sample.key] = replace(record, repeats=None, error=error)
+    return by_key

@@ -27,23 +27,26 @@ FIRST_FAILURES = 10
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of some images; `warnings` counts them by the kind of warning."""
+    """What became of some images; `static` of them repeat others, and `warnings` counts them by the
+    kind of warning."""
 
     images: int = 0
     masks: int = 0
     failed: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
+    static: int = 0
 
     @staticmethod
     def of(records: Iterable[Record]) -> Counts:
-        images = masks = failed = 0
+        images = masks = failed = static = 0
         warnings: Counter[str] = Counter()
         for record in records:
             images += 1
             masks += len(record.segments)
             failed += record.error is not None
+            static += record.repeats is not None
             warnings.update({text.partition(":")[0] for text in record.warnings})
-        return Counts(images, masks, failed, warnings)
+        return Counts(images, masks, failed, warnings, static)
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -51,6 +54,7 @@ class Counts:
             self.masks + other.masks,
             self.failed + other.failed,
             self.warnings + other.warnings,
+            self.static + other.static,
         )
 
     def __sub__(self, other: Counts) -> Counts:
@@ -59,6 +63,7 @@ class Counts:
             self.masks - other.masks,
             self.failed - other.failed,
             self.warnings - other.warnings,
+            self.static - other.static,
         )
 
 
@@ -176,6 +181,7 @@ class RunProgress:
             images=done.images,
             masks=done.masks,
             failed=done.failed,
+            static=done.static,
             first_failures=tuple(self._first_failures),
             earlier=tasks.has_rows,
             earlier_failed=tasks.has_failed,

@@ -53,7 +53,7 @@ class Retries:
         if found is None:
             return False
         name, footer, failures = found
-        counts = Counts(footer.images, footer.masks, footer.failed)
+        counts = Counts(footer.images, footer.masks, footer.failed, static=footer.static)
         self.progress.finish(task, Outcome(name, counts, failures=failures), worker)
         return True
 

@@ -119,7 +119,7 @@ def _predict(
             stop_on_signals() as stop,
             stop_after(stop, _time_left(options, began)),
         ):
-            tasks = _tasks(options, source, output, count_ahead=options.count_ahead)
+            tasks = _tasks(options, described, source, output)
             progress = RunProgress(options, described, tasks, report, stop)
             try:
                 dispatcher.run(progress)
@@ -178,10 +178,17 @@ def _open_source(options: PredictOptions) -> Source:
 
 
 def _tasks(
-    options: PredictOptions, source: Source, output: Output, *, count_ahead: bool
+    options: PredictOptions, described: Described, source: Source, output: Output
 ) -> TaskList:
-    completion = Completion.of(options, output, source.containers)
-    return TaskList(source, output, options.retry_failed, options.limit, count_ahead, completion)
+    return TaskList(
+        source,
+        output,
+        options.retry_failed,
+        options.limit,
+        options.count_ahead and not options.dry_run,
+        Completion.of(options, output, source.containers),
+        static=described.static,
+    )
 
 
 def _preview(
@@ -198,7 +205,7 @@ def _preview(
         same_source=options.same_source,
         keys=(sample.key for sample in source),
     ) as output:
-        tasks = _tasks(options, source, output, count_ahead=False)
+        tasks = _tasks(options, described, source, output)
         planned = 0
         for task in tasks.tasks(ChunkSize(MOST)):
             planned += len(task.samples)

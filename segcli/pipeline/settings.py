@@ -21,6 +21,7 @@ from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.refinement import Refinement
 from segcli.pipeline.stages.prefetch import DECODE
+from segcli.pipeline.stages.static import StaticRule
 from segcli.sources import Source
 from segcli.store import Settings
 from segcli.suggest import nearest
@@ -36,7 +37,7 @@ JOINING_VERSION = 2
 @dataclass(frozen=True, slots=True)
 class Described:
     """A model as its weights' header describes it; `labels` None: all of them; `slicing` None:
-    the model sees whole images only."""
+    the model sees whole images only. `static` None: every frame is processed."""
 
     info: ModelInfo
     weights: Path
@@ -44,6 +45,7 @@ class Described:
     labels: frozenset[int] | None
     refinement: Refinement = Refinement()
     slicing: Slicing | None = None
+    static: StaticRule | None = None
 
     @property
     def model(self) -> str:
@@ -55,7 +57,16 @@ def describe(options: PredictOptions) -> Described:
     info, path, sha256 = weights_facts(options.model, options.weights)
     labels = _labels(options.categories, info)
     refinement = _refinement(options, info, labels)
-    return Described(info, path, sha256, labels, refinement, slicing_of(options.slice, info))
+    static = StaticRule(options.static_threshold, options.static_age)
+    return Described(
+        info,
+        path,
+        sha256,
+        labels,
+        refinement,
+        slicing_of(options.slice, info),
+        static if options.skip_static else None,
+    )
 
 
 def _refinement(
@@ -127,6 +138,8 @@ def run_settings(
     compared |= described.refinement.facts(info.categories)
     if described.slicing is not None:
         compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
+    if described.static is not None:
+        compared["static"] = described.static.facts()
     recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),

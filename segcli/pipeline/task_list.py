@@ -11,6 +11,7 @@ from segcli.pipeline.chunk_size import ChunkSize
 from segcli.pipeline.completion import Completion
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.listing import Listing, sample_bytes
+from segcli.pipeline.stages.static import MOST, StaticRule
 from segcli.sources import Source
 from segcli.store import Output
 from segcli.types import Sample
@@ -38,7 +39,8 @@ class TaskList:
     `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones; `redone`
     have rows that are replaced; `repeated` keys were listed again; `taken` are in tasks. Each task
     is settled or dropped. A task, and the samples that wait to be redone, hold about `most_bytes`
-    at most, encoded images of a manifest included.
+    at most, encoded images of a manifest included. With a `static` rule, chunks are cut between two
+    stretches.
     """
 
     source: Source
@@ -48,6 +50,7 @@ class TaskList:
     count_ahead: bool = False
     completion: Completion | None = None
     most_bytes: int = MOST_BYTES
+    static: StaticRule | None = None
     earlier: int = 0
     earlier_failed: int = 0
     redone: int = 0
@@ -93,7 +96,7 @@ class TaskList:
             if sample.key in chunk or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
-                if chunk and self._is_of_another_source(sample.key, next(iter(chunk))):
+                if chunk and self._is_cut_before(sample, chunk, size.now):
                     yield self._task(chunk)
                     chunk, held = {}, 0
                 chunk[sample.key] = sample
@@ -101,7 +104,8 @@ class TaskList:
                 self.taken += 1
             if self.completion is not None:
                 self.completion.listed(sample, taken=self.taken > taken_before)
-            if len(chunk) >= size.now or held >= self.most_bytes:
+            most = size.now if self.static is None else max(MOST, size.now)
+            if len(chunk) >= most or held >= self.most_bytes:
                 yield self._task(chunk)
                 chunk, held = {}, 0
             if self._redo_bytes >= self.most_bytes:
@@ -128,6 +132,14 @@ class TaskList:
     def drop(self, task: Task) -> None:
         """No worker will process the task."""
         self._in_hand.difference_update(sample.key for sample in task.samples)
+
+    def _is_cut_before(self, sample: Sample, chunk: dict[str, Sample], size: int) -> bool:
+        if self._is_of_another_source(sample.key, next(iter(chunk))):
+            return True
+        if self.static is None or len(chunk) < size:
+            return False
+        last = next(reversed(chunk.values()))
+        return self.static.stretch(sample) != self.static.stretch(last)
 
     def _is_of_another_source(self, key: str, other: str) -> bool:
         """Of several; a part has rows of one."""

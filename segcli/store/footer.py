@@ -81,6 +81,7 @@ class Footer:
     images: int = 0
     failed: int = 0
     masks: int = 0
+    static: int = 0
     redone: Mapping[str, Any] = field(default_factory=dict)
     begun: float | None = None
     ended: float | None = None
@@ -119,6 +120,7 @@ class Footer:
             images=values["images"],
             failed=values["failed"],
             masks=values["masks"],
+            static=values.get("static", 0),
             redone=values["redone"],
             begun=values.get("begun"),
             ended=values.get("ended"),

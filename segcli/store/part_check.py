@@ -20,6 +20,7 @@ from segcli.store.part_file import open_part
 from segcli.store.schema import schema
 
 _BATCH_ROWS = 4096
+_STATUSES = ("ok", "static", "failed")
 _NAMED = 10  # problems of a part that are named one by one, so that memory stays bounded
 
 
@@ -55,6 +56,7 @@ class PartCheck:
     number: int
     images: int = 0
     failed: int = 0
+    static: int = 0
     masks: int = 0
     _packed: list[NDArray[np.uint64]] = field(default_factory=list)
     _key: str | None = None
@@ -86,8 +88,11 @@ class PartCheck:
     def _images(self, batch: pa.RecordBatch) -> Iterator[Problem]:
         """The masks of an image follow one another and are numbered 0, 1, 2, ..."""
         keys: list[Mark] = []
-        columns = (batch[name].to_pylist() for name in ("key", "status", "mask", "masks"))
-        for key, status, mask, masks in zip(*columns, strict=True):
+        names = ("key", "status", "mask", "masks")
+        columns = [batch[name].to_pylist() for name in names]
+        has_repeats = "repeats" in batch.schema.names  # an older output has no static images
+        columns.append(batch["repeats"].to_pylist() if has_repeats else [None] * len(batch))
+        for key, status, mask, masks, repeats in zip(*columns, strict=True):
             if key is None:
                 yield self._problem(None, "a row has no key")
                 continue
@@ -101,9 +106,12 @@ class PartCheck:
             self._key, self._expected, self._seen = key, masks, 0 if mask is None else 1
             self.images += 1
             self.failed += status == "failed"
+            self.static += status == "static"
             keys.append(Mark(normalized(key), None, None, failed=False))
-            if status not in ("ok", "failed") or (status == "failed") != (masks is None):
+            if status not in _STATUSES or (status != "ok") != (masks is None):
                 yield self._problem(key, f"its status is {status!r}, its column `masks` {masks}")
+            if (status == "static") != (repeats is not None):
+                yield self._problem(key, f"its status is {status!r}, its `repeats` {repeats!r}")
         self._packed.append(pack(keys, self.number, fresh=False))
 
     def _end_image(self) -> Iterator[Problem]:
@@ -128,10 +136,10 @@ class PartCheck:
                 yield self._problem(key, f"mask {mask}: {wrong}")
 
     def _counts(self, footer: Footer) -> Iterator[Problem]:
-        for name in ("images", "failed", "masks"):
+        for name in ("images", "failed", "static", "masks"):
             stated, found = getattr(footer, name), getattr(self, name)
             if stated != found:
-                what = "failed images" if name == "failed" else name
+                what = f"{name} images" if name in ("failed", "static") else name
                 yield self._problem(None, f"its footer has {stated:,} {what}, its rows {found:,}")
 
 

@@ -39,6 +39,7 @@ def _counted(footer: Footer, rows: pa.Table) -> Footer:
         images=images.num_rows,
         failed=pc.sum(pc.equal(images["status"], "failed")).as_py() or 0,
         masks=rows.num_rows - rows["mask"].null_count,
+        static=pc.sum(pc.equal(images["status"], "static")).as_py() or 0,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from segcli.types import Record, Segment
 SCHEMA_VERSION = 3
 """An output is continued in the version it was begun with, without the columns of later ones."""
 
-_SINCE = dict.fromkeys(("repeats", "mask_score", "track_id", "zones", "keypoints"), 3)
+_SINCE = dict.fromkeys(("repeats", "view", "mask_score", "track_id", "zones", "keypoints"), 3)
 _SINCE["warning"] = 2
 
 LATER = frozenset(_SINCE)
@@ -25,6 +26,9 @@ Categories = tuple[Sequence[str], Sequence[int]]
 """(names, ids) of the model, both indexed by `Segment.label`."""
 
 _BBOX = pa.struct([(side, pa.float64()) for side in ("x", "y", "w", "h")])
+_VIEW = pa.struct(
+    [*((value, pa.float32()) for value in ("light", "contrast", "detail")), ("hash", pa.int64())]
+)
 _KEYPOINT = pa.struct([(value, pa.float64()) for value in ("x", "y", "score")])
 
 
@@ -46,6 +50,7 @@ IMAGE_FIELDS = (
     pa.field("time_s", pa.float64()),
     pa.field("warning", pa.string()),
     pa.field("repeats", pa.string()),
+    pa.field("view", _VIEW),
 )
 MASK_FIELDS = (
     pa.field("mask", pa.int32()),
@@ -162,6 +167,7 @@ def _image_columns(records: Sequence[Record], columns: pa.Schema) -> dict[str, p
         "frame": [s.frame for s in samples],
         "time_s": [s.time_s for s in samples],
         "repeats": [r.repeats for r in records],
+        "view": [None if r.view is None else asdict(r.view) for r in records],
     }
     for name in columns.names:
         if name.startswith(CARRIED_PREFIX):

@@ -41,6 +41,7 @@ class Status:
     images: int = 0
     masks: int = 0
     failed: int = 0
+    static: int = 0
     parts: int = 0
     size: int = 0
     newest: str | None = None
@@ -134,6 +135,7 @@ def _add(found: Status, footer: Footer) -> None:
     found.images += footer.images
     found.masks += footer.masks
     found.failed += footer.failed
+    found.static += footer.static
     settings = footer.settings
     if not found.settings:
         found.settings = {

@@ -127,6 +127,6 @@ def test_the_folders_above_mean_nothing_to_any_reader(path, datasets, tmp_path, 
     (tmp_path / folder).mkdir()
     moved = path.rename(tmp_path / folder / "masks.parquet")
     columns = len(pd.read_parquet(moved).columns)
-    assert pl.read_parquet(moved).width == columns == 26
+    assert pl.read_parquet(moved).width == columns == 27
     table = datasets.load_dataset(str(moved), cache_dir=str(tmp_path / "cache"))
     assert {name: part.num_rows for name, part in table.items()} == {"train": ROWS}

@@ -54,6 +54,7 @@ def test_columns_and_types():
         "time_s": "double",
         "warning": "string",
         "repeats": "string",
+        "view": "struct<light: float, contrast: float, detail: float, hash: int64>",
         "src_camera": "int16",
         "mask": "int32",
         "category_id": "int32",
@@ -98,7 +99,7 @@ def test_an_output_without_mask_scores_has_them_as_its_scores(record):
 
 
 def test_an_older_schema_lacks_the_columns_of_later_ones():
-    newer = {"repeats", "mask_score", "track_id", "zones", "keypoints"}
+    newer = {"repeats", "view", "mask_score", "track_id", "zones", "keypoints"}
     assert set(schema({}).names) - set(schema({}, 2).names) == newer
     assert set(schema({}, 2).names) - set(schema({}, 1).names) == {"warning"}
 

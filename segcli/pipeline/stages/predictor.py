@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segcli.pipeline.events import Report
@@ -10,10 +11,11 @@ from segcli.pipeline.job import Chunk, Job
 from segcli.pipeline.malloc import keep_memory
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
-from segcli.types import Record
+from segcli.types import Record, View
 
 if TYPE_CHECKING:
     from segcli.pipeline.stages.inference import Inference
+    from segcli.pipeline.stages.prefetch import Prefetch
 
 
 def load_predictor(job: Job, report: Report) -> Predictor:
@@ -46,33 +48,37 @@ class Predictor:
         The batches are the same for the same samples, whatever the timing. Raises NothingDone when
         the model refuses every image, WorkersLost when the device fails.
         """
+        views: dict[str, View] = {}
+        for records in self._batches(chunk, stop, views):
+            yield [replace(r, view=views.pop(r.sample.key, None)) for r in records]
+
+    def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
+        """`views` receives those of the images that could be decoded, if they are measured."""
         from segcli.pipeline.stages.batching import Batcher
-        from segcli.pipeline.stages.prefetch import Prefetch
         from segcli.pipeline.stages.slicing import sliced
+        from segcli.pipeline.stages.static import Comparison
 
         inference, resources = self.inference, self.resources
-        slicing = self.job.described.slicing
+        slicing, rule = self.job.described.slicing, self.job.described.static
+        comparison = None if rule is None else Comparison(rule)
         inference.proven |= chunk.proven
-        prefetch = Prefetch(
-            self.job.described.info,
-            threads=resources.decode_threads,
-            max_pixels=self.job.max_pixels,
-            strict=self.job.strict_images,
-            stream=self.job.stream,
-            limit_bytes=resources.prefetch_bytes,
-            slicing=slicing,
-        )
         batcher = Batcher(
             inference.model.info.stride,
             inference.size_of,
             pending_bytes=resources.queue_bytes - resources.prefetch_bytes,
         )
-        for item in prefetch.load(chunk.samples):
+        for item in self._prefetch().load(chunk.samples):
             if stop.requested:
                 return
             if item.image is None:
                 yield [Record(item.sample, None, None, error=item.error)]
                 continue
+            if comparison is not None and item.look is not None:
+                views[item.sample.key] = item.look.view
+                repeats = comparison.repeated(item.sample, item.look)
+                if repeats is not None:
+                    yield [Record(item.sample, *item.image.original_size, repeats=repeats)]
+                    continue
             if slicing is not None and slicing.cuts(item.image):
                 for records in sliced(inference, item, slicing):
                     if stop.requested:
@@ -87,3 +93,17 @@ class Predictor:
             if stop.requested:
                 return
             yield inference.records(canvas, group)
+
+    def _prefetch(self) -> Prefetch:
+        from segcli.pipeline.stages.prefetch import Prefetch
+
+        return Prefetch(
+            self.job.described.info,
+            threads=self.resources.decode_threads,
+            max_pixels=self.job.max_pixels,
+            strict=self.job.strict_images,
+            stream=self.job.stream,
+            limit_bytes=self.resources.prefetch_bytes,
+            slicing=self.job.described.slicing,
+            looks=self.job.described.static is not None,
+        )

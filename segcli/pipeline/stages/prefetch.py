@@ -12,6 +12,7 @@ from functools import partial
 from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.batch import fit
+from segcli.images.look import Look, look_at
 from segcli.images.tiles import Slicing
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.pipeline.stages.fetch import Fetches
@@ -27,7 +28,7 @@ _ITEMS = 64  # futures in line at most, however small the images are
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The sample number `index` of a chunk, or the `error`.
+    """The sample number `index` of a chunk, or the `error`; `look` where it was asked for.
 
     The image is fitted to its content size, but for one that is to be cut into tiles.
     """
@@ -36,6 +37,7 @@ class Loaded:
     sample: Sample
     image: Image | None = None
     error: str | None = None
+    look: Look | None = None
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ class Prefetch:
 
     `strict` makes an error of corrupt data that decodes nevertheless.
     `stream` is the video stream whose frames are read, counted from 0. Images that `slicing` cuts
-    keep their size.
+    keep their size. `looks`: the luminance of each image is measured.
     """
 
     info: ModelInfo
@@ -98,6 +100,7 @@ class Prefetch:
     limit_bytes: int = 512 << 20
     stream: int = 0
     slicing: Slicing | None = None
+    looks: bool = False
 
     def load(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         """Every sample, in order, whatever the timing of the threads."""
@@ -143,7 +146,7 @@ class Prefetch:
             take = partial(budget.take, index)
             fetched = fetches.start(sample, take, partial(budget.keep, index))
             make = partial(self._fitted, sample, take, fetched)
-            return [pool.submit(_loaded, index, sample, budget, make)]
+            return [pool.submit(self._loaded, index, sample, budget, make)]
         futures: list[Future[Loaded]] = [Future() for _ in group]
         pool.submit(self._load_clip, group, futures, budget, fetches.stopped)
         return futures
@@ -173,7 +176,27 @@ class Prefetch:
                     image = next(images)
                 except Exception as error:  # of the video as a whole
                     broken, image = error, partial(_raise, error)
-            future.set_result(_loaded(index, sample, budget, partial(self._fitted_frame, image)))
+            make = partial(self._fitted_frame, image)
+            future.set_result(self._loaded(index, sample, budget, make))
+
+    def _loaded(
+        self, index: int, sample: Sample, budget: Budget, make: Callable[[], Image]
+    ) -> Loaded:
+        """What `make` gives, or the reason why it gives nothing; keeps only the bytes of the
+        image."""
+        try:
+            image = make()
+            loaded = Loaded(
+                index, sample, image, look=look_at(image.pixels) if self.looks else None
+            )
+        except ImageError as error:
+            loaded = Loaded(index, sample, error=str(error))
+        except MemoryError:
+            loaded = Loaded(index, sample, error="not enough memory to decode it")
+        except Exception as error:  # one bad image must not end a long run; it becomes a failed row
+            loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
+        budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
+        return loaded
 
     def _fitted_frame(self, image: Callable[[], Image]) -> Image:
         return self._fit(image())
@@ -212,20 +235,6 @@ class Prefetch:
             strict=self.strict,
         )
         return self._fit(image)
-
-
-def _loaded(index: int, sample: Sample, budget: Budget, make: Callable[[], Image]) -> Loaded:
-    """What `make` gives, or the reason why it gives nothing; keeps only the bytes of the image."""
-    try:
-        loaded = Loaded(index, sample, make())
-    except ImageError as error:
-        loaded = Loaded(index, sample, error=str(error))
-    except MemoryError:
-        loaded = Loaded(index, sample, error="not enough memory to decode it")
-    except Exception as error:  # one bad image must not end a long run; it becomes a failed row
-        loaded = Loaded(index, sample, error=f"{type(error).__name__}: {error}")
-    budget.keep(index, 0 if loaded.image is None else loaded.image.pixels.nbytes)
-    return loaded
 
 
 def _raise(error: Exception | None) -> Image:
