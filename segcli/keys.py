@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _TO_ESCAPE = re.compile(r"\\(?=[\\#\udc80-\udcff]|x[89a-f][0-9a-f]|\Z)|#(?=frame=[0-9]{1,18}\Z)")
 _ESCAPED = re.compile(r"\\(?:x([89a-f][0-9a-f])|([\\#]))")
@@ -63,6 +63,13 @@ def container_of(key: str) -> str | None:
         return own
     found = _ARCHIVE.search(key)
     return None if found is None else key[: found.end()]
+
+
+def containers_of(key: str) -> Iterator[str]:
+    """The keys of the video and of the archive that contain an image, the innermost first."""
+    while (outer := container_of(key)) is not None:
+        yield outer
+        key = outer
 
 
 def normalized(key: str) -> str:

@@ -18,8 +18,8 @@ LAYERS = (
     "types categories keypoints keys cameras files suggest machine startup cloud",
     "plugin",
     "sources images models masks store video",
-    "annotations",
-    "pipeline train evaluate viz stats export report manifest environment",
+    "annotations zones",
+    "pipeline train evaluate viz stats export report manifest environment retention",
     "api",
     "cli",
 )
@@ -33,6 +33,7 @@ ALLOWED = {
     ("report", "viz"),
     ("report", "evaluate"),
     ("export", "viz"),  # images are found by their keys in one way
+    ("retention", "stats"),  # the time and the camera of an image
     ("train", "evaluate"),
     ("train", "stats"),
 }

@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     strict_images: bool
     all_folders: bool
     categories: Sequence[str] | None
+    zones: str | os.PathLike[str] | None
     slice: str | None
     skip_static: bool
     static_threshold: float
@@ -87,6 +88,8 @@ def predict(
         given["class_scores"] = tuple(dict(given["class_scores"]).items())
     if given.get("weights") is not None:
         given["weights"] = os.fspath(given["weights"])
+    if given.get("zones") is not None:
+        given["zones"] = Path(given["zones"])
     sources = [source] if isinstance(source, str | os.PathLike) else source
     paths = tuple(os.fspath(path) for path in sources)
     wanted = PredictOptions(source=paths, out=Path(out), **given)

@@ -52,6 +52,7 @@ COMMANDS = MappingProxyType(
         "compact": Command(
             "Move data", "Merge many small parts into few.", "compact", "compact", True
         ),
+        "prune": Command("Move data", "Remove the rows of old images.", "prune", "prune", True),
         "init": Command("Set up", "Print a cron line or units for regular runs.", "init", "init"),
         "models": Command("Set up", "List models and their weights.", "models", "models"),
         "doctor": Command("Set up", "Check this installation.", "doctor", "doctor"),

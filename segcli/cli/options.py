@@ -88,6 +88,10 @@ Every = Annotated[
         help="Which frames of videos to read: every fifth, one per second, or the keyframes.",
     ),
 ]
+Zones = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Zones of cameras (GeoJSON); `segcli zones` draws them."),
+]
 Model = Annotated[
     str | None,
     typer.Option(metavar="FAMILY[/VARIANT]", help="The model; `segcli models` lists them."),

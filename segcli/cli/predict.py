@@ -22,6 +22,7 @@ from segcli.cli.options import (
     StaticThreshold,
     Tta,
     Wait,
+    Zones,
     category_names,
     least_scores,
 )
@@ -221,7 +222,7 @@ def predict(
     categories: Categories = None,
     min_score: MinScore = f"{_DEFAULT.min_score}", max_masks: MaxMasks = _DEFAULT.max_masks,
     min_area: MinArea = 0, tta: Tta = "none", merge_class_agnostic: Agnostic = False,
-    slicing: Slice = None,
+    slicing: Slice = None, zones: Zones = None,
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None,
@@ -257,7 +258,8 @@ def predict(
         chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,
         retry_failed=retry_failed, prune_missing=prune_missing, dry_run=dry_run, wait=wait,
         count_ahead=not quiet, max_memory=size(max_memory), categories=category_names(categories),
-        slice=slicing, batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
+        slice=slicing, zones=zones, batch_size=parsed_batch_size(batch_size),
+        command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
         newer_than=newer_than, older_than=older_than, all_folders=all_folders,
         min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -67,6 +69,10 @@ Out = Annotated[
 Runs = Annotated[
     bool, typer.Option("--runs", help="List the runs with their speeds instead of the classes.")
 ]
+Pruned = Annotated[
+    bool,
+    typer.Option("--pruned", help="Show the daily counts that segcli prune --keep-counts kept."),
+]
 Plots = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Write plots as PNG and SVG into this folder.")
 ]
@@ -87,7 +93,7 @@ def stats(
     alert: Alert = None,
     # what is written
     format: Format = "table", out: Out = None, plots: Plots = None, wide: Wide = False,
-    runs: Runs = False,
+    runs: Runs = False, pruned: Pruned = False,
 ) -> None:
     """Count and measure the masks in DIR, per class or per group.
 
@@ -98,6 +104,11 @@ def stats(
     from segcli.stats import StatsOptions, alerts, parse, statistics
 
     refuse_places({"--out": out, "--plots": plots})
+    if pruned:
+        chosen = (where, min_score, key, where_image, time_pattern, time_column, images)
+        given = (*chosen, compare, alert, plots, by != "category", runs)
+        _show_pruned(masks, format, out, wide=wide, is_alone=not any(given))
+        return
     rules = [parse(rule) for rule in alert or ()]
     options = StatsOptions(
         masks=masks, min_score=min_score, where=where, key=key, where_image=where_image, by=by,
@@ -115,6 +126,26 @@ def stats(
         _plot(found, plots)
     if fired:
         raise AlertFired("; ".join(fired))
+
+
+def _show_pruned(
+    masks: Path, format: str, out: Path | None, *, wide: bool, is_alone: bool
+) -> None:
+    """`is_alone`: no other option chooses or groups what is counted."""
+    from segcli.errors import UsageError
+    from segcli.retention import kept_counts
+
+    if not is_alone:
+        raise UsageError(
+            "--pruned: the counts are shown as they were kept; use only --format, --out and --wide"
+        )
+    table = kept_counts(masks)
+    if format == "table" and out is None:
+        from segcli.cli.stats_table import show_counts
+
+        show_counts(table, wide=wide)
+        return
+    _write_table(table, format, out, lambda: json.dumps(table, indent=2, ensure_ascii=False))
 
 
 def _refuse_unknown_runs(found: Statistics) -> None:
@@ -151,9 +182,7 @@ def _drift(
 def _write(
     found: Statistics, drift: Drift | None, format: str, out: Path | None, *, wide: bool, runs: bool
 ) -> None:
-    from segcli.errors import UsageError
-    from segcli.stats import as_csv, as_json, as_markdown, table_of
-    from segcli.store.query import write_parquet
+    from segcli.stats import as_json, table_of
 
     table = table_of(found) if drift is None else drift.classes
     if runs:
@@ -169,12 +198,22 @@ def _write(
         else:
             show(found, drift, wide=wide)
         return
+    _write_table(table, format, out, lambda: as_json(found, drift))
+
+
+def _write_table(
+    table: Sequence[Mapping[str, Any]], format: str, out: Path | None, as_json: Callable[[], str]
+) -> None:
+    from segcli.errors import UsageError
+    from segcli.stats import as_csv, as_markdown
+    from segcli.store.query import write_parquet
+
     if format == "parquet":
         if out is None:
             raise UsageError("--format parquet is binary: give --out FILE")
         write_parquet(table, out)
         return
-    make = {"json": lambda: as_json(found, drift), "csv": lambda: as_csv(table)}
+    make: dict[str, Callable[[], str]] = {"json": as_json, "csv": lambda: as_csv(table)}
     text = make.get(format, lambda: as_markdown(table))()
     if out is None:
         typer.echo(text, nl=not text.endswith("\n"))

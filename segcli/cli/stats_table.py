@@ -57,6 +57,15 @@ _GROUP_COLUMNS = (
     (_SCORE, "score_p50", ".2f"),
     (_AREA, "area_p50", ",.0f"),
 )
+_COUNT_COLUMNS = (
+    ("day", "day", ""),
+    ("camera", "camera", ""),
+    ("class", "category", ""),
+    ("images", "images", ",d"),
+    ("failed", "failed", ",d"),
+    (_WITH, "images_with", ",d"),
+    ("masks", "masks", ",d"),
+)
 _DRIFT_COLUMNS = (
     ("class", "category", ""),
     (_PER_IMAGE, "per_image", ".3g"),
@@ -84,6 +93,13 @@ def show_runs(found: Statistics, *, wide: bool) -> None:
     """To stdout: a table of the runs that made the output."""
     printer = TablePrinter(wide=wide)
     _table(printer, _RUN_COLUMNS, found.run["runs"])
+    printer.end()
+
+
+def show_counts(table: list[dict[str, Any]], *, wide: bool) -> None:
+    """To stdout: the counts of pruned images."""
+    printer = TablePrinter(wide=wide)
+    _table(printer, _COUNT_COLUMNS, table)
     printer.end()
 
 

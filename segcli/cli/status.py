@@ -48,6 +48,7 @@ def _lines(found: Status) -> list[tuple[str, str]]:
         ("output", found.out),
         ("images", f"{found.images:,}, of which {found.failed:,} failed{static}"),
         ("masks", f"{found.masks:,}"),
+        *([("pruned images", f"{found.pruned:,}")] if found.pruned else []),
         ("parts", f"{found.parts:,}, {size_text(found.size)} in all"),
         ("newest part", "none yet" if found.newest is None else _when(found.newest)),
         *_settings(found.settings),

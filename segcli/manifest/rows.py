@@ -14,9 +14,9 @@ from segcli.cloud.urls import is_url, shown
 from segcli.errors import ImageError
 from segcli.images import decode
 from segcli.images.probe import probe
-from segcli.sources import is_clip, read
+from segcli.sources import clip_file, is_clip, read
 from segcli.sources.archive import path_inside
-from segcli.types import Sample
+from segcli.types import Member, Sample
 
 Row = dict[str, Any]
 
@@ -63,11 +63,11 @@ def described(
 def _groups(fresh: Sequence[tuple[Sample, Row]]) -> Iterator[list[tuple[Sample, Row]]]:
     """The frames of one video together, everything else alone."""
 
-    def clip_of(pair: tuple[Sample, Row]) -> str:
-        return "" if pair[0].frame is None else pair[0].path
+    def clip_of(pair: tuple[Sample, Row]) -> tuple[str, Member | None] | None:
+        return None if pair[0].frame is None else (pair[0].path, pair[0].member)
 
     for clip, group in groupby(fresh, clip_of):
-        if clip:
+        if clip is not None:
             yield list(group)
         else:
             yield from ([pair] for pair in group)
@@ -80,7 +80,7 @@ def content(sample: Sample, header_only: bool) -> Row:
         if is_clip(sample):
             from segcli.video.timeline import why_unreadable
 
-            raise ImageError(why_unreadable(sample.path))
+            raise ImageError(why_unreadable(clip_file(sample)))
         data = read(sample)
         row["sha256"] = hashlib.sha256(data).hexdigest()
         header = probe(data, key=sample.key)
@@ -104,7 +104,7 @@ def _frames(samples: Sequence[Sample]) -> Iterator[Row]:
     taken = samples[0].carried.get("taken")
     left = list(wanted)
     try:
-        for frame in read_frames(samples[0].path, wanted):
+        for frame in read_frames(clip_file(samples[0]), wanted):
             row = {**blank, "taken": taken, "frame": frame.index, "time_s": frame.time_s}
             if frame.pixels is None:
                 row["error"] = frame.error

@@ -16,13 +16,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from segcli.cloud.urls import is_url
-from segcli.keys import container_of, prefix_of
+from segcli.keys import container_of, containers_of, prefix_of, split_frame
 from segcli.pipeline.options import PredictOptions
 from segcli.sources.containers import Containers
 from segcli.store import Output
 from segcli.types import Sample
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever other images of the same archive or video are listed than before."""
 
 
@@ -110,13 +110,15 @@ class Completion:
         now = {key: file for key, (file, done) in self._doubtful.items() if done is not None}
         for part, _, keys in inventory.unlisted() if now else ():
             for key in keys:
-                file = now.get(key) or now.get(container_of(key) or "")
+                file = next(filter(None, map(now.get, (key, *containers_of(key)))), None)
                 if file is not None and inventory.is_outdated(key, file):
                     found.setdefault(part, {})[key] = file.key
         return found
 
     def _container(self, sample: Sample) -> str | None:
-        if sample.frame is not None or sample.member is not None:
+        if sample.member is not None:
+            return container_of(split_frame(sample.key)[0])  # of a video in an archive, too
+        if sample.frame is not None:
             return container_of(sample.key)
         return sample.key if sample.key in self.containers.listed else None
 

@@ -30,10 +30,11 @@ class PredictOptions:
     is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
     its mirror image; `merge_class_agnostic` keeps the best of masks that overlap by an IoU above
     0.5, whatever their categories. `slice` is the side of tiles into which larger images are cut,
-    px, or "auto" for the model's own. `skip_static`: frames that look like the last processed one
-    of their camera are not processed; `static_threshold` grey levels are a change, and at least one
-    frame in `static_age` seconds is processed. `max_time`: seconds after which the run ends with
-    what it has done, as Ctrl-C would end it, but without an error.
+    px, or "auto" for the model's own. `zones` is a GeoJSON file of zones (segcli.zones).
+    `skip_static`: frames that look like the last processed one of their camera are not processed;
+    `static_threshold` grey levels are a change, and at least one frame in `static_age` seconds is
+    processed. `max_time`: seconds after which the run ends with what it has done, as Ctrl-C would
+    end it, but without an error.
     """
 
     source: str | tuple[str, ...]
@@ -58,6 +59,7 @@ class PredictOptions:
     max_pixels: int = 200_000_000
     strict_images: bool = False
     categories: tuple[str, ...] | None = None
+    zones: Path | None = None
     slice: str | None = None
     skip_static: bool = False
     static_threshold: float = 4.0

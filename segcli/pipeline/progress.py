@@ -222,13 +222,6 @@ class RunProgress:
             )
         if self.tasks.source.containers.has_videos:
             self.report(Note(f"frames of videos were chosen by `every={self.options.every!r}`"))
-        if videos := self.tasks.source.containers.sidecars.with_videos:
-            self.report(
-                Note(
-                    f"the videos inside {len(videos)} archives, such as {min(videos)}, were not "
-                    "read: unpack them"
-                )
-            )
         if untimed := self.tasks.source.containers.untimed:
             self.report(
                 Note(

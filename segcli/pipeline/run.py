@@ -22,6 +22,7 @@ from segcli.pipeline.settings import Described, describe, run_settings
 from segcli.pipeline.signals import stop_after, stop_on_signals
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.task_list import TaskList
+from segcli.pipeline.zone_check import check_cameras
 from segcli.sources import Source, Wanted, parse_age
 from segcli.sources.containers import Containers
 from segcli.sources.several import open_sources
@@ -54,6 +55,8 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
     for note in source.notes:
         report(Note(note))
     described = describe(options)
+    for note in check_cameras(options, described.zones, source):
+        report(Note(note))
     if options.dry_run:
         return _preview(options, described, source, report=report)
     # The lock comes first: a run that waits, or is refused, should not load a model before.

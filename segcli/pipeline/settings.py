@@ -26,6 +26,7 @@ from segcli.sources import Source
 from segcli.store import Settings
 from segcli.suggest import nearest
 from segcli.types import ModelInfo
+from segcli.zones import ZONES_FILE, Zones, read_zones
 
 RESULTS_VERSION = 2
 """Increased whenever the same image, weights and options give other rows than before."""
@@ -46,6 +47,7 @@ class Described:
     refinement: Refinement = Refinement()
     slicing: Slicing | None = None
     static: StaticRule | None = None
+    zones: Zones | None = None
 
     @property
     def model(self) -> str:
@@ -66,6 +68,7 @@ def describe(options: PredictOptions) -> Described:
         refinement,
         slicing_of(options.slice, info),
         static if options.skip_static else None,
+        None if options.zones is None else read_zones(options.zones),
     )
 
 
@@ -140,6 +143,7 @@ def run_settings(
         compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
     if described.static is not None:
         compared["static"] = described.static.facts()
+    compared |= {"zones": described.zones.facts()} if described.zones is not None else {}
     recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),
@@ -160,6 +164,8 @@ def run_settings(
     if info.keypoints is not None:
         each = {"names": info.keypoints, "skeleton": info.skeleton or ()}
         recorded["keypoints"] = dict.fromkeys(info.categories, each)
+    if described.zones is not None:
+        recorded[ZONES_FILE] = described.zones.recorded()
     prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
     several = source.roots if len(source.roots) > 1 else {}
     return Settings(compared, recorded, prefix, options.shard, several)

@@ -88,7 +88,7 @@ def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterat
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
-        for frame in read_frames(str(images.path(frames[0].key)), sorted(wanted)):
+        for frame in read_frames(images.video(frames[0].key), sorted(wanted)):
             image, pixels = left[frame.index], frame.pixels
             if pixels is None:
                 del left[frame.index]

@@ -12,7 +12,7 @@ from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, path_from_key, prefixed
 from segcli.sources.archive import archive_images
-from segcli.sources.clips import is_clip, with_frames
+from segcli.sources.clips import clip_file, held_bytes, is_clip, with_frames
 from segcli.sources.containers import Containers
 from segcli.sources.contents import with_archives
 from segcli.sources.file_list import list_lines
@@ -48,6 +48,8 @@ __all__ = [
     "Source",
     "Wanted",
     "archive_images",
+    "clip_file",
+    "held_bytes",
     "is_archive_name",
     "is_clip",
     "is_manifest",

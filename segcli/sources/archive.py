@@ -1,4 +1,4 @@
-"""Images inside archives, and in archives inside them: listed in place.
+"""Images and videos inside archives, and in archives inside them: listed in place.
 
 The members of an uncompressed tar are found by their headers, those of a zip through its directory.
 A compressed tar is read as a stream, from front to back.
@@ -49,7 +49,7 @@ def with_members(
     opens: Callable[[Sample], bool] = lambda archive: True,
     sidecars: Sidecars | None = None,
 ) -> Iterator[Sample]:
-    """The samples, with each archive replaced by the images in it.
+    """The samples, with each archive replaced by the images and videos in it.
 
     An archive that cannot be read to its end stays in the list, after the members that can be
     read, and becomes a failed row; so does one inside another archive. An archive without any image
@@ -64,9 +64,6 @@ def with_members(
         found = 0
         try:
             for member, fields in paired(_members(sample.path, sidecars is not None)):
-                if sidecars is not None and is_video_name(member.name):
-                    sidecars.with_videos.add(sample.key)
-                    continue
                 found += 1
                 columns = sidecars.columns(fields) if sidecars is not None and fields else {}
                 yield _inside(sample, member, columns)
@@ -87,7 +84,7 @@ def decide_columns(samples: Iterable[Sample], sidecars: Sidecars) -> bool:
 
 
 def archive_images(path: str, key: str) -> Iterator[Sample]:
-    """The images of one archive with the key `key`, as far as it can be read."""
+    """The images and videos of one archive with the key `key`, as far as it can be read."""
     samples = with_members(iter([sample_at(path, key=key)]))
     return (sample for sample in samples if not is_archive(sample))
 
@@ -118,8 +115,8 @@ def path_inside(member: Member) -> str:
 
 
 def _members(path: str, sidecars: bool = False) -> Iterator[Member | Sidecar]:
-    """The images in the order of the archive; archives inside it that cannot be read, too; and
-    the `sidecars` of a tar and all videos where they are wanted.
+    """The images and videos in the order of the archive; archives inside it that cannot be read,
+    too; and the `sidecars` of a tar where they are wanted.
 
     Raises one of BROKEN where the archive itself is damaged.
     """
@@ -153,10 +150,15 @@ def _listed(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Member | 
                 name, size = info.filename, info.file_size
                 if info.is_dir() or _is_hidden(name):
                     continue
-                if _is_image(name) or (sidecars and is_video_name(name)):
+                if is_image_name(os.fsencode(name)):
                     yield Member(name, number, size, None, place.within)
-                elif is_archive_name(name):
-                    inner = Member(name, number, size, stored_offset(file, info), place.within)
+                    continue
+                if not (is_video_name(name) or is_archive_name(name)):
+                    continue
+                inner = Member(name, number, size, stored_offset(file, info), place.within)
+                if is_video_name(name):
+                    yield inner
+                else:
                     yield from _nested(inner, place, partial(archive.open, info), sidecars)
         return
     yield from _listed_tar(file, place, sidecars)
@@ -169,7 +171,7 @@ def _listed_tar(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Membe
                 continue
             offset = None if is_stream else entry.offset_data
             member = Member(entry.name, number, entry.size, offset, place.within)
-            if _is_image(entry.name) or (sidecars and is_video_name(entry.name)):
+            if is_image_name(os.fsencode(entry.name)) or is_video_name(entry.name):
                 yield member
             elif is_archive_name(entry.name):
                 data = partial(tar.extractfile, entry)
@@ -199,10 +201,6 @@ def _held(inner: Member, compressed: Callable[[], IO[bytes] | None]) -> IO[bytes
     refuse_large(inner)
     with compressed() or io.BytesIO() as file:
         return io.BytesIO(file.read(inner.size))
-
-
-def _is_image(name: str) -> bool:
-    return is_image_name(os.fsencode(name))
 
 
 def _is_hidden(name: str) -> bool:

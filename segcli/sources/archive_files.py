@@ -24,7 +24,8 @@ from segcli.cloud.object_file import FEW, MANY, ObjectFile
 from segcli.cloud.objects import fetch_range
 from segcli.cloud.urls import is_url, url_of
 from segcli.errors import ImageError
-from segcli.sources.folder import is_image_name
+from segcli.sources.folder import is_image_name, is_video_name
+from segcli.sources.window import Window
 from segcli.types import Member, Sample
 
 MAX_MEMBER_BYTES = 2**31
@@ -67,38 +68,6 @@ class Place:
         return depth
 
 
-class _Window(io.RawIOBase):
-    """The bytes of a file from `start` on, `size` of them, as a file. Owns the file."""
-
-    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
-        self._file, self._start, self._size, self._at = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._start + self._at)
-        data = self._file.read(max(0, min(len(buffer), self._size - self._at)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
 def open_bytes(place: Place) -> IO[bytes]:
     """The archive as a seekable file. Raises one of BROKEN, and ImageError."""
     inner = place.within
@@ -109,17 +78,22 @@ def open_bytes(place: Place) -> IO[bytes]:
         return io.BufferedReader(ObjectFile(url, MANY if place.is_zip else FEW))
     if inner.offset is not None:
         outer = open_bytes(replace(place, within=inner.within))
-        return io.BufferedReader(_Window(outer, inner.offset, inner.size))
+        return io.BufferedReader(Window(outer, inner.offset, inner.size))
     return io.BytesIO(_held(place))
 
 
 def refuse_large(inner: Member) -> None:
-    """Raises ValueError for a compressed archive that is too large to be held."""
-    if inner.offset is None and inner.size > MAX_HELD_BYTES:
-        raise ValueError(
-            f"it is compressed inside another archive, and its {inner.size:,} bytes are more than "
-            f"the {MAX_HELD_BYTES:,} that are held in memory; unpack the outer archive"
-        )
+    """Raises ValueError for a compressed archive or video that is too large to be held."""
+    if inner.offset is not None or inner.size <= MAX_HELD_BYTES:
+        return
+    if is_video_name(inner.name):
+        where, way = "the", "unpack the archive, or pack it without compression (tar, zip -0)"
+    else:
+        where, way = "another", "unpack the outer archive"
+    raise ValueError(
+        f"it is compressed inside {where} archive, and its {inner.size:,} bytes are more than the "
+        f"{MAX_HELD_BYTES:,} that are held in memory; {way}"
+    )
 
 
 @lru_cache(maxsize=1)

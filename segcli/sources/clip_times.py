@@ -23,14 +23,15 @@ def columns() -> dict[str, Any]:
     return {COLUMN: pa.string()}
 
 
-def taken(path: str, timeline: Timeline) -> str | None:
+def taken(path: str | None, timeline: Timeline) -> str | None:
     """The time at which the clock of the video was 0, as text: the time of a frame is this plus its
     `time_s`. None if nothing states it.
 
     The field `start` of a file clip.mp4.json or clip.json takes precedence over the metadata of the
-    container. Raises ValueError when such a field is not a time.
+    container; `path` is None if there can be no such file. Raises ValueError when such a field is
+    not a time.
     """
-    start = _stated_start(path) or timeline.created
+    start = (None if path is None else _stated_start(path)) or timeline.created
     if start is None:
         return None
     return (start - timedelta(seconds=timeline.times[0])).isoformat(" ")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
+from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
+from segcli.sources.archive_files import BROKEN, Place, open_bytes, words
 from segcli.sources.clip_times import COLUMN, taken
 from segcli.sources.containers import Containers
 from segcli.sources.folder import is_video_name
 from segcli.types import Sample
+from segcli.video.file import AT_ONCE, VideoFile
 
 if TYPE_CHECKING:
     from segcli.video.every import Every
@@ -19,7 +24,33 @@ if TYPE_CHECKING:
 
 def is_clip(sample: Sample) -> bool:
     """Whether the sample is a whole video file and not one of its frames."""
-    return sample.frame is None and sample.data is None and is_video_name(sample.path)
+    name = sample.path if sample.member is None else sample.member.name
+    return sample.frame is None and sample.data is None and is_video_name(name)
+
+
+def clip_file(sample: Sample) -> VideoFile:
+    """The video of a sample that is a video or a frame of one."""
+    if sample.member is None:
+        return VideoFile(sample.path)
+    place = Place(sample.path, sample.mtime_ns, sample.member)
+    return VideoFile(sample.member.name, partial(_open_inside, place))
+
+
+def held_bytes(sample: Sample) -> int:
+    """How much memory a video takes while it is open: the whole of it, if it is compressed inside
+    an archive."""
+    member = sample.member
+    return 0 if member is None or member.offset is not None else member.size
+
+
+def _open_inside(place: Place) -> IO[bytes]:
+    try:
+        file = open_bytes(place)
+    except FileNotFoundError:
+        raise ImageError("the archive has vanished since it was listed") from None
+    except BROKEN as error:
+        raise ImageError(f"cannot read it from the archive: {words(error)}") from None
+    return io.BufferedReader(file, AT_ONCE) if is_url(place.path) else file  # type: ignore[type-var]
 
 
 def with_frames(
@@ -34,17 +65,18 @@ def with_frames(
     for sample in samples:
         if not is_clip(sample):
             yield sample
-        elif containers.opens(sample):
+        elif sample.member is not None or containers.opens(sample):
             yield from _frames(sample, every, stream, containers)
 
 
 def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> Iterator[Sample]:
     from segcli.video.timeline import looks_like_video, read_timeline  # PyAV: where needed
 
-    if not looks_like_video(clip.path):
+    file = clip_file(clip)
+    if not looks_like_video(file):
         return
     try:
-        timeline = read_timeline(clip.path, stream)
+        timeline = read_timeline(file, stream)
     except ImageError:
         yield clip
         return
@@ -62,7 +94,7 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
 def _timed(clip: Sample, timeline: Timeline, containers: Containers) -> Sample:
     """The clip with the time of its start, where that is known."""
     try:
-        start = taken(clip.path, timeline)
+        start = taken(None if clip.member is not None else clip.path, timeline)
     except ValueError:
         containers.untimed.add(clip.key)
         return clip

@@ -43,9 +43,10 @@ def _frame(written: str, folder: str, prefix: str) -> Sample | None:
     if frame is None or not is_video_name(clip):
         return None
     key = prefixed(key_from_path(clip), prefix)
-    return replace(
-        sample_at(resolve(clip, folder), key=key), key=f"{key}#frame={frame}", frame=frame
-    )
+    video = sample_at(resolve(clip, folder), key=key)
+    if video.size_bytes is None:
+        video = _member(clip, folder, key) or video
+    return replace(video, key=f"{key}#frame={frame}", frame=frame)
 
 
 def _member(written: str, folder: str, key: str) -> Sample | None:

@@ -61,12 +61,10 @@ class Sidecar:
 @dataclass(slots=True)
 class Sidecars:
     """`types`: column -> Arrow type, None until they are decided. `unfit` are the fields of which a
-    value did not ride along, because it has no column or another type. `with_videos` are the
-    keys of the archives that hold videos, which are not read."""
+    value did not ride along, because it has no column or another type."""
 
     types: dict[str, Any] | None = None
     unfit: set[str] = field(default_factory=set)
-    with_videos: set[str] = field(default_factory=set)
 
     def decide(self, shards: Iterable[Iterator[Member | Sidecar]]) -> None:
         """Take names and types from the first images of the shards."""

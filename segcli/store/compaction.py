@@ -20,6 +20,7 @@ from segcli.store.part_file import images_of, open_part, read_part, write_part
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
 from segcli.store.place import remove_stale, staging_paths
+from segcli.store.pruned import finish
 from segcli.store.swap import exchange
 
 
@@ -58,6 +59,7 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
     with lock_output(path, wait=wait):
         for stale in staging_paths(real, None):
             remove_stale(stale)
+        finish(real)
         before = part_paths(real)
         parts = {part: _read(part) for part in before}
         groups = list(_groups(parts, images))
@@ -123,7 +125,11 @@ def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None
     complete = frozenset[bytes]().union(*(parts[path].footer.complete for path in group))
     settings = replace(newest.settings, shard=shard)
     footer = replace(newest, settings=settings, begun=begun, ended=ended, complete=complete)
-    write_part(fresh / part_name(images_of(rows)), rows, footer)
+    merged = fresh / part_name(images_of(rows))
+    write_part(merged, rows, footer)
+    # As new as its newest image: `status` and `prune` go by it.
+    newest_ns = max(path.stat().st_mtime_ns for path in group)
+    os.utime(merged, ns=(newest_ns, newest_ns))
 
 
 def _times(footers: Sequence[Footer]) -> tuple[float | None, float | None]:

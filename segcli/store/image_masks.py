@@ -17,7 +17,7 @@ from segcli.types import Size
 COLUMNS = (
     *("key", "status", "height", "width", "frame", "time_s"),
     *("mask", "category_id", "category", "score", "bbox", "area", "rle"),
-    *("mask_score", "keypoints"),
+    *("mask_score", "keypoints", "zones"),
 )
 
 Keypoints = tuple[tuple[float, float, float], ...]
@@ -29,7 +29,7 @@ class Mask:
     """One object: `box` (x, y, w, h) and `area` in px of the image, `rle` COCO's compressed counts.
 
     `category_id` is the data set's own id. `score` is None for ground truth, `mask_score` and
-    `keypoints` where the model finds none.
+    `keypoints` where the model finds none, `zones` where the run had none.
     """
 
     category_id: int
@@ -40,6 +40,7 @@ class Mask:
     rle: bytes
     mask_score: float | None = None
     keypoints: Keypoints | None = None
+    zones: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def _mask(row: Mapping[str, Any]) -> Mask:
         rle=bytes(row["rle"]),
         mask_score=row["mask_score"],
         keypoints=_keypoints(row["keypoints"]),
+        zones=None if row["zones"] is None else tuple(row["zones"]),
     )
 
 

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from segcli.cloud.ahead import in_threads
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.keys import container_of, prefix_of, prefixed
+from segcli.keys import containers_of, prefix_of, prefixed
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
 from segcli.store.part_file import Marks, read_marks
 from segcli.store.part_writer import PartWriter
+from segcli.store.pruned import PrunedKeys, load_pruned
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
 
@@ -48,7 +49,7 @@ class Inventory:
     """`images`, `failed` and `masks` count what the output holds; `done` knows the keys.
 
     `moved`: key prefixes of parts none of which names the source root of this run for that prefix,
-    so the archive has been moved there. `complete`: see `Footer`.
+    so the archive has been moved there. `complete`: see `Footer`. `pruned`: images that had rows.
     """
 
     def __init__(self, path: Path, writer: PartWriter) -> None:
@@ -57,6 +58,7 @@ class Inventory:
         self.images = self.failed = self.masks = 0
         self.moved: set[str] = set()
         self.complete: set[bytes] = set()
+        self.pruned = PrunedKeys()
         self._rows_in: Counter[str] = Counter()
         self._failed_in: Counter[str] = Counter()
         self._name = shown(path)
@@ -76,6 +78,7 @@ class Inventory:
         """
         joining, shard = self._writer.joining, self._writer.footer.settings.shard
         split = None if shard is None else ShardSpec.parse(shard)
+        self.pruned = load_pruned(self._writer.directory)
         pending: list[NDArray[np.uint64]] = []
         waiting = repeats = 0
         roots: dict[str, set[str]] = {}
@@ -124,14 +127,15 @@ class Inventory:
         return 2 * sum(found) >= len(found)
 
     def rows_in(self, container: str) -> tuple[int, int]:
-        """How many images of the archive or video have rows, or itself where it cannot be read,
-        and how many of these had failed before this run."""
-        itself = self.done.find(container)
-        rows = self._rows_in[container] + (itself is not None)
-        return rows, self._failed_in[container] + (itself is not None and itself.failed)
+        """How many images of the archive or video have or had rows, or itself where it cannot be
+        read, and how many of these have failed before this run."""
+        itself = self.done.find(container) or self.pruned.index.find(container)
+        rows = self._rows_in[container] + self.pruned.images_in[container] + (itself is not None)
+        failed = self._failed_in[container] + self.pruned.failed_in[container]
+        return rows, failed + (itself is not None and itself.failed)
 
     def _count_inside(self, key: str, *, failed: bool) -> None:
-        if (container := container_of(key)) is not None:
+        for container in containers_of(key):
             self._rows_in[container] += 1
             self._failed_in[container] += failed
 
@@ -139,7 +143,7 @@ class Inventory:
         """What is known of a sample; raises UsageError when its key is another archive's."""
         entry = self.done.find_listed(sample.key)
         if entry is None:
-            return "new"
+            return "done" if self._is_pruned(sample) else "new"
         origin = self._origins[entry.part]
         if origin == _Origin.OTHER:
             raise UsageError(
@@ -166,6 +170,14 @@ class Inventory:
         )
         is_whole = key == container.key
         return not same_time or (is_whole and not entry.same_size(container.size_bytes))
+
+    def _is_pruned(self, sample: Sample) -> bool:
+        """Whether the rows of this state of the file were pruned."""
+        entry = self.pruned.index.find(sample.key)
+        if entry is None:
+            return False
+        same_time = bool(self.moved) or entry.same_mtime(sample.mtime_ns)
+        return sample.size_bytes is None or (same_time and entry.same_size(sample.size_bytes))
 
     def unlisted(self) -> Iterator[tuple[str, Footer, list[str]]]:
         """Part by part, the keys (of a shard: its own) of this source that `state` was not asked

@@ -19,6 +19,7 @@ from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_file import read_footer
 from segcli.store.part_writer import PartWriter, part_name
 from segcli.store.place import Disk, Place, remove_stale, staging_paths
+from segcli.store.pruned import finish
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
@@ -52,6 +53,8 @@ def open_output(
         if not is_url(held.real):
             for stale in staging_paths(held.real, split):
                 remove_stale(stale)
+            if split is None:
+                finish(held.real)
         joining = _joining(path, settings, carried, categories, same_source=same_source)
         output = Output(joining, held, owns_lock=own is not None)
         try:

@@ -70,7 +70,7 @@ def images_of(rows: pa.Table) -> list[str]:
 def write_part(path: Path, rows: pa.Table, footer: Footer) -> None:
     """A whole file, durable and read back; the counts in the footer are made. Raises OSError."""
     footer = _counted(footer, rows)
-    _write_file(path, _serialise(rows, footer))
+    write_file(path, _serialise(rows, footer))
     _check(path, rows.num_rows, footer)
 
 
@@ -96,7 +96,7 @@ def _serialise(rows: pa.Table, footer: Footer) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def _write_file(path: Path, data: memoryview) -> None:
+def write_file(path: Path, data: memoryview) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         while data:

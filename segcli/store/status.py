@@ -25,12 +25,14 @@ from segcli.store.footer import ROOT, Footer
 from segcli.store.lease import holder as lease_holder
 from segcli.store.lock import holder
 from segcli.store.part_file import read_footer
+from segcli.store.pruned import count_pruned
 
 
 @dataclass(slots=True)
 class Status:
     """`size` in bytes; `newest` is when the last part was committed (ISO 8601, UTC).
 
+    `pruned` images had rows, which `segcli prune` has removed; they are in no other count.
     `settings` are those of the run that made a part (all parts of an output agree), `sources` maps
     each key prefix to where its images came from. `writer` is None when nobody holds the lock,
     else {"pid", "host"}, {"shards": True}, or {} when it is unknown. `problems` are sentences about
@@ -42,6 +44,7 @@ class Status:
     masks: int = 0
     failed: int = 0
     static: int = 0
+    pruned: int = 0
     parts: int = 0
     size: int = 0
     newest: str | None = None
@@ -81,6 +84,10 @@ def status(path: Path) -> Status:
         newest = max(newest, about.st_mtime)
     if newest:
         found.newest = datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
+    try:
+        found.pruned = count_pruned(real)
+    except UsageError as error:
+        found.problems.append(str(error))
     return found
 
 

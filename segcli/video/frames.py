@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import ImageError
+from segcli.video.file import VideoFile
 from segcli.video.timeline import Timeline, opened, read_timeline, reason
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Frame:
 
 
 def read_frames(
-    path: str,
+    video: str | VideoFile,
     wanted: Sequence[int],
     *,
     stream: int = 0,
@@ -52,14 +53,14 @@ def read_frames(
     `before(index, (h, w))` is called before the pixels of a frame are made. Raises ImageError if
     the file cannot be read as a video at all.
     """
-    timeline = read_timeline(path, stream, find_damage=False)
+    timeline = read_timeline(video, stream, find_damage=False)
     there = [index for index in wanted if index < len(timeline.times)]
-    with opened(path, stream) as (file, video):
-        video.codec_context.thread_count = threads
-        video.codec_context.thread_type = "AUTO"
+    with opened(timeline.file, stream) as (file, decoder):
+        decoder.codec_context.thread_count = threads
+        decoder.codec_context.thread_type = "AUTO"
         waiting = iter(there)
         awaited = next(waiting, None)
-        for index, frame, damaged in _decoded(file, video, timeline, there) if there else ():
+        for index, frame, damaged in _decoded(file, decoder, timeline, there) if there else ():
             while awaited is not None and awaited < index:
                 yield _undecodable(awaited)
                 awaited = next(waiting, None)
@@ -128,7 +129,7 @@ def _from_keyframe(
     if is_fresh and keyframe <= SEEK_BEYOND:
         yield from _indexed(_stream(file, video), index_of)
         return
-    with opened(file.name, timeline.stream) as (again, first_frames_of):
+    with opened(timeline.file, timeline.stream) as (again, first_frames_of):
         first_frames_of.codec_context.thread_count = video.codec_context.thread_count
         yield from _indexed(_stream(again, first_frames_of), index_of)
 

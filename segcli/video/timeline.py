@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,9 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import av
 
-from segcli.cloud.object_file import ObjectFile
-from segcli.cloud.urls import url_of
 from segcli.errors import ImageError
+from segcli.video.file import VideoFile, video_file
 from segcli.video.matroska import damaged_at
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ _SYNC = (
     b"\x47"  # the first byte of each packet of an MPEG transport stream, unlike TypeScript files
 )
 _FIRST_YEAR = 1990  # of digital video; unset clocks say 1904, 1970 or 1980
-_AT_ONCE = 2 << 20  # bytes of an object that one request brings
 _SHORT_BY = 1.0  # s that may be missing at the end of a file
 
 
@@ -38,9 +35,11 @@ class Timeline:
     in the units of the stream, or empty if they do not identify frames, because there are none or
     they jump back; then frames are found only by counting. `keyframes` are indices. `ends` states
     why the file stops before its stated end, or is None. `created` is when recording began, by the
-    container. `damage` says where frames are missing that the reader has passed over.
+    container. `damage` says where frames are missing that the reader has passed over. `file` is
+    where it was read.
     """
 
+    file: VideoFile
     times: list[float]
     pts: list[int]
     keyframes: list[int]
@@ -50,27 +49,28 @@ class Timeline:
     damage: str | None = None
 
 
-def looks_like_video(path: str) -> bool:
+def looks_like_video(video: str | VideoFile) -> bool:
     """False for a TypeScript file, which has the suffix .ts, too."""
-    if not path.lower().endswith(".ts"):
+    found = video_file(video)
+    if not found.name.lower().endswith(".ts"):
         return True
     try:
-        with open_bytes(path) as file:
+        with found.open() as file:
             return file.read(1) in (_SYNC, b"")
-    except OSError:
+    except (OSError, ImageError):
         return True  # becomes a failed row
 
 
-def why_unreadable(path: str, stream: int = 0) -> str:
+def why_unreadable(video: str | VideoFile, stream: int = 0) -> str:
     """The reason why a video is listed as a whole."""
     try:
-        damage = read_timeline(path, stream).damage
+        damage = read_timeline(video, stream).damage
     except ImageError as error:
         return str(error)
     return damage or "the video could not be read when it was listed; run the command again"
 
 
-def read_timeline(path: str, stream: int = 0, *, find_damage: bool = True) -> Timeline:
+def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool = True) -> Timeline:
     """Demux the file once; `stream` counts its video streams.
 
     Raises ImageError when the file cannot be opened as a video or has no such stream.
@@ -81,35 +81,38 @@ def read_timeline(path: str, stream: int = 0, *, find_damage: bool = True) -> Ti
     broken: str | None = None
     created: datetime | None = None
     latest = 0.0  # s, of any stream
-    with opened(path, stream) as (file, video):
-        rate = float(video.average_rate or video.guessed_rate or 25)
-        stated, created = _stated_end(file, video), _created(file, video)
+    where = video_file(video)
+    with opened(where, stream) as (file, frames):
+        rate = float(frames.average_rate or frames.guessed_rate or 25)
+        stated, created = _stated_end(file, frames), _created(file, frames)
         try:
             for packet in file.demux():
                 if not packet.size or packet.is_discard:
                     continue
                 latest = max(latest, _end(packet))
-                if packet.stream_index == video.index:
+                if packet.stream_index == frames.index:
                     time = _time(packet)
                     time = len(packets) / rate if time is None else time
                     packets.append((packet.pts, time, packet.is_keyframe))
                     positions.append(packet.pos or 0)
         except (av.FFmpegError, OSError) as error:
             broken = reason(error)
-        if broken is None and 0 < len(packets) < video.frames:
-            broken = f"the file states {video.frames} frames"
-        elif broken is None and video.frames == 0 and stated and latest < stated - _SHORT_BY:
+        if broken is None and 0 < len(packets) < frames.frames:
+            broken = f"the file states {frames.frames} frames"
+        elif broken is None and frames.frames == 0 and stated and latest < stated - _SHORT_BY:
             broken = f"the file states {stated:.1f} s"
         is_matroska = file.format.name.startswith("matroska")
-        if broken is None and find_damage and is_matroska and url_of(path) is None:
+        if broken is None and find_damage and is_matroska and where.is_path:
             times = [time for _, time, _ in packets]
-            damage = _damage(path, positions, times)
+            damage = _damage(where.name, positions, times)
     if not packets:
         raise ImageError(f"no frame in the video: {broken or 'its stream is empty'}")
-    return replace(_ordered(packets, broken), stream=stream, created=created, damage=damage)
+    return replace(_ordered(where, packets, broken), stream=stream, created=created, damage=damage)
 
 
-def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) -> Timeline:
+def _ordered(
+    file: VideoFile, packets: list[tuple[int | None, float, bool]], ends: str | None
+) -> Timeline:
     """Sort packets, which are in decoding order, by their times."""
     known = [pts for pts, _, _ in packets if pts is not None]
     by_time = sorted(range(len(packets)), key=lambda i: packets[i][1])
@@ -120,6 +123,7 @@ def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) ->
     else:
         order, pts = list(range(len(packets))), []
     return Timeline(
+        file,
         times=[packets[i][1] for i in order],
         pts=pts,
         keyframes=[position for position, i in enumerate(order) if packets[i][2]],
@@ -128,11 +132,11 @@ def _ordered(packets: list[tuple[int | None, float, bool]], ends: str | None) ->
 
 
 @contextmanager
-def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(where: VideoFile, stream: int) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its `stream`-th video stream. Raises ImageError."""
     try:
         with ExitStack() as stack:
-            source = path if url_of(path) is None else stack.enter_context(open_bytes(path))
+            source = where.name if where.is_path else stack.enter_context(where.open())
             if _size(source) == 0:
                 raise ImageError("the video file is empty")
             file = stack.enter_context(av.open(source, "r", metadata_errors="replace"))
@@ -148,13 +152,7 @@ def opened(path: str, stream: int) -> Iterator[tuple[InputContainer, VideoStream
     except FileNotFoundError:
         raise ImageError("the file has vanished since it was listed") from None
     except (av.FFmpegError, OSError) as error:
-        raise ImageError(f"not a readable video: {reason(error)}{_hint(path)}") from None
-
-
-def open_bytes(path: str) -> IO[bytes]:
-    """A video file, or an object behind a URL. Raises OSError."""
-    url = url_of(path)
-    return open(path, "rb") if url is None else io.BufferedReader(ObjectFile(url), _AT_ONCE)
+        raise ImageError(f"not a readable video: {reason(error)}{_hint(where)}") from None
 
 
 def _size(source: str | IO[bytes]) -> int:
@@ -165,14 +163,14 @@ def _size(source: str | IO[bytes]) -> int:
     return size
 
 
-def _hint(path: str) -> str:
+def _hint(where: VideoFile) -> str:
     """The most common reason why an MP4 file cannot be opened."""
-    if not path.lower().endswith((".mp4", ".mov", ".m4v", ".3gp", ".3g2")):
+    if not where.name.lower().endswith((".mp4", ".mov", ".m4v", ".3gp", ".3g2")):
         return ""
     try:
-        with open_bytes(path) as file:
+        with where.open() as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"
-    except OSError:
+    except (OSError, ImageError):
         return ""
     return "; its index is missing: it was truncated or is still being written" if is_mp4 else ""
 

@@ -18,9 +18,11 @@ from segcli.keys import (
     path_from_key,
     prefix_of,
     prefixed,
+    split_frame,
 )
 from segcli.sources import (
     archive_images,
+    clip_file,
     is_archive_name,
     is_root,
     open_source,
@@ -28,6 +30,7 @@ from segcli.sources import (
     sample_of_key,
 )
 from segcli.types import Image, Sample, Size
+from segcli.video.file import VideoFile
 
 _MOST_NAMES = 200_000
 
@@ -46,6 +49,10 @@ class Images:
     def path(self, key: str) -> Path:
         """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
         return self._place(key).path(key)
+
+    def video(self, key: str) -> VideoFile:
+        """The video of a frame. Raises MissingFile when it is not there."""
+        return self._place(key).video(key)
 
     def load(self, key: str, expected: Size, *, at_least: Size | None = None) -> Image:
         """The decoded image; JPEGs at a fraction that is still `at_least` (h, w).
@@ -93,23 +100,25 @@ class Place:
 
     def path(self, key: str) -> Path:
         """Where the file of a key (a video's too) lies. Raises MissingFile when it is not there."""
+        return Path(self._there(key).path)
+
+    def video(self, key: str) -> VideoFile:
+        """The video of a frame. Raises MissingFile when it is not there."""
+        return clip_file(self._there(key))
+
+    def _there(self, key: str) -> Sample:
         sample = self.sample(key)
-        path = Path(sample.path)
-        if is_url(sample.path):
-            return path
-        if sample.data is None and not path.exists():
-            raise MissingFile(self._missing(key, path))
-        return path
+        is_file = sample.data is None and not is_url(sample.path)
+        if is_file and not os.path.exists(sample.path):
+            raise MissingFile(self._missing(key, Path(sample.path)))
+        return sample
 
     def load(self, key: str, expected: Size, *, at_least: Size | None = None) -> Image:
         """The decoded image; JPEGs at a fraction that is still `at_least` (h, w).
 
         Raises MissingFile, and ImageError when it is damaged or not `expected` (H, W) px large.
         """
-        sample = self.sample(key)
-        is_file = sample.data is None and not is_url(sample.path)
-        if is_file and not os.path.exists(sample.path):
-            raise MissingFile(self._missing(key, Path(sample.path)))
+        sample = self._there(key)
         smallest = None if at_least is None else lambda size: at_least
         image = decode(read(sample), key=key, at_least=smallest)
         if image.original_size != expected:
@@ -152,8 +161,9 @@ class Place:
             return member or sample_of_key(self._url, key, path_from_key(candidates[0]))
         listed = self._all_samples()
         for candidate in candidates:
-            if candidate in listed:
-                return listed[candidate]
+            for name in (candidate, split_frame(candidate)[0]):
+                if name in listed:
+                    return listed[name]
         raise ImageError(f"{self.root} does not list it")
 
     def _member(self, path: Path, key: str) -> Sample | None:
@@ -162,7 +172,7 @@ class Place:
         if archive is None:
             return None
         below = key_from_path(os.path.relpath(archive, self.root))
-        return self._images_of(str(archive), below).get(key)
+        return self._images_of(str(archive), below).get(split_frame(key)[0])
 
     def _member_of_url(self, root: str, key: str) -> Sample | None:
         """The same below a URL, where a folder with the name of an archive is taken for one."""
@@ -172,7 +182,7 @@ class Place:
             return None
         below = "/".join(folders[:depth])
         archive = sample_of_key(root, below, path_from_key(below))
-        return self._images_of(archive.path, below).get(key)
+        return self._images_of(archive.path, below).get(split_frame(key)[0])
 
     def _images_of(self, archive: str, key: str) -> Mapping[str, Sample]:
         """Those of an archive whose own key is `key`, by their keys."""

@@ -23,7 +23,7 @@ from segcli.store.query import Rows
 from segcli.viz.images import Images, images_of
 from segcli.viz.painter import Job, Painter
 from segcli.viz.picture import Style
-from segcli.viz.save import encode, in_order
+from segcli.viz.save import encode, in_order, video_place
 from segcli.viz.select import Wanted, find
 from segcli.viz.sheet import LIMIT, Thumbnail, sheet
 from segcli.viz.truth import read_truth
@@ -218,7 +218,7 @@ class _Drawing:
     def _video_path(self, path: str) -> Path | None:
         target = self._options.video
         if target is None or not target.suffix:
-            return None if target is None else (target / path.lstrip("/")).with_suffix(".mp4")
+            return None if target is None else video_place(target, path)
         if len(self._videos) > 1:
             names = ", ".join(sorted(self._videos)[:3])
             raise UsageError(

@@ -57,7 +57,7 @@ def place(folder: Path, key: str, kind: str) -> Path:
     two images that differ in it are two pictures. A frame is a file in its video's folder.
     """
     path, frame = path_from_key(key), split_frame(key)[1]
-    names = [_name(part) for part in path.split("/") if part not in ("", ".")] or ["_"]
+    names = _names(path)
     if frame is not None:
         return folder.joinpath(*names, f"{frame:06d}.{kind}")
     if not names[-1].lower().endswith((f".{kind}", ".jpeg" if kind == "jpg" else f".{kind}")):
@@ -65,10 +65,19 @@ def place(folder: Path, key: str, kind: str) -> Path:
     return folder.joinpath(*names)
 
 
+def video_place(folder: Path, path: str) -> Path:
+    """Where the drawn video of a path goes below `folder`, whatever the path is."""
+    return folder.joinpath(*_names(path)).with_suffix(".mp4")
+
+
 def in_order(key: str) -> tuple[str, int]:
     """What keys are sorted by: frames by their number."""
     frame = split_frame(key)[1]
     return path_from_key(key), -1 if frame is None else frame
+
+
+def _names(path: str) -> list[str]:
+    return [_name(part) for part in path.split("/") if part not in ("", ".")] or ["_"]
 
 
 def _name(part: str) -> str:

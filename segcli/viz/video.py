@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting
-from segcli.video.timeline import open_bytes
+from segcli.video.file import VideoFile
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -37,7 +37,7 @@ class Writer:
     `sound`: the video whose sound goes along, as it is, from the first picture to the last.
     """
 
-    def __init__(self, path: Path, sound: Path | None = None) -> None:
+    def __init__(self, path: Path, sound: VideoFile | None = None) -> None:
         self._path, self._sound_of = path, sound
         self._stack = ExitStack()
         self._size: tuple[int, int] | None = None
@@ -109,7 +109,7 @@ class Writer:
         """Finds the sound from `first` (s) on; not every kind of it goes into every file."""
         if self._sound_of is None:
             return
-        file = self._stack.enter_context(open_bytes(str(self._sound_of)))
+        file = self._stack.enter_context(self._sound_of.open())
         source = self._stack.enter_context(av.open(file, "r"))
         if not source.streams.audio:
             return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segcli.errors import ImageError, UsageError
 from segcli.store.image_masks import ImageMasks
+from segcli.video.file import VideoFile
 from segcli.video.frames import read_frames
 from segcli.viz.images import MissingFile
 from segcli.viz.painter import Job, Painter
@@ -32,27 +33,31 @@ def draw_video(
     hears what the new video lacks.
     """
     try:
-        path = painter.images.path(frames[0].key)
-        if target is not None:
-            refuse_original(target, path)
+        video = painter.images.video(frames[0].key)
+        if target is not None and video.is_path:
+            refuse_original(target, Path(video.name))
     except (ImageError, UsageError) as error:
         for image in frames:
             yield image, _failed(error)
         return
-    with nullcontext() if target is None else Writer(target, path) as writer:
-        yield from _drawn(frames, painter, path, writer, small)
+    with nullcontext() if target is None else Writer(target, video) as writer:
+        yield from _drawn(frames, painter, video, writer, small)
     if writer is not None and writer.note is not None:
         tell(f"{target}: {writer.note}")
 
 
 def _drawn(
-    frames: Sequence[ImageMasks], painter: Painter, path: Path, writer: Writer | None, small: bool
+    frames: Sequence[ImageMasks],
+    painter: Painter,
+    video: VideoFile,
+    writer: Writer | None,
+    small: bool,
 ) -> Iterator[tuple[ImageMasks, Job]]:
     """What goes wrong ends the video with the frames that it has; the others get the reason."""
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
-        for frame in read_frames(str(path), sorted(wanted)):
+        for frame in read_frames(video, sorted(wanted)):
             image, pixels = left[frame.index], frame.pixels
             if pixels is None:
                 del left[frame.index]

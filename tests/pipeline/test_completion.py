@@ -47,9 +47,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(os.path.basename(path))
         return members(path, sidecars)
 
-    def listed_clip(path: str, stream: int = 0) -> Any:
-        names.append(os.path.basename(path))
-        return timeline(path, stream)
+    def listed_clip(file: Any, stream: int = 0) -> Any:
+        names.append(os.path.basename(file.name))
+        return timeline(file, stream)
 
     monkeypatch.setattr(segcli.sources.archive, "_members", listed_archive)
     monkeypatch.setattr(segcli.video.timeline, "read_timeline", listed_clip)

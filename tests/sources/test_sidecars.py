@@ -100,13 +100,6 @@ def test_columns_are_looked_for_in_folders_and_not_in_zips(tmp_path: Path) -> No
     assert opened(shard(tmp_path / "a.zip", [{"n": 1}])).carried == {}
 
 
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_archives_with_videos_in_them_are_named(kind: str, tmp_path: Path) -> None:
-    source = opened(write(tmp_path / f"a.{kind}", {"a.mp4": b"?", "a.jpg": b"x"}))
-    assert [sample.key for sample in source] == [f"a.{kind}/a.jpg"]
-    assert source.containers.sidecars.with_videos == {f"a.{kind}"}
-
-
 def test_few_members_wait_for_their_sidecars() -> None:
     """Names with dots in them can make one group of a whole archive."""
     asked = 0

@@ -4,11 +4,12 @@ import pytest
 
 from segcli.errors import UsageError
 from segcli.video.every import Every, parse_every
+from segcli.video.file import VideoFile
 from segcli.video.timeline import Timeline
 
 
 def chosen(text: str, times: list[float], keyframes: list[int] | None = None) -> list[int]:
-    timeline = Timeline(times, list(range(len(times))), keyframes or [0])
+    timeline = Timeline(VideoFile("x.mp4"), times, list(range(len(times))), keyframes or [0])
     return list(parse_every(text).choose(timeline))
 
 

@@ -16,6 +16,7 @@ from segcli.masks.rle.mask import (
     runs_to_boxes,
     to_box,
 )
+from segcli.masks.rle.regions import lower_edges, shares_inside
 from segcli.masks.rle.shapes import from_coco, from_polygons, from_runs, union
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "from_coco",
     "from_polygons",
     "from_runs",
+    "lower_edges",
     "place",
     "runs_to_boxes",
+    "shares_inside",
     "to_box",
     "union",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from segcli.errors import ImageError
-from segcli.sources import refuse_growing
+from segcli.sources import clip_file, refuse_growing
 from segcli.types import Image, Sample, Size
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def grouped_by_clip(samples: Sequence[Sample]) -> Iterator[list[Numbered]]:
 def _goes_on(before: Sample, after: Sample) -> bool:
     if before.frame is None or after.frame is None:
         return False
-    return before.path == after.path and before.frame < after.frame
+    return (before.path, before.member) == (after.path, after.member) and before.frame < after.frame
 
 
 def clip_images(
@@ -60,8 +60,8 @@ def clip_images(
         take(positions[index], size[0] * size[1] * 3)
 
     wanted = [sample.frame for _, sample in group if sample.frame is not None]
-    path = group[0][1].path
-    frames = read_frames(path, wanted, stream=stream, threads=threads, before=before)
+    file = clip_file(group[0][1])
+    frames = read_frames(file, wanted, stream=stream, threads=threads, before=before)
     for (_, sample), frame in zip(group, frames, strict=True):
         yield lambda sample=sample, frame=frame: _image(sample, frame)  # type: ignore[misc]
 

@@ -12,6 +12,7 @@ from segcli.pipeline.malloc import keep_memory
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.signals import Stop
 from segcli.types import Record, View
+from segcli.zones import ZonePass
 
 if TYPE_CHECKING:
     from segcli.pipeline.stages.inference import Inference
@@ -37,6 +38,8 @@ class Predictor:
         self.device = str(inference.device)
         self.precision = inference.precision
         self.resources = Resources(decode_threads=1)
+        zones = job.described.zones
+        self.zones = None if zones is None else ZonePass(zones)
 
     def equip(self, resources: Resources) -> None:
         self.resources = resources
@@ -49,8 +52,10 @@ class Predictor:
         the model refuses every image, WorkersLost when the device fails.
         """
         views: dict[str, View] = {}
+        zones = self.zones
         for records in self._batches(chunk, stop, views):
-            yield [replace(r, view=views.pop(r.sample.key, None)) for r in records]
+            viewed = [replace(r, view=views.pop(r.sample.key, None)) for r in records]
+            yield viewed if zones is None else [zones.record(one) for one in viewed]
 
     def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
         """`views` receives those of the images that could be decoded, if they are measured."""

@@ -16,7 +16,7 @@ from segcli.images.look import Look, look_at
 from segcli.images.tiles import Slicing
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.pipeline.stages.fetch import Fetches
-from segcli.sources import is_clip, read, refuse_growing
+from segcli.sources import clip_file, held_bytes, is_clip, read, refuse_growing
 from segcli.types import Image, ModelInfo, Sample, Size
 
 DECODE = "full"
@@ -65,6 +65,12 @@ class Budget:
         with self._changed:
             self._add(ticket, size - self._held.get(ticket, 0))
             self._changed.notify_all()
+
+    def hand_on(self, ticket: int, later: int, size: int) -> None:
+        """`later` holds `size` of the bytes of `ticket` from now on."""
+        with self._changed:
+            self._held[ticket] -= size
+            self._held[later] = self._held.get(later, 0) + size
 
     def leave(self, ticket: int) -> None:
         """`ticket`, the first in line, has been fetched: its bytes are the fetcher's business."""
@@ -159,6 +165,10 @@ class Prefetch:
         stopped: threading.Event,
     ) -> None:
         """Settles all futures; a video that fails as a whole fails each of its frames."""
+        first, last = group[0], group[-1]
+        if held := held_bytes(first[1]):
+            budget.take(first[0], held)
+            budget.hand_on(first[0], last[0], held)
         images = clip_images(
             group,
             stream=self.stream,
@@ -224,7 +234,7 @@ class Prefetch:
             from segcli.video.timeline import why_unreadable
 
             refuse_growing(sample)
-            raise ImageError(why_unreadable(sample.path, self.stream))
+            raise ImageError(why_unreadable(clip_file(sample), self.stream))
         if sample.data is None and fetched is None:
             take(sample.size_bytes or 0)
         image = decode(

@@ -1,0 +1,162 @@
+"""Remove the rows of images that are older than some age."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from segcli.cloud.urls import is_url, shown
+from segcli.errors import UsageError
+from segcli.keys import container_of, normalized
+from segcli.retention.counts import counts_of
+from segcli.stats.moments import moments_of
+from segcli.store import lock_output, min_scores, part_paths, read_settings
+from segcli.store.directory import resolve
+from segcli.store.key_index import Mark, pack
+from segcli.store.part_file import read_footer
+from segcli.store.place import remove_stale, staging_paths
+from segcli.store.pruned import Pruning, finish, pruned_path, record
+from segcli.store.query import Rows, literal
+
+_AT_ONCE = 100_000  # keys that are packed in one go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneOptions:
+    """`older_than` seconds; `time_pattern` and `time_column` as for statistics."""
+
+    out: Path
+    older_than: float
+    keep_counts: bool = False
+    time_pattern: str | None = None
+    time_column: str | None = None
+    dry_run: bool = False
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, or would be: images older than `before` (UTC) with their masks, in `parts`.
+
+    `left` images have rows still; `keys` is the folder with the keys of the others.
+    """
+
+    before: datetime
+    images: int
+    failed: int
+    masks: int
+    parts: int
+    left: int
+    keys: Path
+
+
+def prune(options: PruneOptions) -> Pruned:
+    """Remove the rows of images that were taken before a time, whose keys a later run skips.
+
+    The time of an image is that of statistics: the column or the name where one is given, else its
+    metadata, else its file's; an image without any has the time at which it was processed. Times
+    without a time zone count as UTC. Raises Locked when another process holds the output (unless
+    `wait`), UsageError for a wrong pattern or column, OutputError when it cannot be written.
+    """
+    real = resolve(options.out)
+    if is_url(real):
+        raise UsageError(
+            f"{shown(real)} is in a bucket; rows are pruned only from outputs on a disk. Start "
+            f"an output per month, and let the bucket remove old ones"
+        )
+    part_paths(real)  # there must be an output, before a lock is made for one
+    if options.dry_run:
+        return _prune(options, real)
+    with lock_output(options.out, wait=options.wait):
+        for stale in staging_paths(real, None):
+            remove_stale(stale)
+        finish(real)
+        return _prune(options, real)
+
+
+def _prune(options: PruneOptions, real: Path) -> Pruned:
+    before = datetime.now(UTC) - timedelta(seconds=options.older_than)
+    parts = part_paths(real)
+    with (
+        tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,
+        Rows(parts, spill=Path(spill)) as rows,
+    ):
+        _select(rows, options, parts, before)
+        ((total,),) = rows.tuples("SELECT count(*) FROM rows WHERE mask IS NULL OR mask = 0")
+        pruning = _pruning(rows, parts, before)
+        if pruning.images and not options.dry_run:
+            scores = min_scores(read_settings(real), None)
+            record(real, pruning, counts_of(rows, scores) if options.keep_counts else None)
+    if not options.dry_run:
+        finish(real)
+    return Pruned(
+        before=before,
+        images=pruning.images,
+        failed=pruning.failed,
+        masks=pruning.masks,
+        parts=len(pruning.parts),
+        left=total - pruning.images,
+        keys=pruned_path(options.out),
+    )
+
+
+def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: datetime) -> None:
+    """Make the table `gone`: one row per image that is older."""
+    found = moments_of(
+        rows.types, pattern=options.time_pattern, column=options.time_column, exif=False
+    )
+    columns = {"part": "BIGINT", "processed": "TIMESTAMP"}
+    rows.table("made", columns, ((n, _processed(part)) for n, part in enumerate(parts)))
+    moment = f"coalesce({found.time}, made.processed)"
+    limit = f"TIMESTAMP {literal(before.strftime('%Y-%m-%d %H:%M:%S'))}"
+    rows.execute(
+        f"CREATE TABLE gone AS SELECT made.part AS part, image, key, status, size_bytes, mtime_ns, "
+        f"coalesce(masks, 0) AS masks, {moment} AS moment, {found.camera} AS camera "
+        f"FROM rows JOIN made ON rows.part = made.part "
+        f"WHERE (mask IS NULL OR mask = 0) AND {moment} < {limit}"
+    )
+
+
+def _processed(part: Path) -> datetime:
+    """When the images of a part were processed, at the latest."""
+    ended = read_footer(part).ended
+    seconds = part.stat().st_mtime if ended is None else ended
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:
+    containers: dict[str, tuple[int, int]] = {}
+    packed = [np.empty((2, 0), np.uint64)]
+    marks = _marks(rows, containers)
+    while some := list(islice(marks, _AT_ONCE)):
+        packed.append(pack(some, 0, fresh=False))
+    ((failed, masks),) = rows.tuples(
+        "SELECT count(*) FILTER (status = 'failed'), coalesce(sum(masks), 0)::BIGINT FROM gone"
+    )
+    names = rows.tuples("SELECT DISTINCT part FROM gone ORDER BY part")
+    return Pruning(
+        packed=np.concatenate(packed, axis=1),
+        parts=tuple(parts[number].name for (number,) in names),
+        containers=containers,
+        failed=failed,
+        masks=masks,
+        before=before.isoformat(timespec="seconds"),
+    )
+
+
+def _marks(rows: Rows, containers: dict[str, tuple[int, int]]) -> Iterator[Mark]:
+    """What is remembered of each image; counts them in `containers`."""
+    for row in rows.stream("SELECT key, size_bytes, mtime_ns, status FROM gone"):
+        mark = Mark(
+            normalized(row["key"]), row["size_bytes"], row["mtime_ns"], row["status"] == "failed"
+        )
+        if (container := container_of(mark.key)) is not None:
+            images, failed = containers.get(container, (0, 0))
+            containers[container] = images + 1, failed + mark.failed
+        yield mark
