@@ -258,10 +258,9 @@ def predict(
         chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,
         retry_failed=retry_failed, prune_missing=prune_missing, dry_run=dry_run, wait=wait,
         count_ahead=not quiet, max_memory=size(max_memory), categories=category_names(categories),
-        slice=slicing, zones=zones, batch_size=parsed_batch_size(batch_size),
-        command_line=tuple(sys.argv[1:]),
+        slice=slicing, batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
-        newer_than=newer_than, older_than=older_than, all_folders=all_folders,
+        newer_than=newer_than, older_than=older_than, all_folders=all_folders, zones=zones,
         min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,
         skip_static=skip_static, static_threshold=static_threshold, static_age=age(static_age),
     )  # fmt: skip

@@ -53,6 +53,17 @@ class Described:
     def model(self) -> str:
         return f"{self.info.family}/{self.info.variant}"
 
+    def facts(self) -> dict[str, Any]:
+        """What else decides the rows: only what is set."""
+        facts = self.refinement.facts(self.info.categories)
+        if self.slicing is not None:
+            facts["slice"] = {**asdict(self.slicing), "joining": JOINING_VERSION}
+        if self.static is not None:
+            facts["static"] = self.static.facts()
+        if self.zones is not None:
+            facts["zones"] = self.zones.facts()
+        return facts
+
 
 def describe(options: PredictOptions) -> Described:
     """The model of the run; imports no torch. Raises UsageError."""
@@ -138,12 +149,7 @@ def run_settings(
     # Only where they are used, so that outputs from before these options can be resumed.
     if options.stream:
         compared["stream"] = options.stream
-    compared |= described.refinement.facts(info.categories)
-    if described.slicing is not None:
-        compared["slice"] = {**asdict(described.slicing), "joining": JOINING_VERSION}
-    if described.static is not None:
-        compared["static"] = described.static.facts()
-    compared |= {"zones": described.zones.facts()} if described.zones is not None else {}
+    compared |= described.facts()
     recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),
