@@ -54,6 +54,7 @@ COMMANDS = MappingProxyType(
         ),
         "prune": Command("Move data", "Remove the rows of old images.", "prune", "prune", True),
         "init": Command("Set up", "Print a cron line or units for regular runs.", "init", "init"),
+        "zones": Command("Set up", "Draw zones of a camera in the browser.", "zones", "zones"),
         "models": Command("Set up", "List models and their weights.", "models", "models"),
         "doctor": Command("Set up", "Check this installation.", "doctor", "doctor"),
         "weights": Command("Set up", "Fetch, convert and list weights.", "app", "weights"),

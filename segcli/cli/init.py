@@ -125,6 +125,10 @@ def _absolute_source(source: str) -> str:
     return f"{name}={url}" if name else url
 
 
+_FILES = ("--summary-json", "--zones")
+"""Options of predict that take a file."""
+
+
 def _with_absolute_paths(words: list[str]) -> list[str]:
     """The options of predict with the files among them as absolute paths.
 
@@ -134,7 +138,7 @@ def _with_absolute_paths(words: list[str]) -> list[str]:
     for before, word in pairwise(["", *words]):
         joined = word.startswith("--") and "=" in word
         option, path = word.split("=", 1) if joined else (before, word)
-        if option == "--summary-json" or (option == "--weights" and os.path.exists(path)):
+        if option in _FILES or (option == "--weights" and os.path.exists(path)):
             path = os.path.abspath(path)
         changed.append(f"{option}={path}" if joined else path)
     return changed

@@ -142,12 +142,27 @@ def test_systemd_gets_its_own_escapes(
 
 def test_paths_do_not_depend_on_the_current_folder(place: Path, stub: Path) -> None:
     (place / "a=b.safetensors").touch()
-    options = ["--summary-json=a.json", "--weights", "a=b.safetensors", "--model", "toy"]
+    options = [
+        "--zones",
+        "z.json",
+        "--summary-json=a.json",
+        "--weights",
+        "a=b.safetensors",
+        "--model",
+        "toy",
+    ]
     line = printed("cron", "north=cam", "m.parquet", "--", *options)
     run_bare(place, "/bin/sh", "-c", crontab_command(line))
     assert arguments(stub)[1] == f"north={place / 'cam'}"
     weights = ["--weights", str(place / "a=b.safetensors")]
-    assert arguments(stub)[-5:] == [f"--summary-json={place}/a.json", *weights, "--model", "toy"]
+    assert arguments(stub)[-7:] == [
+        "--zones",
+        f"{place}/z.json",
+        f"--summary-json={place}/a.json",
+        *weights,
+        "--model",
+        "toy",
+    ]
 
 
 @pytest.mark.parametrize("folder", ["bin", "a=b"])
