@@ -1,6 +1,10 @@
 """The keypoints of COCO's people, and what follows from the names of keypoints."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 PERSON: tuple[str, ...] = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -31,3 +35,29 @@ def _other_side(name: str) -> str:
         if side in name:
             return name.replace(side, other)
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The keypoints of one category: their `names`, and `lines` between pairs of them, counted from
+    0. `sigmas` are the tolerances of OKS, None where they are not given."""
+
+    names: tuple[str, ...]
+    lines: tuple[tuple[int, int], ...] = ()
+    sigmas: tuple[float, ...] | None = None
+
+
+def recorded(skeletons: Mapping[str, Skeleton]) -> dict[str, Any]:
+    """Category -> skeleton as the settings of an output record it."""
+    return {
+        name: {"names": list(one.names), "skeleton": [list(pair) for pair in one.lines]}
+        for name, one in skeletons.items()
+    }
+
+
+def skeletons_of(settings: Mapping[str, Any]) -> dict[str, Skeleton]:
+    """Category -> skeleton from the settings of an output; empty where there are no keypoints."""
+    return {
+        name: Skeleton(tuple(one["names"]), tuple((a, b) for a, b in one["skeleton"]))
+        for name, one in (settings.get("keypoints") or {}).items()
+    }

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.annotations.coco_lists import federated, sorted_by_id, without_copies
+from segcli.annotations.coco_keypoints import keypoint_fields
+from segcli.annotations.coco_lists import federated, sizes_of, sorted_by_id, without_copies
 from segcli.annotations.columns import (
     Gathered,
     boxes,
     find,
     identities,
     identity,
-    integers,
     load_json,
     name_of,
     numbers,
@@ -31,7 +31,8 @@ from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.types import Size
 
-KINDS = ("segm", "bbox", "boundary")
+KINDS = ("segm", "bbox", "boundary", "keypoints")
+_MASKED = ("segm", "boundary")
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
 _BROKEN_BOX = "{} invalid boxes were ignored, because masks are compared"
 _NAMELESS = "{} categories have no name; their id is used instead"
@@ -90,15 +91,14 @@ def parse_coco(
     image_ids = identities(images, "id", "image")
     category_ids = identities(categories, "id", "category")
     names = tuple(map(_file_name, images))
-    sizes = _sizes(images, names, required=iou != "bbox", size_of=size_of)
+    masked = iou in _MASKED
+    sizes = sizes_of(images, names, required=masked, size_of=size_of)
     items = Gathered(objects(document, "annotations", where), _KEYS)
     if lenient and notes is not None:
         items = _without_dangling(items, image_ids, category_ids, notes)
     image, category = _owners(items, image_ids, category_ids)
-    outlines: list[Outline | None] = []
-    if iou != "bbox":
-        outlines = _outlines(items, image, (names, sizes), need_masks, notes)
-    around = _boxes(items, required=iou == "bbox", notes=notes)
+    outlines = _outlines(items, image, (names, sizes), need_masks, notes) if masked else []
+    around = _boxes(items, required=not masked, notes=notes)
     return GroundTruth(
         where=where,
         image_ids=image_ids,
@@ -114,6 +114,7 @@ def parse_coco(
         boxes=around,
         crowd=_crowd(items, notes),
         outlines=outlines,
+        **keypoint_fields(items, categories, category, iou == "keypoints", lenient, notes),
         federated=federated(images, categories),
         annotations=items if lenient else (),
         notes=tuple(text.format(count) for text, count in (notes or {}).items()),
@@ -146,33 +147,6 @@ def _without_dangling(
     if known.all():
         return items
     return Gathered([items[i] for i in np.flatnonzero(known).tolist()], _KEYS)
-
-
-def _sizes(
-    images: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    *,
-    required: bool,
-    size_of: Callable[[str], Size] | None,
-) -> NDArray[np.int64]:
-    """(I, 2) px; 0 where there is none and none is required."""
-    sizes = np.zeros((len(images), 2), np.int64)
-    told = [
-        i
-        for i, image in enumerate(images)
-        if None not in (image.get("height"), image.get("width")) or (required and size_of is None)
-    ]
-    if required and size_of is not None:
-        for i in sorted({*range(len(images))} - {*told}):
-            sizes[i] = size_of(names[i])
-    own = [images[i] for i in told]
-    sizes[told] = np.stack([integers(own, side, "image") for side in ("height", "width")], 1)
-    sane = (sizes >= 1).all(1) & (sizes[:, 0] <= rle.MAX_PIXELS // sizes[:, 1].clip(1))
-    wrong = [i for i in told if not sane[i]]
-    if wrong:
-        tall, wide = sizes[wrong[0]].tolist()
-        raise UsageError(f"{name_of(images, wrong[0], 'image')} cannot be {tall} x {wide} px")
-    return sizes
 
 
 def _annotation_ids(items: Gathered, *, lenient: bool) -> NDArray[Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segcli.annotations.columns import identities, identity, unique
+from segcli.annotations.columns import identities, identity, integers, name_of, unique
 from segcli.annotations.ground_truth import Federated
 from segcli.errors import UsageError
+from segcli.masks import rle
+from segcli.types import Size
 
 
 def without_copies(
@@ -59,3 +62,30 @@ def _id_list(image: Mapping[str, Any], key: str) -> list[int | str]:
     if len(ids) < len(found):
         raise UsageError(f'image {image["id"]}: "{key}" must be a list of category ids')
     return ids
+
+
+def sizes_of(
+    images: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    required: bool,
+    size_of: Callable[[str], Size] | None,
+) -> NDArray[np.int64]:
+    """(I, 2) px; 0 where there is none and none is required."""
+    sizes = np.zeros((len(images), 2), np.int64)
+    told = [
+        i
+        for i, image in enumerate(images)
+        if None not in (image.get("height"), image.get("width")) or (required and size_of is None)
+    ]
+    if required and size_of is not None:
+        for i in sorted({*range(len(images))} - {*told}):
+            sizes[i] = size_of(names[i])
+    own = [images[i] for i in told]
+    sizes[told] = np.stack([integers(own, side, "image") for side in ("height", "width")], 1)
+    sane = (sizes >= 1).all(1) & (sizes[:, 0] <= rle.MAX_PIXELS // sizes[:, 1].clip(1))
+    wrong = [i for i in told if not sane[i]]
+    if wrong:
+        tall, wide = sizes[wrong[0]].tolist()
+        raise UsageError(f"{name_of(images, wrong[0], 'image')} cannot be {tall} x {wide} px")
+    return sizes

@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.annotations.outlines import Outline
+from segcli.keypoints import Skeleton
+
+
+def _nothing() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,12 @@ class GroundTruth:
     none), `sizes` (I, 2) px (0 where only boxes are compared and the file does not say). Of the
     objects: `image` and `category` are indices, `areas` px, `boxes` (N, 4) xywh px, `crowd` regions
     that are neither right nor wrong, `outlines` the masks (empty when only boxes are compared; None
-    for an object without one where masks are optional). `notes` are sentences on what was
-    tolerated, with counts. `merged_ids`: the ids of categories that were merged with another one,
-    and the id that they have now. `annotations` are the objects as the file has them, for lenient
-    readers only.
+    for an object without one where masks are optional), `keypoints` (P, 3) x, y px and v of each
+    (None: it has none; empty unless keypoints are compared, or by a lenient reader), of which
+    `keypoint_counts` are annotated. `skeletons` are the keypoints of the categories. `notes` are
+    sentences on what was tolerated, with counts. `merged_ids`: the ids of categories that were
+    merged with another one, and the id that they have now. `annotations` are the objects as the
+    file has them, for lenient readers only.
     """
 
     where: str
@@ -50,6 +57,9 @@ class GroundTruth:
     boxes: NDArray[np.float64]
     crowd: NDArray[np.bool_]
     outlines: list[Outline | None] = field(repr=False)
+    keypoints: Sequence[NDArray[np.float64] | None] = field(default=(), repr=False)
+    keypoint_counts: NDArray[np.int64] = field(default_factory=_nothing, repr=False)
+    skeletons: Sequence[Skeleton | None] = ()
     federated: Federated | None = None
     notes: tuple[str, ...] = ()
     merged_ids: Mapping[int | str, int | str] = field(default_factory=dict)

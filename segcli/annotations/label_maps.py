@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segcli.annotations.ground_truth import Federated, GroundTruth
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton
 from segcli.suggest import nearest
 
 
@@ -44,10 +45,19 @@ def merged(truth: GroundTruth) -> GroundTruth:
         category_ids=truth.category_ids[kept],
         category_names=tuple(truth.category_names[i] for i in kept),
         category=new[truth.category],
+        skeletons=_of_merged(truth.skeletons, new.tolist()),
         federated=None if truth.federated is None else _merged_lists(truth.federated, moved, kept),
         notes=(*truth.notes, f"{lost} categories were merged with another one of their name"),
         merged_ids={one: now for one, now in moved.items() if one != now},
     )
+
+
+def _of_merged(skeletons: Sequence[Skeleton | None], new: Sequence[int]) -> list[Skeleton | None]:
+    """Of each category that is left: the first skeleton of those that were merged."""
+    found: dict[int, Skeleton | None] = {}
+    for one, at in zip(skeletons, new, strict=True):
+        found[at] = found.get(at) or one
+    return [found[at] for at in sorted(found)]
 
 
 def _merged_lists(

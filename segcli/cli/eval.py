@@ -22,8 +22,8 @@ Pred = Annotated[
     Path, typer.Option(metavar="DIR|FILE", help="The output of a run, or COCO results (.json).")
 ]
 Iou = Annotated[
-    Literal["segm", "bbox", "boundary"],
-    typer.Option(help="Compare masks, boxes, or the boundaries of masks."),
+    Literal["segm", "bbox", "boundary", "keypoints"],
+    typer.Option(help="Compare masks, boxes, the boundaries of masks, or keypoints (OKS)."),
 ]
 Engine = Annotated[
     Literal["fast", "pycocotools"],
@@ -48,9 +48,11 @@ AreaRanges = Annotated[
     ),
 ]
 MaxDets = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="N,N,N", help="Count at most this many detections per image and category."
+        metavar="N,N,N",
+        help="Count at most this many detections per image and category; by default 1,10,100, and "
+        "20 for keypoints.",
     ),
 ]
 Missing = Annotated[
@@ -108,7 +110,7 @@ def eval_(
     per_class: PerClass = False,
     categories: Categories = None,
     area_ranges: AreaRanges = None,
-    max_dets: MaxDets = "1,10,100",
+    max_dets: MaxDets = None,
     missing: Missing = "error",
     rescale: Rescale = False,
     merge_categories: MergeCategories = False,
@@ -123,7 +125,7 @@ def eval_(
     resamples: Resamples = 200,
     wide: Wide = False,
 ) -> None:
-    """Compare masks with ground truth: COCO's twelve metrics, equal to pycocotools bit for bit.
+    """Compare masks with ground truth: COCO's metrics, equal to pycocotools bit for bit.
 
     All rows count, down to the lowest score that was kept. Exit codes: 0, 2 wrong usage or input,
     5 a --fail-under was not met, 7 a file could not be written.
@@ -136,7 +138,7 @@ def eval_(
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
     choices = Choices(iou, missing, rescale, category_names(categories), strict, merge_categories)
-    params = _params(max_dets, area_ranges)
+    params = _params(iou, max_dets, area_ranges)
     # The JSON always has the worst images, because `segcli viz --worst` reads them from it.
     explain = True if errors or plots else None if json or html else False
     report = full_report(
@@ -158,14 +160,19 @@ def _write(report: FullReport, json: Path | None, plots: Path | None, html: Path
         typer.echo(f"{html}")
 
 
-def _params(max_dets: str, area_ranges: str | None) -> Params:
-    from segcli.evaluate import RANGES, Params
+def _params(iou: str, max_dets: str | None, area_ranges: str | None) -> Params:
+    from segcli.evaluate import Params, usual
 
-    words = comma_list(max_dets, "--max-dets")
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise UsageError(f"--max-dets {max_dets}: expected whole numbers such as 1,10,100")
-    ranges = RANGES if area_ranges is None else _ranges(area_ranges)
-    return Params(tuple(sorted({int(word) for word in words})), ranges)
+    known = usual(iou)
+    most, ranges = known.max_dets, known.ranges
+    if max_dets is not None:
+        words = comma_list(max_dets, "--max-dets")
+        if not all(word.isdecimal() and int(word) > 0 for word in words):
+            raise UsageError(f"--max-dets {max_dets}: expected whole numbers such as 1,10,100")
+        most = tuple(sorted({int(word) for word in words}))
+    if area_ranges is not None:
+        ranges = _ranges(area_ranges)
+    return Params(most, ranges)
 
 
 def _ranges(text: str) -> tuple[tuple[str, float, float], ...]:

@@ -3,7 +3,7 @@
 from segcli.annotations.coco import KINDS, read_coco
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.evaluate.engines import ENGINES, RANGES, Params
-from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded, score_records
+from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded, score_records, usual
 from segcli.evaluate.matched import Case, Choices, Matching
 from segcli.evaluate.predictions import read_found
 
@@ -22,4 +22,5 @@ __all__ = [
     "read_found",
     "read_coco",
     "score_records",
+    "usual",
 ]

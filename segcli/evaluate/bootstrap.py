@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segcli.errors import UsageError
-from segcli.evaluate.engines import fast_evaluator, run, translated
+from segcli.evaluate.engines import BY_PYCOCOTOOLS, fast_evaluator, run, translated
 from segcli.evaluate.evaluation import Evaluation
 from segcli.evaluate.scores import summary
 
@@ -45,9 +45,9 @@ def compare(
     """Paired: each of `resamples` draws the same images, with repetition, for both runs.
 
     Only images and categories that both evaluations count are compared. Raises UsageError if
-    there is none, and for what hotcoco does not support (boundary IoU, LVIS).
+    there is none, and for what hotcoco does not support (boundaries, keypoints, LVIS).
     """
-    if first.curves is None or second.curves is None or first.iou == "boundary":
+    if first.curves is None or second.curves is None or first.iou in BY_PYCOCOTOOLS:
         raise UsageError("--compare needs --iou segm or bbox and the COCO protocol")
     images = np.intersect1d(first.case.images, second.case.images)
     categories = np.intersect1d(first.case.categories, second.case.categories)

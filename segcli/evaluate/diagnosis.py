@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
-from segcli.evaluate.engines import fast_evaluator, object_indices, translated
+from segcli.evaluate.engines import BY_PYCOCOTOOLS, fast_evaluator, object_indices, translated
 from segcli.evaluate.evaluation import Evaluation
 from segcli.evaluate.matched import Case
 from segcli.evaluate.tide import tide
@@ -92,10 +92,10 @@ class Diagnosis:
 def diagnose(evaluation: Evaluation, *, min_score: float) -> Diagnosis:
     """`min_score`: what people get to see, for the confusion matrix and the worst images.
 
-    Raises UsageError for boundary IoU, of which only the summary is known.
+    Raises UsageError for boundaries and keypoints, of which only the summary is known.
     """
     case = evaluation.case
-    if evaluation.iou == "boundary" or evaluation.curves is None:
+    if evaluation.iou in BY_PYCOCOTOOLS or evaluation.curves is None:
         raise UsageError("--errors and --plots need --iou segm or bbox and the COCO protocol")
     evaluator = fast_evaluator(case, evaluation.params, evaluation.iou)
     with translated("hotcoco"):

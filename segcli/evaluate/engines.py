@@ -1,7 +1,7 @@
 """The evaluators: hotcoco, which is fast, and pycocotools, which is the reference.
 
 Both get the same numbers in memory, without files, and give the same arrays to the last bit, which
-is tested. hotcoco has no boundary IoU, so pycocotools computes it.
+is tested. pycocotools also computes boundary IoU, which hotcoco does not have, and OKS.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UsageError
+from segcli.evaluate.keypoints import object_fields, sigmas
 from segcli.evaluate.matched import Case
 
 FARTHEST = 1e10  # px; COCO's "no upper limit"
 RANGES = (("small", 0.0, 32.0**2), ("medium", 32.0**2, 96.0**2), ("large", 96.0**2, FARTHEST))
 ENGINES = ("fast", "pycocotools")
+BY_PYCOCOTOOLS = ("boundary", "keypoints")  # under either engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Curves:
 
 def run(case: Case, params: Params, *, engine: str = "fast", iou: str = "segm") -> Curves:
     """Raises UsageError if the evaluator refuses its input."""
-    if iou == "boundary" or engine == "pycocotools":
+    if iou in BY_PYCOCOTOOLS or engine == "pycocotools":
         return _run_judge(case, params, iou)
     evaluator = fast_evaluator(case, params, iou)
     found = evaluator.eval
@@ -121,12 +123,14 @@ def _run_judge(case: Case, params: Params, iou: str) -> Curves:
         truth.createIndex()
         found.createIndex()
         kind = boundary_evaluator() if iou == "boundary" else COCOeval
-        evaluator = kind(truth, found, "bbox" if iou == "bbox" else "segm")
+        evaluator = kind(truth, found, "segm" if iou == "boundary" else iou)
         evaluator.params.imgIds = (case.images + 1).tolist()
         evaluator.params.catIds = (case.categories + 1).tolist()
         evaluator.params.maxDets = list(params.max_dets)
         evaluator.params.areaRng = params.all_ranges
         evaluator.params.areaRngLbl = ["all", *(label for label, _, _ in params.ranges)]
+        if case.points is not None:
+            evaluator.params.kpt_oks_sigmas = sigmas(case.truth, case.categories, case.count)
         evaluator.evaluate()
         evaluator.accumulate()
     found_curves = evaluator.eval
@@ -134,7 +138,7 @@ def _run_judge(case: Case, params: Params, iou: str) -> Curves:
 
 
 def _judge_objects(case: Case, iou: str) -> list[dict[str, Any]]:
-    truth = case.truth
+    truth, count = case.truth, case.count
     items = [
         {
             "id": i + 1,  # never 0: pycocotools takes an object of id 0 for one without a match
@@ -146,8 +150,10 @@ def _judge_objects(case: Case, iou: str) -> list[dict[str, Any]]:
         }
         for i in object_indices(case).tolist()
     ]
-    if iou != "bbox":
-        for item in items:
+    for item in items:
+        if iou == "keypoints":
+            item |= object_fields(truth, item["id"] - 1, count)
+        elif iou != "bbox":
             item["segmentation"] = truth.outlines[item["id"] - 1]
     return items
 
@@ -166,7 +172,10 @@ def _judge_found(case: Case, iou: str) -> list[dict[str, Any]]:
         }
         for i in range(len(scores))
     ]
-    if iou != "bbox":
+    if case.points is not None:
+        for item, xys in zip(items, case.points.xys, strict=True):
+            item["keypoints"] = xys.ravel().tolist()
+    elif iou != "bbox":
         for item, mask in zip(items, _mask_dicts(case), strict=True):
             item["segmentation"] = mask
     return items

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from segcli.annotations.coco import parse_coco, read_coco
+from segcli.annotations.coco import KINDS, parse_coco, read_coco
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged
 from segcli.errors import UsageError
-from segcli.evaluate.engines import Curves, Params, run
+from segcli.evaluate.engines import BY_PYCOCOTOOLS, Curves, Params, run
+from segcli.evaluate.keypoints import MAX_DETS, RANGES
 from segcli.evaluate.lvis import run_lvis
 from segcli.evaluate.matched import Case, Choices, Matching, build_case
 from segcli.evaluate.predictions import Results, Rows, read_found, results_of
-from segcli.evaluate.scores import PerClass, per_class, summary
+from segcli.evaluate.scores import PerClass, keypoint_summary, per_class, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,18 @@ def evaluate(
     if chosen.merge_categories:
         truth = merged(truth)
     return evaluate_loaded(
-        truth, found, choices=chosen, params=params or Params(), engine=engine, protocol=protocol
+        truth,
+        found,
+        choices=chosen,
+        params=params or usual(chosen.iou),
+        engine=engine,
+        protocol=protocol,
     )
+
+
+def usual(iou: str) -> Params:
+    """What COCO counts: for keypoints at most 20 detections of an image, and no small objects."""
+    return Params(MAX_DETS, RANGES) if iou == "keypoints" else Params()
 
 
 def evaluate_loaded(
@@ -82,14 +93,15 @@ def evaluate_loaded(
             case, matching, params, choices.iou, "hotcoco", metrics, classes, None, found
         )
     curves = run(case, params, engine=engine, iou=choices.iou)
-    used = "pycocotools" if engine == "pycocotools" or choices.iou == "boundary" else "hotcoco"
+    slow = engine == "pycocotools" or choices.iou in BY_PYCOCOTOOLS
+    summarised = keypoint_summary if choices.iou == "keypoints" else summary
     return Evaluation(
         case=case,
         matching=matching,
         params=params,
         iou=choices.iou,
-        engine=used,
-        metrics=summary(curves, params),
+        engine="pycocotools" if slow else "hotcoco",
+        metrics=summarised(curves, params),
         classes=per_class(curves, names, _counts(case)),
         curves=curves,
         found=found,
@@ -113,11 +125,12 @@ def score_records(
     engine: str = "pycocotools",
     categories: tuple[str, ...] | None = None,
 ) -> Evaluation:
-    """Score predictions in memory: mappings of `image_id`, `category_id`, `score` and either
-    `segmentation` ({"size": [h, w], "counts": bytes or str}) or `bbox` [x, y, w, h].
+    """Score predictions in memory: mappings of `image_id`, `category_id`, `score` and one of
+    `segmentation` ({"size": [h, w], "counts": bytes or str}), `bbox` [x, y, w, h] and `keypoints`
+    [x, y, v, ...].
 
     `truth` is a COCO json, loaded or not; the ids are its own. `categories`: names of the ground
-    truth that count (None: all of it). The result has `metrics` (the twelve numbers) and `classes`
+    truth that count (None: all of it). The result has `metrics` (COCO's numbers) and `classes`
     (AP of each category). Raises UsageError.
     """
     if isinstance(truth, Path):
@@ -129,13 +142,13 @@ def score_records(
         mask = item.get("segmentation")
         if isinstance(mask, dict) and isinstance(mask.get("counts"), bytes):
             item["segmentation"] = {**mask, "counts": mask["counts"].decode("ascii", "replace")}
-    if iou not in ("segm", "bbox", "boundary"):
-        raise UsageError(f"iou {iou!r}; expected segm, bbox or boundary")
+    if iou not in KINDS:
+        raise UsageError(f"iou {iou!r}; expected {', '.join(KINDS)}")
     found = results_of(items, "the predictions", iou=iou)
     return evaluate_loaded(
         known,
         found,
         choices=Choices(iou=iou, categories=categories),
-        params=Params(),
+        params=usual(iou),
         engine=engine,
     )

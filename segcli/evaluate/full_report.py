@@ -10,7 +10,7 @@ from typing import Any
 from segcli.errors import UsageError
 from segcli.evaluate.bootstrap import RESAMPLES, Comparison, compare
 from segcli.evaluate.diagnosis import Diagnosis, diagnose
-from segcli.evaluate.engines import Params
+from segcli.evaluate.engines import BY_PYCOCOTOOLS, Params
 from segcli.evaluate.evaluation import Evaluation, evaluate, evaluate_loaded
 from segcli.evaluate.json_report import as_json
 from segcli.evaluate.matched import Choices
@@ -83,11 +83,11 @@ def full_report(
 ) -> FullReport:
     """Evaluate as `evaluate` does; a comparison can be added.
 
-    `explain`: with a diagnosis; None: where it is possible, which is neither for LVIS nor for the
-    boundary IoU. `min_score` is the score from which on people see masks (None: the model's default
+    `explain`: with a diagnosis; None: where it is possible, which is not for LVIS, boundaries and
+    keypoints. `min_score` is the score from which on people see masks (None: the model's default
     score). Raises UsageError.
     """
-    possible = protocol == "coco" and choices.iou != "boundary"
+    possible = protocol == "coco" and choices.iou not in BY_PYCOCOTOOLS
     if explain and not possible:
         raise UsageError("--errors and --plots need --iou segm or bbox and the COCO protocol")
     result = evaluate(gt, pred, choices=choices, params=params, engine=engine, protocol=protocol)

@@ -10,6 +10,7 @@ import numpy as np
 
 from segcli.errors import UsageError
 from segcli.evaluate.engines import (
+    BY_PYCOCOTOOLS,
     category_dicts,
     detections,
     image_dicts,
@@ -27,8 +28,8 @@ def run_lvis(case: Case, iou: str) -> tuple[dict[str, float], list[PerClass]]:
     """
     import hotcoco
 
-    if iou == "boundary":
-        raise UsageError("--protocol lvis has no boundary IoU; give --iou segm or bbox")
+    if iou in BY_PYCOCOTOOLS:
+        raise UsageError(f"--protocol lvis compares no {iou}; give --iou segm or bbox")
     known = case.truth.federated
     if known is None:
         raise UsageError(

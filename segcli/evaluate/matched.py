@@ -16,6 +16,7 @@ from segcli.annotations.outlines import check_outlines, to_rle
 from segcli.annotations.pairing import pair_images
 from segcli.categories import known_name
 from segcli.errors import UsageError
+from segcli.evaluate.keypoints import Points, annotated, require_points
 from segcli.evaluate.mismatch_errors import (
     SHOWN,
     called,
@@ -24,7 +25,7 @@ from segcli.evaluate.mismatch_errors import (
     require_alike,
 )
 from segcli.evaluate.predictions import Results, Rows
-from segcli.masks import rle
+from segcli.evaluate.rescaling import rescaled
 from segcli.masks.batch import Masks, measure
 from segcli.suggest import did_you_mean
 
@@ -67,7 +68,8 @@ class Case:
     """What is compared: `images` and `categories` of the truth by index, and D detections.
 
     Of the detections: `image` and `category` index the truth; `boxes` (D, 4) xywh px; `areas` px
-    of the mask, or of the box when boxes are compared; `masks` None when boxes are compared.
+    of the mask, or of the box when boxes are compared; `masks` and `points` None unless they are
+    compared. The boxes of `points` are their extents.
     `keys`: how the images are called in the output that was evaluated, "" where unknown.
     """
 
@@ -82,6 +84,14 @@ class Case:
     areas: NDArray[np.float64]
     masks: Masks | None
     keys: tuple[str, ...] = field(repr=False)
+    points: Points | None = None
+
+    @property
+    def count(self) -> int:
+        """Keypoints of an object."""
+        known = [len(own) for own in self.truth.keypoints if own is not None]
+        found = 0 if self.points is None else self.points.xys.shape[1]
+        return found or max(known, default=0)
 
 
 def build_case(
@@ -89,8 +99,12 @@ def build_case(
 ) -> tuple[Case, Matching]:
     """Raises UsageError if images cannot be matched or differ in size."""
     if isinstance(found, Results):
-        return _from_results(truth, found, choices)
-    return _from_rows(truth, found, choices)
+        case, matching = _from_results(truth, found, choices)
+    else:
+        case, matching = _from_rows(truth, found, choices)
+    if case.points is not None:
+        require_points(truth, case.categories, case.points, found.where)
+    return case, matching
 
 
 def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple[Case, Matching]:
@@ -98,6 +112,8 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
     image = places(found.image_ids, truth.image_ids, found.items, "detection", of="image")
     everything = np.arange(len(truth.category_ids))
     counted = _asked(truth, choices.categories, everything)
+    if choices.iou == "keypoints":
+        counted = annotated(truth, counted)
     at = find(found.category_ids, truth.category_ids)
     for merged, kept in truth.merged_ids.items():
         at[found.category_ids == merged] = truth.category_ids.tolist().index(kept)
@@ -106,7 +122,7 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
     sizes = truth.sizes[image]
     notes: Counter[str] = Counter()
     masks = None
-    if choices.iou != "bbox":
+    if choices.iou in ("segm", "boundary"):
         outlines = check_outlines(
             found.items, sizes, lambda i: name_of(found.items, i, "detection"), notes=notes
         )
@@ -130,6 +146,7 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
         areas=areas[keep],
         masks=masks.take(keep) if masks is not None else None,
         keys=truth.names,
+        points=None if found.points is None else found.points.take(keep),
     )
     return case, Matching(
         images_by="id",
@@ -157,6 +174,8 @@ def _from_rows(truth: GroundTruth, rows: Rows, choices: Choices) -> tuple[Case, 
         require_alike(truth, rows, pairs.row, differing, rescale=choices.rescale)
     left_out = ~there | failed if choices.missing == "ignore" else np.zeros(len(there), bool)
     counted = _counted_categories(truth, categories, choices.categories)
+    if choices.iou == "keypoints":
+        counted = annotated(truth, counted)
     case = _gather(truth, rows, (pairs.row, categories.truth), np.flatnonzero(~left_out), counted)
     return case, Matching(
         images_by=pairs.rule,
@@ -188,11 +207,11 @@ def _gather(
     truth_of_row = np.full(len(rows.keys) + 1, -1)
     truth_of_row[row[images]] = images  # -1 lands on the spare place at the end
     truth_of_row[-1] = -1
-    image = truth_of_row[rows.image]
-    category = category_of[rows.category] if len(rows.category) else rows.category
+    image, category = truth_of_row[rows.image], category_of[rows.category.astype(np.int64)]
     keep = np.flatnonzero((image >= 0) & np.isin(category, counted))
     image, category = image[keep], category[keep]
     boxes, masks = rows.boxes[keep], None
+    points = None if rows.points is None else rows.points.take(keep)
     areas = boxes[:, 2] * boxes[:, 3]
     own_sizes, sizes = rows.sizes[rows.image[keep]], truth.sizes[image]
     keys = [""] * len(truth.image_ids)
@@ -207,13 +226,14 @@ def _gather(
     if len(other):
         scale = np.where(sizes > 0, sizes, own_sizes) / own_sizes
         boxes = boxes * np.tile(scale[:, ::-1], 2)
+        points = points and points.scaled(scale[:, ::-1])
         areas = boxes[:, 2] * boxes[:, 3]
         if masks is not None:
-            masks = _rescaled(masks, own_sizes, sizes, other)
+            masks = rescaled(masks, own_sizes, sizes, other)
             areas = measure(masks, sizes, name=str).astype(np.float64)
     return Case(
         truth=truth,
-        iou="bbox" if masks is None else "segm",
+        iou="keypoints" if points is not None else "bbox" if masks is None else "segm",
         images=images,
         categories=counted,
         image=image,
@@ -223,21 +243,8 @@ def _gather(
         areas=areas,
         masks=masks,
         keys=tuple(keys),
+        points=points,
     )
-
-
-def _rescaled(
-    masks: Masks, own: NDArray[np.int64], wanted: NDArray[np.int64], which: NDArray[np.int64]
-) -> Masks:
-    """Each pixel of the wanted size takes the one that lies under its centre."""
-    texts = masks.texts()
-    for i in which.tolist():
-        (tall, wide), (height, width) = own[i].tolist(), wanted[i].tolist()
-        mask = rle.decode(texts[i], tall, wide)
-        down = ((np.arange(height) + 0.5) * tall / height).astype(np.int64)
-        across = ((np.arange(width) + 0.5) * wide / width).astype(np.int64)
-        texts[i] = rle.encode(mask[down][:, across])
-    return Masks.of(texts)
 
 
 def _differing(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segcli.annotations.columns import Items, boxes, checked_objects, identities, load_json, numbers
 from segcli.errors import UsageError
 from segcli.evaluate.arrow import box, codes, joined, plain, texts, valid
+from segcli.evaluate.keypoints import Points, points_of_results, points_of_rows
 from segcli.keys import path_from_key
 from segcli.masks.batch import Masks
 from segcli.store import read_rows as read_batches
@@ -31,8 +32,8 @@ class Rows:
     `names` are relative paths; `sizes` (I, 2) px, 0 of failed ones; `reasons` says why an image
     failed (None: it did not). `vocabulary`: names and ids of the categories that were looked for.
     Of the detections: `image`, `category` are indices, `scores` those of the masks where masks are
-    compared and the model rates them, `boxes` (D, 4) xywh px, `masks` None when only boxes are
-    compared.
+    compared and the model rates them, `boxes` (D, 4) xywh px, `masks` None unless
+    they are compared, as `points`.
     """
 
     where: str
@@ -46,6 +47,7 @@ class Rows:
     scores: NDArray[np.float64]
     boxes: NDArray[np.float64]
     masks: Masks | None
+    points: Points | None
     default_score: float | None
     source_root: str | None
 
@@ -54,8 +56,8 @@ class Rows:
 class Results:
     """D detections in COCO's results format: they name images and categories by their ids.
 
-    `boxes` (D, 4) xywh px and `outlines` as they came: which of them is there is for `--iou` to
-    ask; `items` are the objects themselves, for messages.
+    `boxes` (D, 4) xywh px, of keypoints their extents, and `points` are there if they are compared;
+    `items` are the objects themselves, for messages.
     """
 
     where: str
@@ -64,6 +66,7 @@ class Results:
     scores: NDArray[np.float64]
     boxes: NDArray[np.float64] | None
     items: list[dict[str, Any]]
+    points: Points | None = None
 
 
 def read_found(path: Path, *, iou: str = "segm") -> Rows | Results:
@@ -89,13 +92,17 @@ def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
         )
     # A box is checked also where masks are compared: what made a broken one made the mask.
     found = boxes(items, "bbox", "detection") if _boxed(items, iou) else None
+    points = points_of_results(items) if iou == "keypoints" else None
+    if points is not None:
+        found = points.boxes()
     return Results(
         where,
         identities(items, "image_id", "detection"),
         identities(items, "category_id", "detection"),
         scores,
-        found if iou == "bbox" else None,
+        None if iou in _BY_MASK else found,
         items,
+        points,
     )
 
 
@@ -105,7 +112,8 @@ def _boxed(items: Items, iou: str) -> bool:
 
 def read_rows(path: Path, *, iou: str = "segm") -> Rows:
     """All rows, down to the lowest score that was kept. Raises UsageError."""
-    columns = _IMAGE + _MASK + (["rle", "mask_score"] if iou != "bbox" else [])
+    columns = _IMAGE + _MASK + (["rle", "mask_score"] if iou in _BY_MASK else [])
+    columns += ["keypoints"] if iou == "keypoints" else []
     coded = ["key", "status", "category"]
     try:
         batches = list(read_batches(path, columns=columns, dictionaries=coded))
@@ -145,6 +153,7 @@ def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
     _require_sane(scores, around, [keys[i] for i in image.tolist()], numbers)
     still = [~valid(b["frame"])[rows] for b, rows in zip(batches, first, strict=True)]
     names = [name for name, _ in vocabulary]
+    points = points_of_rows(batches, found, str(path)) if iou == "keypoints" else None
     return Rows(
         where=str(path),
         keys=tuple(keys),
@@ -158,8 +167,9 @@ def _rows(path: Path, batches: Sequence[pa.RecordBatch], iou: str) -> Rows:
         image=image,
         category=_indices("category", names, zip(batches, found, strict=True), path),
         scores=scores,
-        boxes=around,
-        masks=_masks(batches, found) if iou != "bbox" else None,
+        boxes=around if points is None else points.boxes(),
+        masks=_masks(batches, found) if iou in _BY_MASK else None,
+        points=points,
         default_score=settings.get("default_score"),
         source_root=settings.get("source_root"),
     )

@@ -1,4 +1,4 @@
-"""Summarise curves: the twelve metrics of COCO, and the same for each category."""
+"""Summarise curves: COCO's twelve metrics (ten for keypoints), and those of each category."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.evaluate.engines import RANGES, Curves, Params
+from segcli.evaluate.keypoints import RANGES as KEYPOINT_RANGES
 
 _LETTER = {"small": "s", "medium": "m", "large": "l"}
 _AT_50, _AT_75 = 0, 5  # of the ten IoU thresholds 0.50, 0.55, ... 0.95
@@ -43,6 +44,20 @@ def summary(curves: Curves, params: Params) -> dict[str, float]:
         found[f"AR{most}"] = _mean(recall[:, :, 0, m])
     for area, (label, _, _) in enumerate(params.ranges, 1):
         found[f"AR{_suffix(label, params)}"] = _mean(recall[:, :, area, -1])
+    return found
+
+
+def keypoint_summary(curves: Curves, params: Params) -> dict[str, float]:
+    """AP, AP50, AP75, AP per range of area, and the same of AR: the ten numbers of COCO."""
+    found: dict[str, float] = {}
+    for kind in ("AP", "AR"):
+        values = (curves.precision if kind == "AP" else curves.recall)[..., -1]
+        found[kind] = _mean(values[..., 0])
+        found[f"{kind}50"] = _mean(values[[_AT_50], ..., 0])
+        found[f"{kind}75"] = _mean(values[[_AT_75], ..., 0])
+        for area, (label, _, _) in enumerate(params.ranges, 1):
+            suffix = _LETTER.get(label) if params.ranges == KEYPOINT_RANGES else f"_{label}"
+            found[f"{kind}{suffix}"] = _mean(values[..., area])
     return found
 
 

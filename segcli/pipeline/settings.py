@@ -11,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from segcli import keypoints
 from segcli.categories import known_name
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.images import CONVERSIONS
 from segcli.images.tiles import Slicing, slicing_of
+from segcli.keypoints import Skeleton
 from segcli.models import catalogue
 from segcli.models.registry import weights_facts
 from segcli.pipeline.options import PredictOptions
@@ -168,8 +170,8 @@ def run_settings(
         "versions": _versions(),
     }
     if info.keypoints is not None:
-        each = {"names": info.keypoints, "skeleton": info.skeleton or ()}
-        recorded["keypoints"] = dict.fromkeys(info.categories, each)
+        each = Skeleton(info.keypoints, info.skeleton or ())
+        recorded["keypoints"] = keypoints.recorded(dict.fromkeys(info.categories, each))
     if described.zones is not None:
         recorded[ZONES_FILE] = described.zones.recorded()
     prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
