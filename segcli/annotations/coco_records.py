@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segcli.annotations.coco import parse_coco
-from segcli.annotations.columns import load_json, name_of
+from segcli.annotations.columns import load_json, name_of, number
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import merged, require_distinct_names
 from segcli.annotations.outlines import to_rle
@@ -66,6 +67,11 @@ def read_coco_records(
         iter(()),
         notes,
         scored=any("score" in item for item in items),
+        skeletons={
+            name: one
+            for name, one in zip(truth.category_names, truth.skeletons, strict=True)
+            if one is not None
+        },
     )
     found.records = _records(truth, _by_name(truth, images, notes, literal=ours), items, notes)
     return found
@@ -119,6 +125,32 @@ def _segment(
     score = items[i].get("score")
     try:
         text = to_rle(outline, *size)
-        return segment(int(truth.category[i]), text, *size, 1.0 if score is None else score)
+        found = segment(int(truth.category[i]), text, *size, 1.0 if score is None else score)
+        rated = items[i].get("mask_score")
+        if rated is not None:
+            rated = segment(found.label, text, *size, rated).score
+        return replace(found, mask_score=rated, keypoints=_keypoints(truth, i, items[i]))
     except UsageError as error:
         raise UsageError(f"{name_of(items, i, 'annotation')}: {error}") from None
+
+
+def _keypoints(
+    truth: GroundTruth, i: int, item: Mapping[str, Any]
+) -> tuple[tuple[float, float, float], ...] | None:
+    """With their scores where the file has them, as `segcli export` writes them; otherwise 1 for
+    annotated ones, hidden or not, and 0 for the others."""
+    points = truth.keypoints[i]
+    if points is None:
+        return None
+    scores = item.get("keypoint_scores")
+    if not isinstance(scores, list) or len(scores) != len(points):
+        scores = (points[:, 2] > 0).tolist()
+    places = zip(points.tolist(), map(number, scores), strict=True)
+    return tuple((x, y, _share(score)) for (x, y, _), score in places)
+
+
+def _share(score: Any) -> float:
+    """Raises UsageError for a score that is not a number in [0, 1]."""
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise UsageError(f"its keypoint_scores have {score!r}; expected numbers in [0, 1]")
+    return float(score)

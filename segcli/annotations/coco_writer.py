@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,34 +25,46 @@ def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losse
         file.write(', "categories": ')
         _list(
             file,
-            (
-                {"id": selection.ids[name], "name": name, "supercategory": ""}
-                for name in selection.names
-            ),
+            (_category(selection, name) for name in selection.names),
         )
         file.write("}\n")
     return tally
 
 
-def write_results(selection: Selection, out: Path) -> Losses:
-    """A list of detections with the ids that the instances of the same output have."""
+def write_results(selection: Selection, out: Path, *, iou: str = "segm") -> Losses:
+    """A list of detections with the ids that the instances of the same output have.
+
+    `iou`: what they are compared by, "segm", "bbox" or "keypoints". A detection has only that, and
+    the score by which it is ranked, because pycocotools would take the area of a box for that of
+    its mask.
+    """
     tally = Losses()
     with one_file(out) as file:
-        _list(
-            file,
-            (
-                {
-                    "image_id": number,
-                    "category_id": selection.ids[mask.category],
-                    "segmentation": _rle(mask, image),
-                    "score": mask.score,
-                }
-                for number, image in enumerate(tally.counted(selection.with_masks()), 1)
-                for mask in image.masks
-            ),
-        )
+        _list(file, _results(selection, tally, iou))
         file.write("\n")
     return tally
+
+
+def _results(selection: Selection, tally: Losses, iou: str) -> Iterator[dict[str, Any]]:
+    images = tally.counted(selection.with_masks(), keypoints=iou == "keypoints")
+    for number, image in enumerate(images, 1):
+        for mask in image.masks:
+            result: dict[str, Any] = {
+                "image_id": number,
+                "category_id": selection.ids[mask.category],
+            }
+            score = mask.score
+            if iou == "segm":
+                result["segmentation"] = _rle(mask, image)
+                score = mask.score if mask.mask_score is None else mask.mask_score
+            elif iou == "bbox":
+                result["bbox"] = list(mask.box)
+            elif mask.keypoints is None:
+                tally.lost("{} masks without keypoints were left out")
+                continue
+            else:
+                result["keypoints"] = [value for point in mask.keypoints for value in point]
+            yield {**result, "score": score}
 
 
 def _list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
@@ -74,9 +86,10 @@ def _image(number: int, image: ImageMasks, tally: Losses) -> dict[str, Any]:
 
 def _annotations(
     selection: Selection, tally: Losses, *, polygons: bool
-) -> Iterable[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     number = 0
-    for image_id, image in enumerate(tally.counted(selection.with_masks()), 1):
+    images = tally.counted(selection.with_masks(), keypoints=True)
+    for image_id, image in enumerate(images, 1):
         for mask in image.masks:
             number += 1
             yield {
@@ -88,7 +101,32 @@ def _annotations(
                 "bbox": list(mask.box),
                 "iscrowd": 0,
                 "score": mask.score,
+                **_extras(mask),
             }
+
+
+def _extras(mask: Mask) -> dict[str, Any]:
+    """The mask score, and the keypoints, where there are any. Their scores, for which COCO has no
+    place, are a list of our own."""
+    found: dict[str, Any] = {}
+    if mask.mask_score is not None:
+        found["mask_score"] = mask.mask_score
+    if mask.keypoints is not None:
+        flags = [2 if score > 0 else 0 for _, _, score in mask.keypoints]
+        places = zip(mask.keypoints, flags, strict=True)
+        found["keypoints"] = [value for (x, y, _), v in places for value in (x, y, v)]
+        found["num_keypoints"] = sum(v > 0 for v in flags)
+        found["keypoint_scores"] = [score for _, _, score in mask.keypoints]
+    return found
+
+
+def _category(selection: Selection, name: str) -> dict[str, Any]:
+    category: dict[str, Any] = {"id": selection.ids[name], "name": name, "supercategory": ""}
+    skeleton = selection.skeletons.get(name)
+    if skeleton is not None:
+        category["keypoints"] = list(skeleton.names)
+        category["skeleton"] = [[a + 1, b + 1] for a, b in skeleton.lines]  # COCO counts from 1
+    return category
 
 
 def _rle(mask: Mask, image: ImageMasks) -> dict[str, Any]:

@@ -20,10 +20,17 @@ class Losses:
     masks: int = 0
     losses: Counter[str] = field(default_factory=Counter)
 
-    def counted(self, images: Iterable[ImageMasks]) -> Iterator[ImageMasks]:
+    def counted(
+        self, images: Iterable[ImageMasks], *, keypoints: bool = False
+    ) -> Iterator[ImageMasks]:
+        """`keypoints`: whether the format has them."""
         for image in images:
             self.images += 1
             self.masks += len(image.masks)
+            if not keypoints:
+                for mask in image.masks:
+                    if mask.keypoints is not None:
+                        self.lost("the keypoints of {} masks were left out")
             yield image
 
     def lost(self, sentence: str) -> None:

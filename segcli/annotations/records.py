@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from segcli.annotations.columns import number
 from segcli.annotations.paths import located
 from segcli.errors import ImageError, UsageError
 from segcli.images.probe import probe
+from segcli.keypoints import Skeleton
 from segcli.keys import key_from_path
 from segcli.masks import rle
 from segcli.types import Record, Sample, Segment, Size
@@ -25,8 +26,8 @@ SAME_PICTURE = "{} images occur more than once; their objects were merged"
 class Annotations:
     """`categories` (names, ids); `records` to be gone through once.
 
-    `notes` counts what was left out or put together, by sentence with {} for the count; it is
-    complete after the records.
+    `skeletons`: the keypoints of categories that have some. `notes` counts what was left out or
+    put together, by sentence with {} for the count; it is complete after the records.
     """
 
     root: str
@@ -34,6 +35,7 @@ class Annotations:
     records: Iterator[Record]
     notes: Counter[str] = field(default_factory=Counter)
     scored: bool = False
+    skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.categories[0]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcli.categories import known_name
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton, skeletons_of
 from segcli.store import MinScores, min_scores, part_paths, read_images, read_settings
 from segcli.store.image_filter import image_condition
 from segcli.store.image_masks import ImageMasks, read_image_masks
@@ -22,7 +23,8 @@ class Selection:
     """The images of an output and the masks to export, to be read as often as a format needs.
 
     `ids`: category -> id, in the order of the run, counted from 1 where it has an id below that;
-    `wanted` those of the categories that are exported; `keys` the images, all of them if None.
+    `wanted` those of the categories that are exported; `keys` the images, all of them if None;
+    `skeletons` the keypoints of the categories that have some.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class Selection:
     wanted: frozenset[str]
     min_score: MinScores
     keys: frozenset[str] | None = None
+    skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -78,7 +81,7 @@ def select(
     lowest = min_scores(settings, min_score)
     keys = _keys(path, key, where_image)
     chosen = frozenset(filter(None, wanted.values())) or frozenset(known)
-    return Selection(path, known, chosen, lowest, keys)
+    return Selection(path, known, chosen, lowest, keys, skeletons_of(settings))
 
 
 def _keys(path: Path, key: str | None, where_image: str | None) -> frozenset[str] | None:

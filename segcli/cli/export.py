@@ -42,6 +42,10 @@ Png = Annotated[
     Literal["classes", "instances", "binary"],
     typer.Option(help="Write a map of categories, a map of instances, or a file for each mask."),
 ]
+Iou = Annotated[
+    Literal["segm", "bbox", "keypoints"] | None,
+    typer.Option(help="What coco-results are compared by; by default segm."),
+]
 
 
 def export(
@@ -57,6 +61,7 @@ def export(
     link_images: LinkImages = False,
     polygons: Polygons = False,
     png: Png = "classes",
+    iou: Iou = None,
 ) -> None:
     """Write the masks of DIR as COCO, YOLO, LabelMe, CVAT, PNG or GeoJSON.
 
@@ -72,6 +77,8 @@ def export(
             f"--to {to} takes no images: --copy-images and --link-images are for "
             f"{' and '.join(WITH_IMAGES)}"
         )
+    if iou is not None and to != "coco-results":
+        raise UsageError(f"--iou is for --to coco-results, not for --to {to}")
     names = category_names(categories)
     selection = select(
         masks, min_score=min_score, categories=names, key=key, where_image=where_image
@@ -79,7 +86,7 @@ def export(
     place = None
     if copy_images or link_images:
         place = place_images(masks, None if images is None else str(images), link=link_images)
-    tally = FORMATS[to](selection, out, Choices(polygons, png, images, place))
+    tally = FORMATS[to](selection, out, Choices(polygons, png, images, place, iou or "segm"))
     typer.echo(
         f"{counted(tally.images, 'image')}, {counted(tally.masks, 'mask')} with scores from "
         f"{selection.min_score} -> {out}"

@@ -24,12 +24,14 @@ __all__ = ["FORMATS", "WITH_IMAGES", "Choices", "Selection", "Losses", "place_im
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What some formats leave open: polygons or RLE (coco), the kind of PNG, where the images are
-    (yolo, labelme), and whether they are placed there (`place_images`)."""
+    (yolo, labelme), whether they are placed there (`place_images`), and what is compared
+    (coco-results: "segm", "bbox", "keypoints")."""
 
     polygons: bool = False
     png: str = "classes"
     images: Path | None = None
     place: Place | None = None
+    iou: str = "segm"
 
 
 Writer = Callable[[Selection, Path, Choices], Losses]
@@ -37,7 +39,7 @@ Writer = Callable[[Selection, Path, Choices], Losses]
 FORMATS: Mapping[str, Writer] = MappingProxyType(
     {
         "coco": lambda s, out, c: write_instances(s, out, polygons=c.polygons),
-        "coco-results": lambda s, out, _: write_results(s, out),
+        "coco-results": lambda s, out, c: write_results(s, out, iou=c.iou),
         "yolo": lambda s, out, c: write_yolo(s, out, images=c.images, place=c.place),
         "labelme": lambda s, out, c: write_labelme(s, out, images=c.images, place=c.place),
         "cvat": lambda s, out, _: write_cvat(s, out),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from segcli.annotations.coco_records import read_coco_records
 from segcli.annotations.labelme import read_labelme
@@ -16,6 +17,7 @@ from segcli.annotations.records import Annotations
 from segcli.annotations.yolo import read_yolo
 from segcli.errors import UsageError
 from segcli.files import reporting
+from segcli.keypoints import recorded
 from segcli.store import Settings, open_output
 from segcli.types import Record
 
@@ -54,10 +56,10 @@ def import_annotations(
     kind = kind or format_of(path)
     found = _read(kind, path, images, merge_categories)
     root = str(images.resolve()) if images else found.root
-    settings = Settings(
-        {"source_root": root, "imported_from": kind},
-        {"default_score": 0.0, "annotations": str(path.resolve())},
-    )
+    stated: dict[str, Any] = {"default_score": 0.0, "annotations": str(path.resolve())}
+    if found.skeletons:
+        stated["keypoints"] = recorded(found.skeletons)
+    settings = Settings({"source_root": root, "imported_from": kind}, stated)
     pictures = masks = 0
     scored = found.scored
     with _whole(out) as unfinished:
