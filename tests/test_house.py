@@ -54,6 +54,7 @@ DOORS = {
     "rich": {"cli"},
     "av": {"video", "viz"},
     "safetensors": {"models"},
+    "prometheus_client": {"cli"},
     "ray": {"pipeline"},
     "matplotlib": {"stats", "evaluate", "train"},
     "jinja2": {"report", "evaluate", "zones"},

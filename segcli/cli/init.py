@@ -125,7 +125,7 @@ def _absolute_source(source: str) -> str:
     return f"{name}={url}" if name else url
 
 
-_FILES = ("--summary-json", "--zones")
+_FILES = ("--summary-json", "--zones", "--metrics", "--log-json")
 """Options of predict that take a file."""
 
 

@@ -42,6 +42,23 @@ WhereImage = Annotated[
 Categories = Annotated[
     str | None, typer.Option(metavar="NAME,NAME", help="Use only masks of these categories.")
 ]
+SummaryJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary-json", metavar="FILE", help="Also write the summary of the run to FILE, as JSON."
+    ),
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write metrics for Prometheus to FILE, as text."),
+]
+LogJson = Annotated[
+    Path | None,
+    typer.Option("--log-json", metavar="FILE", help="Also append all events to FILE, as JSON."),
+]
+Nice = Annotated[
+    int, typer.Option(min=0, max=19, metavar="N", help="Lower the priority: 19 is the lowest.")
+]
 Slice = Annotated[
     str | None,
     typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,13 +12,17 @@ from segcli.cli.fetching import Fetch, fetch_for
 from segcli.cli.options import (
     Agnostic,
     Every,
+    LogJson,
+    Metrics,
     MinArea,
     Model,
+    Nice,
     Quiet,
     SkipStatic,
     Slice,
     StaticAge,
     StaticThreshold,
+    SummaryJson,
     Tta,
     Wait,
     Zones,
@@ -28,7 +31,7 @@ from segcli.cli.options import (
 )
 from segcli.cli.quantities import age, seconds, size
 from segcli.cli.quantities import batch_size as parsed_batch_size
-from segcli.errors import ExitCode
+from segcli.cli.running import Reports, run_and_report
 from segcli.pipeline import PredictOptions
 
 Sources = Annotated[
@@ -154,12 +157,6 @@ MaxTime = Annotated[
         help="End after this time, e.g. 50m, with what is done; the next run continues.",
     ),
 ]
-SummaryJson = Annotated[
-    Path | None,
-    typer.Option(
-        "--summary-json", metavar="FILE", help="Also write the summary of the run to FILE, as JSON."
-    ),
-]
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -234,12 +231,12 @@ def predict(
     retry_failed: RetryFailed = False, prune_missing: PruneMissing = False,
     limit: Limit = None, max_time: MaxTime = None, shard: Shard = None,
     # where and how
-    device: Device = _DEFAULT.device, engine: Engine = "local",
-    replicas: Replicas = _DEFAULT.replicas,
+    device: Device = _DEFAULT.device, engine: Engine = "local", replicas: Replicas = 1,
     workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
-    dry_run: DryRun = False, wait: Wait = False,
-    log_format: LogFormat = "text", summary_json: SummaryJson = None, quiet: Quiet = False,
+    dry_run: DryRun = False, wait: Wait = False, nice: Nice = 0,
+    log_format: LogFormat = "text", quiet: Quiet = False,
+    summary_json: SummaryJson = None, metrics: Metrics = None, log_json: LogJson = None,
 # fmt: on
 ) -> None:
     """Find the masks of every image in SOURCE; run it again to resume after any interruption.
@@ -264,33 +261,4 @@ def predict(
         min_area=min_area, tta=tta, merge_class_agnostic=merge_class_agnostic,
         skip_static=skip_static, static_threshold=static_threshold, static_age=age(static_age),
     )  # fmt: skip
-    _predict(options, log_format, summary_json, quiet=quiet)
-
-
-def _predict(
-    options: PredictOptions, log_format: str, summary_json: Path | None, *, quiet: bool
-) -> None:
-    # Set before torch is loaded: threads that wait should sleep. If other work shares the cores,
-    # spinning makes small images up to twenty times slower, and it has no measurable benefit.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from segcli.cli.progress import failed_lines, reporter
-    from segcli.cli.summary_file import summary_file
-    from segcli.pipeline import predict as run
-
-    hint = None
-    if log_format == "text" and not quiet and sys.stderr.isatty():
-        from segcli.cli.hint import better_model
-
-        hint = better_model(options)
-    with (
-        reporter(log_format, quiet=quiet, run_id=options.run_id) as shown,
-        summary_file(summary_json, options.run_id, shown) as report,
-    ):
-        summary = run(options, report=report)
-    if hint is not None:
-        typer.echo(hint, err=True)
-    if summary.failed:
-        if quiet:
-            typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)
-            typer.echo("\n".join(failed_lines(summary)), err=True)
-        raise typer.Exit(ExitCode.SOME_FAILED)
+    run_and_report(options, Reports(log_format, quiet, summary_json, metrics, log_json), nice)

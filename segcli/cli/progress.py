@@ -49,27 +49,34 @@ def _say(text: str, stream: TextIO) -> None:
 
 
 class Json:
-    """Prints one object per event and line on stdout; progress at most once a second.
+    """Prints one object per event and line, on stdout or into `file`; progress at most once in
+    `every_s` seconds.
 
     Each object has the time in UTC and the id of the run, which the parts record, too.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, file: TextIO | None = None, *, every_s: float = 1.0) -> None:
         self._run_id = run_id
+        self._file = file
+        self._every_s = every_s
         self._last = float("-inf")
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Progress):
-            if time.monotonic() - self._last < 1:
+            if time.monotonic() - self._last < self._every_s:
                 return
             self._last = time.monotonic()
+        self.write(_event_name(event), **asdict(event))
+
+    def write(self, event: str, **values: object) -> None:
+        """Print one object."""
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "run": self._run_id,
-            "event": _event_name(event),
-            **asdict(event),
+            "event": event,
+            **values,
         }
-        _say(json.dumps(line, ensure_ascii=True), sys.stdout)
+        _say(json.dumps(line, ensure_ascii=True), self._file or sys.stdout)
 
 
 def _event_name(event: Event) -> str:

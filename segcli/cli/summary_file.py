@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from segcli.cli.ending import reason
 from segcli.files import replacing, reporting
 from segcli.pipeline.events import Event, Report, Summary
 
@@ -39,7 +40,7 @@ def summary_file(path: Path | None, run_id: str, report: Report) -> Iterator[Rep
         raise
     finally:
         ended = {"run": run_id, "began": began, "ended": _now()}
-        told = {"error": None if error is None else str(error) or type(error).__name__}
+        told = {"error": reason(error)}
         with reporting(path), replacing(path) as unfinished:
             content = json.dumps({**ended, **told, **asdict(summaries[-1])}, indent=2)
             unfinished.write_text(content + "\n", encoding="utf-8")

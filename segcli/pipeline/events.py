@@ -78,7 +78,9 @@ class Summary:
     on; viz, stats, report and export show them from the model's `default_score` on. `missing`
     images have rows of this source but no longer a file; None: unknown, because the run used only a
     part of its source. The rows of `pruned` images without a file have been removed.
-    `is_out_of_time`: `max_time` was over, and images may be left for the next run.
+    `is_out_of_time`: `max_time` was over, and images may be left for the next run. `categories`
+    counts masks from the default score on. `lag_mean_s` and `lag_max_s` are the ages of the files
+    of this run's images when they were committed; None without any.
     """
 
     out: str
@@ -100,6 +102,9 @@ class Summary:
     pruned: int = 0
     is_out_of_time: bool = False
     static: int = 0
+    categories: Mapping[str, int] = field(default_factory=dict)
+    lag_mean_s: float | None = None
+    lag_max_s: float | None = None
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,7 +13,7 @@ from segcli.pipeline.progress import Counts
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
-from segcli.store import PartWriter
+from segcli.store import PartWriter, min_scores
 from segcli.types import Record, Sample
 
 
@@ -76,13 +77,14 @@ class Outcome:
 
     `part` is None and the counts are zero if a stop came before the first batch was finished;
     `undone` are the keys without rows after a stop. `failures` are all failed images, as (key,
-    reason).
+    reason). `categories` counts the masks that have the default score of their category or more.
     """
 
     part: str | None
     counts: Counts
     undone: frozenset[str] = frozenset()
     failures: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    categories: Counter[str] = field(default_factory=Counter, repr=False)
 
 
 class ChunkPredictor(Protocol):
@@ -119,7 +121,7 @@ def commit(records: Sequence[Record], chunk: Chunk, writer: PartWriter) -> Outco
     else:
         name = writer.write(ordered, create=chunk.create, begun=chunk.begun)
     failures = tuple((r.sample.key, r.error) for r in ordered if r.error is not None)
-    return Outcome(name, Counts.of(ordered), undone, failures)
+    return Outcome(name, Counts.of(ordered), undone, failures, _categories(ordered, writer))
 
 
 def _with_repeated(records: Sequence[Record]) -> dict[str, Record]:
@@ -136,3 +138,14 @@ def _with_repeated(records: Sequence[Record]) -> dict[str, Record]:
             error = f"it repeats {record.repeats}, which failed: {repeated.error}"
             by_key[record.sample.key] = replace(record, repeats=None, error=error)
     return by_key
+
+
+def _categories(records: Sequence[Record], writer: PartWriter) -> Counter[str]:
+    names, settings = writer.footer.category_names, writer.footer.settings
+    least = min_scores({**settings.recorded, **settings.compared}, None)
+    return Counter(
+        names[segment.label]
+        for record in records
+        for segment in record.segments
+        if segment.score >= least.of(names[segment.label])
+    )

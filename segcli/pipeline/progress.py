@@ -16,7 +16,7 @@ from segcli.pipeline.missing import Missing
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
-from segcli.types import Record
+from segcli.types import Record, Sample
 
 if TYPE_CHECKING:
     from segcli.pipeline.job import Outcome
@@ -101,6 +101,29 @@ class ProgressCounter:
 
 
 @dataclass(slots=True)
+class Lag:
+    """The ages of files when their rows were committed, in seconds; `mean` and `longest` are None
+    without any. A time in the future counts as now."""
+
+    files: int = 0
+    total: float = 0.0
+    longest: float | None = None
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.files if self.files else None
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        now = time.time()
+        for sample in samples:
+            if sample.mtime_ns is not None:
+                age = max(0.0, now - sample.mtime_ns / 1e9)
+                self.files += 1
+                self.total += age
+                self.longest = max(age, self.longest or 0.0)
+
+
+@dataclass(slots=True)
 class RunProgress:
     """The events and counts of one run, however many workers it has."""
 
@@ -112,6 +135,8 @@ class RunProgress:
     counter: ProgressCounter = field(default_factory=ProgressCounter)
     is_started: bool = False
     missing: Missing = Missing()
+    categories: Counter[str] = field(default_factory=Counter)
+    lag: Lag = field(default_factory=Lag)
     _first_failures: list[tuple[str, str]] = field(default_factory=list)
 
     def start(self, device: str, precision: str) -> None:
@@ -146,6 +171,8 @@ class RunProgress:
             return
         path = self.tasks.output.writer.directory / outcome.part
         self.report(Committed(shown(path), outcome.counts.images))
+        self.categories += outcome.categories
+        self.lag.add(s for s in task.samples if s.key not in outcome.undone)
         for key, reason in outcome.failures:
             self.report(ImageFailed(key, reason))
         missing = FIRST_FAILURES - len(self._first_failures)
@@ -195,6 +222,9 @@ class RunProgress:
             missing=self.missing.left,
             pruned=self.missing.removed,
             is_out_of_time=self.stop.is_out_of_time,
+            categories=dict(self.categories.most_common()),
+            lag_mean_s=self.lag.mean,
+            lag_max_s=self.lag.longest,
         )
         self._note()
         self.report(summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,27 @@ if TYPE_CHECKING:
 _COUNTS = """
 SELECT strftime(moment, '%Y-%m-%d') AS day, camera, NULL::VARCHAR AS category,
   count(*) AS images, count(*) FILTER (status = 'failed') AS failed,
+  count(*) FILTER (status = 'static') AS static,
   NULL::BIGINT AS images_with, NULL::BIGINT AS masks
 FROM gone GROUP BY ALL
 UNION ALL
-SELECT strftime(moment, '%Y-%m-%d'), camera, category, NULL, NULL, count(DISTINCT image), count(*)
+SELECT strftime(moment, '%Y-%m-%d'), camera, category, NULL, NULL, NULL,
+  count(DISTINCT image), count(*)
 FROM gone JOIN (SELECT image, category FROM rows WHERE mask IS NOT NULL AND {condition})
   USING (image) GROUP BY ALL
 ORDER BY ALL"""
 
 
+_OF_IMAGES = ("images", "failed", "static")
+_OF_MASKS = ("images_with", "masks")
 _NONE: list[tuple[str | None, list[int]]] = [(None, [0, 0])]
 
 
 def counts_of(rows: Rows, min_score: MinScores) -> pa.Table:
     """Of the images in the table `gone` (image, status, moment, camera).
 
-    A row without a category has the images of a day and camera; one with a category, its masks
-    from `min_score` on and the images that have some.
+    A row without a category has the images of a day and camera, failed and static ones too; one
+    with a category, its masks from `min_score` on and the images that have some.
     """
     return rows.arrow(_COUNTS.format(condition=min_score.condition()))
 
@@ -44,17 +49,14 @@ def kept_counts(path: Path) -> list[dict[str, Any]]:
 
     Raises UsageError if none were kept.
     """
-    totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     masks: defaultdict[tuple[str, str], dict[str, list[int]]] = defaultdict(dict)
     for row in read_counts(resolve(path)).to_pylist():
         group = row["day"], row["camera"]
         if row["category"] is None:
-            into, names = totals[group], ("images", "failed")
+            _add(totals[group], row, _OF_IMAGES)
         else:
-            into = masks[group].setdefault(row["category"], [0, 0])
-            names = ("images_with", "masks")
-        for i, name in enumerate(names):
-            into[i] += row[name]
+            _add(masks[group].setdefault(row["category"], [0, 0]), row, _OF_MASKS)
     return [
         {
             "day": day,
@@ -62,9 +64,15 @@ def kept_counts(path: Path) -> list[dict[str, Any]]:
             "category": category,
             "images": images,
             "failed": failed,
+            "static": static,
             "images_with": found[0],
             "masks": found[1],
         }
-        for (day, camera), (images, failed) in sorted(totals.items())
+        for (day, camera), (images, failed, static) in sorted(totals.items())
         for category, found in sorted(masks[day, camera].items()) or _NONE
     ]
+
+
+def _add(into: list[int], row: Mapping[str, Any], names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        into[i] += row[name]

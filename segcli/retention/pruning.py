@@ -13,7 +13,7 @@ import numpy as np
 
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.keys import container_of, normalized
+from segcli.keys import containers_of, normalized
 from segcli.retention.counts import counts_of
 from segcli.stats.moments import moments_of
 from segcli.store import lock_output, min_scores, part_paths, read_settings
@@ -156,7 +156,7 @@ def _marks(rows: Rows, containers: dict[str, tuple[int, int]]) -> Iterator[Mark]
         mark = Mark(
             normalized(row["key"]), row["size_bytes"], row["mtime_ns"], row["status"] == "failed"
         )
-        if (container := container_of(mark.key)) is not None:
+        for container in containers_of(mark.key):
             images, failed = containers.get(container, (0, 0))
             containers[container] = images + 1, failed + mark.failed
         yield mark

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from toy_data import Row, keys, picture, rows
@@ -55,6 +57,10 @@ def test_run_tells_what_it_does(pictures: Callable[..., Path], tmp_path: Path) -
     out = tmp_path / "m.parquet"
     summary = run(pictures(5), out, told, chunk_size=3, batch_size=2)
     assert (summary.images, summary.failed, summary.masks) == (5, 0, len(rows(out)))
+    table = pq.read_table(out, columns=["category", "score"]).to_pylist()
+    shown = Counter(row["category"] for row in table if (row["score"] or 0) >= 0.5)
+    assert summary.categories == shown
+    assert 0 < (summary.lag_mean_s or 0) <= (summary.lag_max_s or 0) < 600
     assert told[0] == Loading("toy/tiny", "tiny.safetensors")
     assert isinstance(told[1], Started)
     assert [e.images for e in told if isinstance(e, Progress)] == [2, 3, 5]

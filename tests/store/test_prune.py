@@ -91,7 +91,7 @@ def test_old_rows_go_counts_stay_and_a_run_skips_the_images(out: Path) -> None:
     assert sum(row["masks"] for row in counts) == 8
     day = time.strftime("%Y-%m-%d", time.gmtime(NOW_S - 100 * DAY_S))
     assert counts[:2] == [
-        {"day": day, "camera": "cam1", "category": name, "images": 3, "failed": 0,
+        {"day": day, "camera": "cam1", "category": name, "images": 3, "failed": 0, "static": 0,
          "images_with": 3, "masks": 3}
         for name in ("car", "person")
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def test_the_counts_of_prunings_add_up_and_are_shown(out: Path) -> None:
     assert shown.exit_code == 0
     assert "cam2" in shown.output
     as_csv = CliRunner().invoke(app, ["stats", str(out), "--pruned", "--format", "csv"])
-    assert as_csv.output.startswith("day,camera,category,images,failed,images_with,masks\n")
+    assert as_csv.output.startswith("day,camera,category,images,failed,static,images_with,masks\n")
     with pytest.raises(UsageError, match="as they were kept"):
         CliRunner().invoke(
             app, ["stats", str(out), "--pruned", "--by", "day"], catch_exceptions=False
