@@ -19,6 +19,7 @@ from segcli.cli.options import (
     Where,
     WhereImage,
     Wide,
+    Zones,
 )
 from segcli.cli.output_checks import refuse_places
 
@@ -29,8 +30,8 @@ By = Annotated[
     str,
     typer.Option(
         metavar="WHAT",
-        help="Group by category, folder, camera, hour, hour-of-day, day, weekday or column:NAME; "
-        "several with commas.",
+        help="Group by category, folder, camera, hour, hour-of-day, day, weekday, zone or "
+        "column:NAME; several with commas.",
     ),
 ]
 Images = Annotated[
@@ -87,6 +88,7 @@ def stats(
     key: Key = None, where_image: WhereImage = None,
     # when and with what they were taken
     time_pattern: TimePattern = None, time_column: TimeColumn = None, images: Images = None,
+    zones: Zones = None,
     # what has changed
     compare: Compare = None, compare_key: CompareKey = None,
     compare_where_image: CompareWhereImage = None,
@@ -105,14 +107,14 @@ def stats(
 
     refuse_places({"--out": out, "--plots": plots})
     if pruned:
-        chosen = (where, min_score, key, where_image, time_pattern, time_column, images)
+        chosen = (where, min_score, key, where_image, time_pattern, time_column, images, zones)
         given = (*chosen, compare, alert, plots, by != "category", runs)
         _show_pruned(masks, format, out, wide=wide, is_alone=not any(given))
         return
     rules = [parse(rule) for rule in alert or ()]
     options = StatsOptions(
         masks=masks, min_score=min_score, where=where, key=key, where_image=where_image, by=by,
-        time_pattern=time_pattern, time_column=time_column, images=images,
+        time_pattern=time_pattern, time_column=time_column, images=images, zones=zones,
     )  # fmt: skip
     drift = _drift(options, compare, compare_key, compare_where_image)
     found = statistics(options) if drift is None else drift.now

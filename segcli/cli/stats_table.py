@@ -29,6 +29,7 @@ _OPTIONAL = (
     "PSI",
     _WITH,
     _SCORE,
+    _AREA,
 )
 """Columns that are left out if the terminal is narrow, in this order."""
 
@@ -66,6 +67,14 @@ _COUNT_COLUMNS = (
     (_WITH, "images_with", ",d"),
     ("masks", "masks", ",d"),
 )
+_TRACK_COLUMNS = (
+    ("tracks", "tracks", ",d"),
+    ("entries", "entries", ",d"),
+    ("exits", "exits", ",d"),
+    ("dwell s\nmedian", "dwell_p50_s", ",.0f"),
+)
+"""Follow _GROUP_COLUMNS in a table by zone."""
+
 _DRIFT_COLUMNS = (
     ("class", "category", ""),
     (_PER_IMAGE, "per_image", ".3g"),
@@ -114,7 +123,8 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
         _drift(printer, drift)
         printer.line(f"before → now; {_RATE}", style="dim")
     elif found.groups:
-        _table(printer, _GROUP_COLUMNS, [_named(row, found) for row in found.groups])
+        columns = _GROUP_COLUMNS + (_TRACK_COLUMNS if "tracks" in found.groups[0] else ())
+        _table(printer, columns, [_named(row, found) for row in found.groups])
         printer.line(_RATE.replace("images", "images of the group"), style="dim")
     elif found.classes:
         _table(printer, _CLASS_COLUMNS, found.classes)

@@ -1,11 +1,12 @@
-"""Alert rules for cron jobs, such as "person: count/hour < 0.2 * previous"."""
+"""Alert rules for cron jobs, such as "person: count/hour < 0.2 * previous" and "person in gate:
+entries > 100"."""
 
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segcli.errors import UsageError
@@ -26,9 +27,15 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 _OF_CLASS = ("count", "count/image", "count/hour", "images", "score", "area")
+_OF_TRACKS = ("tracks", "entries", "exits", "dwell")
+_OF_ZONE = (*_OF_CLASS, *_OF_TRACKS)
 _OF_GROUP = tuple(metric for metric in _OF_CLASS if metric != "count/hour")
-_MEDIANS = ("score", "area")
+_MEDIANS = ("score", "area", "dwell")
 _FIELDS = {
+    "tracks": "tracks",
+    "entries": "entries",
+    "exits": "exits",
+    "dwell": "dwell_p50_s",
     "count": "masks",
     "count/image": "per_image",
     "images": "images_with",
@@ -43,7 +50,7 @@ RUN = "run"
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`metric` of `subject` (a class, or RUN), `sign`, then `factor`, of the previous output's
-    value when `previous`."""
+    value when `previous`. `subject` may be "CLASS in ZONE", see `placed`."""
 
     text: str
     subject: str
@@ -51,6 +58,36 @@ class Rule:
     sign: str
     factor: float
     previous: bool
+    zone: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the rule is about."""
+        return self.subject if self.zone is None else f"{self.subject} in {self.zone}"
+
+    def placed(self, categories: Sequence[str], zones: Sequence[str]) -> Rule:
+        """The rule with its `zone`, if its subject is not one of the categories but "CLASS in
+        ZONE". Raises UsageError for what is not known, and a metric that needs a zone."""
+        category, between, zone = self.subject.rpartition(" in ")
+        if self.subject in (RUN, *categories) or not between or category not in categories:
+            if self.subject not in (RUN, *categories):
+                raise UsageError(
+                    f"--alert {self.text!r}: the run has no class {self.subject!r}; it has: "
+                    f"{', '.join(categories)}{did_you_mean(self.subject, categories)}"
+                )
+            if self.metric in _OF_TRACKS:
+                raise UsageError(
+                    f"--alert {self.text!r}: {self.metric} is of a zone; write CLASS in ZONE: "
+                    f"{self.metric} ..."
+                )
+            return self
+        if zone not in zones:
+            known = f"it has: {', '.join(zones)}" if zones else "it has none: give --zones FILE"
+            raise UsageError(
+                f"--alert {self.text!r}: the run has no zone {zone!r}; {known}"
+                f"{did_you_mean(zone, zones)}"
+            )
+        return replace(self, subject=category, zone=zone)
 
     def fires(self, now: Statistics, before: Statistics | None) -> list[str]:
         """A sentence for each group where the rule fires, or for the whole without groups.
@@ -59,7 +96,7 @@ class Rule:
         """
         if self.previous and before is None:
             raise UsageError(f"--alert {self.text!r} needs the previous output: --compare DIR")
-        if now.titles:
+        if now.titles and self.zone is None:
             self._refuse_without_groups()
             if now.groups or self.previous:
                 return self._in_groups(now, before)
@@ -67,7 +104,7 @@ class Rule:
         if self.previous and before is not None:
             limit *= measured(before, self)
         said = self._said(value, limit, "")
-        nothing = self.metric in _MEDIANS and not _row(now, self.subject)
+        nothing = self.metric in _MEDIANS and not _row(now, self)
         return [f"{line} (there is no mask of it)" if nothing else line for line in said]
 
     def _in_groups(self, now: Statistics, before: Statistics | None) -> list[str]:
@@ -98,7 +135,7 @@ class Rule:
         """One sentence if the rule fires there."""
         if not _SIGNS[self.sign](value, limit):
             return []
-        what = f"{self.metric} of {self.subject}{place}"
+        what = f"{self.metric} of {self.name}{place}"
         return [f"{self.text}: {what} is {value:.4g}, limit {limit:.4g}"]
 
 
@@ -108,13 +145,10 @@ def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) ->
     Raises UsageError as Rule.fires does, and for a class that neither run looked for: such a rule
     would never fire, or always.
     """
-    known = [name for one in (now, before) if one for name in one.categories]
-    for rule in rules:
-        if rule.subject != RUN and rule.subject not in known:
-            raise UsageError(
-                f"--alert {rule.text!r}: the run has no class {rule.subject!r}; it has: "
-                f"{', '.join(dict.fromkeys(known))}{did_you_mean(rule.subject, known)}"
-            )
+    both = [one for one in (now, before) if one is not None]
+    known = [*dict.fromkeys(name for one in both for name in one.categories)]
+    zones = [*dict.fromkeys(row["zone"] for one in both for row in one.zones)]
+    rules = [rule.placed(known, zones) for rule in rules]
     return [said for rule in rules for said in rule.fires(now, before)]
 
 
@@ -131,7 +165,7 @@ def parse(text: str) -> Rule:
             f"as in 'person: count/hour < 0.2 * previous'"
         ) from None
     subject, metric = found["subject"], found["metric"]
-    known = _OF_RUN if subject == RUN else _OF_CLASS
+    known = _OF_RUN if subject == RUN else _OF_ZONE
     if metric not in known:
         raise UsageError(
             f"--alert {text!r}: {'the run' if subject == RUN else 'a class'} has no metric "
@@ -152,10 +186,15 @@ def measured(found: Statistics, rule: Rule) -> float:
         name, _, share = rule.metric.partition("/")
         value = float(images if name == "images" else run[name])
         return value / max(1, images) if share else value
-    row = _row(found, rule.subject)
+    row = _row(found, rule)
     if rule.metric == "count/hour":
         return float(row.get("masks", 0)) / hours(found, rule)
-    return float(row.get(_FIELDS[rule.metric], 0))
+    if rule.metric in _OF_TRACKS and not any("tracks" in each for each in found.zones):
+        raise UsageError(
+            f"--alert {rule.text!r}: {rule.metric} needs tracks, and {found.masks} has none; make "
+            f"them with segcli track"
+        )
+    return float(row.get(_FIELDS[rule.metric]) or 0)
 
 
 def group_values(found: Statistics, rule: Rule) -> dict[str, float | None]:
@@ -168,8 +207,11 @@ def group_values(found: Statistics, rule: Rule) -> dict[str, float | None]:
     return values
 
 
-def _row(found: Statistics, category: str) -> dict[str, Any]:
-    return next((row for row in found.classes if row["category"] == category), {})
+def _row(found: Statistics, rule: Rule) -> dict[str, Any]:
+    rows = found.classes
+    if rule.zone is not None:
+        rows = [row for row in found.zones if row["zone"] == rule.zone]
+    return next((row for row in rows if row["category"] == rule.subject), {})
 
 
 def hours(found: Statistics, rule: Rule) -> float:

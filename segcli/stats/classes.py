@@ -152,20 +152,29 @@ def counted_together(
     ]
 
 
-def group_table(rows: Rows, titles: Sequence[str]) -> list[dict[str, Any]]:
+def group_table(
+    rows: Rows,
+    titles: Sequence[str],
+    *,
+    pictures: str = "pictures",
+    masks: str = "chosen",
+    group: str = "grp",
+) -> list[dict[str, Any]]:
     """One mapping per group and class; a group of images without any mask has one without a class.
 
     The names mean what they mean in `class_table`; `images` are those of the group, whose parts
     stand in the columns `titles`.
 
-    Needs the views `chosen` and `pictures` with `grp`.
+    Needs the views `masks` and `pictures`, in which `group` is the text of a group.
     """
-    return [split(row, titles) for row in rows.dicts(_GROUPS)]
+    sql = _GROUPS.format(pictures=pictures, masks=masks, group=group)
+    return [split(row, titles) for row in rows.dicts(sql)]
 
 
 _GROUPS = """
 SELECT p.grp AS "group", category, category_id, p.images, count(DISTINCT m.image) AS images_with,
   count(m.image) AS masks, count(m.image) / p.images AS per_image, median(score) AS score_p50,
   median(area) AS area_p50
-FROM (SELECT grp, count(*) AS images FROM pictures GROUP BY grp) p LEFT JOIN chosen m USING (grp)
+FROM (SELECT {group} AS grp, count(*) AS images FROM {pictures} GROUP BY 1) p
+  LEFT JOIN (SELECT * EXCLUDE (grp), {group} AS grp FROM {masks}) m ON m.grp = p.grp
 GROUP BY p.grp, category, category_id, p.images ORDER BY p.grp, masks DESC, category_id"""

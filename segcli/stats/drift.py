@@ -10,6 +10,7 @@ from typing import Any
 from segcli.errors import UsageError
 from segcli.stats.groups import label, parts_of_text
 from segcli.stats.statistics import Statistics, StatsOptions, measured, prepared, score_of
+from segcli.stats.zones import GROUP
 from segcli.store import MinScores
 from segcli.store.query import Rows
 
@@ -106,10 +107,12 @@ def _read(
     """Both from one preparation, which reads the header of every image where there are some."""
     with prepared(options, min_score) as rows:
         found = measured(options, min_score, rows)
-        return found, _values(rows, grouped=bool(found.titles))
+        masks = f"(SELECT * REPLACE ({GROUP} AS grp) FROM zone_masks)"
+        masks = masks if "zone" in found.by else "chosen"
+        return found, _values(rows, masks, grouped=bool(found.titles))
 
 
-def _values(rows: Rows, *, grouped: bool) -> dict[Key, dict[str, Counts]]:
+def _values(rows: Rows, masks: str, *, grouped: bool) -> dict[Key, dict[str, Counts]]:
     """Group and category -> "score", "area" -> its distribution: scores to four digits, areas to
     three.
 
@@ -123,16 +126,16 @@ def _values(rows: Rows, *, grouped: bool) -> dict[Key, dict[str, Counts]]:
             "round(area / power(10, floor(log10(area)) - 2)) * power(10, floor(log10(area)) - 2)",
         ),
     ):
-        for group, name, points, counts in rows.tuples(_distribution(value)):
+        for group, name, points, counts in rows.tuples(_distribution(value, masks)):
             key = (parts_of_text(group) if grouped else (), name)
             found.setdefault(key, {})[kind] = list(zip(points, counts, strict=True))
     return found
 
 
-def _distribution(value: str) -> str:
+def _distribution(value: str, masks: str) -> str:
     return (
         f"SELECT grp, category, list(v ORDER BY v), list(n ORDER BY v) FROM (SELECT grp, category, "
-        f"{value} AS v, count(*) AS n FROM chosen GROUP BY ALL) GROUP BY grp, category"
+        f"{value} AS v, count(*) AS n FROM {masks} GROUP BY ALL) GROUP BY grp, category"
     )
 
 

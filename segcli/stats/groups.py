@@ -9,8 +9,11 @@ from segcli.cameras import folder_sql
 from segcli.errors import UsageError
 from segcli.stats.moments import Moments, quoted
 
-GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday")
+GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday", "zone")
 TIMED = ("hour", "hour-of-day", "day", "weekday")
+ZONE = "\x1e"
+"""Stands for the zone in the text of a group, because a mask can be in several (`stats.zones`)."""
+
 _SEPARATOR = "\x1f"  # between the parts of a group's text; written as " / " where people read it
 _TAKEN = ("category", "category_id", "images", "images_with", "masks", "per_image")
 
@@ -54,6 +57,7 @@ def group_sql(parts: Sequence[str], found: Moments) -> str:
 def _text(part: str, found: Moments) -> str:
     groups = {
         "category": "''",
+        "zone": f"chr({ord(ZONE)})",
         "folder": f"coalesce(nullif({folder_sql()}, ''), '.')",
         "camera": found.camera,
         "hour": f"strftime({found.time}, '%Y-%m-%d %H:00')",

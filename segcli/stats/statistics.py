@@ -12,10 +12,11 @@ from typing import Any
 
 from segcli import store
 from segcli.errors import UsageError
-from segcli.stats import classes, exif, groups, moments, runs, time_patterns
+from segcli.stats import classes, exif, groups, moments, runs, time_patterns, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows
+from segcli.zones import Zones, read_zones, recorded_zones
 
 _OF_DAYS = ("day", "weekday")
 
@@ -27,7 +28,8 @@ class StatsOptions:
     `where` chooses masks; `key`, a pattern, and `where_image` choose the images that all rates are
     over.
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
-    `images` is the source of the images, whose EXIF tells both.
+    `images` is the source of the images, whose EXIF tells both. `zones` is a file of zones that
+    are used instead of those of the run.
     `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
     is, but quantiles need no more than some 16 bytes per mask.
     """
@@ -41,6 +43,7 @@ class StatsOptions:
     time_pattern: str | None = None
     time_column: str | None = None
     images: str | None = None
+    zones: Path | None = None
     threads: int | None = None
     memory: str | None = None
 
@@ -52,7 +55,8 @@ class Statistics:
     `by` are the groupings, ("category",) where there are none: then `groups` is empty. `titles` are
     the columns of `groups` that hold a group. `categories` are all that the run looked for.
     `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
-    images with both. `notes` are sentences on what was probably not meant.
+    images with both. `zones`: rows as in `groups` by "zone" alone, where zones are known. `notes`
+    are sentences on what was probably not meant.
     """
 
     masks: Path
@@ -65,6 +69,7 @@ class Statistics:
     groups: list[dict[str, Any]] = field(default_factory=list)
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
+    zones: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -100,11 +105,25 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
         categories=tuple(store.read_settings(options.masks)["category_names"]),
         by=by,
         titles=titles,
-        groups=classes.group_table(rows, titles) if titles else [],
+        groups=_groups(rows, titles, by_zone="zone" in by),
         bins=classes.distributions(rows),
         together=classes.together(rows, [row["category_id"] for row in table]),
+        zones=_by_zone(rows, ("zone",), "zone") if zones.are_known(rows) else [],
         notes=tuple(_notes(options, run, rows)),
     )
+
+
+def _groups(rows: Rows, titles: tuple[str, ...], *, by_zone: bool) -> list[dict[str, Any]]:
+    if by_zone:
+        return _by_zone(rows, titles, zones.GROUP)
+    return classes.group_table(rows, titles) if titles else []
+
+
+def _by_zone(rows: Rows, titles: tuple[str, ...], group: str) -> list[dict[str, Any]]:
+    table = classes.group_table(
+        rows, titles, pictures="zone_pictures", masks="zone_masks", group=group
+    )
+    return zones.add_passages(rows, table, titles, group)
 
 
 def _notes(options: StatsOptions, run: Mapping[str, Any], rows: Rows) -> Iterator[str]:
@@ -175,7 +194,8 @@ def score_of(options: StatsOptions) -> MinScores:
 def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
     """The rows with three views: `images` (one row each, with `moment`, `grp` and where time and
     camera are from), `pictures` (those that were done) and `chosen` (the masks that count, with
-    `moment` and `grp`)."""
+    `moment` and `grp`); and those of `zones.make_views`."""
+    known = _zones(options)
     parts = store.part_paths(options.masks)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-stats-") as spill,
@@ -184,32 +204,53 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
         if options.where is not None:
             rows.check(options.where, "--where")
         passes = image_condition(rows, key=options.key, where_image=options.where_image)
-        table = "rows"
-        if options.images is not None:
-            roots = store.read_roots(options.masks)
-            rows.table("exif", exif.COLUMNS, exif.exif_of(options.images, roots))
-            table = (
-                "(SELECT rows.*, exif.taken AS exif_taken, exif.camera AS exif_camera "
-                "FROM rows LEFT JOIN exif USING (key))"
-            )
+        table = _with_exif(rows, options)
         found = moments.moments_of(
             rows.types,
             pattern=options.time_pattern,
             column=options.time_column,
             exif=options.images is not None,
         )
-        group = groups.group_sql(groups.parts_of(options.by, rows.columns), found)
-        condition = "" if options.where is None else f"AND coalesce((\n{options.where}\n), false)"
+        by = groups.parts_of(options.by, rows.columns)
+        group = groups.group_sql(by, found)
+        made = f"{found.time} AS moment, {found.camera} AS camera, {group} AS grp"
         rows.execute(
-            f"CREATE VIEW images AS SELECT key, status, error, image, {found.time} AS moment, "
-            f"{found.time_from} AS time_from, {found.camera_from} AS camera_from, {group} AS grp "
+            f"CREATE VIEW images AS SELECT key, status, error, image, {made}, "
+            f"{found.time_from} AS time_from, {found.camera_from} AS camera_from "
             f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )
         if options.time_pattern is not None:
             _refuse_useless_pattern(options, rows)
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
-        rows.execute(
-            f"CREATE VIEW chosen AS SELECT *, {found.time} AS moment, {group} AS grp FROM {table} "
-            f"WHERE mask IS NOT NULL AND {min_score.condition()} AND {passes} {condition}"
-        )
+        condition = f"mask IS NOT NULL AND {min_score.condition()} AND {passes}"
+        if options.zones is not None and known is not None:
+            table = zones.placed(rows, table, known, camera=found.camera, condition=condition)
+            condition += " AND zones IS NOT NULL"
+        if options.where is not None:
+            condition += f" AND coalesce((\n{options.where}\n), false)"
+        rows.execute(f"CREATE VIEW chosen AS SELECT *, {made} FROM {table} WHERE {condition}")
+        if not zones.make_views(rows, known) and "zone" in by:
+            raise UsageError(
+                f"--by zone: {options.masks} has no zones; give --zones FILE, or draw some with "
+                f"segcli zones IMAGE"
+            )
         yield rows
+
+
+def _with_exif(rows: Rows, options: StatsOptions) -> str:
+    """SQL for the rows, with what the images' EXIF states, if it is asked for."""
+    if options.images is None:
+        return "rows"
+    roots = store.read_roots(options.masks)
+    rows.table("exif", exif.COLUMNS, exif.exif_of(options.images, roots))
+    return (
+        "(SELECT rows.*, exif.taken AS exif_taken, exif.camera AS exif_camera "
+        "FROM rows LEFT JOIN exif USING (key))"
+    )
+
+
+def _zones(options: StatsOptions) -> Zones | None:
+    """Those of a file, else those of the run."""
+    if options.zones is not None:
+        return read_zones(options.zones)
+    return recorded_zones(store.read_settings(options.masks))

@@ -12,7 +12,7 @@ from typing import Any
 from segcli.errors import UsageError
 from segcli.suggest import did_you_mean
 from segcli.zones.polygon import crossing, is_flat
-from segcli.zones.zone import MEASURES, SHARE, USES, Path, Zone, Zones
+from segcli.zones.zone import MEASURES, SHARE, USES, ZONES_FILE, Path, Zone, Zones
 
 UNITS = ("px", "share")
 _PROPERTIES = ("name", "camera", "units", "frame", "use", "measure", "share")
@@ -43,6 +43,14 @@ def parse_zones(content: object, *, named: str, sha256: str = "") -> Zones:
     zones = _parsed(content, named)
     assert isinstance(content, Mapping)
     return Zones(zones, named, sha256, content)
+
+
+def recorded_zones(settings: Mapping[str, Any]) -> Zones | None:
+    """The zones of the run that made an output, from its settings; None if it had none."""
+    file = settings.get(ZONES_FILE)
+    if not isinstance(file, Mapping):
+        return None
+    return parse_zones(file["content"], named=file["path"], sha256=file["sha256"])
 
 
 def _parsed(content: object, named: str) -> tuple[Zone, ...]:

@@ -100,6 +100,11 @@ def matches(pattern: str, key: str, camera: str) -> bool:
     """Whether a pattern (a camera, the beginning of keys, or a glob) is about this image."""
     if pattern == "*":
         return True
-    if _GLOB & set(pattern):
+    if is_glob(pattern):
         return fnmatchcase(camera, pattern) or fnmatchcase(key, pattern)
     return camera == pattern or f"{key}/".startswith(pattern.rstrip("/") + "/")
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether the pattern is compared as a glob."""
+    return bool(_GLOB & set(pattern))
