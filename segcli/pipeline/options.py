@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from segcli.errors import UsageError
+from segcli.time_patterns import compiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,9 @@ class PredictOptions:
     that progress knows early when the run will end. `run_id` names the run in the parts. `every`
     chooses the frames of videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from
     0. `include` and `exclude` are patterns of keys; `newer_than` and `older_than` ages of files
-    ("2h", "5m"). `prune_missing` removes the rows of images whose files are gone. `class_scores`
+    ("2h", "5m"). `time_pattern` finds the times of images and videos in their keys (see
+    segcli.time_patterns).
+    `prune_missing` removes the rows of images whose files are gone. `class_scores`
     are names with the least scores of their categories, `min_score` that of the others; `min_area`
     is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
     its mirror image; `merge_class_agnostic` keeps the best of masks that overlap by an IoU above
@@ -80,6 +83,7 @@ class PredictOptions:
     newer_than: str | None = None
     older_than: str | None = None
     all_folders: bool = False
+    time_pattern: str | None = None
     prune_missing: bool = False
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
@@ -90,6 +94,8 @@ class PredictOptions:
         return (self.source,) if isinstance(self.source, str) else self.source
 
     def __post_init__(self) -> None:
+        if self.time_pattern is not None:
+            compiled(self.time_pattern)
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"`min_score` {self.min_score}: expected a number from 0 to 1")
         for category, score in self.class_scores:

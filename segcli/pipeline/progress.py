@@ -252,6 +252,9 @@ class RunProgress:
             )
         if self.tasks.source.containers.has_videos:
             self.report(Note(f"frames of videos were chosen by `every={self.options.every!r}`"))
+        names = self.tasks.source.containers.names
+        if names is not None and (remark := names.remark()) is not None:
+            self.report(Note(remark))
         if untimed := self.tasks.source.containers.untimed:
             self.report(
                 Note(

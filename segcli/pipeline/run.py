@@ -25,6 +25,7 @@ from segcli.pipeline.task_list import TaskList
 from segcli.pipeline.zone_check import check_cameras
 from segcli.sources import Source, Wanted, parse_age
 from segcli.sources.containers import Containers
+from segcli.sources.name_times import NameTimes
 from segcli.sources.several import open_sources
 from segcli.store import (
     OtherSettings,
@@ -173,11 +174,16 @@ def _open_source(options: PredictOptions) -> Source:
             None if options.older_than is None else parse_age(options.older_than),
         ),
         all_folders=options.all_folders,
-        containers=Containers(columns=peek_carried(options.out)),
+        containers=_containers(options),
     )
     if options.shard is None:
         return source
     return source.only(ShardSpec.parse(options.shard).__contains__)
+
+
+def _containers(options: PredictOptions) -> Containers:
+    names = None if options.time_pattern is None else NameTimes(options.time_pattern)
+    return Containers(columns=peek_carried(options.out), names=names)
 
 
 def _tasks(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from segcli.cameras import COLUMN as CAMERA
 from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, path_from_key, prefixed
 from segcli.sources.archive import archive_images
+from segcli.sources.clip_times import COLUMN as TAKEN
 from segcli.sources.clips import clip_file, held_bytes, is_clip, with_frames
 from segcli.sources.containers import Containers
 from segcli.sources.contents import with_archives
@@ -105,9 +107,24 @@ def open_source(
             "`include`, `exclude`, `newer_than`, `older_than`",
         )
     if every is not None:
-        source = replace(source, containers=containers)
+        carried = _with_known(source.carried, containers)
+        source = replace(source, containers=containers, carried=carried)
         source = _changed(source, lambda samples: with_frames(samples, every, stream, containers))
     return source
+
+
+def _with_known(carried: Mapping[str, Any], containers: Containers) -> Mapping[str, Any]:
+    """The columns of a source with those for the times of videos and names. What the output has of
+    them stays, also where this run has no video and is given no pattern."""
+    there = containers.columns
+    if there is not None:
+        kept = {name: kind for name, kind in there.items() if name in (TAKEN, CAMERA)}
+        carried = {**kept, **carried}
+    if containers.names is not None:
+        carried = containers.names.joined(carried, there)
+    if there is not None:  # in the order of the output
+        carried = {**{name: carried[name] for name in there if name in carried}, **carried}
+    return carried
 
 
 def _changed(source: Source, change: Callable[[Iterator[Sample]], Iterator[Sample]]) -> Source:

@@ -64,7 +64,8 @@ def with_frames(
     """
     for sample in samples:
         if not is_clip(sample):
-            yield sample
+            names = containers.names if sample.frame is None else None
+            yield sample if names is None else names.stated(sample)
         elif sample.member is not None or containers.opens(sample):
             yield from _frames(sample, every, stream, containers)
 
@@ -81,6 +82,8 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
         yield clip
         return
     containers.has_videos = True
+    if containers.names is not None:
+        clip = containers.names.stated(clip, timeline.times[0])
     if containers.records_times and clip.carried.get(COLUMN) is None:
         clip = _timed(clip, timeline, containers)
     for index in every.choose(timeline):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segcli.sources import clip_times
+from segcli.sources.name_times import NameTimes
 from segcli.sources.sidecars import Sidecars
 from segcli.types import Sample
 
@@ -21,7 +22,7 @@ class Containers:
     `listed` are the others by key, with their size and time before they were opened.
     `columns` are those of the output, None while there is none. `sidecars` belong to all shards.
     `untimed` are the videos whose JSON file does not state their start as a time. `has_videos`:
-    one was opened.
+    one was opened. `names` finds times in names, if that was asked for.
     """
 
     skip: Callable[[Sample], bool] = _never
@@ -30,6 +31,7 @@ class Containers:
     sidecars: Sidecars = field(init=False)
     untimed: set[str] = field(default_factory=set)
     has_videos: bool = False
+    names: NameTimes | None = None
 
     def __post_init__(self) -> None:
         self.sidecars = Sidecars(None if self.columns is None else dict(self.columns))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from segcli.cameras import camera_sql, folder_sql
 from segcli.errors import UsageError
-from segcli.stats.time_patterns import compiled
 from segcli.store.query import literal
+from segcli.time_patterns import compiled
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segcli import store
+from segcli import store, time_patterns
 from segcli.errors import UsageError
-from segcli.stats import classes, exif, groups, moments, runs, time_patterns, zones
+from segcli.stats import classes, exif, groups, moments, runs, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows

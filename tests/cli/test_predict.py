@@ -143,7 +143,12 @@ def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
     from segcli.pipeline import PredictOptions
 
     worded_otherwise = {"source", "out", "batch_size", "count_ahead", "command_line", "run_id"}
-    worded_otherwise |= {"min_score", "class_scores", "slice"}  # of other names or types
+    worded_otherwise |= {
+        "min_score",
+        "class_scores",
+        "slice",
+        "static_age",
+    }  # of other names or types
     library = PredictOptions(source="", out=Path())
     given = inspect.signature(predict).parameters
     for field in fields(PredictOptions):

@@ -3,13 +3,16 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 
 import segcli
+from segcli.errors import UsageError
 from segcli.pipeline.events import Event, Note
 from segcli.stats import StatsOptions, statistics
 
@@ -93,3 +96,80 @@ def test_an_output_without_the_column_goes_on_without(tmp_path: Path) -> None:
     assert "frame" in names
     assert "src_taken" not in names
     assert len(os.listdir(out)) == 2
+
+
+PATTERN = "%(camera)_%Y%m%d_%H%M%S"
+
+
+def columns(out: Path, *names: str) -> list[tuple[Any, ...]]:
+    table = pyarrow.dataset.dataset(out).to_table(columns=["key", "mask", *names]).to_pylist()
+    rows = [tuple(row.values()) for row in table if row.pop("mask") in (None, 0)]
+    return sorted(rows)
+
+
+def test_times_and_cameras_in_names(tmp_path: Path, pictures: Callable[..., Path]) -> None:
+    folder, out = pictures(3, name="in"), tmp_path / "m.parquet"
+    (folder / "0000.png").rename(folder / "gate_20261118_100000.png")
+    (folder / "0001.png").rename(folder / "gate_20260231_100000.png")  # no such day
+    write_clip(folder / "yard_20261118_115958.mkv", 30, metadata=UTC)
+    events = run(folder, out, every="10f", time_pattern=PATTERN)
+    expected = [
+        ("0002.png", None, None),
+        ("gate_20260231_100000.png", None, "gate"),
+        ("gate_20261118_100000.png", "2026-11-18 10:00:00", "gate"),
+        *(
+            (f"yard_20261118_115958.mkv#frame={n}", "2026-11-18 11:59:58", "yard")
+            for n in (0, 10, 20)
+        ),
+    ]
+    assert columns(out, "src_taken", "src_camera") == expected
+    assert Note(f"`time_pattern` {PATTERN!r} does not fit all names, such as 0002.png") in events
+    found = statistics(StatsOptions(masks=out, by="hour,camera", min_score=0.0))
+    rows = {(row["hour"], row["camera"]): row["images"] for row in found.groups}
+    assert rows["2026-11-18 11:00", "yard"] == 2
+    assert rows["2026-11-18 12:00", "yard"] == 1
+    # A later run without the pattern continues the output, and one with it an output without it.
+    for number in (3, 4):
+        pictures(number + 1, name="in")
+        run(folder, out, limit=1)
+    plain = tmp_path / "plain.parquet"
+    run(folder, plain, include=("000*.png",), limit=1)
+    notes = [
+        event.message
+        for event in run(folder, plain, time_pattern=PATTERN)
+        if isinstance(event, Note)
+    ]
+    assert any("was begun without text columns src_camera," in note for note in notes)
+
+
+def test_a_column_of_the_manifest_takes_precedence(
+    tmp_path: Path, pictures: Callable[..., Path]
+) -> None:
+    folder, out = pictures(2, name="in"), tmp_path / "m.parquet"
+    paths = [folder / "20261118_100000.png", folder / "20261118_100001.png"]
+    for number, path in enumerate(paths):
+        (folder / f"{number:04d}.png").rename(path)
+    table = {"path": [str(path) for path in paths], "taken": ["2020-01-01 00:00:00", None]}
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "list.parquet")
+    run(tmp_path / "list.parquet", out, column="path", time_pattern="%Y%m%d_%H%M%S")
+    assert [row[1] for row in columns(out, "src_taken")] == [
+        "2020-01-01 00:00:00",
+        "2026-11-18 10:00:01",
+    ]
+
+
+def test_an_output_with_times_of_videos_goes_on_without_videos(
+    tmp_path: Path, pictures: Callable[..., Path]
+) -> None:
+    folder, out = pictures(1, name="in"), tmp_path / "m.parquet"
+    write_clip(folder / "a.mkv", 3, metadata=UTC)
+    run(folder, out)
+    (folder / "a.mkv").unlink()
+    pictures(2, name="in")
+    run(folder, out)
+    assert [row[0] for row in columns(out)] == ["0000.png", "0001.png", "a.mkv#frame=0"]
+
+
+def test_an_unknown_field_of_a_pattern_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="%Q is unknown; known are %Y"):
+        run(tmp_path, tmp_path / "m.parquet", time_pattern="%Q")

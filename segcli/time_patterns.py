@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from segcli.errors import UsageError
 
@@ -24,13 +25,14 @@ _TOKEN = re.compile(r"%\((camera)\)|%([A-Za-z%])")
 _ENOUGH = 0.8  # of the names of a sample that a pattern must fit
 
 
-def compiled(pattern: str) -> tuple[str, list[str]]:
+@lru_cache(maxsize=64)
+def compiled(pattern: str) -> tuple[str, tuple[str, ...]]:
     """A pattern such as "cam%(camera)_%Y%m%d-%H%M%S" as a regular expression, searched for in the
     key, with the names of its groups. Raises UsageError.
 
     It works in Python and in DuckDB. Where it begins with a number, no digit stands before it.
     """
-    regex, fields, at = "", [], 0
+    regex, fields, at = "", list[str](), 0
     for token in _TOKEN.finditer(pattern):
         regex += re.escape(pattern[at : token.start()])
         at = token.end()
@@ -45,15 +47,15 @@ def compiled(pattern: str) -> tuple[str, list[str]]:
             fields.append(name)
         else:
             raise UsageError(
-                f"--time-pattern {pattern!r}: %{token[2]} is unknown; known are {KNOWN}"
+                f"`time_pattern` {pattern!r}: %{token[2]} is unknown; known are {KNOWN}"
             )
     regex += re.escape(pattern[at:])
     if not fields or len(set(fields)) < len(fields):
         raise UsageError(
-            f"--time-pattern {pattern!r}: expected each of {KNOWN} at most once, and one of them "
+            f"`time_pattern` {pattern!r}: expected each of {KNOWN} at most once, and one of them "
             f"at least"
         )
-    return regex, fields
+    return regex, tuple(fields)
 
 
 _DAY = r"(0[1-9]|[12]\d|3[01])"
@@ -91,13 +93,12 @@ def recognised(keys: Sequence[str], *, clock: bool) -> str | None:
 
 
 def moment_of(pattern: str, key: str) -> datetime | None:
-    """The time that a key states; None where the pattern does not fit or the day does not exist."""
-    regex, fields = compiled(pattern)
-    found = re.search(regex, key)
-    if found is None:
-        return None
-    texts = dict(zip(fields, found.groups(), strict=True))
+    """The time that a key states; None where the pattern does not fit, has only the camera, or the
+    day does not exist."""
+    texts = _fields_of(pattern, key)
     value = {name: int(text) for name, text in texts.items() if name != "camera"}
+    if not value:
+        return None
     try:
         if "epoch" in value:
             return datetime.fromtimestamp(value["epoch"], UTC).replace(tzinfo=None)
@@ -106,6 +107,17 @@ def moment_of(pattern: str, key: str) -> datetime | None:
         return datetime(**({"year": 1970, "month": 1, "day": 1} | value))  # type: ignore[arg-type]
     except ValueError:
         return None
+
+
+def camera_of(pattern: str, key: str) -> str | None:
+    """The camera that a key states; None where the pattern does not fit or has none."""
+    return _fields_of(pattern, key).get("camera")
+
+
+def _fields_of(pattern: str, key: str) -> dict[str, str]:
+    regex, fields = compiled(pattern)
+    found = re.search(regex, key)
+    return {} if found is None else dict(zip(fields, found.groups(), strict=True))
 
 
 def _candidates(key: str) -> Iterator[str]:

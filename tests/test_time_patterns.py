@@ -6,8 +6,8 @@ import pytest
 
 from segcli.errors import UsageError
 from segcli.stats import StatsOptions, statistics
-from segcli.stats.time_patterns import moment_of, recognised
 from segcli.store import Settings, open_output
+from segcli.time_patterns import moment_of, recognised
 from segcli.types import Record, Sample
 
 TIMES = [datetime(2026, 4, 1, 8, 30) + timedelta(minutes=37, seconds=11) * n for n in range(12)]
