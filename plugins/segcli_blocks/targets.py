@@ -21,6 +21,7 @@ def without_crowds(target: Targets) -> Targets:
         target.crowd[kept],
         target.exhaustive,
         None if target.outlined is None else target.outlined[kept],
+        None if target.keypoints is None else target.keypoints[kept],
     )
 
 

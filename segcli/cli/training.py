@@ -74,13 +74,23 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     """The model with its initial weights, and the images, repeated as often as they are shown."""
     from segcli.models.registry import find
     from segcli.train.balance import ignore_boxes, repeat_rare
-    from segcli.train.checks import check_objects, check_sizes, check_validation
+    from segcli.train.checks import (
+        check_keypoints,
+        check_objects,
+        check_sizes,
+        check_validation,
+    )
+    from segcli.train.data import skeleton_of
     from segcli.train.initial_model import begin, describe
 
     names, ids = _categories(plan.sources)
     resize = find(plan.model)[1].resize
-    info = describe(plan.model, names, ids, plan.test_size or (resize.short, resize.long))
-    rows = _rows(plan.sources, names)
+    skeleton = skeleton_of((dataset.annotations for dataset in plan.sources.train), names)
+    side = plan.test_size or (resize.short, resize.long)
+    info = describe(plan.model, names, ids, side, skeleton)
+    rows = _rows(plan.sources, names, info.keypoints)
+    if info.keypoints is not None:
+        check_keypoints(rows)
     for name in check_objects(rows, names):
         typer.echo(f"warning: there is no object of {name}, so it cannot be trained", err=True)
     typer.echo(f"comparing the sizes of {len(rows)} images with their annotations")
@@ -88,7 +98,7 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
     if stretched:
         typer.echo(f"the annotations of {stretched} images are stretched to the size of the image")
     for validation in plan.sources.val:
-        check_validation(validation, names)
+        check_validation(validation, names, iou="segm" if info.keypoints is None else "keypoints")
     beginning = begin(info, _initial(plan), seed=seed)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)
@@ -112,14 +122,16 @@ def _categories(sources: Sources) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return sources.categories, tuple(ids[names.index(name)] for name in sources.categories)
 
 
-def _rows(sources: Sources, names: tuple[str, ...]) -> list[AnnotatedImage]:
+def _rows(
+    sources: Sources, names: tuple[str, ...], keypoints: tuple[str, ...] | None
+) -> list[AnnotatedImage]:
     """All annotated images; reports what is left out, and objects that have only a box."""
     from segcli.train.data import read_dataset
 
     rows: list[AnnotatedImage] = []
     for dataset in sources.train:
         notes: Counter[str] = Counter()
-        found = read_dataset(dataset, names, notes=notes)
+        found = read_dataset(dataset, names, notes=notes, keypoints=keypoints)
         for sentence, count in sorted(notes.items()):
             typer.echo(f"{dataset.annotations}: {sentence.format(count)}", err=True)
         boxes = sum(a.box is not None for row in found for a in row.annotations)

@@ -17,6 +17,12 @@ from segcli.errors import ImageError, UsageError
 from segcli.images import batch
 from segcli.masks import rle
 from segcli.train.data import AnnotatedImage
+from segcli.train.keypoints import (
+    flipped_keypoints,
+    hidden_below,
+    in_window,
+    placed_keypoints,
+)
 from segcli.types import Image, ModelInfo, Resize, Size
 
 _SMALLEST = 16  # px: smaller remains of an object are not trained on
@@ -40,7 +46,8 @@ class Augmentation:
 class Example:
     """A training sample on its canvas: `pixels` uint8 (H, W, 3), zero beyond `content`;
     `masks` bool (N, H, W); `labels`, `crowd`, `outlined` (N,), see Targets; `exhaustive` (C,);
-    `boxes` (N, 4) of the masks, once all is in place."""
+    `boxes` (N, 4) of the masks, once all is in place; `keypoints` f32 (N, P, 3), or None if the
+    model finds none."""
 
     pixels: NDArray[np.uint8]
     content: Size
@@ -50,6 +57,7 @@ class Example:
     outlined: NDArray[np.bool_]
     exhaustive: tuple[bool, ...]
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    keypoints: NDArray[np.float32] | None = None
 
 
 def make_example(
@@ -81,9 +89,10 @@ def _place(
     factor = min(canvas[0] / height, canvas[1] / width) * rng.uniform(*augmentation.scale)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     pixels = _resized(image, size)
-    masks = _masks(row, size)
+    masks, points = _masks(row, size), placed_keypoints(row, size)
     if rng.random() < augmentation.flip:
         pixels, masks = pixels[:, ::-1], masks[:, :, ::-1]
+        points = None if points is None else flipped_keypoints(points, row.keypoints or (), size[1])
     top = int(rng.integers(0, max(0, size[0] - canvas[0]) + 1))
     left = int(rng.integers(0, max(0, size[1] - canvas[1]) + 1))
     content = (min(size[0], canvas[0]), min(size[1], canvas[1]))
@@ -97,6 +106,7 @@ def _place(
         crowd=np.array([a.crowd for a in row.annotations], dtype=np.bool_),
         outlined=np.array([a.box is None for a in row.annotations], dtype=np.bool_),
         exhaustive=row.exhaustive,
+        keypoints=None if points is None else in_window(points, (top, left), content),
     )
 
 
@@ -166,8 +176,12 @@ def _paste(example: Example, other: Example, rng: np.random.Generator) -> Exampl
     content[: example.content[0], : example.content[1]] = True
     pasted = other.masks[usable] & content
     cover: NDArray[np.bool_] = np.logical_or.reduce(pasted, axis=0)
+    points = example.keypoints
+    if points is not None and other.keypoints is not None:
+        points = np.concatenate((hidden_below(points, cover), other.keypoints[usable]))
     return replace(
         example,
+        keypoints=points,
         pixels=np.where(cover[:, :, None], other.pixels, example.pixels),
         masks=np.concatenate((example.masks & ~cover, pasted)),
         labels=np.concatenate((example.labels, other.labels[usable])),
@@ -200,6 +214,7 @@ def _without_crumbs(example: Example) -> Example:
         labels=example.labels[keep],
         crowd=example.crowd[keep],
         outlined=example.outlined[keep],
+        keypoints=None if example.keypoints is None else example.keypoints[keep],
     )
 
 

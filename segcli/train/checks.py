@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from segcli.annotations.coco import read_coco
 from segcli.errors import ImageError, UsageError
+from segcli.evaluate.keypoints import annotated
 from segcli.images.probe import Header, probe
-from segcli.train.data import AnnotatedImage, DataSet, read_annotations, read_dataset
+from segcli.train.data import AnnotatedImage, DataSet, read_dataset
 from segcli.train.sources import Validation
 
 _HEAD = 1 << 16  # bytes that nearly always hold an image's header
@@ -59,11 +63,18 @@ def _header(path: Path) -> Header:
         raise UsageError(f"{path} cannot be trained on: {error}") from error
 
 
-def check_validation(validation: Validation, categories: Sequence[str]) -> None:
-    """Raises UsageError before the training for data that would make validation fail."""
+def check_validation(
+    validation: Validation, categories: Sequence[str], *, iou: str = "segm"
+) -> None:
+    """Raises UsageError before the training for data that would make validation fail.
+
+    `iou`: what is compared, "segm" or "keypoints".
+    """
     known = validation.categories
     wanted = [name for name in categories if known is None or name in known]
-    read_annotations(validation.annotations, need_masks=True)  # masks are what is compared
+    truth = read_coco(validation.annotations, iou=iou)
+    if iou == "keypoints":
+        annotated(truth, np.arange(len(truth.category_ids)))
     rows = read_dataset(DataSet(validation.images, validation.annotations), wanted)
     check_objects(rows, wanted)
     check_sizes(rows, rescale=False)
@@ -81,3 +92,13 @@ def check_objects(rows: Sequence[AnnotatedImage], categories: Sequence[str]) -> 
             f"the {len(rows)} images have no object of {', '.join(categories)} to train on{crowd}"
         )
     return [name for label, name in enumerate(categories) if label not in known]
+
+
+def check_keypoints(rows: Sequence[AnnotatedImage]) -> None:
+    """Raises UsageError if no object has an annotated keypoint."""
+    known = (a.keypoints for row in rows for a in row.annotations if a.keypoints is not None)
+    if not any(points[:, 2].any() for points in known):
+        raise UsageError(
+            'no object has keypoints to train on; expected "keypoints" in the annotations, and '
+            "their names in the categories"
+        )

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segcli.annotations.coco import read_coco
 from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.label_maps import require_distinct_names
 from segcli.annotations.outlines import Outline
 from segcli.annotations.paths import located
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton
 from segcli.types import Size
 
 _NOTHING = "{} objects with neither an outline nor a box were left out"
@@ -20,12 +24,14 @@ _NOTHING = "{} objects with neither an outline nor a box were left out"
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object: `label` indexes the model's categories."""
+    """One object: `label` indexes the model's categories. `keypoints` (P, 3) are x, y and v (0: not
+    annotated, 1: hidden, 2: visible) of the model's keypoints, original px; None: none is known."""
 
     label: int
     outline: Outline | None  # polygons or run lengths, original px; None: a box
     crowd: bool
     box: tuple[float, float, float, float] | None = None  # (x, y, w, h) where nobody drew it
+    keypoints: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class AnnotatedImage:
     """One image file with its objects; `size` px is what the objects' numbers refer to.
 
     `exhaustive` (C,): which categories are fully annotated. `weight`: how many times an epoch
-    shows the image, on average.
+    shows the image, on average. `keypoints`: the names of the model's, None if it finds none.
     """
 
     path: Path
@@ -41,6 +47,7 @@ class AnnotatedImage:
     annotations: tuple[Annotation, ...]
     exhaustive: tuple[bool, ...]
     weight: float = 1.0
+    keypoints: tuple[str, ...] | None = None
 
     @property
     def aspect(self) -> float:
@@ -90,11 +97,27 @@ def categories_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], tuple[int, ..
     return names, tuple(ids[name] for name in names)
 
 
+def skeleton_of(paths: Iterable[Path], categories: Sequence[str]) -> Skeleton | None:
+    """The keypoints of the first of the categories that has some in the files; None without any."""
+    found: dict[str, Skeleton] = {}
+    for path in paths:
+        truth = read_annotations(path)
+        for name, one in zip(truth.category_names, truth.skeletons, strict=True):
+            if one is not None:
+                found.setdefault(name, one)
+    return next((found[name] for name in categories if name in found), None)
+
+
 def read_dataset(
-    dataset: DataSet, categories: Sequence[str], *, notes: Counter[str] | None = None
+    dataset: DataSet,
+    categories: Sequence[str],
+    *,
+    notes: Counter[str] | None = None,
+    keypoints: tuple[str, ...] | None = None,
 ) -> list[AnnotatedImage]:
     """The images of a data set with the objects of `categories`, in the order of the file.
 
+    `keypoints` are the names of those that the model finds; None: they are not read.
     Objects of other categories are background. `notes` counts what was left out or tolerated, by
     sentence with {} for the count. Raises UsageError where the file is not COCO json, knows none
     of the categories, has an annotation that cannot be drawn, or names an image that is not there.
@@ -109,7 +132,7 @@ def read_dataset(
         zip(truth.image.tolist(), truth.category.tolist(), strict=True)
     ):
         if labels[category] >= 0:
-            annotation = _annotation(truth, i, labels[category], notes)
+            annotation = _annotation(truth, i, labels[category], notes, keypoints)
             objects[image] += [] if annotation is None else [annotation]
     exhaustive = _exhaustive(dataset, truth.category_names, categories, bool(objects))
     sizes = truth.sizes.tolist()
@@ -120,20 +143,43 @@ def read_dataset(
             tuple(objects[i]),
             exhaustive,
             dataset.weight,
+            keypoints,
         )
         for i in truth.listed.tolist()
     ]
 
 
-def _annotation(truth: GroundTruth, i: int, label: int, notes: Counter[str]) -> Annotation | None:
+def _annotation(
+    truth: GroundTruth,
+    i: int,
+    label: int,
+    notes: Counter[str],
+    keypoints: tuple[str, ...] | None,
+) -> Annotation | None:
     crowd, outline = bool(truth.crowd[i]), truth.outlines[i]
+    points = None if keypoints is None else _points(truth, i, keypoints)
     if outline is not None:
-        return Annotation(label, outline, crowd)
+        return Annotation(label, outline, crowd, keypoints=points)
     x, y, w, h = truth.boxes[i].tolist()
     if not (w > 0 and h > 0):
         notes[_NOTHING] += 1
         return None
-    return Annotation(label, None, crowd, (x, y, w, h))
+    return Annotation(label, None, crowd, (x, y, w, h), points)
+
+
+def _points(truth: GroundTruth, i: int, keypoints: tuple[str, ...]) -> NDArray[np.float64] | None:
+    """The object's keypoints in the order of the model's, by name; those that its category does not
+    have are not annotated. Without names their number has to fit."""
+    own, skeleton = truth.keypoints[i], truth.skeletons[int(truth.category[i])]
+    if own is None or (skeleton is None and len(own) != len(keypoints)):
+        return None
+    found = np.zeros((len(keypoints), 3))
+    for place, name in enumerate(keypoints):
+        if skeleton is None:
+            found[place] = own[place]
+        elif name in skeleton.names:
+            found[place] = own[skeleton.names.index(name)]
+    return found
 
 
 def _exhaustive(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton
 from segcli.models import checkpoint, registry
 from segcli.plugin import Adaptable, Calibratable, Freezable, Trainable
 from segcli.startup import import_torchvision
@@ -31,15 +32,23 @@ class InitialModel:
 
 
 def describe(
-    model: str | None, categories: Sequence[str], ids: Sequence[int], side: tuple[int, int]
+    model: str | None,
+    categories: Sequence[str],
+    ids: Sequence[int],
+    side: tuple[int, int],
+    skeleton: Skeleton | None = None,
 ) -> ModelInfo:
     """The info of a new model: the variant's own, for these categories and this test size.
 
-    `side` is (short, long) px of the content at prediction.
+    `side` is (short, long) px of the content at prediction. `skeleton` replaces the variant's, if
+    the variant finds keypoints.
     """
     _, info = registry.find(model)
     resize = replace(info.resize, short=side[0], long=side[1])
-    return replace(info, categories=tuple(categories), category_ids=tuple(ids), resize=resize)
+    info = replace(info, categories=tuple(categories), category_ids=tuple(ids), resize=resize)
+    if info.keypoints is not None and skeleton is not None:
+        info = replace(info, keypoints=skeleton.names, skeleton=skeleton.lines)
+    return info
 
 
 def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:

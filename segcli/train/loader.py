@@ -197,4 +197,5 @@ def _targets(example: Example) -> Targets:
         crowd=torch.from_numpy(example.crowd),
         exhaustive=torch.tensor(example.exhaustive),
         outlined=torch.from_numpy(example.outlined),
+        keypoints=None if example.keypoints is None else torch.from_numpy(example.keypoints),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from segcli.errors import UsageError
-from segcli.evaluate import read_coco, score_records
+from segcli.evaluate import Evaluation, read_coco, score_records
 from segcli.evaluate.diagnosis import diagnose
 from segcli.plugin import Segmenter
 from segcli.train.results import coco_results
@@ -48,7 +50,7 @@ def measure(
     where no category is common.
     """
     info = model.info
-    known = set(read_coco(validation.annotations).category_names)
+    known = set(read_coco(validation.annotations, need_masks=False).category_names)
     if validation.categories is not None:
         known &= validation.categories
     common = tuple(name for name in info.categories if name in known)
@@ -61,17 +63,31 @@ def measure(
         model, validation.images, validation.annotations, device=device, precision=precision
     )
     compared = [result for result in results if result["category_id"] in ids]
-    by_class = score_records(compared, validation.annotations, categories=common)
-    scored = by_class  # AP is of the masks' own scores; a default score is one for the column score
-    if any(result["mask_score"] is not None for result in compared):
-        rated = [{**result, "score": result["mask_score"]} for result in compared]
-        scored = score_records(rated, validation.annotations, categories=common)
-    best = {one.name: one.score for one in diagnose(by_class, min_score=_SHOWN).best_scores}
+    scored, shown = _scored(compared, validation.annotations, common, info.keypoints is not None)
+    best = {one.name: one.score for one in diagnose(shown, min_score=_SHOWN).best_scores}
     classes = tuple(
         ClassScore(entry.name, entry.objects, entry.ap, entry.ap50, best[entry.name])
         for entry in scored.classes
     )
     return Measured(validation.name, scored.metrics["AP"], scored.metrics["AP50"], classes)
+
+
+def _scored(
+    results: Sequence[Mapping[str, Any]],
+    truth: Path,
+    common: tuple[str, ...],
+    keypoints: bool,
+) -> tuple[Evaluation, Evaluation]:
+    """The evaluation of masks, or keypoints, whose AP counts, and one by the column `score`, for
+    which a default score is wanted; of a model for keypoints by its boxes."""
+    if keypoints:
+        scored = score_records(results, truth, iou="keypoints", categories=common)
+        return scored, score_records(results, truth, iou="bbox", categories=common)
+    shown = score_records(results, truth, categories=common)
+    if all(result["mask_score"] is None for result in results):
+        return shown, shown
+    rated = [{**result, "score": result["mask_score"]} for result in results]
+    return score_records(rated, truth, categories=common), shown
 
 
 def best_scores(measured: Sequence[Measured]) -> Mapping[str, float]:

@@ -15,6 +15,7 @@ from segcli.masks.sampling import segments
 from segcli.models.device import autocast
 from segcli.plugin import Segmenter
 from segcli.train.data import image_path, read_annotations
+from segcli.types import Segment
 
 MIN_SCORE = 0.05
 MAX_MASKS = 100
@@ -23,7 +24,8 @@ MAX_MASKS = 100
 def coco_results(
     model: Segmenter, images: Path, annotations: Path, *, device: torch.device, precision: str
 ) -> Iterator[dict[str, Any]]:
-    """One COCO result (image_id, category_id, segmentation, bbox, score, mask_score) per detection.
+    """One COCO result (image_id, category_id, segmentation, bbox, score, mask_score, keypoints if
+    the model finds them) per detection.
 
     The model is put into eval mode and left there. Raises UsageError for an unreadable image.
     """
@@ -50,4 +52,11 @@ def coco_results(
                 "bbox": list(segment.box),
                 "score": segment.score,
                 "mask_score": segment.mask_score,
+                **_keypoints(segment),
             }
+
+
+def _keypoints(segment: Segment) -> dict[str, Any]:
+    if segment.keypoints is None:
+        return {}
+    return {"keypoints": [value for point in segment.keypoints for value in point]}
