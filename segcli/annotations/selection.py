@@ -9,13 +9,14 @@ from pathlib import Path
 from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.keypoints import Skeleton, skeletons_of
-from segcli.store import MinScores, min_scores, part_paths, read_images, read_settings
+from segcli.store import MinScores, min_scores, part_paths, read_rows, read_settings
 from segcli.store.image_filter import image_condition
 from segcli.store.image_masks import ImageMasks, read_image_masks
 from segcli.store.query import Rows
+from segcli.store.repeated import Static
 from segcli.suggest import did_you_mean
 
-_IMAGE = ["key", "status", "height", "width", "frame"]
+_IMAGE = ["key", "status", "height", "width", "frame", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Selection:
 
     `ids`: category -> id, in the order of the run, counted from 1 where it has an id below that;
     `wanted` those of the categories that are exported; `keys` the images, all of them if None;
-    `skeletons` the keypoints of the categories that have some.
+    `skeletons` the keypoints of the categories that have some. `static` "repeat": static images are
+    exported with the masks that they repeat; else they are left out.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Selection:
     min_score: MinScores
     keys: frozenset[str] | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
+    static: Static = "repeat"
 
     @property
     def names(self) -> list[str]:
@@ -41,15 +44,20 @@ class Selection:
 
     def images(self) -> Iterator[ImageMasks]:
         """Images without their masks; failed ones, whose size is not known, are left out."""
-        for batch in read_images(self.path, columns=_IMAGE):
+        for batch in read_rows(self.path, columns=_IMAGE, static=self.static):
             for row in batch.to_pylist():
-                if row.pop("status") == "ok" and self._matches(row["key"]):
+                is_first, status = not row.pop("mask"), row.pop("status")
+                if is_first and status == "ok" and self._matches(row["key"]):
                     yield ImageMasks(**row)
 
     def with_masks(self) -> Iterator[ImageMasks]:
         """The same in the same order, with their masks; those without any are there as well."""
         return read_image_masks(
-            self.path, min_score=self.min_score, categories=self.wanted, keys=self.keys
+            self.path,
+            min_score=self.min_score,
+            categories=self.wanted,
+            keys=self.keys,
+            static=self.static,
         )
 
     def _matches(self, key: str) -> bool:
@@ -63,9 +71,11 @@ def select(
     categories: Sequence[str] | None = None,
     key: str | None = None,
     where_image: str | None = None,
+    static: Static = "repeat",
 ) -> Selection:
     """`min_score` None: the model's default scores. `key` is a pattern, `where_image` a condition
-    over the columns of images. Raises UsageError for unknown categories and a wrong condition."""
+    over the columns of images. `static` "ignore" leaves out static images. Raises UsageError for
+    unknown categories and a wrong condition."""
     settings = read_settings(path)
     ids = settings["category_ids"]
     if min(ids, default=1) < 1:  # several tools take 0 for the background
@@ -79,16 +89,18 @@ def select(
                 f"{did_you_mean(name, list(known))}"
             )
     lowest = min_scores(settings, min_score)
-    keys = _keys(path, key, where_image)
+    keys = _keys(path, key, where_image, static)
     chosen = frozenset(filter(None, wanted.values())) or frozenset(known)
-    return Selection(path, known, chosen, lowest, keys, skeletons_of(settings))
+    return Selection(path, known, chosen, lowest, keys, skeletons_of(settings), static)
 
 
-def _keys(path: Path, key: str | None, where_image: str | None) -> frozenset[str] | None:
+def _keys(
+    path: Path, key: str | None, where_image: str | None, static: Static
+) -> frozenset[str] | None:
     """The images that pass the filters; None without any, as a whole output needs no list."""
     if key is None and where_image is None:
         return None
-    with Rows(part_paths(path)) as rows:
+    with Rows(part_paths(path), static=static) as rows:
         passes = image_condition(rows, key=key, where_image=where_image)
         found = rows.tuples(f"SELECT key FROM rows WHERE (mask IS NULL OR mask = 0) AND {passes}")
     return frozenset(key for (key,) in found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segcli.cli.options import Wide, category_names, comma_list
+from segcli.cli.options import Static, Wide, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
 from segcli.startup import uncollected
@@ -112,6 +112,7 @@ def eval_(
     area_ranges: AreaRanges = None,
     max_dets: MaxDets = None,
     missing: Missing = "error",
+    static: Static = "repeat",
     rescale: Rescale = False,
     merge_categories: MergeCategories = False,
     strict: Strict = False,
@@ -137,14 +138,14 @@ def eval_(
 
     refuse_places({"--json": json, "--html": html, "--plots": plots})
     conditions = _conditions(fail_under or [])
-    choices = Choices(iou, missing, rescale, category_names(categories), strict, merge_categories)
+    names = category_names(categories)
+    choices = Choices(iou, missing, rescale, names, strict, merge_categories, static)
     params = _params(iou, max_dets, area_ranges)
     # The JSON always has the worst images, because `segcli viz --worst` reads them from it.
     explain = True if errors or plots else None if json or html else False
     report = full_report(
-        gt, pred, choices=choices, params=params, engine=engine, protocol=protocol,
-        explain=explain, min_score=min_score,
-    )  # fmt: skip
+        gt, pred, choices=choices, params=params, engine=engine, protocol=protocol, explain=explain,
+        min_score=min_score)  # fmt: skip
     if compare:
         report = report.with_comparison(compare, choices=choices, resamples=resamples)
     show(report, errors=errors, per_class=per_class, wide=wide)

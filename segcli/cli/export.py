@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from segcli.cli.console import counted
-from segcli.cli.options import Categories, Key, Masks, MinScore, WhereImage, category_names
+from segcli.cli.options import Categories, Key, Masks, MinScore, Static, WhereImage, category_names
 from segcli.cli.output_checks import refuse_places
 from segcli.cli.wording import worded
 from segcli.errors import UsageError
@@ -56,6 +56,7 @@ def export(
     categories: Categories = None,
     key: Key = None,
     where_image: WhereImage = None,
+    static: Static = "repeat",
     images: Images = None,
     copy_images: CopyImages = False,
     link_images: LinkImages = False,
@@ -81,8 +82,9 @@ def export(
         raise UsageError(f"--iou is for --to coco-results, not for --to {to}")
     names = category_names(categories)
     selection = select(
-        masks, min_score=min_score, categories=names, key=key, where_image=where_image
-    )
+        masks, min_score=min_score, categories=names, key=key, where_image=where_image,
+        static=static,
+    )  # fmt: skip
     place = None
     if copy_images or link_images:
         place = place_images(masks, None if images is None else str(images), link=link_images)

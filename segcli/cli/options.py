@@ -88,6 +88,10 @@ StaticAge = Annotated[
         help="With --skip-static: process at least one frame of a camera in this time.",
     ),
 ]
+Static = Annotated[
+    Literal["repeat", "ignore"],
+    typer.Option(help="Static images: count the masks that they repeat, or leave the images out."),
+]
 TimePattern = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from segcli.cli.options import (
     Masks,
     MinScore,
     Quiet,
+    Static,
     Threads,
     TimeColumn,
     TimePattern,
@@ -45,6 +46,7 @@ def report(
     where: Where = None,
     key: Key = None,
     where_image: WhereImage = None,
+    static: Static = "repeat",
     seed: Seed = 0,
     evaluation: Evaluation = None,
     time_pattern: TimePattern = None,
@@ -62,25 +64,12 @@ def report(
 
     refuse_places({"--out": out})
     report_to = silent if quiet else say
-    written = write_report(
-        ReportOptions(
-            masks=masks,
-            out=out,
-            images=images,
-            gallery=gallery,
-            min_score=min_score,
-            where=where,
-            key=key,
-            where_image=where_image,
-            seed=seed,
-            evaluation=evaluation,
-            time_pattern=time_pattern,
-            time_column=time_column,
-            title=title,
-            workers=workers,
-        ),
-        report=report_to,
-    )
+    options = ReportOptions(
+        masks=masks, out=out, images=images, gallery=gallery, min_score=min_score, where=where,
+        key=key, where_image=where_image, static=static, seed=seed, evaluation=evaluation,
+        time_pattern=time_pattern, time_column=time_column, title=title, workers=workers,
+    )  # fmt: skip
+    written = write_report(options, report=report_to)
     report_to(
         f"{out}: {counted(written.cards, 'picture')}, {written.size / 1e6:.1f} MB"
         + (f"; {skipped_text(len(written.skipped), written.missing)}" if written.skipped else "")

@@ -14,6 +14,7 @@ from segcli.cli.options import (
     Key,
     Masks,
     MinScore,
+    Static,
     TimeColumn,
     TimePattern,
     Where,
@@ -85,7 +86,7 @@ def stats(
     by: By = "category",
     # which masks and which images
     where: Where = None, min_score: MinScore = None,
-    key: Key = None, where_image: WhereImage = None,
+    key: Key = None, where_image: WhereImage = None, static: Static = "repeat",
     # when and with what they were taken
     time_pattern: TimePattern = None, time_column: TimeColumn = None, images: Images = None,
     zones: Zones = None,
@@ -115,6 +116,7 @@ def stats(
     options = StatsOptions(
         masks=masks, min_score=min_score, where=where, key=key, where_image=where_image, by=by,
         time_pattern=time_pattern, time_column=time_column, images=images, zones=zones,
+        static=static,
     )  # fmt: skip
     drift = _drift(options, compare, compare_key, compare_where_image)
     found = statistics(options) if drift is None else drift.now

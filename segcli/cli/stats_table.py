@@ -138,8 +138,18 @@ def _run_lines(found: Statistics) -> list[str]:
         f"{counted(run['done'], 'image')} done, {run['empty']:,} of them without a mask of score "
         f"{found.min_score} or more; {run['failed']:,} failed"
     ]
+    if run["static"]:
+        lines.append(_static_line(run))
     lines += [f"  {f['images']:,} x {f['reason']} ({f['example']})" for f in run["failures"][:5]]
     return [*lines, *speed_lines(run["runs"])]
+
+
+def _static_line(run: dict[str, Any]) -> str:
+    left_out = run["static_left_out"]
+    line = f"{counted(run['static'], 'image')} static"
+    if left_out < run["static"]:
+        line += f": {run['static'] - left_out:,} count as the images that they repeat"
+    return line + (f", {left_out:,} are left out" if left_out else "")
 
 
 def speed_lines(runs: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from segcli.cli.options import (
     Masks,
     MinScore,
     Quiet,
+    Static,
     Threads,
     Where,
     WhereImage,
@@ -70,6 +71,7 @@ def viz(
     where: Where = None,
     key: Key = None,
     where_image: WhereImage = None,
+    static: Static = "repeat",
     categories: Categories = None,
     min_score: MinScore = None,
     sample: Sample = None,
@@ -99,6 +101,7 @@ def viz(
     report = silent if quiet else say
     options = VizOptions(
         masks=masks, images=images, out=out, where=where, key=key, where_image=where_image,
+        static=static,
         min_score=min_score, categories=category_names(categories) or (), sample=sample, seed=seed,
         worst=worst, gt=gt, beside=beside, format=format, sheet=sheet, video=video, workers=workers,
         style=Style(mode=mode, alpha=alpha, boxes=boxes, labels=labels, max_side=max_side),

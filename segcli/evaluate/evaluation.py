@@ -55,7 +55,7 @@ def evaluate(
     """
     chosen = choices or Choices()
     with ThreadPoolExecutor(1) as reader:  # Arrow reads while JSON is parsed
-        reading = reader.submit(read_found, pred, iou=chosen.iou)
+        reading = reader.submit(read_found, pred, iou=chosen.iou, static=chosen.static)
         truth = read_coco(gt, iou=chosen.iou, strict=chosen.strict)
         found = reading.result()
     if chosen.merge_categories:

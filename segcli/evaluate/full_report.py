@@ -39,7 +39,7 @@ class FullReport:
         Raises UsageError.
         """
         first = self.evaluation
-        found = read_found(other, iou=choices.iou)
+        found = read_found(other, iou=choices.iou, static=choices.static)
         second = evaluate_loaded(first.case.truth, found, choices=choices, params=first.params)
         compared = compare(first, second, other=str(other), resamples=resamples)
         return replace(self, comparison=compared)

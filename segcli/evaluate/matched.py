@@ -27,6 +27,7 @@ from segcli.evaluate.mismatch_errors import (
 from segcli.evaluate.predictions import Results, Rows
 from segcli.evaluate.rescaling import rescaled
 from segcli.masks.batch import Masks, measure
+from segcli.store.repeated import Static
 from segcli.suggest import did_you_mean
 
 
@@ -35,6 +36,7 @@ class Choices:
     """Options of the user: `missing` error, ignore or count (images that were never predicted);
     `categories` of the ground truth by name (None: those that the run looked for; ("all",): all).
     `strict`: see read_coco. `merge_categories`: those of one name in the ground truth are one.
+    `static` repeat or ignore: static images have the masks that they repeat, or are left out.
     """
 
     iou: str = "segm"
@@ -43,6 +45,7 @@ class Choices:
     categories: tuple[str, ...] | None = None
     strict: bool = False
     merge_categories: bool = False
+    static: Static = "repeat"
 
 
 @dataclass(frozen=True, slots=True)

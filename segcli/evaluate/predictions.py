@@ -19,6 +19,7 @@ from segcli.keys import path_from_key
 from segcli.masks.batch import Masks
 from segcli.store import read_rows as read_batches
 from segcli.store import read_settings, schema
+from segcli.store.repeated import Static
 
 _IMAGE = ["key", "error", "status", "height", "width", "frame"]
 _MASK = ["mask", "category", "score", "bbox"]
@@ -69,11 +70,11 @@ class Results:
     points: Points | None = None
 
 
-def read_found(path: Path, *, iou: str = "segm") -> Rows | Results:
+def read_found(path: Path, *, iou: str = "segm", static: Static = "repeat") -> Rows | Results:
     """An output of a run (a directory), or a file of COCO results. Raises UsageError."""
     if path.suffix.lower() == ".json" and not path.is_dir():
         return results_of(load_json(path), str(path), iou=iou)
-    return read_rows(path, iou=iou)
+    return read_rows(path, iou=iou, static=static)
 
 
 def results_of(document: Any, where: str, *, iou: str = "segm") -> Results:
@@ -110,13 +111,15 @@ def _boxed(items: Items, iou: str) -> bool:
     return iou == "bbox" or (len(items) > 0 and all(item.get("bbox") for item in items))
 
 
-def read_rows(path: Path, *, iou: str = "segm") -> Rows:
-    """All rows, down to the lowest score that was kept. Raises UsageError."""
+def read_rows(path: Path, *, iou: str = "segm", static: Static = "repeat") -> Rows:
+    """All rows, down to the lowest score that was kept. `static` "ignore" leaves out static images,
+    which "repeat" gives the masks of those that they repeat. Raises UsageError."""
     columns = _IMAGE + _MASK + (["rle", "mask_score"] if iou in _BY_MASK else [])
     columns += ["keypoints"] if iou == "keypoints" else []
     coded = ["key", "status", "category"]
     try:
-        batches = list(read_batches(path, columns=columns, dictionaries=coded))
+        found = read_batches(path, columns=columns, dictionaries=coded, static=static)
+        batches = list(found if static == "repeat" else map(_without_static, found))
         for batch in batches:
             _require_types(batch, path)
         return _rows(path, batches, iou)
@@ -124,6 +127,13 @@ def read_rows(path: Path, *, iou: str = "segm") -> Rows:
         raise UsageError(f"{path} has text that is not UTF-8; a part must be damaged") from None
     except KeyError as error:  # Arrow's, of a column that shall be a dictionary
         raise UsageError(f"{path} has a part without the column {error}; it is damaged") from None
+
+
+def _without_static(batch: pa.RecordBatch) -> pa.RecordBatch:
+    states = batch["status"].dictionary.to_pylist()
+    if "static" not in states:
+        return batch
+    return batch.filter(pa.array(codes(batch["status"]) != states.index("static")))
 
 
 def _require_types(batch: pa.RecordBatch, path: Path) -> None:
@@ -257,7 +267,10 @@ def _reasons(
         for row, status in zip(
             np.flatnonzero(own).tolist(), texts(batch["status"], own), strict=True
         ):
-            yield None if status == "ok" else batch["error"][row].as_py() or "failed"
+            if status == "static":
+                yield "static, and the image that it repeats has no rows"
+            else:
+                yield None if status == "ok" else batch["error"][row].as_py() or "failed"
 
 
 def _masks(batches: Sequence[pa.RecordBatch], rows: Sequence[NDArray[np.bool_]]) -> Masks:

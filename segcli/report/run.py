@@ -20,6 +20,7 @@ from segcli.stats import Statistics, StatsOptions
 from segcli.stats.statistics import measured, prepared, score_of, time_pattern_hint
 from segcli.store import MinScores
 from segcli.store.query import Rows
+from segcli.store.repeated import Static
 from segcli.viz import MissingFile, Wanted, find, images_of
 from segcli.viz.label import printable
 from segcli.viz.save import in_order
@@ -45,6 +46,7 @@ class ReportOptions:
     time_pattern: str | None = None
     time_column: str | None = None
     title: str | None = None
+    static: Static = "repeat"
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         where_image=options.where_image,
         time_pattern=options.time_pattern,
         time_column=options.time_column,
+        static=options.static,
     )
     min_score = score_of(asked)
     with prepared(asked, min_score) as rows:
@@ -123,7 +126,7 @@ def _gallery(
         sample=options.gallery,
         seed=options.seed,
     )
-    with Rows(store.part_paths(options.masks)) as rows:
+    with Rows(store.part_paths(options.masks), static=options.static) as rows:
         chosen = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
     cards: list[gallery.Card] = []
     skipped: list[tuple[str, Exception]] = []

@@ -85,7 +85,7 @@ def _prune(options: PruneOptions, real: Path) -> Pruned:
     parts = part_paths(real)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,
-        Rows(parts, spill=Path(spill)) as rows,
+        Rows(parts, static="repeat", spill=Path(spill)) as rows,
     ):
         _select(rows, options, parts, before)
         ((total,),) = rows.tuples("SELECT count(*) FROM rows WHERE mask IS NULL OR mask = 0")
@@ -115,12 +115,19 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
     rows.table("made", columns, ((n, _processed(part)) for n, part in enumerate(parts)))
     moment = f"coalesce({found.time}, made.processed)"
     limit = f"TIMESTAMP {literal(before.strftime('%Y-%m-%d %H:%M:%S'))}"
+    has_static = "repeats" in rows.types
+    masks = "CASE WHEN repeats IS NULL THEN masks END" if has_static else "masks"
     rows.execute(
         f"CREATE TABLE gone AS SELECT made.part AS part, image, key, status, size_bytes, mtime_ns, "
-        f"coalesce(masks, 0) AS masks, {moment} AS moment, {found.camera} AS camera "
+        f"coalesce({masks}, 0) AS masks, {moment} AS moment, {found.camera} AS camera "
         f"FROM rows JOIN made ON rows.part = made.part "
         f"WHERE (mask IS NULL OR mask = 0) AND {moment} < {limit}"
     )
+    if has_static:  # an image stays as long as a later one repeats it
+        rows.execute(
+            "DELETE FROM gone WHERE (part, key) IN (SELECT part, repeats FROM rows "
+            "WHERE repeats IS NOT NULL AND image NOT IN (SELECT image FROM gone))"
+        )
 
 
 def _processed(part: Path) -> datetime:

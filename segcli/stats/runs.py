@@ -16,14 +16,18 @@ _MOST_PARTS = 2000
 
 
 def run_table(rows: Rows) -> dict[str, Any]:
-    """Images done, empty (no chosen mask) and failed, the times that the rows span, and of how many
-    images time and camera are from where.
+    """Images done, empty (no chosen mask) and failed, `static` ones and those of them that are left
+    out, because their masks are not known or not wanted, the times that the rows span, and of how
+    many images time and camera are from where.
 
     Needs the views `chosen` and `pictures` and the table `per_image`.
     """
     (row,) = rows.dicts(
         "SELECT count(*) FILTER (status = 'ok') AS done, "
-        "count(*) FILTER (status = 'failed') AS failed, min(moment) AS first, max(moment) AS last "
+        "count(*) FILTER (status = 'failed') AS failed, "
+        "count(*) FILTER (repeats IS NOT NULL) AS static, "
+        "count(*) FILTER (status = 'static') AS static_left_out, "
+        "min(moment) AS first, max(moment) AS last "
         "FROM images"
     )
     ((with_masks,),) = rows.tuples("SELECT count(DISTINCT image) FROM per_image")

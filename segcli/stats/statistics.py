@@ -16,6 +16,7 @@ from segcli.stats import classes, exif, groups, moments, runs, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows
+from segcli.store.repeated import Static
 from segcli.zones import Zones, read_zones, recorded_zones
 
 _OF_DAYS = ("day", "weekday")
@@ -29,7 +30,8 @@ class StatsOptions:
     over.
     `time_pattern` finds time and camera in the key; `time_column` is a column with the time.
     `images` is the source of the images, whose EXIF tells both. `zones` is a file of zones that
-    are used instead of those of the run.
+    are used instead of those of the run. `static` "repeat" counts a static image with the masks of
+    the one that it repeats, "ignore" leaves it out.
     `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
     is, but quantiles need no more than some 16 bytes per mask.
     """
@@ -44,6 +46,7 @@ class StatsOptions:
     time_column: str | None = None
     images: str | None = None
     zones: Path | None = None
+    static: Static = "repeat"
     threads: int | None = None
     memory: str | None = None
 
@@ -196,10 +199,9 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
     camera are from), `pictures` (those that were done) and `chosen` (the masks that count, with
     `moment` and `grp`); and those of `zones.make_views`."""
     known = _zones(options)
-    parts = store.part_paths(options.masks)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-stats-") as spill,
-        Rows(parts, threads=options.threads, memory=options.memory, spill=Path(spill)) as rows,
+        _rows(options, Path(spill)) as rows,
     ):
         if options.where is not None:
             rows.check(options.where, "--where")
@@ -211,11 +213,12 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
             column=options.time_column,
             exif=options.images is not None,
         )
+        repeats = "repeats" if "repeats" in rows.types else "NULL AS repeats"
         by = groups.parts_of(options.by, rows.columns)
         group = groups.group_sql(by, found)
         made = f"{found.time} AS moment, {found.camera} AS camera, {group} AS grp"
         rows.execute(
-            f"CREATE VIEW images AS SELECT key, status, error, image, {made}, "
+            f"CREATE VIEW images AS SELECT key, status, error, {repeats}, image, {made}, "
             f"{found.time_from} AS time_from, {found.camera_from} AS camera_from "
             f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )
@@ -235,6 +238,16 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
                 f"segcli zones IMAGE"
             )
         yield rows
+
+
+def _rows(options: StatsOptions, spill: Path) -> Rows:
+    return Rows(
+        store.part_paths(options.masks),
+        static=options.static,
+        threads=options.threads,
+        memory=options.memory,
+        spill=spill,
+    )
 
 
 def _with_exif(rows: Rows, options: StatsOptions) -> str:

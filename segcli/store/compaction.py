@@ -85,8 +85,8 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
         footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
-            footer, settings=bare, images=0, failed=0, masks=0, redone={}, begun=None, ended=None,
-            complete=frozenset(),
+            footer, settings=bare, images=0, failed=0, masks=0, static=0, redone={},
+            begun=None, ended=None, complete=frozenset(),
         ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:

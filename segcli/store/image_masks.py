@@ -12,6 +12,7 @@ from typing import Any
 from segcli.keys import path_from_key
 from segcli.store.min_scores import MinScores
 from segcli.store.part_reader import read_rows
+from segcli.store.repeated import Static
 from segcli.types import Size
 
 COLUMNS = (
@@ -111,13 +112,15 @@ def read_image_masks(
     min_score: MinScores,
     categories: frozenset[str] | None = None,
     keys: frozenset[str] | None = None,
+    static: Static = "repeat",
 ) -> Iterator[ImageMasks]:
     """The images of an output in its order, including those without masks, but not failed ones.
 
-    `categories` None: masks of all; `keys` None: all images.
+    `categories` None: masks of all; `keys` None: all images. `static` "ignore" leaves out static
+    images, which "repeat" gives the masks of those that they repeat.
     Raises UsageError as `read_masks` does.
     """
-    return grouped(_rows(path, min_score, categories, keys))
+    return grouped(_rows(path, min_score, categories, keys, static))
 
 
 def _rows(
@@ -125,8 +128,9 @@ def _rows(
     min_score: MinScores,
     categories: frozenset[str] | None,
     keys: frozenset[str] | None,
+    static: Static,
 ) -> Iterator[dict[str, Any]]:
-    for batch in read_rows(path, columns=COLUMNS, min_score=min_score.lowest):
+    for batch in read_rows(path, columns=COLUMNS, min_score=min_score.lowest, static=static):
         for row in batch.to_pylist():
             if row["status"] != "ok" or (keys is not None and row["key"] not in keys):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from segcli.errors import UsageError
 from segcli.store.min_scores import min_scores
 from segcli.store.part_reader import part_paths, read_settings
 from segcli.store.query import Rows, asked
+from segcli.store.repeated import Static
 from segcli.store.schema import MASK_COLUMNS
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 _ALL = "SELECT * EXCLUDE (part, image) FROM rows"
 
 
-def read(out: str | os.PathLike[str]) -> Table:
-    """The output of a run as a lazy table. Raises UsageError if it does not exist."""
+def read(out: str | os.PathLike[str], *, static: Static = "repeat") -> Table:
+    """The output of a run as a lazy table. Raises UsageError if it does not exist.
+
+    `static` "repeat": static images have the masks of the images that they repeat and the status
+    "ok", and `repeats` tells them apart; "ignore": the rows as they are stored.
+    """
     path = Path(out)
     part_paths(path)
-    return Table(path)
+    return Table(path, static=static)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,11 @@ class Table:
 
     out: Path
     query: str = _ALL
+    static: Static = "repeat"
 
     def images(self) -> Table:
         """One row per image, including failed ones, without the columns of masks."""
-        return Table(self.out, "SELECT * FROM images")
+        return replace(self, query="SELECT * FROM images")
 
     def masks(self, min_score: float | Literal["default"] | None = None) -> Table:
         """One row per mask, of all images, with at least this score; None: all that were kept.
@@ -48,8 +54,9 @@ class Table:
         "default": those that viz, stats and report show, by the model's default scores.
         """
         if min_score is None or min_score == "default":
-            return Table(self.out, f"SELECT * FROM {'masks' if min_score is None else 'shown'}")
-        return Table(self.out, f"SELECT * FROM masks WHERE score >= {float(min_score)!r}")
+            table = "masks" if min_score is None else "shown"
+            return replace(self, query=f"SELECT * FROM {table}")
+        return replace(self, query=f"SELECT * FROM masks WHERE score >= {float(min_score)!r}")
 
     def sql(self, query: str) -> Table:
         """The result of a DuckDB `query`; an invalid query raises UsageError when it is run.
@@ -57,7 +64,7 @@ class Table:
         Its tables are `images`, `masks`, `shown` (the masks that viz, stats and report show, by
         the model's default score) and `rows` (everything).
         """
-        return Table(self.out, query)
+        return replace(self, query=query)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,7 +94,7 @@ class Table:
         return frame
 
     def _rows(self) -> Rows:
-        rows = Rows(part_paths(self.out))
+        rows = Rows(part_paths(self.out), static=self.static)
         try:
             masks = _quoted(["part", "image"])
             images = _quoted(["part", "image", *(n for n in MASK_COLUMNS if n in rows.columns)])

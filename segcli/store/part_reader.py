@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.part_file import first_rows, open_part, read_footer, read_footers
+from segcli.store.repeated import NEEDED, Static, with_repeated
 from segcli.store.schema import CARRIED_PREFIX, IMAGE_FIELDS, LATER, MASK_COLUMNS, MASK_FIELDS
 
 _BATCH_ROWS = 16_384
@@ -29,7 +31,7 @@ def read_masks(
 
 
 def read_images(path: Path, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """One row per image, done or failed: the image columns (all by default, with `src_*`).
+    """One row per image, done, static or failed: the image columns (all by default, with `src_*`).
 
     Raises UsageError as `read_masks` does.
     """
@@ -42,22 +44,33 @@ def read_rows(
     columns: Sequence[str],
     dictionaries: Sequence[str] = (),
     min_score: float | None = None,
+    static: Static = "ignore",
 ) -> Iterator[pa.RecordBatch]:
     """All rows in their order, of masks and of images without any; never an empty batch.
 
     `dictionaries`: those of the `columns` that come as Arrow dictionaries. `min_score`: without
     the masks of lower scores, but for the first of an image; `columns` then has `mask` and
-    `score`. Columns that an older output does not have are null. Raises UsageError as `read_masks`
-    does.
+    `score`. Columns that an older output does not have are null. `static` "repeat": static images
+    have the masks of those that they repeat; parts that have such images are read as a whole.
+    Raises UsageError as `read_masks` does.
     """
     for part in part_paths(path):
-        with open_part(part, dictionaries=dictionaries) as (file, _):
+        with open_part(part, dictionaries=dictionaries) as (file, footer):
             present = file.schema_arrow.names
             later = [name for name in columns if name in LATER and name not in present]
             wanted = _known([name for name in columns if name not in later], present, part)
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+            if static == "repeat" and footer.static:
+                batches = _repeated(file, wanted)
+            else:
+                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted)
+            for batch in batches:
                 found = _with_nulls(batch, later) if later else batch
                 yield found if min_score is None else _without_low_scores(found, min_score)
+
+
+def _repeated(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    rows = file.read(columns=[*dict.fromkeys([*columns, *NEEDED])])
+    yield from with_repeated(rows).select(list(columns)).to_batches(max_chunksize=_BATCH_ROWS)
 
 
 def _with_nulls(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:

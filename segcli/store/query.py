@@ -17,6 +17,7 @@ import duckdb
 from segcli.errors import OutputError, UsageError
 from segcli.files import replacing, reporting
 from segcli.store.copies import on_disk
+from segcli.store.repeated import Static, repeated_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,13 +41,15 @@ class Rows:
     `rows` has the columns of the parts, `part`, the number of the part, and `image`, a number that
     the rows of one image share: they follow one another, so it is where the first of them lies.
     Parts in a bucket are copied into a temporary folder until then. At most `threads` threads and
-    `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`.
+    `memory` (DuckDB's words: "1GB") are used; beyond that DuckDB writes to `spill`. `static`
+    "repeat": static images have the masks of those that they repeat.
     """
 
     def __init__(
         self,
         parts: Sequence[Path],
         *,
+        static: Static = "ignore",
         threads: int | None = None,
         memory: str | None = None,
         spill: Path | None = None,
@@ -66,11 +69,10 @@ class Rows:
             self._files = [literal(_without_globs(path)) for path in files]
             files_list = ", ".join(self._files)
             with _translated("the parts"):
-                self._connection.execute(
-                    f"CREATE VIEW rows AS SELECT *, file_index AS part, "
-                    f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
-                    f"FROM read_parquet([{files_list}])"
-                )
+                self._connection.execute(f"CREATE VIEW stored AS {_stored(files_list)}")
+                self._repeats = static == "repeat" and self._has_static()
+                rows = repeated_sql("stored", self._columns("stored")) if self._repeats else ""
+                self._connection.execute(f"CREATE VIEW rows AS {rows or 'FROM stored'}")
         except BaseException:
             self.close()
             raise
@@ -92,7 +94,20 @@ class Rows:
 
     def part(self, number: int) -> str:
         """What to write after FROM for the rows of one part, in their order in the file."""
-        return f"read_parquet([{self._files[number]}])"
+        if not self._repeats:
+            return f"read_parquet([{self._files[number]}])"
+        rows = repeated_sql(f"({_stored(self._files[number])})", self.columns)
+        return f"(SELECT * FROM ({rows}) ORDER BY image, mask)"
+
+    def _has_static(self) -> bool:
+        if "repeats" not in self._columns("stored"):
+            return False
+        query = "SELECT 1 FROM stored WHERE status = 'static' LIMIT 1"
+        return bool(self._connection.execute(query).fetchall())
+
+    def _columns(self, table: str) -> list[str]:
+        found = self._connection.execute(f"DESCRIBE {table}").fetchall()
+        return [name for name, *_ in found if name not in _OURS]
 
     @property
     def types(self) -> dict[str, str]:
@@ -103,7 +118,7 @@ class Rows:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of the parts."""
-        return list(self.types)
+        return self._columns("rows")
 
     def table(self, name: str, columns: Mapping[str, str], lines: Iterable[Sequence[Any]]) -> None:
         """Make a table of our own beside `rows`: `columns` name -> type, `lines` their values."""
@@ -182,6 +197,15 @@ class Rows:
         if relation is None:
             raise UsageError(_NO_QUERY.format(sql))
         return relation
+
+
+def _stored(files: str) -> str:
+    """A query for the rows of these files as they are stored, numbered."""
+    return (
+        f"SELECT *, file_index AS part, "
+        f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
+        f"FROM read_parquet([{files}])"
+    )
 
 
 def write_parquet(table: Sequence[Mapping[str, Any]], path: Path) -> None:

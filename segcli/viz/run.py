@@ -20,6 +20,7 @@ from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
 from segcli.store.image_masks import ImageMasks
 from segcli.store.query import Rows
+from segcli.store.repeated import Static
 from segcli.viz.images import Images, images_of
 from segcli.viz.painter import Job, Painter
 from segcli.viz.picture import Style
@@ -41,7 +42,8 @@ class VizOptions:
 
     `min_score` None: the model's default scores, and every mask for the mode "blur". `video` is a
     file for one video, a folder for several. `worst` is an evaluation
-    (eval --json) whose worst images are drawn.
+    (eval --json) whose worst images are drawn. `static` "repeat" draws static images with the masks
+    that they repeat, "ignore" leaves them out.
     """
 
     masks: Path
@@ -61,6 +63,7 @@ class VizOptions:
     format: str | None = None
     sheet: Path | None = None
     video: Path | None = None
+    static: Static = "repeat"
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -130,7 +133,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         sample=options.sample,
         seed=options.seed,
     )
-    with Rows(store.part_paths(options.masks)) as rows:
+    with Rows(store.part_paths(options.masks), static=options.static) as rows:
         _refuse_image(rows, images, options.sheet)
         drawing = _Drawing(options, images, report)
         drawing.all(find(rows, wanted))

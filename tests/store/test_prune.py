@@ -244,3 +244,17 @@ def test_an_output_in_use_a_missing_one_and_one_without_counts_are_refused(out: 
     with pytest.raises(UsageError, match="keys of images that were pruned"):
         opened(out)
     assert "keys of images that were pruned" in status(out).problems[0]
+
+
+def test_static_images_count_with_the_masks_they_repeat_which_stay_as_long_as_they(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "m.parquet"
+    with opened(out) as output:
+        old = [record("a/0", 95, 2), replace(record("a/1", 94, 0), repeats="a/0")]
+        output.commit([*old, record("b/0", 91, 1), replace(record("b/1", 89, 0), repeats="b/0")])
+    found = pruned(out, keep_counts=True)
+    assert (found.images, found.masks, found.left) == (2, 2, 2)
+    assert keys(out) == ["b/0", "b/1"]
+    assert sum(row["masks"] for row in kept_counts(out)) == 4
+    assert sum(row["images"] for row in kept_counts(out) if row["category"] == "car") == 2

@@ -1,0 +1,129 @@
+"""Static images as the images that they repeat, in every reader."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import segcli
+from segcli.annotations.selection import select
+from segcli.evaluate.predictions import read_rows as read_for_eval
+from segcli.stats import StatsOptions, as_json, statistics
+from segcli.store import MinScores, compact, read_rows, status
+from segcli.store.image_masks import ImageMasks, read_image_masks
+from segcli.store.part_file import read_footer
+from segcli.store.part_reader import part_paths
+from segcli.store.query import Rows
+from segcli.store.verification import verify
+from segcli.viz.select import Wanted, find
+
+ALL = MinScores(0.0)
+
+
+@pytest.fixture
+def out(tmp_path: Path, record: Any, output: Any) -> Path:
+    """Two parts: b and c repeat a, which has two masks; e repeats d, which has none; f failed; the
+    row of what h repeats is gone."""
+
+    def repeat(key: str, other: str) -> Any:
+        return replace(record(key, 0), repeats=other)
+
+    path = tmp_path / "m.parquet"
+    with output("m.parquet") as opened:
+        opened.commit([record("a", 2), repeat("b", "a"), repeat("c", "a")])
+        bad = record("f", error="bad")
+        opened.commit([record("d", 0), repeat("e", "d"), bad, record("g", 1)])
+        opened.commit([repeat("h", "gone")])
+    return path
+
+
+EXPECTED = {"a": 2, "b": 2, "c": 2, "d": 0, "e": 0, "g": 1}
+IGNORED = {"a": 2, "d": 0, "g": 1}
+
+
+def masks(images: Any) -> dict[str, int]:
+    found: list[ImageMasks] = list(images)
+    assert len({image.key for image in found}) == len(found)
+    return {image.key: len(image.masks) for image in found}
+
+
+@pytest.mark.parametrize(("static", "expected"), [("repeat", EXPECTED), ("ignore", IGNORED)])
+def test_readers_of_images(out: Path, static: Any, expected: dict[str, int]) -> None:
+    assert masks(read_image_masks(out, min_score=ALL, static=static)) == expected
+    with Rows(part_paths(out), static=static) as rows:
+        assert masks(find(rows, Wanted(min_score=ALL))) == expected
+        some = find(rows, Wanted(min_score=ALL, keys=("b", "e", "f")))
+        assert masks(some) == {k: n for k, n in expected.items() if k in "be"}
+    selection = select(out, min_score=0.0, static=static)
+    assert [image.key for image in selection.images()] == list(masks(selection.with_masks()))
+    assert masks(selection.with_masks()) == expected
+    some = select(out, min_score=0.0, static=static, where_image="masks > 0")
+    assert masks(some.with_masks()) == {k: n for k, n in expected.items() if n}
+
+
+def test_evaluation(out: Path) -> None:
+    rows = read_for_eval(out)
+    assert dict(zip(rows.keys, rows.reasons, strict=True)) == {
+        **dict.fromkeys("abcdeg"),
+        "f": "bad",
+        "h": "static, and the image that it repeats has no rows",
+    }
+    counts = [rows.keys[i] for i in rows.image.tolist()]
+    assert {key: counts.count(key) for key in EXPECTED} == EXPECTED
+    assert len(rows.masks or ()) == len(counts)
+    rows = read_for_eval(out, static="ignore")
+    assert sorted(rows.keys) == ["a", "d", "f", "g"]
+
+
+def test_statistics(out: Path) -> None:
+    found = statistics(StatsOptions(masks=out, min_score=0.0))
+    run = found.run
+    assert (run["done"], run["failed"], run["static"], run["static_left_out"]) == (6, 1, 4, 1)
+    assert run["empty"] == 2
+    assert sum(row["masks"] for row in found.classes) == 7
+    assert {row["images"] for row in found.classes} == {6}
+    run = statistics(StatsOptions(masks=out, min_score=0.0, static="ignore")).run
+    assert (run["done"], run["failed"], run["static"], run["static_left_out"]) == (3, 1, 4, 4)
+    assert json.loads(as_json(found, None))["run"]["static"] == 4
+
+
+def test_the_api(out: Path) -> None:
+    table = segcli.read(out)
+    found = {row["key"]: row for row in table.images()}
+    assert {key: row["status"] for key, row in found.items()} == {
+        **dict.fromkeys("abcdeg", "ok"),
+        "f": "failed",
+        "h": "static",
+    }
+    assert {key: row["masks"] for key, row in found.items() if row["status"] == "ok"} == EXPECTED
+    assert found["b"]["repeats"] == "a"
+    assert len(table.masks().to_arrow()) == 7
+    raw = segcli.read(out, static="ignore")
+    assert len(raw.masks().to_arrow()) == 3
+    assert {row["status"] for row in raw.images()} == {"ok", "failed", "static"}
+
+
+def test_a_static_image_has_the_masks_but_its_own_key_and_size(out: Path) -> None:
+    columns = ["key", "mask", "score", "rle", "masks", "repeats"]
+    batches = list(read_rows(out, columns=columns, static="repeat"))
+    rows = pa.Table.from_batches(batches).to_pylist()
+    of = {key: [row for row in rows if row["key"] == key] for key in "abc"}
+    assert [row["mask"] for row in of["b"]] == [0, 1]
+    for key in "bc":
+        for own, other in zip(of[key], of["a"], strict=True):
+            assert own | {"key": "a", "repeats": None} == other
+    assert [row["key"] for row in rows if row["repeats"] is None] != []
+
+
+def test_counts_and_checks(out: Path) -> None:
+    assert status(out).static == 4
+    assert sum(read_footer(part).static for part in part_paths(out)) == 4
+    assert not [p for p in verify(out).problems if "status" in p.problem or "footer" in p.problem]
+    before = masks(read_image_masks(out, min_score=ALL))
+    compact(out, images=1000)
+    assert len(part_paths(out)) == 1
+    assert masks(read_image_masks(out, min_score=ALL)) == before
+    assert status(out).static == 4
