@@ -19,7 +19,7 @@ LAYERS = (
     "plugin",
     "sources images models masks store video",
     "annotations zones",
-    "pipeline train evaluate viz stats export report manifest environment retention",
+    "pipeline train evaluate viz stats export report manifest environment retention track",
     "api",
     "cli",
 )
@@ -36,6 +36,7 @@ ALLOWED = {
     ("retention", "stats"),  # the time and the camera of an image
     ("train", "evaluate"),
     ("train", "stats"),
+    ("track", "stats"),  # time and camera of an image are found in one way
 }
 
 # Third-party library -> the units that may import it: its doors.

@@ -38,6 +38,9 @@ COMMANDS = MappingProxyType(
             "Look", "Show what an output contains and who writes to it.", "status", "status"
         ),
         "verify": Command("Look", "Check every part of an output.", "verify", "verify"),
+        "track": Command(
+            "Measure", "Number objects over the frames of a camera.", "track", "track", True
+        ),
         "stats": Command("Measure", "Count and measure the masks.", "stats", "stats"),
         "eval": Command("Measure", "Compare masks with ground truth.", "eval_", "eval"),
         "export": Command(

@@ -7,12 +7,16 @@ import re
 import shlex
 from dataclasses import fields
 
-_OPTIONS = {"class_scores": "--min-score"}  # of another name than the argument
+_OPTIONS = {
+    "class_scores": "--min-score",
+    "strong_score": "--min-score",
+}  # of another name than the argument
 _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 _OF_OTHER_COMMANDS = {
     *("accept_licence", "copy_images", "from_scratch", "images", "iou", "key", "link_images"),
-    *("merge_categories", "to", "where_image"),
+    *("merge_categories", "restart", "to", "where_image"),
+    *("max_gap", "min_frames", "strong_score", "time_column", "time_pattern", "weak_score"),
 }
 
 

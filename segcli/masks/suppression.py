@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
+from segcli.masks import rle
 from segcli.types import Segment, Size
 
 
@@ -16,14 +16,7 @@ def mask_ious(
     first: Sequence[Segment], second: Sequence[Segment], image_size: Size
 ) -> NDArray[np.float64]:
     """(N, M): the IoU of each mask of `first` with each of `second`, computed on their runs."""
-    if not first or not second:
-        return np.zeros((len(first), len(second)))
-    one, other = (
-        [{"size": list(image_size), "counts": segment.rle} for segment in segments]
-        for segments in (first, second)
-    )
-    found: NDArray[np.float64] = coco.iou(one, other, [0] * len(other))
-    return found
+    return rle.ious([s.rle for s in first], [s.rle for s in second], image_size)
 
 
 def suppress(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -86,7 +87,7 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
         bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
             footer, settings=bare, images=0, failed=0, masks=0, static=0, redone={},
-            begun=None, ended=None, complete=frozenset(),
+            begun=None, ended=None, complete=frozenset(), tracking=None,
         ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
@@ -124,12 +125,21 @@ def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None
     begun, ended = _times([parts[path].footer for path in group])
     complete = frozenset[bytes]().union(*(parts[path].footer.complete for path in group))
     settings = replace(newest.settings, shard=shard)
-    footer = replace(newest, settings=settings, begun=begun, ended=ended, complete=complete)
+    footer = replace(
+        newest, settings=settings, begun=begun, ended=ended, complete=complete,
+        tracking=_tracking([parts[path].footer for path in group]),
+    )  # fmt: skip
     merged = fresh / part_name(images_of(rows))
     write_part(merged, rows, footer)
     # As new as its newest image: `status` and `prune` go by it.
     newest_ns = max(path.stat().st_mtime_ns for path in group)
     os.utime(merged, ns=(newest_ns, newest_ns))
+
+
+def _tracking(footers: Sequence[Footer]) -> Mapping[str, Any] | None:
+    """The last state of the tracks that one of these parts has."""
+    found = [footer.tracking for footer in footers if footer.tracking is not None]
+    return max(found, key=lambda state: state["number"], default=None)
 
 
 def _times(footers: Sequence[Footer]) -> tuple[float | None, float | None]:

@@ -72,6 +72,7 @@ class Footer:
     `begun` and `ended`: from when to when the part's run worked on it, in seconds since 1970,
     without loading the model; None where that is not known. Rewriting changes neither.
     `complete` are hashes of 8 bytes, of archives and videos that need not be listed again.
+    `tracking` is where the tracks of all cameras ended (JSON values), in one part of an output.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class Footer:
     ended: float | None = None
     moved_to: tuple[str, ...] = ()
     complete: frozenset[bytes] = frozenset()
+    tracking: Mapping[str, Any] | None = None
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -126,6 +128,7 @@ class Footer:
             ended=values.get("ended"),
             moved_to=tuple(values.get("moved_to", ())),
             complete=_hashes(values.get("complete", "")),
+            tracking=values.get("tracking"),
         )
 
 

@@ -18,7 +18,7 @@ from segcli.types import Size
 COLUMNS = (
     *("key", "status", "height", "width", "frame", "time_s"),
     *("mask", "category_id", "category", "score", "bbox", "area", "rle"),
-    *("mask_score", "keypoints", "zones"),
+    *("mask_score", "keypoints", "zones", "track_id"),
 )
 
 Keypoints = tuple[tuple[float, float, float], ...]
@@ -30,7 +30,8 @@ class Mask:
     """One object: `box` (x, y, w, h) and `area` in px of the image, `rle` COCO's compressed counts.
 
     `category_id` is the data set's own id. `score` is None for ground truth, `mask_score` and
-    `keypoints` where the model finds none, `zones` where the run had none.
+    `keypoints` where the model finds none, `zones` where the run had none, `track_id` where it is
+    in no track. `number` is that of the mask in its image.
     """
 
     category_id: int
@@ -42,6 +43,8 @@ class Mask:
     mask_score: float | None = None
     keypoints: Keypoints | None = None
     zones: tuple[str, ...] | None = None
+    track_id: int | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,12 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageMasks]:
             first["width"],
             first["frame"],
             first["time_s"],
-            tuple(_mask(row) for row in of_image if row["chosen"]),
+            tuple(mask_of(row) for row in of_image if row["chosen"]),
         )
 
 
-def _mask(row: Mapping[str, Any]) -> Mask:
+def mask_of(row: Mapping[str, Any]) -> Mask:
+    """The mask of a row; columns that an older output does not have are null."""
     box = row["bbox"]
     return Mask(
         category_id=row["category_id"],
@@ -99,6 +103,8 @@ def _mask(row: Mapping[str, Any]) -> Mask:
         mask_score=row["mask_score"],
         keypoints=_keypoints(row["keypoints"]),
         zones=None if row["zones"] is None else tuple(row["zones"]),
+        track_id=row["track_id"],
+        number=row["mask"],
     )
 
 

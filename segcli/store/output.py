@@ -121,7 +121,8 @@ def peek(path: Path) -> Settings | None:
     return read_footer(real / names[0]).settings
 
 
-def _place(real: Path, split: ShardSpec | None, lock: OutputLock | None) -> Place:
+def place_of(real: Path, split: ShardSpec | None, lock: OutputLock | None) -> Place:
+    """Where the parts of a run go that holds `lock`; None: it only looks."""
     if is_url(real):
         return Bucket(real, None if lock is None or lock.lease is None else lock.lease.check)
     turn = None if split is None else shards_path(real) / "turn.lock"
@@ -138,7 +139,7 @@ class Output:
         shard = joining.footer.settings.shard
         split = None if shard is None else ShardSpec.parse(shard)
         self.path = joining.path
-        self.writer = PartWriter(_place(real, split, lock), joining)
+        self.writer = PartWriter(place_of(real, split, lock), joining)
         self.inventory = Inventory(joining.path, self.writer)
         self._lock = lock
         self._owns_lock = owns_lock

@@ -143,6 +143,13 @@ def part_paths(path: Path) -> list[Path]:
     return [real / name for name in names]
 
 
+def part_columns(path: Path) -> list[str]:
+    """The names of the columns of an output, as its first part has them."""
+    with open_part(part_paths(path)[0], whole=False) as (file, _):
+        names: list[str] = file.schema_arrow.names
+    return names
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of the run that made an output, of any of its parts, in one flat dictionary.
 

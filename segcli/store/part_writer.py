@@ -18,6 +18,7 @@ from segcli.store.key_index import key_hash
 from segcli.store.part_file import normalized_keys, open_part, read_footer, read_marks
 from segcli.store.place import Place
 from segcli.store.schema import table
+from segcli.store.tracks_end import keep_tracks
 from segcli.types import Record
 
 
@@ -99,6 +100,7 @@ class PartWriter:
                 return read_footer(self.directory / name)
             if list_parts(self.directory) == [name]:
                 return footer
+            keep_tracks(self.place, [name])
             self.place.remove(name)
             return None
 

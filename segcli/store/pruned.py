@@ -36,6 +36,7 @@ from segcli.store.key_index import KeyIndex
 from segcli.store.part_file import normalized_keys, read_marks, read_part, write_file
 from segcli.store.part_writer import part_name
 from segcli.store.place import Disk
+from segcli.store.tracks_end import keep_tracks
 
 _UNFINISHED, _PENDING = ".unfinished", ".pending"
 _KEYS, _COUNTS, _FACTS = "keys.parquet", "counts.parquet", b"segcli_pruned"
@@ -176,12 +177,14 @@ def _remove_rows(real: Path, pruning: Pruning) -> None:
         # Readers take no empty folder for an output.
         rows, footer = read_part(real / whole[0])
         place.add(EMPTY, rows.slice(0, 0), _bare(footer), create=False, check=lambda: None)
+    keep_tracks(place, whole)
     for name in whole:
         place.remove(name)
     for name, gone, is_all in marked:
         if not is_all:
             _rewrite(place, name, gone)
     if EMPTY in rest and len(rest) > 1:
+        keep_tracks(place, [EMPTY])
         place.remove(EMPTY)
     place.clear(everything=False)
 

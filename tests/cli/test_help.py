@@ -111,7 +111,7 @@ def test_a_long_command_finishes_without_a_reader(tmp_path: Path) -> None:
     ended = with_closed_stdout("manifest", str(tmp_path), "--out", str(out))
     assert (ended.returncode, ended.stderr) == (ExitCode.SOME_FAILED, "")
     assert out.exists()
-    assert LONG == ["predict", "train", "manifest", "compact", "prune"]
+    assert LONG == ["predict", "train", "track", "manifest", "compact", "prune"]
 
 
 def test_a_short_command_ends_by_the_signal_without_a_reader() -> None:

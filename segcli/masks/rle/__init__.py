@@ -16,6 +16,7 @@ from segcli.masks.rle.mask import (
     runs_to_boxes,
     to_box,
 )
+from segcli.masks.rle.overlap import ious, moved
 from segcli.masks.rle.regions import lower_edges, shares_inside
 from segcli.masks.rle.shapes import from_coco, from_polygons, from_runs, union
 
@@ -33,7 +34,9 @@ __all__ = [
     "from_coco",
     "from_polygons",
     "from_runs",
+    "ious",
     "lower_edges",
+    "moved",
     "place",
     "runs_to_boxes",
     "shares_inside",

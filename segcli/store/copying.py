@@ -1,0 +1,127 @@
+"""Copy the rows of an output into another one that follows it, in the current schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from segcli.cloud.urls import shown
+from segcli.errors import UsageError
+from segcli.store.directory import list_parts, resolve
+from segcli.store.footer import Footer, differences
+from segcli.store.key_index import Mark, key_hash
+from segcli.store.part_file import images_of, normalized_keys, read_marks, read_part
+from segcli.store.part_reader import part_paths, peek_carried
+from segcli.store.part_writer import part_name
+from segcli.store.place import Place
+from segcli.store.schema import SCHEMA_VERSION, schema
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The number of images that were `new`, and of those whose rows had `changed`."""
+
+    new: int = 0
+    changed: int = 0
+
+
+def copy_rows(source: Path, target: Path, place: Place) -> Copied:
+    """Bring the output at `target`, which is locked and written to `place`, up to date with the one
+    at `source`.
+
+    New images are copied, and rows of images that were processed again are replaced. Images that
+    `source` does not have any more keep their rows. Raises UsageError when `target` has rows of
+    another run, OutputError when it cannot be written. A kill leaves whole parts.
+    """
+    if resolve(source) == resolve(target):
+        raise UsageError(f"`out` {shown(target)} is the output itself; leave `out` away")
+    parts = part_paths(source)
+    columns = schema(peek_carried(source) or {})
+    there = _known(resolve(target))
+    new = changed = 0
+    for path in parts:
+        marks, _, footer = read_marks(path)
+        _check(target, there, footer)
+        fresh = [mark.key for mark in marks if key_hash(mark.key) not in there.images]
+        redone: dict[str, list[str]] = {}
+        for mark in marks:
+            name, state = there.images.get(key_hash(mark.key), ("", _state(mark)))
+            if state != _state(mark):
+                redone.setdefault(name, []).append(mark.key)
+        if fresh or redone:
+            rows = _upgraded(read_part(path)[0], columns)
+            _add(place, rows, fresh, footer)
+            for name, keys in redone.items():
+                _replace(place, name, rows, keys)
+                changed += len(keys)
+            new += len(fresh)
+    return Copied(new, changed)
+
+
+_State = tuple[int | None, int | None, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The images of the copy by the hash of the key, each with its part and its state."""
+
+    images: Mapping[bytes, tuple[str, _State]]
+    footer: Footer | None
+
+
+def _known(real: Path) -> _Known:
+    images: dict[bytes, tuple[str, _State]] = {}
+    footer = None
+    for name in list_parts(real):
+        marks, _, footer = read_marks(real / name)
+        images |= {key_hash(mark.key): (name, _state(mark)) for mark in marks}
+    return _Known(images, footer)
+
+
+def _state(mark: Mark) -> _State:
+    return mark.size_bytes, mark.mtime_ns, mark.failed
+
+
+def _check(target: Path, there: _Known, footer: Footer) -> None:
+    if there.footer is None:
+        return
+    found = differences(there.footer, replace(footer, schema_version=there.footer.schema_version))
+    if found:
+        raise UsageError(
+            f"{shown(target)} is a copy of an output with other settings: {'; '.join(found)}; "
+            f"choose a new one"
+        )
+
+
+def _upgraded(rows: pa.Table, columns: pa.Schema) -> pa.Table:
+    """The rows with the columns of the current version, null where theirs is earlier."""
+    values = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+        for field in columns
+    ]
+    return pa.table(values, schema=columns)
+
+
+def _of(rows: pa.Table, keys: Sequence[str], *, others: bool = False) -> pa.Table:
+    """The rows of these images, or of all `others`."""
+    import pyarrow.compute as pc
+
+    wanted = pc.is_in(normalized_keys(rows["key"]), value_set=pa.array(keys, pa.string()))
+    return rows.filter(pc.invert(wanted) if others else wanted)
+
+
+def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> None:
+    if not keys:
+        return
+    some = _of(rows, keys)
+    footer = replace(footer, schema_version=SCHEMA_VERSION, tracking=None, begun=None, ended=None)
+    place.add(part_name(images_of(some)), some, footer, create=True, check=lambda *_: None)
+
+
+def _replace(place: Place, name: str, rows: pa.Table, keys: Sequence[str]) -> None:
+    old, footer, state = place.read(name)
+    kept = _of(old, keys, others=True)
+    place.replace(name, pa.concat_tables([kept, _of(rows, keys)]), footer, state)
