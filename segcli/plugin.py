@@ -62,11 +62,28 @@ class Trainable(Segmenter, Protocol):
 
 @runtime_checkable
 class Fusible(Segmenter, Protocol):
-    """A segmenter that can rewrite itself for inference in reduced precision."""
+    """A segmenter that can rewrite itself for fast inference."""
 
     def fuse(self, dtype: torch.dtype) -> None:
         """Fold norms into convolutions and cast weights to `dtype`. Called once, in eval mode,
-        after the weights are loaded. Later calls are under autocast to `dtype`, without training.
+        after the weights are loaded. Later calls are under autocast to `dtype` (float32: without
+        autocast), without training. In float32, results change by rounding only.
+        """
+        ...
+
+
+@runtime_checkable
+class Compilable(Segmenter, Protocol):
+    """A segmenter with a static part that another runtime can compute: usually body, pyramid and
+    dense heads, whose shapes follow from the canvas and not from what is in the image."""
+
+    compiled: Callable[[Tensor], list[Tensor]] | None
+    """None, or what `predict` has to call in place of `static`."""
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        """Normalised images f32 (B, 3, H, W) -> tensors (B, ...), image by image independent.
+
+        In eval mode it uses only operators that torch.jit.trace can record for any H and W.
         """
         ...
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# Tests that are about OpenVINO ask for it; the others do not depend on whether it is installed.
+os.environ["SEGCLI_RUNTIME"] = "torch"
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

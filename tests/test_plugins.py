@@ -14,7 +14,15 @@ import torch
 
 from segcli.errors import UsageError
 from segcli.models.registry import families
-from segcli.plugin import Calibratable, Family, Freezable, Fusible, Segmenter, Trainable
+from segcli.plugin import (
+    Calibratable,
+    Compilable,
+    Family,
+    Freezable,
+    Fusible,
+    Segmenter,
+    Trainable,
+)
 from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
 from segcli_blocks.rcnn.conventions import Conventions
 
@@ -347,6 +355,31 @@ def test_fused_weights_answer_as_before(name) -> None:
     (found,) = fused.predict(batch, min_score=0.0, max_masks=7)
     (expected,) = predict(name, batch)
     assert_close(found, expected)
+
+
+@every_family
+def test_another_runtime_can_compute_the_static_part(name) -> None:
+    model = model_of(name)
+    if not isinstance(model, Compilable):
+        pytest.skip(f"{name} is not Compilable")
+    batch = batch_of((CANVAS, CANVAS), (70, CANVAS))
+    shapes = []
+
+    def compiled(x: torch.Tensor) -> list[torch.Tensor]:
+        """Image by image, as segcli.models.runtime.Compiled does it."""
+        shapes.append(tuple(x.shape))
+        each = [model.static(image[None]) for image in x]
+        return [torch.cat(outputs) for outputs in zip(*each, strict=True)]
+
+    expected = model.predict(batch, min_score=0.0, max_masks=7)
+    model.compiled = compiled
+    try:
+        found = model.predict(batch, min_score=0.0, max_masks=7)
+    finally:
+        model.compiled = None
+    assert shapes == [(2, 3, CANVAS, CANVAS)]
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
 
 
 @every_family

@@ -34,6 +34,17 @@ class Dense:
     centerness: list[Tensor]
     features: list[Tensor]
 
+    @staticmethod
+    def of(tensors: Sequence[Tensor]) -> Dense:
+        """The inverse of `tensors`."""
+        levels = len(tensors) // 4
+        return Dense(*(list(tensors[i : i + levels]) for i in range(0, len(tensors), levels)))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All maps in one list."""
+        return [*self.logits, *self.distances, *self.centerness, *self.features]
+
     def image(self, b: int) -> Dense:
         """Image b alone, B = 1."""
         lists = (self.logits, self.distances, self.centerness, self.features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,10 +35,19 @@ class BaseSegmenter(nn.Module):
     `Backbone` is, can be calibrated or frozen; a network without one ignores these two hooks.
     """
 
+    static: Callable[[Tensor], list[Tensor]]
+    """See segcli.plugin.Compilable; families without a static part have none."""
+
     def __init__(self, info: ModelInfo, normalize: Normalize) -> None:
         super().__init__()
         self.info = info
         self.normalize = normalize
+        self.compiled: Callable[[Tensor], list[Tensor]] | None = None
+
+    def dense(self, batch: Batch) -> list[Tensor]:
+        """The outputs of `static` for a batch, from the compiled network if there is one."""
+        compute = self.compiled or self.static
+        return compute(self.normalize(batch))
 
     @torch.inference_mode()
     def predict(

@@ -77,9 +77,15 @@ class CondInst(BaseSegmenter):
         self.options = options
         self.register_buffer("sizes_of_interest", torch.tensor([64, 128, 256, 512, 1024]))
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: FCOS's outputs, the mask features, and P3."""
+        maps = self.backbone(x)
+        return [*self.fcos(maps).tensors, self.mask_branch(maps), maps[0]]
+
     def forward(self, batch: Batch) -> Raw:
-        maps = self.backbone(self.normalize(batch))
-        return Raw(self.fcos(maps), self.mask_branch(maps), self.points(maps), maps[0])
+        *tensors, features, finest = self.dense(batch)
+        dense = fcos.Dense.of(tensors)
+        return Raw(dense, features, self.points(dense.logits), finest)
 
     def points(self, maps: Sequence[Tensor]) -> fcos.Points:
         """The locations of the maps P3..P7."""

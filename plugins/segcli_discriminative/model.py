@@ -81,8 +81,12 @@ class Discriminative(BaseSegmenter):
         self.heads = heads
         self.options = options
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: class logits and embeddings."""
+        return list(self.heads(self.merged(self.backbone(x))))
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits, embedding = self.heads(self.merged(self.backbone(self.normalize(batch))))
+        logits, embedding = self.dense(batch)
         return logits, embedding
 
     # Inference.

@@ -58,11 +58,16 @@ class EmbedMask(BaseSegmenter):
         self.head = head
         self.options = options
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: the outputs at every location, and of pixels."""
+        dense, pixels = self.head(self.backbone(x))
+        return [*dense.tensors, pixels]
+
     def forward(self, batch: Batch) -> tuple[fcos.Dense, Tensor, fcos.Points]:
         """The outputs at every location, pixel embeddings (B, D, h, w), and the locations."""
-        maps = self.backbone(self.normalize(batch))
-        dense, pixels = self.head(maps)
-        return dense, pixels, self.points(maps)
+        *tensors, pixels = self.dense(batch)
+        dense = fcos.Dense.of(tensors)
+        return dense, pixels, self.points(dense.logits)
 
     def points(self, maps: Sequence[Tensor]) -> fcos.Points:
         """The locations of the maps P3..P7."""

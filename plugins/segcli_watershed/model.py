@@ -86,10 +86,14 @@ class Watershed(BaseSegmenter):
         self.transform = Transform(width)
         self.options = options
 
-    def forward(self, batch: Batch) -> Dense:
-        features = self.merged(self.backbone(self.normalize(batch)))
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: class logits and directions."""
+        features = self.merged(self.backbone(x))
         directions = F.pixel_shuffle(self.direction(features), STRIDE)
-        return Dense(self.semantic(features).float(), directions.float())
+        return [self.semantic(features).float(), directions.float()]
+
+    def forward(self, batch: Batch) -> Dense:
+        return Dense(*self.dense(batch))
 
     def levels(self, directions: Tensor, inside: Tensor) -> Tensor:
         """Logits (B, 16, H, W) of the levels, from directions and bool (B, H, W)."""

@@ -86,7 +86,7 @@ def main() -> dict[str, Any]:
 
 def measure(folder: Path) -> dict[str, Any]:
     options = options_for(folder, Path("-"))
-    job = Job.of(options, describe(options), precision="auto", load=load_predictor)
+    job = Job.of(options, describe(options), precision="auto", runtime="auto", load=load_predictor)
     engine = load_inference(job, _ignore)
     stages, loop, run = Clock(), Clock(), Clock()
     walls: dict[str, list[float]] = {"run": [], "loop": []}
@@ -215,7 +215,7 @@ def alone(options: PredictOptions, engine: Inference, clock: Clock) -> int:
         Record(sample, *size, segments=one)
         for sample, (_, _, size), one in zip(samples, found, segmented, strict=True)
     ]
-    settings = run_settings(options, describe(options), source, precision="-", device="cpu")
+    settings = run_settings(options, describe(options), source, "-", device="cpu")
     with clock.over("write"):
         write(options.out, info, settings, records)
     # A part of a long run holds a minute of work, not twelve images.

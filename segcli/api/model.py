@@ -32,6 +32,7 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    runtime: str = "auto",
     min_score: float = 0.05,
     max_masks: int = 100,
     categories: Sequence[str] | None = None,
@@ -56,6 +57,7 @@ def load(
         weights=None if weights is None else os.fspath(weights),
         device=device,
         precision=precision,
+        runtime=runtime,
         min_score=min_score,
         max_masks=max_masks,
         categories=None if categories is None else tuple(categories),
@@ -66,7 +68,7 @@ def load(
         slice=slice,
     )
     described = describe(options)
-    job = Job.of(options, described, precision=precision, load=load_predictor)
+    job = Job.of(options, described, precision=precision, runtime=runtime, load=load_predictor)
     return Model(load_inference(job, _ignore), described.slicing)
 
 

@@ -65,7 +65,7 @@ def _with_random_weights(name: str) -> Model:
     precision = resolve_precision("auto", device)
     torch.manual_seed(0)
     network = family.build(info).eval().to(device, memory_format=torch.channels_last)
-    if precision != "float32" and isinstance(network, Fusible):
+    if isinstance(network, Fusible):
         network.fuse(getattr(torch, precision))
     return Model(
         Inference(

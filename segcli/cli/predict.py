@@ -93,9 +93,16 @@ BatchSize = Annotated[
     str, typer.Option(metavar="N|auto", help="The maximum number of images in a batch.")
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"],
+    Literal["auto", "float32", "bfloat16", "float16", "int8"],
     typer.Option(
-        help="The precision; auto is bfloat16 if it is fast, and on resume that of the output."
+        help="The precision; auto is bfloat16 if it is fast, and on resume that of the output. "
+        "int8 needs weights of segcli weights quantize."
+    ),
+]
+Runtime = Annotated[
+    Literal["auto", "torch", "openvino"],
+    typer.Option(
+        help="The library that runs the network; auto is OpenVINO if it is installed and faster."
     ),
 ]
 MinScore = Annotated[
@@ -217,10 +224,9 @@ def predict(
     source: Sources, out: Out,
     # the model and what it looks for
     model: Model = None, weights: Weights = None, fetch: Fetch = False,
-    categories: Categories = None,
+    categories: Categories = None, slicing: Slice = None, zones: Zones = None,
     min_score: MinScore = f"{_DEFAULT.min_score}", max_masks: MaxMasks = _DEFAULT.max_masks,
     min_area: MinArea = 0, tta: Tta = "none", merge_class_agnostic: Agnostic = False,
-    slicing: Slice = None, zones: Zones = None,
     # which images
     column: Column = None, key_prefix: KeyPrefix = "", same_source: SameSource = False,
     include: Include = None, exclude: Exclude = None, all_folders: AllFolders = False,
@@ -235,7 +241,7 @@ def predict(
     device: Device = _DEFAULT.device, engine: Engine = "local", replicas: Replicas = 1,
     workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
-    dry_run: DryRun = False, wait: Wait = False, nice: Nice = 0,
+    dry_run: DryRun = False, wait: Wait = False, nice: Nice = 0, runtime: Runtime = "auto",
     log_format: LogFormat = "text", quiet: Quiet = False,
     summary_json: SummaryJson = None, metrics: Metrics = None, log_json: LogJson = None,
 # fmt: on
@@ -249,8 +255,9 @@ def predict(
     if fetch:
         fetch_for(model, weights, quiet=quiet)
     options = PredictOptions(
-        source=tuple(source), out=out, model=model, weights=weights, device=device, engine=engine,
-        replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, precision=precision,
+        source=tuple(source), out=out, model=model, weights=weights, device=device, zones=zones,
+        replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, engine=engine,
+        min_area=min_area, time_pattern=time_pattern,
         **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
         limit=limit, max_time=seconds(max_time), shard=shard, strict_images=strict_images, tta=tta,
         chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,
@@ -258,8 +265,8 @@ def predict(
         count_ahead=not quiet, max_memory=size(max_memory), categories=category_names(categories),
         slice=slicing, batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
         every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
-        newer_than=newer_than, older_than=older_than, all_folders=all_folders, zones=zones,
-        min_area=min_area, merge_class_agnostic=merge_class_agnostic, time_pattern=time_pattern,
+        newer_than=newer_than, older_than=older_than, precision=precision,
+        all_folders=all_folders, runtime=runtime, merge_class_agnostic=merge_class_agnostic,
         skip_static=skip_static, static_threshold=static_threshold, static_age=age(static_age),
     )  # fmt: skip
     run_and_report(options, Reports(log_format, quiet, summary_json, metrics, log_json), nice)

@@ -163,9 +163,10 @@ def loading_line(event: Loading) -> str:
 
 def started_line(event: Started) -> str:
     before = f"; the output has {images(event.in_output)}" if event.in_output else ""
+    runtime = " with OpenVINO" if event.runtime == "openvino" else ""
     return (
         f"{event.source} -> {event.out}: {event.model} ({event.weights}) on {event.device}, "
-        f"{event.precision}{before}"
+        f"{event.precision}{runtime}{before}"
     )
 
 

@@ -15,7 +15,10 @@ from segcli.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+INT8 = "int8"
+"""Of the static part; the rest is in bfloat16 if it is faster, otherwise in float32: a resolved
+precision says which, as "int8+bfloat16" or "int8+float32"."""
 
 _PAYS = 1.2  # times as fast; a smaller gain is not worth different rows
 
@@ -103,16 +106,17 @@ def _clock(device: torch.device) -> float:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Resolve a precision: "auto" is bfloat16 if it is faster, otherwise float32.
+    """Resolve a precision: "auto" is bfloat16 if it is faster, otherwise float32; see INT8, too.
 
     "auto" measures (`bfloat16_gain`) if the device has bfloat16, so a run resolves it once and
     passes the result to its workers; a later run takes it from the output. Raises UsageError for an
     unknown name or a precision that the device does not support.
     """
-    if name == "auto":
+    if name in ("auto", INT8):
         pays = has_bfloat16(device) and bfloat16_gain(device) >= _PAYS
-        return "bfloat16" if pays else "float32"
-    if name not in PRECISIONS:
+        fastest = "bfloat16" if pays else "float32"
+        return fastest if name == "auto" else f"{INT8}+{fastest}"
+    if name not in (*PRECISIONS, f"{INT8}+bfloat16", f"{INT8}+float32"):
         raise UsageError(f"unknown precision {name!r}; expected auto, {', '.join(PRECISIONS)}")
     if name == "float16" and device.type == "cpu":
         raise UsageError(
@@ -122,13 +126,23 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def is_int8(precision: str) -> bool:
+    return precision.partition("+")[0] == INT8
+
+
+def torch_precision(precision: str) -> str:
+    """What torch computes in: of a resolved precision, the name of a dtype."""
+    return precision.removeprefix(f"{INT8}+")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """The context in which a model computes in `precision`; weights and inputs stay float32."""
-    if precision == "float32":
+    dtype = torch_precision(precision)
+    if dtype == "float32":
         return nullcontext()
     import torch
 
-    return torch.autocast(device.type, dtype=getattr(torch, precision))
+    return torch.autocast(device.type, dtype=getattr(torch, dtype))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
 from segcli.models import checkpoint
+from segcli.models.openvino_graph import PREFIX, Graph
 from segcli.models.plugins import Plugin, default_families
 from segcli.models.plugins import families as families
 from segcli.models.plugins import plugins as plugins
@@ -46,13 +47,15 @@ class Weights:
 class Loaded:
     """A model with its weights, on the CPU, in eval mode.
 
-    `sha256` is that of the weights' file, "none" without one.
+    `sha256` is that of the weights' file, "none" without one. `quantized`: the int8 graph of the
+    static part that the file contains, if any.
     """
 
     model: Segmenter
     info: ModelInfo
     weights: str
     sha256: str
+    quantized: Graph | None = None
 
 
 def find(model: str | None) -> tuple[Family, ModelInfo]:
@@ -168,8 +171,11 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
     found = locate(model, weights)
     import_torchvision()
     network = found.family.build(found.info)
+    quantized = None
     if found.path != NO_WEIGHTS:
         state = checkpoint.load(found.path)[1] if found.native else convert_published(found)
+        quantized = Graph.of_tensors(state)
+        state = {name: t for name, t in state.items() if not name.startswith(PREFIX)}
         if isinstance(network, Adaptable):
             network.adapt(state)
         checkpoint.check_match(
@@ -180,7 +186,7 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
         )
         network.load_state_dict(state)
     network.eval()
-    return Loaded(network, found.info, found.name, _digest(found.path))
+    return Loaded(network, found.info, found.name, _digest(found.path), quantized)
 
 
 def convert_published(found: Weights) -> dict[str, Tensor]:

@@ -118,12 +118,12 @@ class Dispatcher:
         self._size = ChunkSize(options.chunk_size)
         self._hangs = HangDetector(options.chunk_timeout or executor.hang_limit_s)
 
-    def load(self) -> str:
-        """Let the first worker load its model; returns the precision. Raises UsageError."""
+    def load(self) -> Ready:
+        """Let the first worker load its model; returns what it reports. Raises UsageError."""
         while self._ready is None:
             self._start_missing(most=1)
             self._wait()
-        return self._ready.precision
+        return self._ready
 
     def run(self, progress: RunProgress) -> None:
         """Run all tasks, until a stop is requested; all workers have ended afterwards.
@@ -178,7 +178,7 @@ class Dispatcher:
         if self._ready is None:
             return
         if not progress.is_started:
-            progress.start(self.executor.device, self._ready.precision)
+            progress.start(self.executor.device, self._ready.precision, self._ready.runtime)
         for worker in self.workers.values():
             if not worker.is_ready or worker.task is not None or worker.is_dying:
                 continue

@@ -27,6 +27,7 @@ class Started:
     weights: str
     device: str
     precision: str
+    runtime: str
     in_output: int
 
 

@@ -22,7 +22,8 @@ class Job:
     """The data that a worker needs before its first chunk; picklable, and loads no torch.
 
     `load` makes the worker's predictor: a function of a module, because other processes import it
-    by its name. `device` is the worker's own; `precision` is "auto" until a worker has chosen one.
+    by its name. `device` is the worker's own; `precision` and `runtime` are "auto" until a worker
+    has chosen.
     """
 
     load: Load
@@ -31,6 +32,7 @@ class Job:
     weights: str | None
     device: str
     precision: str
+    runtime: str
     batch_size: int | None
     min_score: float
     max_masks: int
@@ -39,7 +41,9 @@ class Job:
     stream: int = 0
 
     @staticmethod
-    def of(options: PredictOptions, described: Described, *, precision: str, load: Load) -> Job:
+    def of(
+        options: PredictOptions, described: Described, *, precision: str, runtime: str, load: Load
+    ) -> Job:
         return Job(
             load=load,
             described=described,
@@ -47,6 +51,7 @@ class Job:
             weights=options.weights,
             device=options.device,
             precision=precision,
+            runtime=runtime,
             batch_size=options.batch_size,
             min_score=options.min_score,
             max_masks=options.max_masks,
@@ -92,6 +97,7 @@ class ChunkPredictor(Protocol):
 
     device: str
     precision: str
+    runtime: str
 
     def equip(self, resources: Resources) -> None:
         """Called once, before the first chunk."""

@@ -16,7 +16,8 @@ class PredictOptions:
 
     The command line takes its defaults from here. `source` is a path or NAME=PATH, or several of
     them. `engine`: "local", or "ray" for the nodes of a
-    Ray cluster. `replicas` are worker processes for each device; with 0 this process does the work,
+    Ray cluster. `runtime`: what computes the network, "torch" or, where it can, "openvino".
+    `replicas` are worker processes for each device; with 0 this process does the work,
     on one device, and a crash of a library ends it.
     `workers` are decode threads of each. `max_memory` bytes are shared by all of them.
     `chunk_timeout`: seconds without a finished batch after which a worker counts as hung. `limit`
@@ -46,6 +47,7 @@ class PredictOptions:
     weights: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     engine: str = "local"
     replicas: int = 1
     workers: int | None = None
@@ -114,7 +116,7 @@ class PredictOptions:
         for name in ("chunk_timeout", "max_time"):
             if (value := getattr(self, name)) is not None and not value > 0:  # nan, too
                 raise UsageError(f"`{name}` {value:g}: expected seconds, above 0")
-        for name, known in (("precision", PRECISIONS), ("engine", ENGINES), ("tta", VIEWS)):
+        for name, known in _CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")
 
@@ -126,4 +128,6 @@ class PredictOptions:
 
 VIEWS = ("none", "flip")
 ENGINES = ("local", "ray")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+RUNTIMES = ("auto", "torch", "openvino")
+_CHOICES = {"precision": PRECISIONS, "runtime": RUNTIMES, "engine": ENGINES, "tta": VIEWS}

@@ -139,7 +139,7 @@ class RunProgress:
     lag: Lag = field(default_factory=Lag)
     _first_failures: list[tuple[str, str]] = field(default_factory=list)
 
-    def start(self, device: str, precision: str) -> None:
+    def start(self, device: str, precision: str, runtime: str) -> None:
         """A model is loaded, and the first chunk is about to be processed."""
         self.report(
             Started(
@@ -149,6 +149,7 @@ class RunProgress:
                 weights=self.described.weights.name,
                 device=device,
                 precision=precision,
+                runtime=runtime,
                 in_output=self.tasks.output.images,
             )
         )

@@ -7,6 +7,7 @@ from contextlib import closing
 
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
+from segcli.models.device import INT8, is_int8
 from segcli.pipeline.chunk_size import MOST, ChunkSize
 from segcli.pipeline.completion import Completion
 from segcli.pipeline.dispatcher import Dispatcher, Executor
@@ -68,23 +69,28 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
         waiting=lambda message: report(Note(message)),
     ) as lock:
         while True:
-            precision, is_new = _precision(options)
-            job = Job.of(options, described, precision=precision, load=load)
+            precision, runtime, is_new = _numbers(options)
+            job = Job.of(options, described, precision=precision, runtime=runtime, load=load)
             try:
                 return _predict(options, job, source, lock, began, is_new=is_new, report=report)
             except OtherSettings:
-                if precision != "auto":
+                if "auto" not in (precision, runtime) and precision != INT8:
                     raise
-                # It may be the precision alone, which another shard's machine chose otherwise.
+                # It may be the precision or runtime, which another shard's machine chose otherwise.
                 report(Note("another shard was the first to commit: using its precision"))
 
 
-def _precision(options: PredictOptions) -> tuple[str, bool]:
-    """What to compute in, "auto" where that is still to be chosen, and whether OUT is new."""
-    there = peek(options.out)
-    if there is None or options.precision != "auto":
-        return options.precision, there is None
-    return str(there.compared.get("precision")), False
+def _numbers(options: PredictOptions) -> tuple[str, str, bool]:
+    """Precision and runtime, "auto" where they are still to be chosen, and whether OUT is new."""
+    precision, runtime = options.precision, options.runtime
+    if (there := peek(options.out)) is None:
+        return precision, runtime, True
+    found = str(there.compared.get("precision"))
+    if precision == "auto" or (precision == INT8 and is_int8(found)):
+        precision = found
+    if runtime == "auto":
+        runtime = str(there.compared.get("runtime", "torch"))
+    return precision, runtime, False
 
 
 def _predict(
@@ -101,15 +107,14 @@ def _predict(
 
     Raises OtherSettings when another shard has made one meanwhile, and commits nothing then.
     """
-    described, precision = job.described, job.precision
+    described, chosen = job.described, (job.precision, job.runtime)
     with closing(_executor(job, options)) as executor:
         dispatcher = Dispatcher(executor, options, report)
         # A new output needs the model in any case: load it before anything is written.
         if is_new:
-            precision = dispatcher.load()
-        settings = run_settings(
-            options, described, source, precision=precision, device=executor.device
-        )
+            ready = dispatcher.load()
+            chosen = ready.precision, ready.runtime
+        settings = run_settings(options, described, source, *chosen, device=executor.device)
         with (
             open_output(
                 options.out,
@@ -203,8 +208,8 @@ def _tasks(
 def _preview(
     options: PredictOptions, described: Described, source: Source, *, report: Report
 ) -> Summary:
-    precision, _ = _precision(options)
-    settings = run_settings(options, described, source, precision=precision, device=options.device)
+    precision, runtime, _ = _numbers(options)
+    settings = run_settings(options, described, source, precision, runtime, device=options.device)
     info = described.info
     with preview_output(
         options.out,

@@ -131,9 +131,16 @@ def label_of(name: str, info: ModelInfo, *, argument: str) -> int:
 
 
 def run_settings(
-    options: PredictOptions, described: Described, source: Source, *, precision: str, device: str
+    options: PredictOptions,
+    described: Described,
+    source: Source,
+    precision: str,
+    runtime: str = "torch",
+    *,
+    device: str,
 ) -> Settings:
-    """The settings of a run; `precision` as resolved. What is compared decides the rows."""
+    """The settings of a run; `precision` and `runtime` as resolved. What is compared decides the
+    rows."""
     info, labels = described.info, described.labels
     compared: dict[str, Any] = {
         "family": info.family,
@@ -149,9 +156,20 @@ def run_settings(
         "results_version": RESULTS_VERSION,
     }
     # Only where they are used, so that outputs from before these options can be resumed.
+    if runtime != "torch":
+        compared["runtime"] = runtime
     if options.stream:
         compared["stream"] = options.stream
     compared |= described.facts()
+    prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
+    several = source.roots if len(source.roots) > 1 else {}
+    recorded = _recorded(options, described, device)
+    return Settings(compared, recorded, prefix, options.shard, several)
+
+
+def _recorded(options: PredictOptions, described: Described, device: str) -> dict[str, Any]:
+    """What people may want to know, and what does not have to stay the same."""
+    info = described.info
     recorded: dict[str, Any] = {
         "every": options.every,
         "command": _command(options),
@@ -174,9 +192,7 @@ def run_settings(
         recorded["keypoints"] = keypoints.recorded(dict.fromkeys(info.categories, each))
     if described.zones is not None:
         recorded[ZONES_FILE] = described.zones.recorded()
-    prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
-    several = source.roots if len(source.roots) > 1 else {}
-    return Settings(compared, recorded, prefix, options.shard, several)
+    return recorded
 
 
 def _command(options: PredictOptions) -> list[str] | None:
@@ -194,7 +210,7 @@ def _versions() -> dict[str, str | None]:
     """Without importing anything; "pillow" or "pillow-simd", whichever is installed."""
     names = (
         "segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow",
-        "simplejpeg", "imagecodecs", "tifffile", "pi-heif", "obstore",
+        "simplejpeg", "imagecodecs", "tifffile", "pi-heif", "obstore", "openvino",
     )  # fmt: skip
     found = {name: _version(name) for name in names}
     return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}

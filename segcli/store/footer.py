@@ -20,7 +20,9 @@ FOOTER_KEY = b"segcli"
 ROOT = "source_root"
 """The compared fact that is judged per key prefix, and may differ for an archive that moved."""
 
-_OPTIONS = frozenset({"min_score", "max_masks", "categories", "precision", "max_pixels", "model"})
+_OPTIONS = frozenset(
+    {"min_score", "max_masks", "categories", "precision", "runtime", "max_pixels", "model"}
+)
 _WORDS = {
     "weights_sha256": "weights (sha256)",
     "results_version": "version of the results (this segcli computes differently)",

@@ -21,7 +21,7 @@ from segcli.errors import Locked, UsageError
 from segcli.pipeline.events import Note, Progress, Started, Summary
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
-STARTED = Started("in", "out.parquet", "toy/tiny", "tiny.safetensors", "cpu", "float32", 7)
+STARTED = Started("in", "out.parquet", "toy/tiny", "tiny.safetensors", "cpu", "float32", "torch", 7)
 PROGRESS = Progress(50, 120, 1, 10.0, 5.0, 150, 20.0)
 
 

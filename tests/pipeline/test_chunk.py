@@ -25,7 +25,9 @@ def chunk(
     options = PredictOptions(
         source="", out=Path("out"), model="toy", device="cpu", batch_size=batch_size
     )
-    job = Job.of(options, describe(options), precision="float32", load=load_predictor)
+    job = Job.of(
+        options, describe(options), precision="float32", runtime="torch", load=load_predictor
+    )
     predictor = load_predictor(job, [].append)
     predictor.equip(Resources(threads))
     stop, records, batches = Stop(), [], []

@@ -48,7 +48,7 @@ class Scripted:
     def attach(self, output: Any) -> None: ...
 
     def start(self, worker: int) -> None:
-        self.events.append(Ready(worker, "cpu", "float32"))
+        self.events.append(Ready(worker, "cpu", "float32", "torch"))
 
     def submit(self, worker: int, chunk: Chunk) -> None:
         self.submitted.append((worker, [sample.key for sample in chunk.samples]))

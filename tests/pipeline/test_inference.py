@@ -23,7 +23,9 @@ CANVAS = (64, 96)
 
 def engine(model: str, told: list[Event] | None = None, **options: object) -> Inference:
     wanted = PredictOptions(source="", out=Path("out"), model=model, **{"device": "cpu", **options})
-    job = Job.of(wanted, describe(wanted), precision="float32", load=load_predictor)
+    job = Job.of(
+        wanted, describe(wanted), precision="float32", runtime="torch", load=load_predictor
+    )
     return load_inference(job, (told if told is not None else []).append)
 
 

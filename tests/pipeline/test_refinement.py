@@ -29,7 +29,9 @@ CANVAS = (64, 96)
 
 def engine(**options: object) -> Inference:
     wanted = PredictOptions(source="", out=Path("out"), model="toy", device="cpu", **options)
-    job = Job.of(wanted, describe(wanted), precision="float32", load=load_predictor)
+    job = Job.of(
+        wanted, describe(wanted), precision="float32", runtime="torch", load=load_predictor
+    )
     return load_inference(job, [].append)
 
 

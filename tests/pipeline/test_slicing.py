@@ -26,7 +26,9 @@ SIZE = (150, 200)
 
 def engine(model: str, **options: object) -> Inference:
     wanted = PredictOptions(source="", out=Path("out"), model=model, device="cpu", **options)
-    job = Job.of(wanted, describe(wanted), precision="float32", load=load_predictor)
+    job = Job.of(
+        wanted, describe(wanted), precision="float32", runtime="torch", load=load_predictor
+    )
     return load_inference(job, print)
 
 

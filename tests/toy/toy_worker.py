@@ -31,6 +31,7 @@ class Fake:
     def __init__(self, image_s: float) -> None:
         self.image_s = image_s
         self.precision = "float32"
+        self.runtime = "torch"
 
     def equip(self, resources: Resources) -> None:
         pass

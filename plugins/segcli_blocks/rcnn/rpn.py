@@ -34,9 +34,15 @@ class RPN(nn.Module):
         self.head = head
         self.conventions = conventions
 
-    def forward(self, maps: Sequence[Tensor], canvas: Size) -> Scored:
-        """Maps (B, width, h, w), finest first, of a canvas of (height, width) px."""
-        logits, deltas = self.head(list(maps))
+    def forward(
+        self,
+        maps: Sequence[Tensor],
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        canvas: Size,
+    ) -> Scored:
+        """What the head finds in maps (B, width, h, w), finest first, of a canvas of (height,
+        width) px."""
         shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
         anchors = [a.to(maps[0].device) for a in anchors_of(shapes, canvas, self.conventions)]
         return Scored(flatten(logits, 1), flatten(deltas, 4), anchors)

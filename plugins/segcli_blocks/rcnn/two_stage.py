@@ -196,10 +196,19 @@ class TwoStage(BaseSegmenter):
         self.rpn = RPN(rpn_head or RPNHead(width, 3), conventions)
         self.roi_heads = roi_heads
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: the pyramid's maps, their objectness, and their deltas."""
+        maps = list(self.backbone(x))
+        logits, deltas = self.rpn.head(maps)
+        return [*maps, *logits, *deltas]
+
     def first_stage(self, batch: Batch) -> tuple[list[Tensor], Scored]:
         """The pyramid's maps, and what the proposal network finds in them."""
-        maps = self.backbone(self.normalize(batch))
-        return maps, self.rpn(maps, (batch.pixels.shape[-2], batch.pixels.shape[-1]))
+        found = self.dense(batch)
+        levels = len(found) // 3
+        maps, logits, deltas = (found[i : i + levels] for i in range(0, len(found), levels))
+        canvas = batch.pixels.shape[-2], batch.pixels.shape[-1]
+        return maps, self.rpn(maps, logits, deltas, canvas)
 
     def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
         """See BaseSegmenter; suppression is per class at IoU 0.5."""

@@ -45,7 +45,7 @@ class InProcess:
         threads = self.options.workers or default_threads()
         predictor.equip(Resources(threads, queue_bytes(self.options.max_memory, workers=1)))
         self._predictor = predictor
-        self._events.append(Ready(worker, predictor.device, predictor.precision))
+        self._events.append(Ready(worker, predictor.device, predictor.precision, predictor.runtime))
 
     def submit(self, worker: int, chunk: Chunk) -> None:
         self._chunk = chunk

@@ -48,6 +48,7 @@ class Ready:
     worker: int
     device: str
     precision: str
+    runtime: str
     devices: tuple[str, ...] = ()
 
 

@@ -81,7 +81,7 @@ class ProcessPool:
         self._selector = selectors.DefaultSelector()
         if job.precision == "auto" and len(kinds(self._devices)) > 1:
             # What one kind of device computes in, another may not have.
-            self.job = replace(job, precision="float32")
+            self.job = replace(job, precision="float32", runtime="torch")
         self._place()
 
     @property
@@ -181,7 +181,8 @@ class ProcessPool:
                 assert isinstance(message, WorkerEvent), message
                 if isinstance(message, Ready) and self._ready is None:
                     self._ready = message
-                    self.job = replace(self.job, precision=message.precision)
+                    precision, runtime = message.precision, message.runtime
+                    self.job = replace(self.job, precision=precision, runtime=runtime)
                     self._place()
                 if isinstance(message, Failed):
                     found.reason = found.reason or str(message.error)

@@ -177,11 +177,11 @@ class RayExecutor:
                 # The only place where rows from a cluster are committed.
                 yield Finished(worker.number, commit(answer, chunk, self._output.writer))
 
-    def _loaded(self, worker: RayWorker, device: str, precision: str) -> Ready:
-        ready = Ready(worker.number, device, precision)
+    def _loaded(self, worker: RayWorker, device: str, precision: str, runtime: str) -> Ready:
+        ready = Ready(worker.number, device, precision, runtime)
         if self._ready is None:
             self._ready = ready
-            self.job = replace(self.job, precision=precision)
+            self.job = replace(self.job, precision=precision, runtime=runtime)
         return ready
 
     def _ask(self, worker: RayWorker) -> Iterator[WorkerEvent]:

@@ -30,11 +30,11 @@ class Worker:
         self._notes: list[str] = []
         self._predictor: ChunkPredictor | None = None
 
-    def load(self, job: Job, threads: int, max_memory: int | None) -> tuple[str, str]:
-        """Load the model; returns device and precision. Raises UsageError."""
+    def load(self, job: Job, threads: int, max_memory: int | None) -> tuple[str, str, str]:
+        """Load the model; returns device, precision and runtime. Raises UsageError."""
         self._predictor = job.load(job, self._note)
         self._predictor.equip(Resources(threads, queue_bytes(max_memory, workers=1)))
-        return self._predictor.device, self._predictor.precision
+        return self._predictor.device, self._predictor.precision, self._predictor.runtime
 
     def process(self, chunk: Chunk) -> list[Record]:
         """The records of the samples that were finished before a `halt`; the images stay here."""

@@ -100,8 +100,9 @@ class Worker:
         self._number = load.worker
         pin(load.share)
         predictor = load.job.load(load.job, self._report)
-        devices = _devices(predictor)
-        self._channel.send(Ready(self._number, predictor.device, predictor.precision, devices))
+        numbers = predictor.precision, predictor.runtime
+        ready = Ready(self._number, predictor.device, *numbers, _devices(predictor))
+        self._channel.send(ready)
         writer: PartWriter | None = None
         while True:
             message = self._messages.get()

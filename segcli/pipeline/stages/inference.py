@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from segcli.errors import NothingDone, WorkersLost
+from segcli.errors import NothingDone, UsageError, WorkersLost
 from segcli.images.batch import collate
 from segcli.masks.sampling import segments
-from segcli.models.device import autocast, one_thread, resolve_device, resolve_precision
+from segcli.models.device import (
+    autocast,
+    is_int8,
+    one_thread,
+    resolve_device,
+    resolve_precision,
+    torch_precision,
+)
+from segcli.models.openvino_graph import Graph, kept_graph
+from segcli.models.registry import Loaded as LoadedModel
 from segcli.models.registry import load_model
+from segcli.models.runtime import compiled_for, resolve_runtime, use
 from segcli.pipeline.events import Note, Report
 from segcli.pipeline.job import Job
 from segcli.pipeline.refinement import Refinement
 from segcli.pipeline.stages.mirror import mirrored, turned_back
 from segcli.pipeline.stages.prefetch import Loaded
-from segcli.plugin import Fusible, Segmenter
+from segcli.plugin import Compilable, Fusible, Segmenter
 from segcli.types import Batch, Image, Instances, Record, Segment, Size
 
 if TYPE_CHECKING:
@@ -55,6 +65,7 @@ class Inference:
     batch_size: int
     report: Report
     refinement: Refinement = Refinement()
+    runtime: str = "torch"
     _smaller: dict[Size, int] = field(default_factory=dict)
     proven: bool = False  # the model has processed an image
     _refused: int = 0
@@ -184,13 +195,24 @@ def load_inference(job: Job, report: Report) -> Inference:
     import torch
 
     device = resolve_device(job.device)
+
+    def note(message: str) -> None:
+        report(Note(message))
+
     try:
         precision = resolve_precision(job.precision, device)
         loaded = load_model(job.model, job.weights)
         # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
         model = loaded.model.to(device, memory_format=torch.channels_last)
-        if precision != "float32" and isinstance(model, Fusible):
-            model.fuse(getattr(torch, precision))  # not in float32, which equals the authors' code
+        runtime = resolve_runtime(job.runtime, precision)
+        compiled = compiled_for(
+            model, runtime, precision=precision, device=device,
+            graph=lambda model: _graph(model, loaded, precision, note),
+            note=note,
+        )  # fmt: skip
+        if isinstance(model, Fusible):
+            model.fuse(getattr(torch, torch_precision(precision)))
+        runtime = use(model, compiled, runtime, precision=precision, device=device)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -208,7 +230,21 @@ def load_inference(job: Job, report: Report) -> Inference:
         batch_size=job.batch_size or BATCH_SIZE.get(device.type, 4),
         report=report,
         refinement=job.described.refinement,
+        runtime=runtime,
     )
+
+
+def _graph(
+    model: Compilable, loaded: LoadedModel, precision: str, note: Callable[[str], None]
+) -> Graph:
+    if not is_int8(precision):
+        return kept_graph(model, loaded.sha256, note)
+    if loaded.quantized is None:
+        raise UsageError(
+            f"{loaded.weights} has no int8 form: make weights that have one with `segcli weights "
+            f"quantize`, and give them as `weights`"
+        )
+    return loaded.quantized
 
 
 def _failed(item: Loaded, reason: str) -> Record:

@@ -37,6 +37,7 @@ class Predictor:
         self.inference = inference
         self.device = str(inference.device)
         self.precision = inference.precision
+        self.runtime = inference.runtime
         self.resources = Resources(decode_threads=1)
         zones = job.described.zones
         self.zones = None if zones is None else ZonePass(zones)

@@ -1,0 +1,123 @@
+"""Networks that OpenVINO computes; skipped where it is not installed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from kit.compilable import INFO, Network
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcli.models import openvino_graph
+from segcli.models.openvino_graph import Graph, Inconvertible, converted, kept_graph
+from segcli.models.runtime import Compiled
+
+pytestmark = pytest.mark.skipif(
+    not openvino_graph.is_installed(), reason="OpenVINO is not installed (extra openvino)"
+)
+
+
+class Pyramid(Network):
+    """Two maps, of which the finer gets the coarser one, and a flat output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.coarse = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        fine = self.fine(x)
+        coarse = self.coarse(fine).relu()
+        fine = fine + F.interpolate(coarse, fine.shape[-2:], mode="nearest")
+        return [fine, coarse, fine.mean((2, 3))]
+
+
+class Missing(Network):
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [torch.linalg.svdvals(x)]
+
+
+class Fixed(Network):
+    """Tracing makes a constant of the height."""
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [x * int(x.shape[2])]
+
+
+class Cut(Network):
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [x[:, :, : int(x.shape[2])]]
+
+
+@pytest.fixture(scope="module")
+def network() -> Pyramid:
+    torch.manual_seed(0)
+    return Pyramid().eval()
+
+
+@pytest.fixture(scope="module")
+def graph(network: Pyramid) -> Graph:
+    return converted(network)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8+float32"])
+@torch.inference_mode()
+def test_results_are_those_of_torch_on_every_canvas(network, graph, precision) -> None:
+    compiled = Compiled(graph, precision)
+    for batch, height, width in ((1, 64, 96), (3, 96, 64), (2, 64, 96)):
+        x = torch.randn(batch, 3, height, width).contiguous(memory_format=torch.channels_last)
+        found, expected = compiled(x), network.static(x)
+        for y, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(y, other, atol=1e-4, rtol=1e-4)
+        assert found[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_image_does_not_depend_on_its_batch_and_results_are_kept(graph) -> None:
+    compiled = Compiled(graph, "float32")
+    x = torch.randn(3, 3, 64, 64)
+    together = compiled(x)
+    alone = [compiled(x[i : i + 1]) for i in range(3)]
+    for outputs in zip(together, *alone, strict=True):
+        assert torch.equal(outputs[0], torch.cat(outputs[1:]))
+
+
+def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
+    monkeypatch.setattr("segcli.models.runtime._MOST_CANVASES", 2)
+    compiled = Compiled(graph, "float32")
+    for side in (32, 64, 32, 96):
+        compiled(torch.zeros(1, 3, side, side))
+    assert list(compiled._requests) == [(32, 32), (96, 96)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Missing, "No conversion rule found for operations: aten::linalg_svdvals"),
+        (Fixed, "its results differ from torch's by"),
+        (Cut, "its shapes are"),
+    ],
+)
+def test_a_network_that_cannot_be_converted(kind, reason) -> None:
+    with pytest.raises(Inconvertible, match=reason):
+        converted(kind().eval())
+
+
+def test_a_graph_is_converted_once(network, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    notes: list[str] = []
+    first = kept_graph(network, "0" * 64, notes.append)
+    assert kept_graph(network, "0" * 64, notes.append) == first
+    assert len(notes) == 1
+    kept_graph(network, "1" * 64, notes.append)  # other weights
+    assert len(notes) == 2
+    (old, _) = sorted((tmp_path / "segcli/openvino").iterdir())
+    old.write_bytes(b"not a graph")
+    assert kept_graph(network, "0" * 64, notes.append).description == first.description
+
+
+def test_nothing_is_reported_to_anyone() -> None:
+    import sys
+
+    openvino_graph.library()
+    assert sys.modules["openvino_telemetry"] is None
+    assert INFO.family == "toy"
