@@ -7,10 +7,11 @@ state that was read; the lease is looked at before it and afterwards.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain, count
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,6 +71,29 @@ class Bucket:
         with self._writing(name):
             delete(self._url(name))
 
+    def set_aside(self, names: Sequence[str]) -> None:
+        """Copy parts to OUT.broken, where nothing is overwritten, and then remove them. After a
+        kill, a part may be in both places. Raises OutputError."""
+        for name in names:
+            with self._writing(name):
+                there = find(self._url(name))
+                if there is not None:
+                    self._keep(name, there.data)
+                    self.lease_held()
+                    delete(self._url(name))
+
+    def _keep(self, name: str, data: bytes) -> None:
+        """Under its name, or the first of NAME.2, NAME.3, ... that is free."""
+        folder = f"{url_of(self.directory)}.broken"
+        for copy in chain([name], (f"{name}.{number}" for number in count(2))):
+            try:
+                put_new(joined(folder, copy), data)
+            except StoreError as error:
+                if error.kind != Kind.EXISTS:
+                    raise
+            else:
+                return
+
     def has(self, name: str) -> bool:
         try:
             return find(self._url(name)) is not None
@@ -85,6 +109,11 @@ class Bucket:
     def clear(self, *, everything: bool) -> None:
         """Nothing is staged."""
 
+    def lease_held(self) -> None:
+        """Raises Locked when another run holds the lease by now."""
+        assert self.lease is not None, "a preview is for looking only"
+        self.lease.check()
+
     def _url(self, name: str) -> str:
         url = url_of(self.directory)
         assert url is not None, "a bucket"
@@ -92,8 +121,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
-        assert self.lease is not None, "a preview is for looking only"
-        self.lease.check()
+        self.lease_held()
         try:
             yield
         except StoreError as error:
@@ -103,4 +131,4 @@ class Bucket:
             ) from None
         # A process that is stopped between the look and the put may write after another run has
         # taken over. The next run takes out what is there twice; this one must not go on.
-        self.lease.check()
+        self.lease_held()

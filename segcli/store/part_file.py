@@ -118,6 +118,10 @@ def _check(path: Path, rows: int, footer: Footer) -> None:
         raise OSError("the part that was just written reads back differently")
 
 
+class NotFetched(UsageError):
+    """A request for a part failed, which says nothing about what the part contains."""
+
+
 @contextlib.contextmanager
 def open_part(
     path: Path, *, dictionaries: Sequence[str] = (), whole: bool = True
@@ -131,8 +135,10 @@ def open_part(
         # Opened here because Arrow takes no path that is not valid text.
         with _opened(path, whole) as raw, part_in(raw, shown(path), dictionaries) as part:
             yield part
-    except FileNotFoundError:
-        raise UsageError(f"{shown(path)} was removed before it could be read") from None
+    except FileNotFoundError as e:
+        raise UsageError(f"{shown(path)} was removed before it could be read") from e
+    except ObjectError as e:
+        raise NotFetched(f"cannot read the part {shown(path)}: {e}") from None
     except OSError as e:
         raise UsageError(f"cannot read the part {shown(path)}: {e.strerror or e}") from e
 
@@ -170,7 +176,7 @@ def _opened(path: Path, whole: bool) -> IO[bytes]:
     except StoreError as error:
         if error.kind == Kind.MISSING:
             raise FileNotFoundError(url) from None
-        raise UsageError(f"cannot read the part {url}: {error}") from None
+        raise NotFetched(f"cannot read the part {url}: {error}") from None
 
 
 def _footer(file: pq.ParquetFile, name: str) -> Footer:

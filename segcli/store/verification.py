@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.files import reporting
+from segcli.store.bucket_place import Bucket
 from segcli.store.directory import is_part, list_parts, resolve, sync_directory
 from segcli.store.footer import Footer, differences
 from segcli.store.key_index import KeyIndex
 from segcli.store.output_lock import lock_output
 from segcli.store.part_check import PartCheck, Problem, first_few
-from segcli.store.part_file import open_part, read_marks
+from segcli.store.part_file import NotFetched, open_part, read_marks
 from segcli.store.schema import column_differences
 
 _PENDING_KEYS = 1_000_000  # 16 MB of keys are collected before they are sorted in
@@ -56,10 +57,11 @@ def verify(path: Path, *, repair: bool = False, wait: bool = False) -> Verified:
     it, broken parts are moved to a folder next to the output, under the output's lock, and the next
     run processes their images again. These are parts that cannot be read, that contain something
     wrong, that have other settings than the parts with most of the images, or that repeat a key of
-    another part. Memory: 16 bytes per image, and the keys of one part.
+    another part. In a bucket a part is copied, and then removed. Memory: 16 bytes per image, and
+    the keys of one part.
 
-    Raises UsageError if `path` is not an output, or if one in a bucket is to be repaired; Locked
-    when another process holds the output (unless `wait`), OutputError when a part cannot be moved.
+    Raises UsageError if `path` is not an output; Locked when another process holds the output
+    (unless `wait`), OutputError when a part cannot be moved.
     """
     real = resolve(path)
     if not is_url(real) and not real.is_dir():
@@ -70,18 +72,16 @@ def verify(path: Path, *, repair: bool = False, wait: bool = False) -> Verified:
         _Checks(real, found).run()
         found.is_intact = not found.problems
         return found
-    if is_url(real):
-        raise UsageError(
-            f"{shown(real)} is in a bucket, where parts cannot be moved in one step; remove the "
-            f"parts that `segcli verify` names, and the next run processes their images again"
-        )
-    with lock_output(path, wait=wait):
+    with lock_output(path, wait=wait) as lock:
         found = Verified(shown(path))
         broken = _Checks(real, found).run()
         if broken:
-            aside = real.with_name(f"{real.name}.broken")
-            _move(real, sorted(broken), aside)
-            found.moved, found.moved_to = sorted(broken), str(path.with_name(aside.name))
+            found.moved = sorted(broken)
+            found.moved_to = shown(path.with_name(f"{real.name}.broken"))
+            if lock.lease is not None:
+                Bucket(real, lock.lease.check).set_aside(found.moved)
+            else:
+                _move(real, found.moved, real.with_name(f"{real.name}.broken"))
         found.is_intact = all(problem.part in broken for problem in found.problems)
         return found
 
@@ -167,11 +167,13 @@ class _Checks:
         try:
             yield
         except UsageError as error:
-            if not is_url(self._real) and not (self._real / name).exists():
+            cause = error.__cause__
+            if isinstance(cause, FileNotFoundError):
                 self._found.removed += 1
                 return
             self._found.problems.append(Problem(name, None, str(error)))
-            cause = error.__cause__
+            if isinstance(error, NotFetched):
+                return
             if not isinstance(cause, OSError) or cause.errno in (None, errno.EIO):
                 self._broken.add(name)  # else it may be intact, as when permission is denied
 

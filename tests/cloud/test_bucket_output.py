@@ -36,6 +36,7 @@ from segcli.store import (
 from segcli.store.copies import on_disk
 from segcli.store.directory import lease_url
 from segcli.store.part_file import encoded, read_footer
+from segcli.store.verification import verify
 from segcli.types import Record, Sample, Segment
 from segcli.viz import VizOptions, visualise
 
@@ -56,7 +57,7 @@ def opened(out: str, **options: Any) -> Output:
 
 def record(key: str, size: int = 1) -> Record:
     sample = Sample(key, f"/a/{key}", size_bytes=size, mtime_ns=1)
-    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0, 0, 2, 2), 4, b"042"),))
+    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0, 0, 1, 4), 4, b"04<"),))
 
 
 def images(out: str) -> list[str]:
@@ -295,6 +296,26 @@ def test_a_request_that_fails_says_nothing_about_the_part(
     monkeypatch.setattr("segcli.cloud.object_file.fetch_range", refuse)
     with pytest.raises(UsageError, match="cannot read the part .*: the server answered 503"):
         read_footer(part)
+
+
+def test_broken_parts_are_moved_out_of_the_way(store: Store, out: str) -> None:
+    with opened(out) as output:
+        output.commit([record("0.png")])
+        output.commit([record("1.png")])
+    broken = f"part-{32 * '0'}.parquet"
+    put_new(f"{out}/{broken}", b"PAR1")
+    store.fail("GET", f"{part_paths(Path(out))[1].name}", "503", times=99)
+    found = verify(Path(out), repair=True)
+    store.faults.clear()
+    assert found.moved == [broken], "a request that fails says nothing about the part"
+    assert (found.moved_to, found.is_intact) == (f"{out}.broken", False)
+    put_new(f"{out}/{broken}", b"PAR1 again")
+    found = verify(Path(out), repair=True)
+    assert (found.moved, found.is_intact, found.images) == ([broken], True, 2)
+    aside = {listed.key.rpartition("/")[2] for listed in list_objects(f"{out}.broken")}
+    assert aside == {broken, f"{broken}.2"}
+    assert images(out) == ["0.png", "1.png"]
+    assert verify(Path(out)).problems == []
 
 
 @pytest.mark.parametrize("what", ["500", "slow down", "lose"])
