@@ -12,6 +12,7 @@ from segcli.annotations.paths import one_file
 from segcli.annotations.selection import Selection
 from segcli.masks.contours import parts, signed_area
 from segcli.store.image_masks import ImageMasks, Mask
+from segcli.types import Segment
 
 
 def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losses:
@@ -101,11 +102,11 @@ def _annotations(
                 "bbox": list(mask.box),
                 "iscrowd": 0,
                 "score": mask.score,
-                **_extras(mask),
+                **extras(mask),
             }
 
 
-def _extras(mask: Mask) -> dict[str, Any]:
+def extras(mask: Mask | Segment) -> dict[str, Any]:
     """The mask score, and the keypoints, where there are any. Their scores, for which COCO has no
     place, are a list of our own."""
     found: dict[str, Any] = {}

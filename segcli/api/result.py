@@ -10,7 +10,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.annotations.coco_writer import extras
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton
 from segcli.masks import rle
 from segcli.store import MinScores
 from segcli.store.image_masks import Mask
@@ -74,6 +76,19 @@ class Result:
         return np.array([one.area for one in self.segments], np.int64)
 
     @property
+    def mask_scores(self) -> NDArray[np.float64]:
+        """(N,): the scores of the masks alone, as in the column `mask_score`; NaN without any."""
+        return np.array([one.mask_score for one in self.segments], np.float64)
+
+    @property
+    def keypoints(self) -> NDArray[np.float64] | None:
+        """(N, P, 3): x and y in px and a score of each keypoint of the model; None without any."""
+        if self.info.keypoints is None:
+            return None
+        found = [one.keypoints for one in self.segments]
+        return np.array(found, np.float64).reshape(len(found), len(self.info.keypoints), 3)
+
+    @property
     def rles(self) -> tuple[bytes, ...]:
         """COCO compressed counts of the whole image, as in the column `rle`."""
         return tuple(one.rle for one in self.segments)
@@ -110,6 +125,7 @@ class Result:
                 },
                 "iscrowd": 0,
                 "score": one.score,
+                **extras(one),
             }
             for number, one in enumerate(self.segments, start=1)
         ]
@@ -140,12 +156,18 @@ class Result:
                 one.box,
                 one.area,
                 one.rle,
+                one.mask_score,
+                one.keypoints,
             )
             for one in self.segments
         ]
         shown = [ShownMask(mask) for mask in masks]
-        size = self.image.original_size
-        return draw(self.image.pixels, shown, Style(max_side=max_side), image_size=size)
+        skeletons: dict[str, Skeleton] = {}
+        if info.keypoints is not None:
+            skeleton = Skeleton(info.keypoints, info.skeleton or ())
+            skeletons = dict.fromkeys(info.categories, skeleton)
+        style = Style(max_side=max_side, skeletons=skeletons)
+        return draw(self.image.pixels, shown, style, image_size=self.image.original_size)
 
     def _repr_png_(self) -> bytes:
         """The picture in a notebook: the objects of `above()`."""

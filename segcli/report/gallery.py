@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import ImageError, UsageError
+from segcli.keypoints import Skeleton
 from segcli.keys import path_from_key
-from segcli.report.outline import SCALE, path_of
+from segcli.report.outline import SCALE, figure_path, path_of
 from segcli.store.image_masks import ImageMasks, Mask
 from segcli.video.frames import read_frames
 from segcli.viz import Images
+from segcli.viz.keypoints import figure_of
 from segcli.viz.label import printable
 from segcli.viz.patch import patch_of
 from segcli.viz.picture import picture_size
@@ -62,29 +64,40 @@ Made = tuple[Card | None, str, Exception | None]
 """(card, key, why there is none)"""
 
 
-def cards(found: Sequence[ImageMasks], images: Images, *, workers: int) -> Iterator[Made]:
-    """A card for every image, in order; videos last."""
+def cards(
+    found: Sequence[ImageMasks],
+    images: Images,
+    *,
+    workers: int,
+    skeletons: Mapping[str, Skeleton],
+) -> Iterator[Made]:
+    """A card for every image, in order; videos last. `skeletons`: the lines between the keypoints
+    of each category that has some."""
     budget = round((MOST_BYTES * 0.97 / max(1, len(found)) - _OUTLINES) / _BASE64)
     stills = [image for image in found if image.frame is None]
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda image: _still(image, images, budget), stills)
+        yield from pool.map(lambda image: _still(image, images, budget, skeletons), stills)
     videos: dict[str, list[ImageMasks]] = {}
     for image in found:
         if image.frame is not None:
             videos.setdefault(path_from_key(image.key), []).append(image)
     for frames in videos.values():
-        yield from _frames(frames, images, budget)
+        yield from _frames(frames, images, budget, skeletons)
 
 
-def _still(image: ImageMasks, images: Images, budget: int) -> Made:
+def _still(
+    image: ImageMasks, images: Images, budget: int, skeletons: Mapping[str, Skeleton]
+) -> Made:
     try:
         loaded = images.load(image.key, image.size, at_least=picture_size(image.size, SIDE))
-        return card(image, loaded.pixels, budget), image.key, None
+        return card(image, loaded.pixels, budget, skeletons), image.key, None
     except (ImageError, UsageError) as error:
         return None, image.key, error
 
 
-def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterator[Made]:
+def _frames(
+    frames: Sequence[ImageMasks], images: Images, budget: int, skeletons: Mapping[str, Skeleton]
+) -> Iterator[Made]:
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
     left = dict(wanted)
     try:
@@ -97,7 +110,7 @@ def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterat
                 continue
             if pixels.shape[:2] != image.size:
                 raise ImageError("the video's frames have another size than the row says")
-            made = card(image, pixels, budget)
+            made = card(image, pixels, budget, skeletons)
             del left[frame.index]
             yield made, image.key, None
     except (ImageError, UsageError) as error:
@@ -105,12 +118,19 @@ def _frames(frames: Sequence[ImageMasks], images: Images, budget: int) -> Iterat
             yield None, image.key, error
 
 
-def card(image: ImageMasks, pixels: NDArray[np.uint8], budget: int) -> Card:
+def card(
+    image: ImageMasks,
+    pixels: NDArray[np.uint8],
+    budget: int,
+    skeletons: Mapping[str, Skeleton],
+) -> Card:
     """`budget`: bytes of the encoded copy. Raises UsageError for a damaged RLE."""
     kind, data, (height, width) = small_copy(pixels, picture_size(image.size, SIDE), budget)
     shapes = []
     for mask in image.masks[:_MOST_MASKS]:
         path = path_of(patch_of(mask.rle, image.size, (height, width)))
+        scale = width / image.width, height / image.height
+        path += figure_path(figure_of(mask.keypoints, skeletons.get(mask.category), scale))
         if path:
             name = printable(mask.category)
             shapes.append(Shape(name, mask.category_id, mask.score or 0.0, path))

@@ -6,11 +6,13 @@ import contourpy
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.viz.keypoints import Figure, Point
 from segcli.viz.patch import Patch
 
 SCALE = 2
 """Units of a path per px of the picture: coordinates are whole numbers, half px apart."""
 
+_DOT = 5  # units: the radius of a keypoint
 _TOLERANCE = 0.5  # px: how far the path may leave the rim
 _LEAST = 2.0  # px: the area of a part that is drawn
 
@@ -27,6 +29,19 @@ def path_of(patch: Patch) -> str:
     offset = np.array([patch.x - 0.5, patch.y - 0.5])
     parts = (np.asarray(line) + offset for line in generator.lines(127.5))
     return "".join(_closed(simplified(p)) for p in parts if len(p) > 3 and area(p) >= _LEAST)
+
+
+def figure_path(figure: Figure) -> str:
+    """Keypoints as small circles, and the lines between them; a line has no area to be filled."""
+    lines = (f"M{_at(a)}L{_at(b)}" for a, b in figure.lines)
+    half = f"a{_DOT} {_DOT} 0 1 0"
+    circle = f"{half} {2 * _DOT} 0{half} {-2 * _DOT} 0"
+    dots = (f"M{_at((x - _DOT / SCALE, y))}{circle}" for x, y in figure.points)
+    return "".join([*lines, *dots])
+
+
+def _at(point: Point) -> str:
+    return f"{round(point[0] * SCALE)} {round(point[1] * SCALE)}"
 
 
 def _closed(points: Points) -> str:

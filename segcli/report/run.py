@@ -13,6 +13,7 @@ from typing import Any
 from segcli import store
 from segcli.errors import UsageError
 from segcli.files import write_bytes
+from segcli.keypoints import skeletons_of
 from segcli.machine import cores
 from segcli.report import charts, gallery
 from segcli.report.page import render
@@ -131,7 +132,8 @@ def _gallery(
     cards: list[gallery.Card] = []
     skipped: list[tuple[str, Exception]] = []
     workers = options.workers or len(cores())
-    for card, key, error in gallery.cards(chosen, images, workers=workers):
+    skeletons = skeletons_of(store.read_settings(options.masks))
+    for card, key, error in gallery.cards(chosen, images, workers=workers, skeletons=skeletons):
         if card is not None:
             cards.append(card)
         elif error is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
+from segcli.keypoints import Skeleton
 from segcli.store.image_masks import Mask
 from segcli.types import Size
+from segcli.viz.keypoints import draw_figure, figure_of
 from segcli.viz.label import Labels, printable
 from segcli.viz.palette import FALSE, MISSED, TRUE, Colour, colour_of
 from segcli.viz.patch import Patch, grown, patch_of, rims
@@ -50,13 +52,15 @@ class ShownMask:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """`alpha` of the filling, 0..1. Lines and text scale with the picture."""
+    """`alpha` of the filling, 0..1. Lines and text scale with the picture. `skeletons`: the lines
+    between the keypoints of each category that has some."""
 
     mode: Mode = "overlay"
     alpha: float = 0.45
     boxes: bool = True
     labels: bool = True
     max_side: int | None = None
+    skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
 
 def line_width(picture: Size) -> int:
@@ -94,6 +98,7 @@ def draw(
             _pixelate(picture, patch)
     else:
         _paint(picture, patches, style)
+        _figures(picture, patches, style, image_size)
         _annotate(picture, patches, style, size[1] / image_size[1])
     return np.asarray(picture)
 
@@ -117,8 +122,10 @@ def _paint(
         # smaller than that goes without.
         hair = max(1, width // 2) if min(patch.cover.shape) >= 10 * width else 0
         light, solid = rims(patch.inside, hair, width)
-        # What is missing is shown by its outline alone, so that the object itself can be seen.
-        if style.mode == "overlay" and shown.verdict != "missed":
+        # What is missing is shown by its outline alone, so that the object itself can be seen; as
+        # is an object that is known by its keypoints and whose mask is its box.
+        alone = shown.verdict == "missed" or (shown.mask.keypoints and patch.cover.all())
+        if style.mode == "overlay" and not alone:
             alpha = (patch.cover * np.float32(style.alpha)).astype(np.uint8)
             alpha[solid | light] = 255
         else:
@@ -128,6 +135,20 @@ def _paint(
         if hair:
             halo = light.astype(np.uint8) * _HALO
             picture.paste((255, 255, 255), place, PilImage.fromarray(halo))
+
+
+def _figures(
+    picture: PilImage.Image,
+    patches: Sequence[tuple[ShownMask, Patch]],
+    style: Style,
+    image_size: Size,
+) -> None:
+    canvas, width = ImageDraw.Draw(picture), line_width((picture.height, picture.width))
+    scale = picture.width / image_size[1], picture.height / image_size[0]
+    for shown, _ in patches:
+        skeleton = style.skeletons.get(shown.mask.category)
+        figure = figure_of(shown.mask.keypoints, skeleton, scale)
+        draw_figure(canvas, figure, shown.colour, width)
 
 
 def _annotate(

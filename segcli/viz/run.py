@@ -15,6 +15,7 @@ from segcli import store
 from segcli.categories import known_name
 from segcli.errors import UsageError
 from segcli.files import write_bytes
+from segcli.keypoints import skeletons_of
 from segcli.keys import path_from_key
 from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
@@ -110,7 +111,8 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     settings = store.read_settings(options.masks)
     names = settings["category_names"]
     meant = tuple(known_name(name, names) or name for name in options.categories)
-    options = replace(options, categories=meant)
+    style = replace(options.style, skeletons=skeletons_of(settings))
+    options = replace(options, categories=meant, style=style)
     min_score = store.min_scores(settings, lowest)
     if lowest is None:
         report(store.default_sentence(settings))

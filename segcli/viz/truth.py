@@ -19,7 +19,7 @@ from segcli.errors import UsageError
 from segcli.keys import path_from_key
 from segcli.masks import rle
 from segcli.store import read_images, read_settings
-from segcli.store.image_masks import Mask
+from segcli.store.image_masks import Keypoints, Mask
 from segcli.types import Size
 from segcli.viz.patch import Patch, patch_of
 from segcli.viz.picture import ShownMask
@@ -63,9 +63,15 @@ class Truth:
             if own is not None and outline is not None:
                 counts = to_rle(outline, *size)
                 area = rle.area(counts, *size)
-                mask = Mask(*own, None, rle.to_box(counts, *size), area, counts)
+                box = rle.to_box(counts, *size)
+                mask = Mask(*own, None, box, area, counts, keypoints=self._keypoints(i))
                 (crowds if self.known.crowd[i] else objects).append(mask)
         return objects, crowds
+
+    def _keypoints(self, i: int) -> Keypoints | None:
+        """Annotated ones, hidden or not, with the score 1."""
+        own = self.known.keypoints[i]
+        return None if own is None else tuple((x, y, float(v > 0)) for x, y, v in own.tolist())
 
     def counts(self, mask: Mask) -> bool:
         """Whether objects of its category are compared."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from segcli.report.outline import SCALE, area, path_of, simplified
+from segcli.report.outline import SCALE, area, figure_path, path_of, simplified
+from segcli.viz.keypoints import Figure
 from segcli.viz.patch import Patch
 
 
@@ -62,3 +63,11 @@ def test_simplifying_keeps_within_the_tolerance():
         along = ((point - a) * (b - a)).sum(axis=1) / ((b - a) ** 2).sum(axis=1).clip(1e-9)
         nearest = a + along.clip(0, 1)[:, None] * (b - a)
         assert np.hypot(*(nearest - point).T).min() <= 0.51
+
+
+def test_keypoints_are_circles_and_lines_of_the_same_path():
+    figure = Figure([(10.0, 20.0), (30.0, 20.5)], [((10.0, 20.0), (30.0, 20.5))])
+    assert figure_path(figure) == (
+        "M20 40L60 41M15 40a5 5 0 1 0 10 0a5 5 0 1 0 -10 0M55 41a5 5 0 1 0 10 0a5 5 0 1 0 -10 0"
+    )
+    assert figure_path(Figure([], [])) == ""

@@ -5,9 +5,13 @@ import re
 from datetime import datetime
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segcli.errors import UsageError
+from segcli.keypoints import Skeleton, recorded
+from segcli.masks import rle
 from segcli.report import ReportOptions, charts, write_report
 from segcli.store import Settings, open_output
 from segcli.types import Record, Sample, Segment
@@ -195,3 +199,20 @@ def test_an_axis_ends_with_a_round_number():
     values = {0: 1, 0.03: 0.03, 0.31: 0.4, 1: 1, 2.4: 3, 7: 8, 99: 100, 101: 200}
     assert {value: charts._round_up(value) for value in values} == pytest.approx(values)
     assert charts._stretches({0: 1, 2: 0, 3: 1}, 4, 2) == ("0,50.0 0,50.0", "500,100.0 750,50.0")
+
+
+def test_keypoints_are_drawn_over_the_mask(tmp_path):
+    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / "a.png")
+    mask = np.zeros(SIZE, bool)
+    mask[10:50, 10:50] = True
+    points = ((19.5, 29.5, 0.8), (39.5, 29.5, 0.9))
+    one = Segment(0, 0.9, (10.0, 10.0, 40.0, 40.0), 1600, rle.encode(mask), keypoints=points)
+    skeletons = {"person": Skeleton(("a", "b"), ((0, 1),))}
+    facts = {"default_score": 0.5, "keypoints": recorded(skeletons)}
+    path, out = tmp_path / "m.parquet", tmp_path / "r.html"
+    settings = Settings({"source_root": str(tmp_path)}, facts)
+    with open_output(path, settings, carried={}, categories=(("person",), (1,))) as output:
+        output.commit([Record(Sample("a.png", ""), *SIZE, [one])])
+    write_report(ReportOptions(masks=path, out=out, gallery=1), report=lambda _: None)
+    (outline,) = re.findall(r'<path class="k1".* d="(.*?)"/>', out.read_text())
+    assert re.fullmatch(r"M[^M]+zM40 60L80 60M35 60a[^M]+M75 60a[^M]+", outline)
