@@ -31,7 +31,7 @@ By = Annotated[
     str,
     typer.Option(
         metavar="WHAT",
-        help="Group by category, folder, camera, hour, hour-of-day, day, weekday, zone or "
+        help="Group by category, folder, camera, hour, hour-of-day, day, weekday, zone, track or "
         "column:NAME; several with commas.",
     ),
 ]

@@ -75,6 +75,18 @@ _TRACK_COLUMNS = (
 )
 """Follow _GROUP_COLUMNS in a table by zone."""
 
+_OBJECT_COLUMNS = (
+    ("track", "track", "d"),
+    ("camera", "camera", ""),
+    ("class", "category", ""),
+    ("first", "first", "%Y-%m-%d %H:%M:%S"),
+    ("last", "last", "%Y-%m-%d %H:%M:%S"),
+    ("seconds", "seconds", ",.1f"),
+    ("frames", "frames", ",d"),
+    (_SCORE, "score_p50", ".2f"),
+    (_AREA, "area_p50", ",.0f"),
+)
+
 _DRIFT_COLUMNS = (
     ("class", "category", ""),
     (_PER_IMAGE, "per_image", ".3g"),
@@ -122,6 +134,11 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
         printer.line(f"compared with {before.masks}: {counted(before.run['done'], 'image')} done")
         _drift(printer, drift)
         printer.line(f"before → now; {_RATE}", style="dim")
+    elif found.by == ("track",):
+        _table(printer, _OBJECT_COLUMNS, found.tracks)
+        printer.line(
+            f"{counted(len(found.tracks), 'track')}; seconds from the first to the last frame"
+        )
     elif found.groups:
         columns = _GROUP_COLUMNS + (_TRACK_COLUMNS if "tracks" in found.groups[0] else ())
         _table(printer, columns, [_named(row, found) for row in found.groups])

@@ -9,7 +9,7 @@ from segcli.cameras import folder_sql
 from segcli.errors import UsageError
 from segcli.stats.moments import Moments, quoted
 
-GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday", "zone")
+GROUPS = ("category", "folder", "camera", "hour", "hour-of-day", "day", "weekday", "zone", "track")
 TIMED = ("hour", "hour-of-day", "day", "weekday")
 ZONE = "\x1e"
 """Stands for the zone in the text of a group, because a mask can be in several (`stats.zones`)."""
@@ -58,6 +58,7 @@ def _text(part: str, found: Moments) -> str:
     groups = {
         "category": "''",
         "zone": f"chr({ord(ZONE)})",
+        "track": "''",
         "folder": f"coalesce(nullif({folder_sql()}, ''), '.')",
         "camera": found.camera,
         "hour": f"strftime({found.time}, '%Y-%m-%d %H:00')",

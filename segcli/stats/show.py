@@ -33,7 +33,9 @@ SCHEMA = 2
 
 
 def table_of(found: Statistics) -> list[dict[str, Any]]:
-    """The table that was asked for: of groups when there are any, else of classes."""
+    """The table that was asked for: of groups or tracks when there are any, else of classes."""
+    if found.by == ("track",):
+        return found.tracks
     return found.groups or found.classes
 
 
@@ -49,6 +51,7 @@ def as_json(found: Statistics, drift: Drift | None = None) -> str:
         "classes": found.classes,
         "by": list(found.by),
         "groups": found.groups,
+        "tracks": found.tracks,
         "together": [
             {"categories": [names[a], names[b]], "images": n}
             for (a, b), n in found.together.items()

@@ -12,7 +12,7 @@ from typing import Any
 
 from segcli import store, time_patterns
 from segcli.errors import UsageError
-from segcli.stats import classes, exif, groups, moments, runs, zones
+from segcli.stats import classes, exif, groups, moments, runs, tracks, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows
@@ -58,8 +58,9 @@ class Statistics:
     `by` are the groupings, ("category",) where there are none: then `groups` is empty. `titles` are
     the columns of `groups` that hold a group. `categories` are all that the run looked for.
     `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
-    images with both. `zones`: rows as in `groups` by "zone" alone, where zones are known. `notes`
-    are sentences on what was probably not meant.
+    images with both. `zones`: rows as in `groups` by "zone" alone, where zones are known. `tracks`:
+    a row per track (`tracks.track_table`), if `by` is ("track",). `notes` are sentences on what was
+    probably not meant.
     """
 
     masks: Path
@@ -73,6 +74,7 @@ class Statistics:
     bins: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     together: dict[tuple[int, int], int] = field(default_factory=dict)
     zones: list[dict[str, Any]] = field(default_factory=list)
+    tracks: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,7 +101,8 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
     run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
     table = classes.class_table(rows, run["done"])
     by = groups.parts_of(options.by, rows.columns)
-    titles: tuple[str, ...] = () if by == ("category",) else groups.titles_of(by)
+    by_track = tracks.is_asked(by)
+    titles: tuple[str, ...] = () if by_track or by == ("category",) else groups.titles_of(by)
     return Statistics(
         masks=options.masks,
         min_score=min_score,
@@ -112,6 +115,7 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
         bins=classes.distributions(rows),
         together=classes.together(rows, [row["category_id"] for row in table]),
         zones=_by_zone(rows, ("zone",), "zone") if zones.are_known(rows) else [],
+        tracks=tracks.track_table(rows) if by_track else [],
         notes=tuple(_notes(options, run, rows)),
     )
 
@@ -232,6 +236,10 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
         if options.where is not None:
             condition += f" AND coalesce((\n{options.where}\n), false)"
         rows.execute(f"CREATE VIEW chosen AS SELECT *, {made} FROM {table} WHERE {condition}")
+        if tracks.is_asked(by):
+            if options.min_score is None:  # a track goes on in masks with weak scores
+                condition = condition.replace(min_score.condition(), "true", 1)
+            tracks.make_view(rows, options.masks, f"SELECT *, {made} FROM {table}", condition)
         if not zones.make_views(rows, known) and "zone" in by:
             raise UsageError(
                 f"--by zone: {options.masks} has no zones; give --zones FILE, or draw some with "
