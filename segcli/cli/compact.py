@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.options import Masks, Wait
+from segcli.cli.options import Masks, Quiet, Wait
 from segcli.errors import UsageError
 
 Images = Annotated[
@@ -14,7 +14,9 @@ Images = Annotated[
 ]
 
 
-def compact(masks: Masks, images: Images = 10_000, wait: Wait = False) -> None:
+def compact(
+    masks: Masks, images: Images = 10_000, wait: Wait = False, quiet: Quiet = False
+) -> None:
     """Merge the small parts of many runs; the rows stay the same.
 
     Old and new parts are exchanged in one step: readers see one or the other, and the command can
@@ -26,4 +28,5 @@ def compact(masks: Masks, images: Images = 10_000, wait: Wait = False) -> None:
     if images < 1:
         raise UsageError(f"--images {images}: expected a whole number of at least 1")
     done = merge(masks, images=images, wait=wait)
-    typer.echo(f"{done.before} parts -> {done.after}, {done.images} images: {masks}")
+    if not quiet:
+        typer.echo(f"{done.before} parts -> {done.after}, {done.images} images: {masks}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segcli.cli.console import counted
-from segcli.cli.options import TimeColumn, TimePattern, Wait
+from segcli.cli.options import Quiet, TimeColumn, TimePattern, Wait
 from segcli.cli.quantities import seconds
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output of segcli predict.")]
@@ -38,6 +38,7 @@ def prune(
     time_column: TimeColumn = None,
     dry_run: DryRun = False,
     wait: Wait = False,
+    quiet: Quiet = False,
 ) -> None:
     """Remove the rows of old images from OUT; later runs do not process these images again.
 
@@ -63,6 +64,8 @@ def prune(
             wait=wait,
         )  # fmt: skip
     )
+    if quiet:
+        return
     verb = "would remove" if dry_run else "removed"
     typer.echo(
         f"{verb} the rows of {counted(done.images, 'image')} from before "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def prune(options: PruneOptions) -> Pruned:
 
 
 def _prune(options: PruneOptions, real: Path) -> Pruned:
-    before = datetime.now(UTC) - timedelta(seconds=options.older_than)
+    before = datetime.fromtimestamp(time.time() - options.older_than, UTC)
     parts = part_paths(real)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,

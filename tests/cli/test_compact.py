@@ -1,12 +1,14 @@
 """`segcli compact` says what it made of the parts, and refuses nonsense."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from segcli.cli import app
-from segcli.store import Settings, open_output
+from segcli.errors import Locked
+from segcli.store import Settings, lock_output, open_output
 from segcli.types import Record, Sample
 
 
@@ -32,3 +34,14 @@ def test_parts_of_no_image_are_refused(masks: Path) -> None:
     assert told.exit_code != 0
     assert "at least 1" in str(told.exception)
     assert len(list(masks.iterdir())) == 3
+
+
+def test_beside_a_run_it_ends_at_once_or_waits_for_its_end(masks: Path) -> None:
+    run = lock_output(masks)
+    told = CliRunner().invoke(app, ["compact", str(masks)])
+    assert isinstance(told.exception, Locked)
+    assert len(list(masks.iterdir())) == 3
+    threading.Timer(0.2, run.close).start()
+    told = CliRunner().invoke(app, ["compact", str(masks), "--wait", "--quiet"])
+    assert (told.exit_code, told.output) == (0, "")
+    assert len(list(masks.iterdir())) == 1
