@@ -96,13 +96,8 @@ class CascadedHeads(RoIHeads):
             logits.append(found)
             if number < len(LEAST) - 1:
                 boxes = self.refined(number, deltas, boxes, contents)
-        counts = [len(b) for b in boxes]
         scores = self.probabilities(torch.stack(logits))[:, self.classes]
-        each = zip(scores.split(counts), deltas.split(counts), boxes, contents, strict=True)
-        return [
-            box_head.detect(
-                *image, positions=None, conventions=self.conventions, selection=selection,
-                weights=self.weights[-1],
-            )
-            for image in each
-        ]  # fmt: skip
+        return box_head.detect_all(
+            scores, deltas, boxes, contents, positions=None, conventions=self.conventions,
+            selection=selection, weights=self.weights[-1],
+        )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.ops import batched_nms
 
 from segcli.types import Size
+from segcli_blocks.rcnn import whole_batch
 from segcli_blocks.rcnn.box_coder import clip, decode, whole
 from segcli_blocks.rcnn.conventions import BOX_WEIGHTS, Conventions
 from segcli_blocks.segmenter import Selection, keep_categories
@@ -31,6 +33,35 @@ def agnostic_box_predictor(inputs: int, classes: int) -> FastRCNNPredictor:
     predictor = FastRCNNPredictor(inputs, classes)
     predictor.bbox_pred = nn.Linear(inputs, 4)
     return predictor
+
+
+def detect_all(
+    scores: Tensor,
+    deltas: Tensor,
+    regions: Sequence[Tensor],
+    contents: Sequence[Size],
+    *,
+    positions: Tensor | None,
+    conventions: Conventions,
+    selection: Selection,
+    weights: tuple[float, float, float, float] = BOX_WEIGHTS,
+) -> list[Detections]:
+    """`detect` for each image, of probabilities and deltas of the regions (n_b, 4) of all."""
+    if whole_batch.pays(scores):
+        found = whole_batch.detect(
+            scores, deltas, regions, contents, positions=positions, conventions=conventions,
+            selection=selection, weights=weights, iou=_IOU,
+        )  # fmt: skip
+        return [Detections(*one) for one in found]
+    counts = [len(own) for own in regions]
+    each = zip(scores.split(counts), deltas.split(counts), regions, contents, strict=True)
+    return [
+        detect(
+            *image, positions=positions, conventions=conventions, selection=selection,
+            weights=weights,
+        )
+        for image in each
+    ]  # fmt: skip
 
 
 def detect(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from segcli.types import Size, Targets
+from segcli_blocks.rcnn import whole_batch
 from segcli_blocks.rcnn.anchors import RATIOS, anchors_of
 from segcli_blocks.rcnn.box_coder import clip, decode, whole
 from segcli_blocks.rcnn.conventions import Conventions
@@ -44,11 +46,16 @@ class RPN(nn.Module):
         """What the head finds in maps (B, width, h, w), finest first, of a canvas of (height,
         width) px."""
         shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
-        anchors = [a.to(maps[0].device) for a in anchors_of(shapes, canvas, self.conventions)]
-        return Scored(flatten(logits, 1), flatten(deltas, 4), anchors)
+        anchors = _anchors_on(maps[0].device, tuple(shapes), canvas, self.conventions)
+        return Scored(flatten(logits, 1), flatten(deltas, 4), list(anchors))
 
     def propose(self, scored: Scored, contents: Sequence[Size]) -> list[Tensor]:
         """Proposals (n_b, 4) per image, best first."""
+        if whole_batch.pays(scored.logits[0]) and not self.training:
+            logits = [level[..., 0] for level in scored.logits]
+            return whole_batch.propose(
+                logits, scored.deltas, scored.anchors, contents, self.conventions
+            )
         return [
             propose(
                 [level[b, :, 0].detach() for level in scored.logits],
@@ -73,6 +80,15 @@ class RPN(nn.Module):
             inclusive=self.conventions.inclusive,
         )
         return {"objectness": objectness, "proposal_box": box}
+
+
+@lru_cache(maxsize=8)
+def _anchors_on(
+    device: torch.device, shapes: tuple[Size, ...], canvas: Size, conventions: Conventions
+) -> tuple[Tensor, ...]:
+    """The anchors of a canvas, which are copied to a GPU only once."""
+    with torch.inference_mode(False):  # a training may use them, too
+        return tuple(level.to(device) for level in anchors_of(shapes, canvas, conventions))
 
 
 def flatten(maps: Sequence[Tensor], values: int) -> list[Tensor]:

@@ -94,18 +94,13 @@ class RoIHeads(nn.Module):
         contents: Sequence[Size],
         selection: Selection,
     ) -> list[Detections]:
-        """Image by image; suppression is per class at IoU 0.5."""
+        """For each image; suppression is per class at IoU 0.5."""
         logits, deltas = self.classify(maps, proposals)
-        scores = logits.softmax(-1)[:, self.classes]
-        counts = [len(p) for p in proposals]
-        each = zip(scores.split(counts), deltas.split(counts), proposals, contents, strict=True)
-        return [
-            boxes_of.detect(
-                *image, positions=None if self.agnostic else self.classes,
-                conventions=self.conventions, selection=selection,
-            )
-            for image in each
-        ]  # fmt: skip
+        return boxes_of.detect_all(
+            logits.softmax(-1)[:, self.classes], deltas, proposals, contents,
+            positions=None if self.agnostic else self.classes,
+            conventions=self.conventions, selection=selection,
+        )  # fmt: skip
 
     def masks(
         self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Tensor, scores: Tensor

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +18,8 @@ from segcli.masks.sampling.flips import flips, limits_of
 from segcli.masks.sampling.grid import Rule
 from segcli.types import Instances, Segment, Size
 
+_OPTIONAL = ("boxes", "mask_scores", "keypoints")
+
 
 @torch.no_grad()
 def segments(instances: Instances, *, content_size: Size, image_size: Size) -> list[Segment]:
@@ -24,10 +30,41 @@ def segments(instances: Instances, *, content_size: Size, image_size: Size) -> l
     if the model has none. A mask does not depend on other masks, the number of threads or the
     device.
     """
-    ratio = _ratio(content_size, image_size, instances.fields.device)
-    runs, lengths, kept = mask_runs(instances, instances.extents.double() * ratio, image_size)
+    return _segments([instances], content_size, image_size)[0]
+
+
+@torch.no_grad()
+def segments_of_batch(
+    found: Sequence[Instances], content_sizes: Sequence[Size], image_sizes: Sequence[Size]
+) -> list[list[Segment]]:
+    """The segments of each image, as from `segments`; images of the same sizes are converted
+    together, so that a GPU gets few large pieces of work."""
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index, sizes in enumerate(zip(content_sizes, image_sizes, strict=True)):
+        one = found[index]
+        rule = one.threshold, one.strict, one.outside
+        optional = tuple(getattr(one, name) is None for name in _OPTIONAL)
+        groups[(*sizes, rule, one.fields.shape[1:], optional)].append(index)
+    answers: list[list[Segment]] = [[]] * len(found)
+    for (content, image, *_), members in groups.items():
+        most = limits_of(found[0].fields.device).cells
+        largest = max(found[index].fields.numel() for index in members)
+        step = max(1, most // max(1, largest))
+        for start in range(0, len(members), step):
+            some = members[start : start + step]
+            converted = _segments([found[index] for index in some], content, image)
+            for index, one_image in zip(some, converted, strict=True):
+                answers[index] = one_image
+    return answers
+
+
+def _segments(found: Sequence[Instances], content: Size, image: Size) -> list[list[Segment]]:
+    """Of images of the same sizes, whose fields are alike."""
+    instances = _joined(found)
+    ratio = _ratio(content, image, instances.fields.device)
+    runs, lengths, kept = mask_runs(instances, instances.extents.double() * ratio, image)
     if not len(kept):
-        return []
+        return [[] for _ in found]
     texts = rle.compress_many(runs, lengths)
     inside = runs.copy()
     starts = np.cumsum(lengths) - lengths
@@ -37,12 +74,28 @@ def segments(instances: Instances, *, content_size: Size, image_size: Size) -> l
     score = instances.scores.double().cpu().numpy()[kept]
     label = instances.labels.cpu().numpy()[kept].tolist()
     if instances.boxes is None:
-        boxes = rle.runs_to_boxes(runs, lengths, image_size[0])
+        boxes = rle.runs_to_boxes(runs, lengths, image[0])
     else:
-        boxes = _clipped((instances.boxes.double() * ratio).cpu().numpy()[kept], image_size)
+        boxes = _clipped((instances.boxes.double() * ratio).cpu().numpy()[kept], image)
     columns = zip(label, score.tolist(), map(tuple, boxes.tolist()), areas, texts, strict=True)
-    found = _with_extras([Segment(*one) for one in columns], instances, kept, ratio)
-    return [found[i] for i in np.argsort(-score, kind="stable").tolist()]
+    made = _with_extras([Segment(*one) for one in columns], instances, kept, ratio)
+    ends = np.cumsum([0, *(len(one.scores) for one in found)])
+    return [
+        [made[a + i] for i in np.argsort(-score[a:b], kind="stable").tolist()]
+        for a, b in pairwise(np.searchsorted(kept, ends).tolist())
+    ]
+
+
+def _joined(found: Sequence[Instances]) -> Instances:
+    """The instances of all images, one image after another."""
+    if len(found) == 1:
+        return found[0]
+    names = ("scores", "labels", "fields", "extents", *_OPTIONAL)
+    columns = {name: [getattr(one, name) for one in found] for name in names}
+    joined: dict[str, Any] = {
+        name: torch.cat(own) for name, own in columns.items() if own[0] is not None
+    }
+    return replace(found[0], **joined)
 
 
 def _with_extras(

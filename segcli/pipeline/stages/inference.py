@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from segcli.errors import NothingDone, UsageError, WorkersLost
 from segcli.images.batch import collate
-from segcli.masks.sampling import segments
+from segcli.masks.sampling import segments, segments_of_batch
 from segcli.models.device import (
     autocast,
     is_int8,
@@ -103,10 +103,16 @@ class Inference:
         if isinstance(found, _Refused):
             self._refuse(found)
             return [_failed(group[0], f"the model failed: {found}")]
+        return self.finished(group, found)
+
+    def finished(self, group: Sequence[Loaded], found: Sequence[list[Segment]]) -> list[Record]:
+        """The records of images in which the model has found these segments."""
         self.proven = True
+        pairs = ((item, item.image, one) for item, one in zip(group, found, strict=True))
         return [
             Record(item.sample, *image.original_size, segments=one, warnings=image.warnings)
-            for item, image, one in zip(group, images, found, strict=True)
+            for item, image, one in pairs
+            if image is not None
         ]
 
     def _attempt(
@@ -126,12 +132,16 @@ class Inference:
 
     def _segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
         batch = self.batch_of(images)
+        return self.segments_of(batch, self.views_of(batch, refinement), refinement)
+
+    def views_of(self, batch: Batch, refinement: Refinement) -> list[list[Instances]]:
+        """What the model finds in the images, and in their mirror images where it is asked to."""
         views = [self.find(batch)]
         if refinement.flip:
             found, widths = self.find(mirrored(batch)), [w for _, w in batch.content_sizes]
             names = self.model.info.keypoints
             views.append([turned_back(i, w, names) for i, w in zip(found, widths, strict=True)])
-        return self.segments_of(batch, views, refinement)
+        return views
 
     def batch_of(self, images: Sequence[Image]) -> Batch:
         """The images as one batch, which may still be on its way to the device."""
@@ -157,16 +167,20 @@ class Inference:
 
         # Its tensors are small: a team of threads costs more than it does (one core is faster).
         with torch.inference_mode(), one_thread(self.device):
-            sizes = zip(*views, batch.content_sizes, batch.image_sizes, strict=True)
+            converted = [self._converted(view, batch) for view in views]
             return [
                 refinement.refined(
-                    [segments(i, content_size=content, image_size=size) for i in instances],
-                    size,
-                    min_score=self.min_score,
-                    max_masks=self.max_masks,
+                    of_views, size, min_score=self.min_score, max_masks=self.max_masks
                 )
-                for *instances, content, size in sizes
+                for *of_views, size in zip(*converted, batch.image_sizes, strict=True)
             ]
+
+    def _converted(self, view: Sequence[Instances], batch: Batch) -> list[list[Segment]]:
+        if self.device.type != "cpu":
+            return segments_of_batch(view, batch.content_sizes, batch.image_sizes)
+        # One image fits into the cache of a processor.
+        sizes = zip(view, batch.content_sizes, batch.image_sizes, strict=True)
+        return [segments(one, content_size=c, image_size=s) for one, c, s in sizes]
 
     def _halve(self, canvas: Size, size: int) -> int:
         _free_memory(self.device)

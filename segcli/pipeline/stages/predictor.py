@@ -16,6 +16,7 @@ from segcli.zones import ZonePass
 
 if TYPE_CHECKING:
     from segcli.pipeline.stages.inference import Inference
+    from segcli.pipeline.stages.overlap import Overlap
     from segcli.pipeline.stages.prefetch import Prefetch
 
 
@@ -60,6 +61,16 @@ class Predictor:
 
     def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
         """`views` receives those of the images that could be decoded, if they are measured."""
+        from segcli.pipeline.stages.overlap import Overlap
+
+        with Overlap(self.inference) as line:
+            yield from self._through(line, chunk, stop, views)
+            yield from line.rest()
+
+    def _through(
+        self, line: Overlap, chunk: Chunk, stop: Stop, views: dict[str, View]
+    ) -> Iterator[list[Record]]:
+        """The records that are finished until the last image has been read or a stop requested."""
         from segcli.pipeline.stages.batching import Batcher
         from segcli.pipeline.stages.slicing import sliced
         from segcli.pipeline.stages.static import Comparison
@@ -94,11 +105,11 @@ class Predictor:
             for canvas, group in batcher.add(item):
                 if stop.requested:
                     return
-                yield inference.records(canvas, group)
+                yield from line.add(canvas, group)
         for canvas, group in batcher.rest():
             if stop.requested:
                 return
-            yield inference.records(canvas, group)
+            yield from line.add(canvas, group)
 
     def _prefetch(self) -> Prefetch:
         from segcli.pipeline.stages.prefetch import Prefetch

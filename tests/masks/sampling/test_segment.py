@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
 from segcli.masks import rle
-from segcli.masks.sampling import segments
+from segcli.masks.sampling import segment as module
+from segcli.masks.sampling import segments, segments_of_batch
 from segcli.types import Instances
 
 
@@ -142,6 +145,38 @@ def test_like_torch_grid_sample(threshold):
         sure = (soft - threshold).abs() > 1e-12
         assert (ours[index] == (soft >= threshold))[sure].all()
         assert sure.all()
+
+
+def random_instances(count, seed, **more):
+    random = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=random) * 60
+    extents = torch.cat((corner, corner + torch.rand(count, 2, generator=random) * 40 - 2), 1)
+    return instances(torch.rand(count, 9, 9, generator=random), extents, **more)
+
+
+@pytest.mark.parametrize("most", [1 << 21, 1500])
+def test_a_batch_is_converted_as_its_images_are(most, monkeypatch):
+    limits = module.limits_of(torch.device("cpu"))
+    monkeypatch.setattr(module, "limits_of", lambda device: replace(limits, cells=most))
+    points = torch.rand(7, 17, 3)
+    found = [
+        random_instances(7, 0),
+        random_instances(0, 1),
+        random_instances(12, 2),
+        random_instances(7, 3, boxes=None),
+        random_instances(5, 4),
+        random_instances(7, 5, keypoints=points, mask_scores=torch.rand(7)),
+        random_instances(3, 6, strict=True, outside="clamp"),
+        random_instances(6, 7),
+    ]
+    contents = [(80, 100)] * 7 + [(100, 80)]
+    sizes = [(160, 300)] * 4 + [(77, 99)] + [(160, 300)] * 3
+    alone = [
+        segments(one, content_size=content, image_size=size)
+        for one, content, size in zip(found, contents, sizes, strict=True)
+    ]
+    assert segments_of_batch(found, contents, sizes) == alone
+    assert [bool(one) for one in alone] == [True, False, *[True] * 6]
 
 
 @pytest.mark.gpu
