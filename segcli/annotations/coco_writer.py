@@ -107,11 +107,13 @@ def _annotations(
 
 
 def extras(mask: Mask | Segment) -> dict[str, Any]:
-    """The mask score, and the keypoints, where there are any. Their scores, for which COCO has no
-    place, are a list of our own."""
+    """The mask score, the zones and the keypoints, where there are any. The scores of keypoints,
+    for which COCO has no place, are a list of our own."""
     found: dict[str, Any] = {}
     if mask.mask_score is not None:
         found["mask_score"] = mask.mask_score
+    if mask.zones is not None:
+        found["zones"] = list(mask.zones)
     if mask.keypoints is not None:
         flags = [2 if score > 0 else 0 for _, _, score in mask.keypoints]
         places = zip(mask.keypoints, flags, strict=True)

@@ -42,6 +42,7 @@ def _feature(mask: Mask, name: str, image: ImageMasks, selection: Selection) -> 
             "category_id": selection.ids[mask.category],
             "score": mask.score,
             "area": mask.area,
+            **({} if mask.zones is None else {"zones": list(mask.zones)}),
         },
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,8 @@ class Selection:
     `ids`: category -> id, in the order of the run, counted from 1 where it has an id below that;
     `wanted` those of the categories that are exported; `keys` the images, all of them if None;
     `skeletons` the keypoints of the categories that have some. `static` "repeat": static images are
-    exported with the masks that they repeat; else they are left out.
+    exported with the masks that they repeat; else they are left out. `placed` changes each image
+    with its masks (`zones.ZonePass`).
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Selection:
     keys: frozenset[str] | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
     static: Static = "repeat"
+    placed: Callable[[ImageMasks], ImageMasks] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -52,13 +54,14 @@ class Selection:
 
     def with_masks(self) -> Iterator[ImageMasks]:
         """The same in the same order, with their masks; those without any are there as well."""
-        return read_image_masks(
+        found = read_image_masks(
             self.path,
             min_score=self.min_score,
             categories=self.wanted,
             keys=self.keys,
             static=self.static,
         )
+        return found if self.placed is None else map(self.placed, found)
 
     def _matches(self, key: str) -> bool:
         return self.keys is None or key in self.keys
@@ -72,6 +75,7 @@ def select(
     key: str | None = None,
     where_image: str | None = None,
     static: Static = "repeat",
+    placed: Callable[[ImageMasks], ImageMasks] | None = None,
 ) -> Selection:
     """`min_score` None: the model's default scores. `key` is a pattern, `where_image` a condition
     over the columns of images. `static` "ignore" leaves out static images. Raises UsageError for
@@ -91,7 +95,8 @@ def select(
     lowest = min_scores(settings, min_score)
     keys = _keys(path, key, where_image, static)
     chosen = frozenset(filter(None, wanted.values())) or frozenset(known)
-    return Selection(path, known, chosen, lowest, keys, skeletons_of(settings), static)
+    skeletons = skeletons_of(settings)
+    return Selection(path, known, chosen, lowest, keys, skeletons, static, placed)
 
 
 def _keys(

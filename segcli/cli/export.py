@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 import typer
 
 from segcli.cli.console import counted
-from segcli.cli.options import Categories, Key, Masks, MinScore, Static, WhereImage, category_names
+from segcli.cli.options import (
+    Categories,
+    Key,
+    Masks,
+    MinScore,
+    Static,
+    WhereImage,
+    Zones,
+    category_names,
+)
 from segcli.cli.output_checks import refuse_places
 from segcli.cli.wording import worded
 from segcli.errors import UsageError
@@ -63,12 +72,14 @@ def export(
     polygons: Polygons = False,
     png: Png = "classes",
     iou: Iou = None,
+    zones: Zones = None,
 ) -> None:
     """Write the masks of DIR as COCO, YOLO, LabelMe, CVAT, PNG or GeoJSON.
 
     What a format cannot represent is counted and reported. Failed images are left out.
     """
     from segcli.export import FORMATS, WITH_IMAGES, Choices, place_images, select
+    from segcli.zones import zones_of_output
 
     refuse_places({"--out": out})
     if copy_images and link_images:
@@ -81,9 +92,10 @@ def export(
     if iou is not None and to != "coco-results":
         raise UsageError(f"--iou is for --to coco-results, not for --to {to}")
     names = category_names(categories)
+    standing = None if zones is None else zones_of_output(masks, zones)
     selection = select(
         masks, min_score=min_score, categories=names, key=key, where_image=where_image,
-        static=static,
+        static=static, placed=None if standing is None else standing.image,
     )  # fmt: skip
     place = None
     if copy_images or link_images:

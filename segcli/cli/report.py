@@ -20,6 +20,7 @@ from segcli.cli.options import (
     TimePattern,
     Where,
     WhereImage,
+    Zones,
 )
 from segcli.cli.output_checks import refuse_places
 
@@ -51,6 +52,7 @@ def report(
     evaluation: Evaluation = None,
     time_pattern: TimePattern = None,
     time_column: TimeColumn = None,
+    zones: Zones = None,
     title: Title = None,
     workers: Threads = None,
     quiet: Quiet = False,
@@ -67,7 +69,8 @@ def report(
     options = ReportOptions(
         masks=masks, out=out, images=images, gallery=gallery, min_score=min_score, where=where,
         key=key, where_image=where_image, static=static, seed=seed, evaluation=evaluation,
-        time_pattern=time_pattern, time_column=time_column, title=title, workers=workers,
+        time_pattern=time_pattern, time_column=time_column, zones=zones, title=title,
+        workers=workers,
     )  # fmt: skip
     written = write_report(options, report=report_to)
     report_to(

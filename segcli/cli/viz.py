@@ -19,6 +19,7 @@ from segcli.cli.options import (
     Threads,
     Where,
     WhereImage,
+    Zones,
     category_names,
 )
 
@@ -78,6 +79,7 @@ def viz(
     seed: Seed = 0,
     worst: Worst = None,
     gt: Gt = None,
+    zones: Zones = None,
     beside: Beside = False,
     mode: Mode = "overlay",
     sheet: Sheet = None,
@@ -100,11 +102,11 @@ def viz(
 
     report = silent if quiet else say
     options = VizOptions(
-        masks=masks, images=images, out=out, where=where, key=key, where_image=where_image,
-        static=static,
+        masks=masks, images=images, out=out, where=where, key=key, where_image=where_image, gt=gt,
+        static=static, zones=zones,
         min_score=min_score, categories=category_names(categories) or (), sample=sample, seed=seed,
-        worst=worst, gt=gt, beside=beside, format=format, sheet=sheet, video=video, workers=workers,
-        style=Style(mode=mode, alpha=alpha, boxes=boxes, labels=labels, max_side=max_side),
+        worst=worst, beside=beside, format=format, sheet=sheet, video=video, workers=workers,
+        style=Style(mode, alpha, boxes, labels, max_side),
     )  # fmt: skip
     drawn = visualise(options, report=report)
     report(

@@ -54,8 +54,9 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Lines over time, as (category, its id, points): in 1000 x 100 units, y downwards, "x,y x,y"
-    for each stretch with images. `ticks` are the numbers at the top, the middle and the bottom."""
+    """Lines over time, as (name, number, points): the number is the id of a category, and of a zone
+    its place among the zones, from 1. Points are in 1000 x 100 units, y downwards, "x,y x,y" for
+    each stretch with images. `ticks` are the numbers at the top, the middle and the bottom."""
 
     lines: tuple[tuple[str, int, tuple[str, ...]], ...]
     ticks: tuple[float, float, float]
@@ -149,35 +150,59 @@ def series(rows: Rows, found: Statistics) -> Series | None:
 
     Needs the views `chosen` and `pictures`.
     """
+    classes = {row["category_id"]: row["category"] for row in found.classes[:_LINES]}
+    return _over_time(rows, found, "pictures", "chosen", "category_id", classes)
+
+
+def zone_series(rows: Rows, found: Statistics) -> Series | None:
+    """The same by zone, of the zones with the most masks; over the images of their cameras.
+
+    Needs the views `zone_masks` and `zone_pictures`.
+    """
+    masks: dict[str, int] = {}
+    for row in found.zones:
+        masks[row["zone"]] = masks.get(row["zone"], 0) + row["masks"]
+    zones = {name: name for name in sorted(masks, key=lambda name: -masks[name])[:_LINES]}
+    return _over_time(rows, found, "zone_pictures", "zone_masks", "zone", zones, by_line=True)
+
+
+def _over_time(
+    rows: Rows,
+    found: Statistics,
+    pictures: str,
+    masks: str,
+    line: str,
+    names: Mapping[Any, str],
+    *,
+    by_line: bool = False,
+) -> Series | None:
+    """Masks per image for each value of the column `line` in `names`; `by_line`: over the images
+    with this value, too, instead of all. `pictures` and `masks` are views."""
     first, last = found.run["first"], found.run["last"]
-    if first is None or last is None or first == last or not found.classes:
+    if first is None or last is None or first == last or not names:
         return None
     step = _step_of((last - first).total_seconds(), rows)
     # The first image is in the middle of its bin, so that small delays do not empty the next one.
     bin_ = f"floor((epoch(moment) - {_utc(first)}) / {step} + 0.5)::BIGINT"
-    images = dict(
-        rows.tuples(
-            f"SELECT {bin_} AS b, count(*) FROM pictures WHERE moment IS NOT NULL GROUP BY b"
-        )
-    )
-    masks = {
-        (number, b): n
-        for number, b, n in rows.tuples(
-            f"SELECT category_id, {bin_} AS b, count(*) FROM chosen "
-            f"WHERE moment IS NOT NULL GROUP BY ALL"
-        )
-    }
+    count = f"{bin_} AS b, count(*) FROM {{}} WHERE moment IS NOT NULL GROUP BY ALL"
+    images: dict[Any, dict[int, int]] = {}
+    for of, b, n in rows.tuples(f"SELECT {line if by_line else 'NULL'}, {count.format(pictures)}"):
+        images.setdefault(of, {})[b] = n
     if not images:
         return None
-    end, classes = max(1, *images), found.classes[:_LINES]
+    counts = {(of, b): n for of, b, n in rows.tuples(f"SELECT {line}, {count.format(masks)}")}
+    end = max(1, *(b for bins in images.values() for b in bins))
     rates = {
-        row["category_id"]: {b: masks.get((row["category_id"], b), 0) / images[b] for b in images}
-        for row in classes
+        of: {
+            b: counts.get((of, b), 0) / n
+            for b, n in images.get(of if by_line else None, {}).items()
+        }
+        for of in names
     }
-    top = _round_up(max(max(values.values()) for values in rates.values()))
+    top = _round_up(max((rate for bins in rates.values() for rate in bins.values()), default=0))
     lines = tuple(
-        (row["category"], row["category_id"], _stretches(rates[row["category_id"]], end, top))
-        for row in classes
+        (name, of if isinstance(of, int) else number, _stretches(rates[of], end, top))
+        for number, (of, name) in enumerate(names.items(), 1)
     )
     return Series(lines, (top, top / 2, 0), _labels(first, last), _step(step))
 

@@ -25,6 +25,7 @@ from segcli.store.repeated import Static
 from segcli.viz import MissingFile, Wanted, find, images_of
 from segcli.viz.label import printable
 from segcli.viz.save import in_order
+from segcli.zones import zones_of_output
 
 Report = Callable[[str], None]
 _NAMED = 20
@@ -46,6 +47,7 @@ class ReportOptions:
     evaluation: Path | None = None
     time_pattern: str | None = None
     time_column: str | None = None
+    zones: Path | None = None
     title: str | None = None
     static: Static = "repeat"
     workers: int | None = None
@@ -80,20 +82,22 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         time_pattern=options.time_pattern,
         time_column=options.time_column,
         static=options.static,
+        zones=options.zones,
     )
     min_score = score_of(asked)
     with prepared(asked, min_score) as rows:
         found = measured(asked, min_score, rows)
-        line = _series(rows, found)
-        hint = None if line else time_pattern_hint(found.run, rows, clock=False)
+        lines = _series(rows, found)
+        hint = None if lines[0] else time_pattern_hint(found.run, rows, clock=False)
     if options.min_score is None:
         report(store.default_sentence(store.read_settings(options.masks)))
     for sentence in [*found.notes, *([] if hint is None else [hint])]:
         report(sentence)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
-        _values(options, found, line, cards, evaluation),
+        _values(options, found, lines, cards, evaluation),
         {row["category_id"] for row in found.classes}
+        | {number for _, number, _ in (lines[1].lines if lines[1] else ())}
         | {s.category_id for c in cards for s in c.shapes},
     )
     data = page.encode("utf-8", "replace")
@@ -103,12 +107,16 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     return Written(len(cards), reasons, len(data), missing)
 
 
-def _series(rows: Rows, found: Statistics) -> charts.Series | None:
+Lines = tuple[charts.Series | None, charts.Series | None]
+"""Over time, by class and by zone."""
+
+
+def _series(rows: Rows, found: Statistics) -> Lines:
     """Only where time means something: in footage, or where it is not that of mere files."""
     ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
     if not frames and "files" in found.run["time_from"]:
-        return None
-    return charts.series(rows, found)
+        return None, None
+    return charts.series(rows, found), charts.zone_series(rows, found)
 
 
 def _gallery(
@@ -126,6 +134,7 @@ def _gallery(
         where_image=options.where_image,
         sample=options.gallery,
         seed=options.seed,
+        zones=None if options.zones is None else zones_of_output(options.masks, options.zones),
     )
     with Rows(store.part_paths(options.masks), static=options.static) as rows:
         chosen = sorted(find(rows, wanted), key=lambda image: in_order(image.key))
@@ -173,7 +182,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
 def _values(
     options: ReportOptions,
     found: Statistics,
-    line: charts.Series | None,
+    lines: Lines,
     cards: list[gallery.Card],
     evaluation: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -194,7 +203,8 @@ def _values(
         "areas": charts.histograms(found, "area_bin"),
         "heat": charts.heat_maps(found),
         "pairs": charts.pairs(found),
-        "series": line,
+        "series": lines[0],
+        "zone_series": lines[1],
         "evaluation": evaluation,
         "cards": cards,
         "classes": [{"name": name, "id": i, "n": n} for n, i, name in shown],

@@ -7,6 +7,8 @@ the lower side of its box.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from segcli.errors import UsageError
@@ -62,18 +64,20 @@ def _places(
     """(image, mask, names) of the masks that no zone drops."""
     standing = ZonePass(zones)
     sql = (
-        f"SELECT image, list(mask) AS masks, list(rle) AS rles, any_value(key) AS key, "
-        f"any_value(height) AS height, any_value(width) AS width, any_value({camera}) AS camera "
-        f"FROM {table} WHERE mask IS NOT NULL AND {condition} GROUP BY image"
+        f"SELECT image, mask, key, height, width, {camera} AS camera, rle FROM {table} "
+        f"WHERE mask IS NOT NULL AND {condition}"
     )
-    for row in rows.stream(sql):
-        size, texts = (row["height"], row["width"]), [bytes(text) for text in row["rles"]]
+    # Rows of one image follow one another, or nearly so: each mask is judged by itself.
+    for image, group in groupby(rows.stream(sql), key=itemgetter("image")):
+        of_image = list(group)
+        first, texts = of_image[0], [bytes(row["rle"]) for row in of_image]
+        size = first["height"], first["width"]
         for text in texts:
             rle.check(text, *size)
-        found = standing.places(row["key"], str(row["camera"]), size, texts)
-        for mask, names in zip(row["masks"], found, strict=True):
+        found = standing.places(first["key"], str(first["camera"]), size, texts)
+        for row, names in zip(of_image, found, strict=True):
             if names is not None:
-                yield row["image"], mask, list(names)
+                yield image, row["mask"], list(names)
 
 
 def are_known(rows: Rows) -> bool:

@@ -21,6 +21,8 @@ from segcli.viz.picture import ShownMask, Style, cutout, draw, line_width, pictu
 from segcli.viz.save import place, refuse_original, save
 from segcli.viz.sheet import CELL, Thumbnail, thumbnail
 from segcli.viz.truth import Truth, judged, verdicts
+from segcli.viz.zones import draw_zones
+from segcli.zones import Zone, ZonePass
 
 _INK = (28, 28, 30)
 
@@ -45,6 +47,7 @@ class Scene:
     size: Size
     masks: Sequence[ShownMask]
     truth: Sequence[ShownMask] = ()
+    zones: Sequence[Zone] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Painter:
     images: Images
     style: Style
     truth: Truth | None = None
+    zones: ZonePass | None = None
     beside: bool = False
     out: Path | None = None
     kind: str = "jpg"
@@ -87,21 +91,24 @@ class Painter:
 
     def _scene(self, image: ImageMasks, pixels: NDArray[np.uint8]) -> Scene:
         """With the ground truth, when there is one."""
+        zones = () if self.zones is None else self.zones.of(image.key)
         if self.truth is None:
-            return Scene(pixels, image.size, _unjudged(image))
+            return Scene(pixels, image.size, _unjudged(image), zones=zones)
         found = self.truth.objects(image.key, image.size)
         if found is None:
             raise UsageError("--gt has no image of that path or name")
         objects, crowds = found
         masks = [mask for mask in image.masks if self.truth.counts(mask)]
         shown = judged(masks, objects, crowds, image.size)
-        return Scene(pixels, image.size, shown, verdicts(objects, shown))
+        return Scene(pixels, image.size, shown, verdicts(objects, shown), zones)
 
     def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
         left = draw(scene.pixels, scene.masks, style, image_size=scene.size)
+        left = draw_zones(left, scene.zones, labels=style.labels)
         if not self.beside:
             return left
         right = draw(scene.pixels, scene.truth, style, image_size=scene.size)
+        right = draw_zones(right, scene.zones, labels=style.labels)
         return side_by_side(left, right, headings=style.labels)
 
     def _thumbnail(self, image: ImageMasks, scene: Scene) -> Thumbnail:

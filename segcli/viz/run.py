@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from segcli import store
 from segcli.categories import known_name
@@ -30,6 +28,8 @@ from segcli.viz.select import Wanted, find
 from segcli.viz.sheet import LIMIT, Thumbnail, sheet
 from segcli.viz.truth import read_truth
 from segcli.viz.videos import draw_video
+from segcli.viz.worst import counted_categories, worst_keys
+from segcli.zones import ZonePass, zones_of_output
 
 Report = Callable[[str], None]
 _SHEETS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
@@ -44,7 +44,9 @@ class VizOptions:
     `min_score` None: the model's default scores, and every mask for the mode "blur". `video` is a
     file for one video, a folder for several. `worst` is an evaluation
     (eval --json) whose worst images are drawn. `static` "repeat" draws static images with the masks
-    that they repeat, "ignore" leaves them out.
+    that they repeat, "ignore" leaves them out. `zones` is a file of zones: masks are compared
+    with them, and they are drawn. By default, the zones of the run are drawn, but not on blurred
+    pictures.
     """
 
     masks: Path
@@ -59,6 +61,7 @@ class VizOptions:
     seed: int = 0
     worst: Path | None = None
     gt: Path | None = None
+    zones: Path | None = None
     beside: bool = False
     style: Style = field(default_factory=Style)
     format: str | None = None
@@ -125,6 +128,7 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
     ):
         report(f"{options.out} is among the images: a later run would read its pictures, too")
     keys = None if options.worst is None else worst_keys(options.worst)
+    zones = _zones(options)
     wanted = Wanted(
         min_score=min_score,
         where=options.where,
@@ -134,19 +138,28 @@ def visualise(options: VizOptions, *, report: Report) -> Drawn:
         categories=options.categories,
         sample=options.sample,
         seed=options.seed,
+        zones=None if options.zones is None else zones,
     )
     with Rows(store.part_paths(options.masks), static=options.static) as rows:
         _refuse_image(rows, images, options.sheet)
-        drawing = _Drawing(options, images, report)
+        drawing = _Drawing(options, images, zones, report)
         drawing.all(find(rows, wanted))
     drawing.finish(keys)
     return Drawn(drawing.pictures, drawing.masks, tuple(drawing.skipped), drawing.missing)
 
 
+def _zones(options: VizOptions) -> ZonePass | None:
+    if options.zones is None and options.style.mode == "blur":
+        return None  # such pictures are for others
+    return zones_of_output(options.masks, options.zones)
+
+
 class _Drawing:
     """The state of one call of `visualise`."""
 
-    def __init__(self, options: VizOptions, images: Images, report: Report) -> None:
+    def __init__(
+        self, options: VizOptions, images: Images, zones: ZonePass | None, report: Report
+    ) -> None:
         truth = None
         if options.gt is not None:
             counted = None if options.worst is None else counted_categories(options.worst)
@@ -160,6 +173,7 @@ class _Drawing:
             images=images,
             style=options.style,
             truth=truth,
+            zones=zones,
             beside=options.beside,
             out=options.out,
             kind=options.kind,
@@ -243,38 +257,6 @@ class _Drawing:
         if self.pictures > LIMIT:
             self._report(f"the sheet shows the first {LIMIT} of {self.pictures}; see --sample")
         write_bytes(path, encode(sheet([shown[key] for key in keys]), kind))
-
-
-def worst_keys(path: Path) -> tuple[str, ...]:
-    """The keys that an evaluation lists as its worst images, worst first. Raises UsageError."""
-    try:
-        content: Any = json.loads(path.read_bytes())
-        entries = content["worst"] if isinstance(content, dict) else None
-        if entries == []:
-            raise UsageError(
-                f"--worst {path} lists no image, because nothing was missed and nothing was false"
-            )
-        if isinstance(entries, dict):
-            entries = entries.get("images")
-        keys = tuple(str(e["key"] if isinstance(e, dict) else e) for e in entries or ())
-    except OSError as error:
-        raise UsageError(f"--worst {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        keys = ()
-    if not keys:
-        raise UsageError(
-            f"--worst {path} lists no worst images; expected what segcli eval --json FILE writes"
-        )
-    return keys
-
-
-def counted_categories(path: Path) -> tuple[str, ...] | None:
-    """The categories of the ground truth that an evaluation compared, where it says so."""
-    content: Any = json.loads(path.read_bytes())
-    found = content.get("categories") if isinstance(content, dict) else None
-    if not isinstance(found, list):
-        return None
-    return tuple(str(one.get("name")) for one in found if isinstance(one, dict))
 
 
 def _refuse_image(rows: Rows, images: Images, sheet: Path | None) -> None:

@@ -11,6 +11,7 @@ from segcli.store import MinScores
 from segcli.store.image_filter import image_condition
 from segcli.store.image_masks import COLUMNS, ImageMasks, grouped
 from segcli.store.query import Rows, literal
+from segcli.zones import ZonePass
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Wanted:
 
     `where` is an SQL condition over the rows, `where_image` one over the columns of images, `key` a
     pattern (* ? [...]), `keys` a fixed list.
+    `zones` gives masks their zones, and drops what they drop.
     `sample` images are chosen by the hash of their key and `seed`: the same ones every time.
     """
 
@@ -30,6 +32,7 @@ class Wanted:
     categories: tuple[str, ...] = ()
     sample: int | None = None
     seed: int = 0
+    zones: ZonePass | None = None
 
     @property
     def restricts(self) -> bool:
@@ -60,6 +63,8 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[ImageMasks]:
             f"WHERE {condition} AND (chosen OR mask IS NULL OR mask = 0)"
         )
         for image in grouped(rows.stream(sql)):
+            if wanted.zones is not None:
+                image = wanted.zones.image(image)
             if image.masks or not wanted.restricts:
                 yield image
 

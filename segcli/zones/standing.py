@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,9 +18,11 @@ _MOST_DRAWN = 256  # pairs of zone and size that are kept
 
 @dataclass(slots=True)
 class ZonePass:
-    """Gives masks their zones; keeps the zones that it has drawn."""
+    """Gives masks their zones; keeps the zones that it has drawn. `stated` are the cameras of keys
+    that a manifest has stated."""
 
     zones: Zones
+    stated: Mapping[str, str] = field(default_factory=dict)
     _drawn: dict[tuple[Zone, Size], bytes] = field(default_factory=dict)
 
     def record(self, record: Record) -> Record:
@@ -44,14 +46,19 @@ class ZonePass:
             ],
         )
 
-    def image(self, image: ImageMasks, stated: str | None = None) -> ImageMasks:
+    def of(self, key: str) -> tuple[Zone, ...]:
+        """The zones of an image."""
+        return self.zones.of(key, camera_of(key, self.stated.get(key)))
+
+    def image(self, image: ImageMasks) -> ImageMasks:
         """The same for an image of an output. Raises UsageError for a damaged RLE."""
         if not image.masks:
             return image
         for mask in image.masks:
             rle.check(mask.rle, *image.size)
         texts = [mask.rle for mask in image.masks]
-        places = self.places(image.key, camera_of(image.key, stated), image.size, texts)
+        camera = camera_of(image.key, self.stated.get(image.key))
+        places = self.places(image.key, camera, image.size, texts)
         masks = zip(image.masks, places, strict=True)
         return replace(
             image,

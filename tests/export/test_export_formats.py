@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from segcli.errors import UsageError
 from segcli.export import FORMATS, Choices, select
 from segcli.masks import rle
+from segcli.zones import zones_of_output
 
 Masks = dict[str, list[tuple[int, float, np.ndarray]]]
 
@@ -347,3 +348,24 @@ def test_no_file_outside_the_folder(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(UsageError):
         beside(tmp_path, name, ".txt")
+
+
+def test_zones_of_masks_are_written(output: Path, tmp_path: Path) -> None:
+    path = tmp_path / "zones.json"
+    ring = [[0, 0], [0.7, 0], [0.7, 1], [0, 1]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"name": "left", "units": "share", "camera": "cam1", "use": "keep"},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    standing = zones_of_output(output, path)
+    assert standing is not None
+    run(output, "coco", tmp_path / "a.json", placed=standing.image)
+    found = json.loads((tmp_path / "a.json").read_text())
+    # Of cam1, the lower part of the pair of rectangles is on the right.
+    assert [(a["image_id"], a["zones"]) for a in found["annotations"]] == [(1, ["left"]), (3, [])]
+    assert len(found["images"]) == 3
+    run(output, "geojson", tmp_path / "geo", placed=standing.image)
+    (one,) = json.loads((tmp_path / "geo/cam1/a.geojson").read_text())["features"]
+    assert one["properties"]["zones"] == ["left"]
