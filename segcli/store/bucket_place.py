@@ -21,21 +21,26 @@ from segcli.cloud.objects import Fetched, head
 from segcli.cloud.urls import joined, url_of
 from segcli.cloud.writing import delete, find, put_if, put_new
 from segcli.errors import OutputError, UsageError
+from segcli.store.directory import list_parts
 from segcli.store.footer import Footer
-from segcli.store.lease import LeaseCheck
+from segcli.store.lease import LeaseCheck, take
 from segcli.store.part_file import encoded, part_in
-from segcli.store.place import State
+from segcli.store.place import Replaced, State
+
+_LOOKS = 200  # at the turn of another shard, which takes a few requests
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`lease` is None where the output is only looked at."""
+    """`lease` is None where the output is only looked at. `turn` is the lease by which the shards
+    of an output take turns at its first commit."""
 
     directory: Path
     lease: LeaseCheck | None = None
+    turn: str | None = None
 
     def alone(self) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()  # one run, and no two of its workers have the same part
+        return contextlib.nullcontext()  # `replace` fails if another shard has been there
 
     def read(self, name: str) -> tuple[pa.Table, Footer, State]:
         try:
@@ -51,7 +56,7 @@ class Bucket:
         self, name: str, rows: pa.Table, footer: Footer, *, create: bool, check: Callable[..., None]
     ) -> None:
         data = encoded(rows, footer)
-        with self._writing(name):
+        with self._creating(check) if create else contextlib.nullcontext(), self._writing(name):
             try:
                 put_new(self._url(name), data)
             except StoreError as error:
@@ -66,6 +71,24 @@ class Bucket:
         data = encoded(rows, footer)
         with self._writing(name):
             put_if(self._url(name), data, state)
+
+    @contextlib.contextmanager
+    def _creating(self, check: Callable[..., None]) -> Iterator[None]:
+        """Of the shards that find the output empty, one commits its first part before the others
+        look at the settings there."""
+        if self.turn is None:
+            yield
+        elif list_parts(self.directory):
+            check()
+            yield
+        else:
+            held = take(self.turn, output=str(self.directory), wait=True, looks=_LOOKS)
+            try:
+                if list_parts(self.directory):
+                    check()
+                yield
+            finally:
+                held.close()
 
     def remove(self, name: str) -> None:
         with self._writing(name):
@@ -125,7 +148,8 @@ class Bucket:
         try:
             yield
         except StoreError as error:
-            raise OutputError(
+            kind = Replaced if error.kind in (Kind.CHANGED, Kind.MISSING) else OutputError
+            raise kind(
                 f"cannot write {self._url(name)}: {error}; committed work is complete: fix the "
                 f"cause, then run the same command again"
             ) from None

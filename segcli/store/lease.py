@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -102,8 +102,10 @@ def take(
     output: str,
     wait: bool,
     waiting: Callable[[str], None] | None = None,
+    looks: int = _LOOKS,
 ) -> Lease:
     """Take the lease at `url`; `waiting` is called once when there is something to wait for.
+    It is looked at `looks` times within LEASE_S.
 
     When a holder seems to be dead this takes as long as the lease has left, LEASE_S at most.
     Raises Locked when a holder is alive (unless `wait`), OutputError.
@@ -132,21 +134,53 @@ def take(
                 if (lease := _put(url, there)) is not None:
                     return lease
                 continue
-            time.sleep(min(left, LEASE_S / _LOOKS))
+            time.sleep(min(left, LEASE_S / looks))
     except StoreError as error:
         raise OutputError(f"cannot take the lease {shown(url)}: {error}") from None
 
 
-def holder(url: str) -> dict[str, Any] | None:
-    """Who holds the lease, {"pid", "host"}; None when it is free. It may be dead by now.
+def look_s() -> float:
+    """The seconds between two looks at the lease of another."""
+    return LEASE_S / _LOOKS
 
-    Raises StoreError.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The state of a lease that somebody holds, who may be dead by now."""
+
+    there: Fetched
+    content: Mapping[str, Any]
+
+    @property
+    def promised(self) -> float:
+        """The seconds within which the holder renews it."""
+        return _promised(self.content)
+
+    @property
+    def process(self) -> dict[str, Any]:
+        """{"pid", "host"}"""
+        return {"pid": self.content.get("pid"), "host": self.content.get("host")}
+
+
+def find_holder(url: str) -> Holder | None:
+    """None when the lease is free. Raises StoreError."""
     there = find(url)
     content = {} if there is None else _content(there)
-    if content.get("holder") is None:
+    if there is None or content.get("holder") is None:
         return None
-    return {"pid": content.get("pid"), "host": content.get("host")}
+    return Holder(there, content)
+
+
+def release(url: str, holder: Holder) -> None:
+    """Free the lease of a holder that has not renewed it; it sees that before it commits again.
+
+    Does nothing if it has been renewed meanwhile. Raises StoreError.
+    """
+    try:
+        put_if(url, _bytes({**holder.content, "holder": None}), holder.there)
+    except StoreError as error:
+        if error.kind not in (Kind.CHANGED, Kind.MISSING):
+            raise
 
 
 def _put(url: str, there: Fetched | None) -> Lease | None:
@@ -173,7 +207,7 @@ def _put(url: str, there: Fetched | None) -> Lease | None:
     return Lease(url, now, content) if now is not None and now.data == data else None
 
 
-def _promised(content: dict[str, Any]) -> float:
+def _promised(content: Mapping[str, Any]) -> float:
     """The seconds within which the holder renews it."""
     seconds = content.get("seconds")
     return min(float(seconds), _MOST_S) if isinstance(seconds, int | float) else LEASE_S
@@ -188,7 +222,7 @@ def _content(there: Fetched) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _bytes(content: dict[str, Any]) -> bytes:
+def _bytes(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content).encode()
 
 

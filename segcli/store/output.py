@@ -8,7 +8,7 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from segcli.cloud.urls import is_url
+from segcli.cloud.urls import is_url, url_of
 from segcli.store.bucket_place import Bucket
 from segcli.store.compatibility import Joining
 from segcli.store.directory import check_place, list_parts, resolve, shards_path
@@ -21,6 +21,7 @@ from segcli.store.part_writer import PartWriter, part_name
 from segcli.store.place import Disk, Place, remove_stale, staging_paths
 from segcli.store.pruned import finish
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
+from segcli.store.shard_leases import turn_url
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
 
@@ -62,7 +63,7 @@ def open_output(
         except HeldTwice:
             if not is_url(held.real):
                 raise
-            output.writer.remove_repeated()  # of a run that wrote after it was overtaken
+            output.writer.remove_repeated(split)  # of a run that wrote after it was overtaken
             output = Output(joining, held, owns_lock=own is not None)
             output.inventory.load(keys)
     except BaseException:
@@ -124,7 +125,9 @@ def peek(path: Path) -> Settings | None:
 def place_of(real: Path, split: ShardSpec | None, lock: OutputLock | None) -> Place:
     """Where the parts of a run go that holds `lock`; None: it only looks."""
     if is_url(real):
-        return Bucket(real, None if lock is None or lock.lease is None else lock.lease.check)
+        url, lease = url_of(real), None if lock is None else lock.lease
+        first = None if url is None or split is None else turn_url(url)
+        return Bucket(real, None if lease is None else lease.check, first)
     turn = None if split is None else shards_path(real) / "turn.lock"
     return Disk(real, staging_paths(real, split)[0], turn)
 

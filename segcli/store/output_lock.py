@@ -13,9 +13,10 @@ from pathlib import Path
 from segcli.cloud.urls import url_of
 from segcli.errors import Locked, UsageError
 from segcli.files import reporting
-from segcli.store.directory import check_place, lease_url, lock_path, resolve, shards_path
-from segcli.store.lease import Lease, take
+from segcli.store.directory import check_place, lock_path, resolve, shards_path
+from segcli.store.lease import Lease
 from segcli.store.lock import Lock, acquire, is_held
+from segcli.store.shard_leases import take_output
 from segcli.store.shard_spec import ShardSpec
 
 _LOCK = re.compile(r"\d+-of-(\d+)\.lock")
@@ -79,13 +80,8 @@ def lock_output(
     real = resolve(path)
     check_place(real)
     if (url := url_of(real)) is not None:
-        if shard is not None:
-            raise UsageError(
-                f"`shard` {shard}: shards cannot share an output in a bucket; give each its own "
-                f"`out`, and read them together as {url}*/*.parquet"
-            )
-        lease = take(lease_url(url), output=url, wait=wait, waiting=waiting)
-        return OutputLock(real, lease=lease)
+        split = None if shard is None else ShardSpec.parse(shard)
+        return OutputLock(real, lease=take_output(url, split, wait=wait, waiting=waiting))
     created = [folder for folder in real.parents if not folder.exists()]
     with reporting(real.parent, "create"):
         try:

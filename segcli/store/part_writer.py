@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -16,10 +18,14 @@ from segcli.store.directory import list_parts
 from segcli.store.footer import Footer
 from segcli.store.key_index import key_hash
 from segcli.store.part_file import normalized_keys, open_part, read_footer, read_marks
-from segcli.store.place import Place
+from segcli.store.place import Place, Replaced
 from segcli.store.schema import table
+from segcli.store.shard_spec import ShardSpec
 from segcli.store.tracks_end import keep_tracks
 from segcli.types import Record
+
+_TRIES, _PAUSE_S = 20, 1.0  # of shards that rewrite one part
+_Result = TypeVar("_Result")
 
 
 def part_name(keys: Iterable[str]) -> str:
@@ -69,7 +75,7 @@ class PartWriter:
         import pyarrow.compute as pc  # here, for it takes long to load, and eval does without
 
         # An undivided run may have made the part: then it holds images of several shards.
-        with self.place.alone():
+        def change() -> None:
             old, footer, state = self.place.read(name)
             redone = pa.array([r.sample.key for r in records], pa.string())
             keys = normalized_keys(old["key"])
@@ -80,6 +86,8 @@ class PartWriter:
             footer = replace(footer, redone=self.footer.settings.recorded)
             self.place.replace(name, pa.concat_tables([kept, new]), footer, state)
 
+        self._in_turn(change)
+
     def remove(self, name: str, gone: Sequence[str]) -> Footer | None:
         """Take the rows of the images `gone` out of part `name`; its new footer, None when the
         part had no other image and has been removed.
@@ -89,7 +97,7 @@ class PartWriter:
         """
         import pyarrow.compute as pc
 
-        with self.place.alone():
+        def change() -> Footer | None:
             old, footer, state = self.place.read(name)
             is_gone = pc.is_in(normalized_keys(old["key"]), value_set=pa.array(gone, pa.string()))
             kept = old.filter(pc.invert(is_gone))
@@ -104,9 +112,11 @@ class PartWriter:
             self.place.remove(name)
             return None
 
-    def remove_repeated(self) -> None:
-        """Keep the rows of each image in the first of the parts that hold it, of those without an
-        error if there is one."""
+        return self._in_turn(change)
+
+    def remove_repeated(self, split: ShardSpec | None = None) -> None:
+        """Keep the rows of each image (of a shard: its own) in the first of the parts that hold it,
+        of those without an error if there is one."""
         names = list_parts(self.directory)
         kept_in: dict[bytes, str] = {}
         for of_failed in (False, True):
@@ -116,19 +126,26 @@ class PartWriter:
                         kept_in.setdefault(key_hash(mark.key), name)
         for name in names:
             marks, _, _ = read_marks(self.directory / name)
-            again = [mark.key for mark in marks if kept_in[key_hash(mark.key)] != name]
+            again = [
+                mark.key
+                for mark in marks
+                if kept_in[key_hash(mark.key)] != name and (split is None or mark.key in split)
+            ]
             if again:
                 self.remove(name, again)
 
     def record_move(self, name: str) -> None:
         """Note in part `name` that its archive is at the source root of this run now."""
-        with self.place.alone():
+
+        def change() -> None:
             rows, footer, state = self.place.read(name)
             root = self.footer.settings.roots[prefixed("", footer.settings.key_prefix)]
             if root in footer.roots:  # another shard was faster
                 return
             moved_to = (*footer.moved_to, root)
             self.place.replace(name, rows, replace(footer, moved_to=moved_to), state)
+
+        self._in_turn(change)
 
     @property
     def directory(self) -> Path:
@@ -137,10 +154,26 @@ class PartWriter:
 
     def record_complete(self, name: str, complete: Set[bytes]) -> None:
         """Add the hashes to those in the footer of part `name`."""
-        with self.place.alone():
+
+        def change() -> None:
             rows, footer, state = self.place.read(name)
             footer = replace(footer, complete=footer.complete | complete)
             self.place.replace(name, rows, footer, state)
+
+        self._in_turn(change)
+
+    def _in_turn(self, change: Callable[[], _Result]) -> _Result:
+        """Call `change`, which reads a part and replaces it, again if another shard has replaced
+        the part in between."""
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.place.alone():
+                    return change()
+            except Replaced:
+                if not left:
+                    raise
+                time.sleep(random.uniform(0, _PAUSE_S))
+        raise AssertionError("the last try returns or raises")
 
     @property
     def columns(self) -> pa.Schema:

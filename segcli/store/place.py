@@ -17,6 +17,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from segcli.errors import OutputError
 from segcli.files import reporting
 from segcli.store.directory import shards_path, staging_path, sync_directory
 from segcli.store.footer import Footer
@@ -30,6 +31,10 @@ _ADVICE = (
 
 State = object
 """Which state of a part was read; only the place knows how to compare it."""
+
+
+class Replaced(OutputError):
+    """Another process has replaced a part since it was read."""
 
 
 class Place(Protocol):
@@ -55,7 +60,8 @@ class Place(Protocol):
         ...
 
     def replace(self, name: str, rows: pa.Table, footer: Footer, state: State) -> None:
-        """The part, which was read in `state`, by another of its name. Raises OutputError."""
+        """The part, which was read in `state`, by another of its name. Raises Replaced when it is
+        in another state now, and OutputError."""
         ...
 
     def remove(self, name: str) -> None:

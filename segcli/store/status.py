@@ -22,10 +22,11 @@ from segcli.store.directory import (
     resolve,
 )
 from segcli.store.footer import ROOT, Footer
-from segcli.store.lease import holder as lease_holder
+from segcli.store.lease import find_holder
 from segcli.store.lock import holder
 from segcli.store.part_file import read_footer
 from segcli.store.pruned import count_pruned
+from segcli.store.shard_leases import has_shards
 
 
 @dataclass(slots=True)
@@ -94,7 +95,9 @@ def status(path: Path) -> Status:
 def _bucket_status(url: str) -> Status:
     """A holder of the lease may be dead: only its end or a run that waits for it shows that."""
     try:
-        found = Status(url, writer=lease_holder(lease_url(url)))
+        whole = find_holder(lease_url(url))
+        shards = {"shards": True} if whole is None and has_shards(url) else None
+        found = Status(url, writer=shards if whole is None else whole.process)
     except StoreError as error:
         raise UsageError(f"cannot read {url}: {error}") from None
     newest = 0

@@ -393,9 +393,7 @@ def test_places_where_no_output_can_be(store: Store, place: str, words: str) -> 
         lock_output(Path(place))
 
 
-def test_shards_and_missing_buckets_are_refused(store: Store, out: str) -> None:
-    with pytest.raises(UsageError, match="shards cannot share an output in a bucket"):
-        lock_output(Path(out), shard="0/2")
+def test_missing_buckets_are_refused(store: Store, out: str) -> None:
     with pytest.raises(UsageError, match="there is no such bucket"):
         lock_output(Path("s3://nobody/m.parquet"))
     with pytest.raises(UsageError, match="does not exist; expected the output of a run"):
