@@ -42,7 +42,7 @@ _FIELDS = {
     "score": "score_p50",
     "area": "area_p50",
 }
-_OF_RUN = ("images", "failed", "empty", "failed/image", "empty/image")
+_OF_RUN = ("images", "failed", "empty", "failed/image", "empty/image", "gap")
 RUN = "run"
 """The subject of a rule on the run as a whole."""
 
@@ -108,8 +108,9 @@ class Rule:
         return [f"{line} (there is no mask of it)" if nothing else line for line in said]
 
     def _in_groups(self, now: Statistics, before: Statistics | None) -> list[str]:
-        """A group that the previous output lacks has nothing to compare with; one that is gone now
-        has no images and no masks. Without a mask there is no median, and nothing fires."""
+        """A group that the previous output lacks has nothing to compare with. One that is gone now
+        has no images: it is compared as 0, and the sentence says so. A gap in time is no zero, and
+        without a mask there is no median: nothing fires."""
         values = group_values(now, self)
         limits: dict[str, float | None] = dict.fromkeys(values, self.factor)
         if self.previous and before is not None:
@@ -118,8 +119,12 @@ class Rule:
             limits = {name: None if n is None else self.factor * n for name, n in old.items()}
         said = []
         for name, limit in limits.items():
-            value = values.get(name, None if self.metric in _MEDIANS else 0.0)
-            if value is not None and limit is not None:
+            value = values.get(name)
+            is_gone = value is None and self.previous and self.metric not in _MEDIANS
+            if is_gone and limit is not None:
+                lines = self._said(0.0, limit, f" in {name}")
+                said += [f"{line} (there are no images of it)" for line in lines]
+            elif value is not None and limit is not None:
                 said += self._said(value, limit, f" in {name}")
         return said
 
@@ -178,9 +183,12 @@ def parse(text: str) -> Rule:
 def measured(found: Statistics, rule: Rule) -> float:
     """The value that a rule is about; 0 for a class that was not found at all.
 
-    Raises UsageError for a rate per hour where the images have no times.
+    Raises UsageError for a gap or a rate per hour where the images have no times.
     """
     run = found.run
+    if rule.subject == RUN and rule.metric == "gap":
+        hours(found, rule)
+        return float(run["gap"]["hours"])
     if rule.subject == RUN:
         images = run["done"] + run["failed"]
         name, _, share = rule.metric.partition("/")
@@ -198,9 +206,9 @@ def measured(found: Statistics, rule: Rule) -> float:
 
 
 def group_values(found: Statistics, rule: Rule) -> dict[str, float | None]:
-    """The value of each group; of one without a mask of the class 0, and None for a median."""
+    """The value of each group: 0 without a mask of the class, None for a median and for a gap."""
     nothing = None if rule.metric in _MEDIANS else 0.0
-    values = {label(row, found.titles): nothing for row in found.groups}
+    values = {label(row, found.titles): nothing if row["images"] else None for row in found.groups}
     for row in found.groups:
         if row["category"] == rule.subject:
             values[label(row, found.titles)] = float(row[_FIELDS[rule.metric]])

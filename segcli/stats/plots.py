@@ -172,7 +172,7 @@ def _panels(found: Statistics, time: str) -> dict[str, list[dict[str, Any]]]:
     others = [title for title in found.titles if title != time]
     panels: dict[str, list[dict[str, Any]]] = {}
     for row in found.groups:
-        if row[time] != "unknown":
+        if row[time] != "unknown" and row["images"]:
             panels.setdefault(label(row, others), []).append(row)
     return dict(
         sorted(panels.items(), key=lambda p: -sum({r[time]: r["images"] for r in p[1]}.values()))

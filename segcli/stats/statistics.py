@@ -12,7 +12,7 @@ from typing import Any
 
 from segcli import store, time_patterns
 from segcli.errors import UsageError
-from segcli.stats import classes, exif, groups, moments, runs, tracks, zones
+from segcli.stats import classes, exif, gaps, groups, moments, runs, tracks, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.query import Rows
@@ -82,10 +82,10 @@ class Statistics:
         return tuple(row[title] for title in self.titles)
 
     def group_names(self) -> list[tuple[str, ...]]:
-        """All groups that have images; without a grouping, one without parts."""
+        """All groups that have images, but not gaps; without a grouping, one without parts."""
         if not self.titles:
             return [()]
-        return list(dict.fromkeys(self.group_of(row) for row in self.groups))
+        return list(dict.fromkeys(self.group_of(row) for row in self.groups if row["images"]))
 
 
 def statistics(options: StatsOptions) -> Statistics:
@@ -99,6 +99,7 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
     """The numbers of rows that are `prepared` with these options."""
     classes.count_per_image(rows)
     run = runs.run_table(rows) | {"runs": runs.speeds(options.masks)}
+    run["gap"] = gaps.longest_gap(rows)
     table = classes.class_table(rows, run["done"])
     by = groups.parts_of(options.by, rows.columns)
     by_track = tracks.is_asked(by)
@@ -111,7 +112,7 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
         categories=tuple(store.read_settings(options.masks)["category_names"]),
         by=by,
         titles=titles,
-        groups=_groups(rows, titles, by_zone="zone" in by),
+        groups=gaps.with_gaps(_groups(rows, titles, by_zone="zone" in by), by, titles),
         bins=classes.distributions(rows),
         together=classes.together(rows, [row["category_id"] for row in table]),
         zones=_by_zone(rows, ("zone",), "zone") if zones.are_known(rows) else [],

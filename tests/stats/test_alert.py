@@ -110,7 +110,7 @@ def test_groups_compare_with_the_same_groups_before():
     said = alerts([rule], now, before)
     assert [line.split(": ")[-1] for line in said] == [
         "count of person in tue is 10, limit 15",
-        "count of person in gone is 0, limit 2.5",
+        "count of person in gone is 0, limit 2.5 (there are no images of it)",
     ]
     with pytest.raises(UsageError, match="no group in common.*mon.*against.*sun"):
         alerts([rule], by_day(mon=29), by_day(sun=30))
