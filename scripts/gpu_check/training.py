@@ -17,7 +17,8 @@ from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage, DataSet, categories_of, read_dataset
 from segcli.train.initial_model import begin, describe
 from segcli.train.loader import load_epoch, plan_epoch
-from segcli.train.loop import Progress, Recipe, Training, train
+from segcli.train.loop import Progress, Training, train
+from segcli.train.recipe import Recipe
 
 _MODEL = "maskrcnn/mobilenet"
 _BATCH = 8

@@ -29,7 +29,8 @@ from segcli.masks.sampling import segments
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage, DataSet, categories_of, read_dataset
 from segcli.train.loader import BatchPlan, load_epoch
-from segcli.train.loop import Recipe, Training, train
+from segcli.train.loop import Training, train
+from segcli.train.recipe import Recipe
 from segcli.train.results import coco_results
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks.resnet import ResNet

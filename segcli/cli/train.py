@@ -118,12 +118,29 @@ Warmup = Annotated[
 Augment = Annotated[
     bool, typer.Option(help="Flip, scale and recolour images, and copy objects between them.")
 ]
-Device = Annotated[str, typer.Option(help="The device: auto, cpu, cuda or cuda:N.")]
+Accumulate = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Learn from a batch in this many parts, whose gradients are added; saves memory.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="The device: auto, cpu, cuda or cuda:N; several, as in cuda:0,cuda:1, or all GPUs "
+        "(all) share each batch."
+    ),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="The precision of the convolutions.")
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, help="The number of threads that prepare images; on a GPU, processes.")
+    int,
+    typer.Option(
+        min=1,
+        help="The number of threads that prepare images per device; on a GPU, processes.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all random numbers.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
@@ -139,7 +156,7 @@ def train(
     val_images: ValImages = None, val_ann: ValAnn = None,
     val_every: ValEvery = 1, patience: Patience = 0,
     only_categories: Only = None, categories: Categories = None, rescale: Rescale = False,
-    epochs: Epochs = 12, batch_size: BatchSize = 4, lr: Rate = 3e-4,
+    epochs: Epochs = 12, batch_size: BatchSize = 4, accumulate: Accumulate = 1, lr: Rate = 3e-4,
     optimizer: Optimizer = "adamw", schedule: Schedule = "cosine", warmup: Warmup = 200,
     repeats: Repeats = None, repeat_threshold: Repeat = 0.0, save_every: SaveEvery = 200,
     image_size: Size = "288-416", test_size: TestSize = None, augment: Augment = True,
@@ -154,7 +171,7 @@ def train(
     """
     from segcli.cli.training import TrainingOptions, run
     from segcli.train.augment import Augmentation
-    from segcli.train.loop import Recipe
+    from segcli.train.recipe import Recipe
 
     _check(out, lr, resume=resume)
     names = category_names(categories)
@@ -166,8 +183,9 @@ def train(
         precision=precision, resume=resume,
     )  # fmt: skip
     recipe = Recipe(
-        epochs=epochs, batch_size=batch_size, optimizer=optimizer, schedule=schedule, rate=lr,
-        warmup=warmup, seed=seed, workers=workers, save_every=save_every,
+        epochs=epochs, batch_size=batch_size, parts=accumulate, optimizer=optimizer,
+        schedule=schedule, rate=lr, warmup=warmup, seed=seed, workers=workers,
+        save_every=save_every,
         short=_range(image_size, "--image-size"),
         augmentation=Augmentation() if augment else Augmentation.none(),
     )  # fmt: skip

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import tempfile
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from segcli.errors import UsageError
-from segcli.models.device import resolve_device, resolve_precision
+from segcli.errors import SegcliError, UsageError
+from segcli.models.device import available_devices, resolve_device, resolve_precision
 
 if TYPE_CHECKING:
+    import torch
+
     from segcli.cli.validation import Validator
     from segcli.train.data import AnnotatedImage
     from segcli.train.initial_model import InitialModel
-    from segcli.train.loop import Recipe, State, Training
+    from segcli.train.loop import Training
+    from segcli.train.parallel import Group
+    from segcli.train.recipe import Recipe
     from segcli.train.sources import Sources
+    from segcli.train.state import State
 
 _SMALL = 200  # the minimum number of samples per epoch without --repeats
 
@@ -43,14 +53,64 @@ class TrainingOptions:
 
 
 def run(plan: TrainingOptions, recipe: Recipe) -> None:
-    """Train, validate from time to time, and save the best weights."""
+    """Train on all devices, validate from time to time, and save the best weights.
+
+    `recipe.parts` is how many parts each device learns from, one after another.
+    """
+    from segcli.train.parallel import Group, joined, others
+
+    typer.echo("reading the annotations")
+    devices = _devices(plan.device)
+    parts = recipe.parts * len(devices)
+    if parts > recipe.batch_size:
+        raise UsageError(
+            f"--batch-size {recipe.batch_size} is too small for {len(devices)} devices with "
+            f"--accumulate {recipe.parts}: each part needs an image, so use at least {parts}"
+        )
+    precision = resolve_precision(plan.precision, devices[0])
+    recipe = replace(recipe, precision=precision, parts=parts)
+    if len(devices) == 1:
+        _run(plan, recipe, devices[0], Group())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        further = [(plan, recipe, devices, rank, meeting) for rank in range(1, len(devices))]
+        with others(_follow, further), joined(devices, 0, meeting) as group:
+            _run(plan, recipe, devices[0], group)
+
+
+def _devices(text: str) -> list[torch.device]:
+    """The devices of --device; all: all GPUs. A device that is named twice gets two processes."""
+    if text == "all":
+        text = ",".join(n for n in available_devices() if n.startswith("cuda")) or "cpu"
+    return [resolve_device(name.strip()) for name in text.split(",")]
+
+
+def _follow(
+    plan: TrainingOptions, recipe: Recipe, devices: list[torch.device], rank: int, meeting: Path
+) -> None:
+    """What the processes other than the first one do; they print nothing but errors."""
+    from segcli.train.parallel import joined
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, which ends this
+    try:
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+            joined(devices, rank, meeting) as group,
+        ):
+            _run(plan, recipe, devices[rank], group)
+    except SegcliError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def _run(plan: TrainingOptions, recipe: Recipe, device: torch.device, group: Group) -> None:
     from segcli.cli.validation import Validator
     from segcli.train.initial_model import calibrate
     from segcli.train.loop import Training
 
-    typer.echo("reading the annotations")
-    device = resolve_device(plan.device)
-    recipe = replace(recipe, precision=resolve_precision(plan.precision, device))
     beginning, rows = _prepare(plan, recipe.seed)
     training = Training(rows, recipe, plan.out, device)
     steps = training.steps
@@ -59,15 +119,17 @@ def run(plan: TrainingOptions, recipe: Recipe) -> None:
         training = replace(training, recipe=recipe)
         typer.echo(f"{steps} steps, including {recipe.warmup} of warm-up")
     info = beginning.model.info
+    where = f"{device}" if group.size == 1 else f"{group.size} processes ({plan.device})"
     typer.echo(
         f"{info.family}/{info.variant}: {len(info.categories)} categories, {len(rows)} images, "
-        f"{len(beginning.learned)} tensors from initial weights, on {device} in {recipe.precision}"
+        f"{len(beginning.learned)} tensors from initial weights, on {where} in {recipe.precision}"
     )
     if not plan.resume:
         calibrate(beginning, rows, seed=recipe.seed)
     validator = Validator(plan, recipe, beginning.model, device)
-    state = _train(training, beginning, validator, resume=plan.resume)
-    validator.finish(state)
+    state = _train(training, beginning, validator, group, resume=plan.resume)
+    if group.leads:
+        validator.finish(state)
 
 
 def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
@@ -166,7 +228,12 @@ def _initial(plan: TrainingOptions) -> Path | None:
 
 
 def _train(
-    training: Training, beginning: InitialModel, validator: Validator, *, resume: bool
+    training: Training,
+    beginning: InitialModel,
+    validator: Validator,
+    group: Group,
+    *,
+    resume: bool,
 ) -> State:
     from torch import nn
 
@@ -183,4 +250,5 @@ def _train(
             resume=resume,
             report=report,
             after_epoch=validator.after_epoch,
+            group=group,
         )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from segcli.train.loop import Progress, Recipe
+    from segcli.train.loop import Progress
+    from segcli.train.recipe import Recipe
 
 EVERY_S = 15.0  # between two lines in a log
 _SMOOTH = 0.9

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from segcli.cli.training import TrainingOptions
     from segcli.plugin import Trainable
     from segcli.train.history import History
-    from segcli.train.loop import Recipe, State
     from segcli.train.measure import Measured
+    from segcli.train.recipe import Recipe
     from segcli.train.sources import Validation
+    from segcli.train.state import State
 
 _PICTURES = 20
 

@@ -33,6 +33,15 @@ class BatchPlan:
     canvas: Size
     draws: tuple[int, ...] = ()
 
+    def parts(self, count: int) -> list[BatchPlan]:
+        """The batch in `count` parts of like size; fewer, if it has fewer images."""
+        if count == 1:
+            return [self]
+        return [
+            BatchPlan(self.rows[i::count], self.canvas, self.draws[i::count])
+            for i in range(min(count, len(self.rows)))
+        ]
+
 
 def samples_per_epoch(rows: Sequence[AnnotatedImage]) -> int:
     """The number of samples in an epoch: the sum of the rows' weights."""

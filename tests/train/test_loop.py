@@ -12,7 +12,8 @@ from segcli.errors import UsageError
 from segcli.train.data import DataSet, read_dataset
 from segcli.train.initial_model import begin, describe
 from segcli.train.loader import plan_epoch
-from segcli.train.loop import Recipe, Training, _to, train
+from segcli.train.loop import Training, _to, train
+from segcli.train.recipe import Recipe
 from segcli.types import ModelInfo, Resize, Targets
 
 CPU = torch.device("cpu")
