@@ -51,7 +51,8 @@ KEPT = {
     "maskscoring": {
         "fullwidth.npz": r".*",
         "pooler.npz": r"boxes_xyxy|level_index",
-        "targets.npz": r"mask_targets|mask_ratio|selected_mask_prob|maskiou_targets",
+        "targets.npz": r"mask_targets|mask_ratio|selected_mask_prob|maskiou_targets|gt_.*"
+        r"|image_size_hw|proposals_xyxy|matched_(gt|labels)",
     },
     "solov2": {
         "config.json": None,

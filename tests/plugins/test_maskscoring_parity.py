@@ -13,17 +13,18 @@ from torch import Tensor
 from segcli.errors import UsageError
 from segcli.masks import rle
 from segcli.masks.sampling import segments
-from segcli.types import Batch
+from segcli.types import Batch, Targets
 from segcli_blocks.rcnn.conventions import BENCHMARK
-from segcli_blocks.rcnn.losses import mask_loss
+from segcli_blocks.rcnn.losses import mask_loss, mask_targets
 from segcli_blocks.rcnn.roi_pool import Pooler
 from segcli_blocks.rcnn.rpn import flatten
+from segcli_blocks.rcnn.sampler import Regions
 from segcli_blocks.rcnn.two_stage import TwoStage
 from segcli_maskscoring import FAMILY
 from segcli_maskscoring.convert import renamed
 from segcli_maskscoring.heads import MaskIoU
 from segcli_maskscoring.losses import maskiou_loss
-from segcli_maskscoring.targets import maskiou_targets
+from segcli_maskscoring.targets import covered, maskiou_targets
 from segcli_maskscoring.variants import assemble
 
 SIZES, PER_LEVEL = (16, 32, 48, 64, 96), 200  # by the recording's README
@@ -155,6 +156,33 @@ def test_targets_equal_the_recording(targets) -> None:
     logits, goals = targets["selected_mask_prob"][:, 0].logit(), targets["mask_targets"].float()
     wanted = maskiou_targets(logits, goals, targets["mask_ratio"])
     within(wanted, targets["maskiou_targets"], 1e-6)
+
+
+def test_targets_of_bitmaps_are_near_those_of_polygons(targets) -> None:
+    """The authors draw polygons into each box, and once more at the size of the image; here both
+    are cut out of one bitmap."""
+    height, width = targets["image_size_hw"].tolist()
+    labels, match = targets["gt_labels"] - 1, targets["matched_gt"]
+    bitmaps = []
+    for instance in range(len(labels)):
+        parts = [v.tolist() for k, v in targets.items() if k.startswith(f"gt_poly_{instance}_")]
+        bitmaps.append(rle.decode(rle.from_polygons(parts, height, width), height, width))
+    truth = Targets(
+        labels, targets["gt_boxes_xyxy"], torch.from_numpy(np.stack(bitmaps)),
+        torch.zeros(len(labels), dtype=torch.bool),
+    )  # fmt: skip
+    boxes = targets["proposals_xyxy"]
+    every = torch.ones(len(boxes), dtype=torch.bool)
+    regions = Regions(boxes, targets["matched_labels"] - 1, match, truth.boxes[match], every, None)
+    goals = mask_targets([regions], [truth], targets["mask_targets"].shape[-1], BENCHMARK)
+    wrong = (goals != targets["mask_targets"]).float().mean((1, 2))
+    assert wrong.mean() < 0.02  # of the cells; 0.038 if the masks were shifted by half a px
+    assert wrong.max() < 0.05
+    share = covered([regions], [truth])
+    within(share, targets["mask_ratio"], 0.07)
+    wanted = maskiou_targets(targets["selected_mask_prob"][:, 0].logit(), goals, share)
+    assert (wanted - targets["maskiou_targets"]).abs().mean() < 0.015
+    within(wanted, targets["maskiou_targets"], 0.05)
 
 
 def test_losses_and_gradients_equal_the_recording(targets) -> None:

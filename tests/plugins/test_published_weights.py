@@ -11,6 +11,8 @@ from published import published_state
 from typer.testing import CliRunner
 
 from segcli.cli import app
+from segcli.keypoints import PERSON, PERSON_SKELETON, Skeleton, skeletons_of
+from segcli.store import read_settings
 
 
 def segcli(*arguments: object) -> str:
@@ -26,6 +28,7 @@ def segcli(*arguments: object) -> str:
         ("embedmask/r50-fpn", "embedmask_R50", lambda s: {"model": prefixed(s), "iteration": 9}),
         ("condinst/r50-fpn", "condinst_MS_R_50_1x", lambda s: {"model": s}),
         ("yolact/r50", "yolact_resnet50", lambda s: s),
+        ("maskrcnn/keypoint-r50-fpn", "tv_keypointrcnn_resnet50_fpn", lambda s: s),
         (
             "solo/solov2-light-r18",
             "solov2_light_448_r18_fpn_8gpu_3x",
@@ -47,6 +50,13 @@ def test_published_files_convert_and_predict(model, keys, wrapped, tmp_path: Pat
            "--device", "cpu", "--max-masks", 3)  # fmt: skip
     rows = pq.read_table(out).to_pylist()
     assert {row["status"] for row in rows} == {"ok"}
+    found = [len(row["keypoints"] or ()) for row in rows if row["mask"] is not None]
+    if "keypoint" in model:
+        assert found
+        assert set(found) == {17}
+        assert skeletons_of(read_settings(out)) == {"person": Skeleton(PERSON, PERSON_SKELETON)}
+    else:
+        assert not any(found)
 
 
 def prefixed(state: dict) -> dict:

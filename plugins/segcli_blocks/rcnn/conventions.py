@@ -42,6 +42,7 @@ class Conventions:
     # Learning.
     region_samples: int = 512  # regions of an image that the second stage learns from
     binary_masks: bool = False  # true masks are zeros and ones, not soft
+    exact_masks: bool = False  # and cut out of the image without a shift of half a px
     beta: float = 1 / 9  # of the smooth L1 loss of proposals; 0 is plain L1
     box_beta: float = 1 / 9  # and of detections
 
@@ -55,6 +56,7 @@ DETECTRON2 = Conventions(
     aligned=True,
     sampling_ratio=0,
     rank_logits=True,
+    exact_masks=True,
     per_level=(1000, 2000),
     proposals=(1000, 1000),
     smallest=1e-12,
@@ -71,6 +73,7 @@ BENCHMARK = Conventions(
     smallest=0.0,
     smallest_detection=0.0,
     binary_masks=True,
+    exact_masks=True,
     box_beta=1.0,
 )
 
@@ -83,6 +86,7 @@ MMDETECTION1 = Conventions(
     smallest=0.0,
     smallest_detection=0.0,
     binary_masks=True,
+    exact_masks=True,
     box_beta=1.0,
 )
 
@@ -99,4 +103,5 @@ LIGHT = Conventions(
     per_level=(400, 600),
     proposals=(300, 400),
     region_samples=128,
+    exact_masks=True,
 )

@@ -109,9 +109,10 @@ def mask_targets(
 ) -> Tensor:
     """The true masks (N, size, size), cut out by the boxes of the objects.
 
-    Cut without the half-pixel shift (`aligned` False) a mask is learned half a pixel off.
+    torchvision cuts them as it cuts features, with a shift, so that masks are learned half a px
+    off. Where the authors draw polygons into the box, there is no shift (`exact_masks`).
     """
-    aligned = conventions.aligned
+    aligned = conventions.exact_masks
     goals = []
     for regions, target in zip(positive, targets, strict=True):
         masks = target.masks[~target.crowd][:, None].float()
