@@ -51,7 +51,8 @@ class Mask:
 class ImageMasks:
     """One image or frame of an output, `height` x `width` px, with its masks, best first.
 
-    `frame` (index in the video) and `time_s` are None for stills.
+    `frame` (index in the video) and `time_s` are None for stills. `taken` is when the image was
+    taken or its video began, as the column `src_taken` states it.
     """
 
     key: str
@@ -60,6 +61,7 @@ class ImageMasks:
     frame: int | None = None
     time_s: float | None = None
     masks: tuple[Mask, ...] = ()
+    taken: str | None = None
 
     @property
     def size(self) -> Size:
@@ -87,6 +89,7 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageMasks]:
             first["frame"],
             first["time_s"],
             tuple(mask_of(row) for row in of_image if row["chosen"]),
+            first.get("taken"),
         )
 
 

@@ -20,6 +20,7 @@ from segcli.viz.palette import FALSE, MISSED, TRUE
 from segcli.viz.picture import ShownMask, Style, cutout, draw, line_width, picture_size
 from segcli.viz.save import place, refuse_original, save
 from segcli.viz.sheet import CELL, Thumbnail, thumbnail
+from segcli.viz.tracks import Moving
 from segcli.viz.truth import Truth, judged, verdicts
 from segcli.viz.zones import draw_zones
 from segcli.zones import Zone, ZonePass
@@ -48,6 +49,7 @@ class Scene:
     masks: Sequence[ShownMask]
     truth: Sequence[ShownMask] = ()
     zones: Sequence[Zone] = ()
+    moving: Moving | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,11 @@ class Painter:
             return Job(error=str(error), is_missing=isinstance(error, MissingFile))
 
     def paint_pixels(
-        self, image: ImageMasks, pixels: NDArray[np.uint8], small: bool
+        self,
+        image: ImageMasks,
+        pixels: NDArray[np.uint8],
+        small: bool,
+        moving: Moving | None = None,
     ) -> tuple[NDArray[np.uint8], Job]:
         """The picture of an image, saved when there is a place. Raises UsageError."""
         if self.style.mode == "cutout":
@@ -82,7 +88,7 @@ class Painter:
             scene = Scene(pixels, image.size, _unjudged(image))
             return pixels, Job(self._thumbnail(image, scene) if small else None)
         scene = self._scene(image, pixels)
-        shown = self._drawn(scene, self.style)
+        shown = self._drawn(replace(scene, moving=moving), self.style)
         if self.out is not None:
             target = place(self.out, image.key, self.kind)
             refuse_original(target, self.images.path(image.key))
@@ -103,7 +109,7 @@ class Painter:
         return Scene(pixels, image.size, shown, verdicts(objects, shown), zones)
 
     def _drawn(self, scene: Scene, style: Style) -> NDArray[np.uint8]:
-        left = draw(scene.pixels, scene.masks, style, image_size=scene.size)
+        left = draw(scene.pixels, scene.masks, style, image_size=scene.size, moving=scene.moving)
         left = draw_zones(left, scene.zones, labels=style.labels)
         if not self.beside:
             return left

@@ -18,6 +18,7 @@ from segcli.viz.keypoints import draw_figure, figure_of
 from segcli.viz.label import Labels, printable
 from segcli.viz.palette import FALSE, MISSED, TRUE, Colour, colour_of
 from segcli.viz.patch import Patch, grown, patch_of, rims
+from segcli.viz.tracks import Moving, draw_moving, draw_time
 
 Mode = Literal["overlay", "outline", "blur", "cutout"]
 Verdict = Literal["true", "false", "missed"]
@@ -35,19 +36,26 @@ class ShownMask:
     @property
     def colour(self) -> Colour:
         if self.verdict is None:
-            return colour_of(self.mask.category_id)
+            return colour_of(self.mask.track_id or self.mask.category_id)
         return {"true": TRUE, "false": FALSE, "missed": MISSED}[self.verdict]
 
     @property
     def text(self) -> str:
         said = {"false": "wrong ", "missed": "missed "}.get(self.verdict or "", "")
         score = "" if self.mask.score is None else f" {self.mask.score:.2f}"
-        return printable(f"{said}{self.mask.category}{score}")
+        return printable(f"{said}{self._number}{self.mask.category}{score}")
 
     @property
     def short(self) -> str:
         """What is left of the text where there is no room."""
+        if self._number:
+            return self._number.strip()
         return "" if self.mask.score is None else f"{self.mask.score:.2f}".lstrip("0")
+
+    @property
+    def _number(self) -> str:
+        """That of the track, as in "#12 "."""
+        return "" if self.mask.track_id is None else f"#{self.mask.track_id} "
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +86,15 @@ def picture_size(image: Size, max_side: int | None) -> Size:
 
 
 def draw(
-    pixels: NDArray[np.uint8], masks: Sequence[ShownMask], style: Style, *, image_size: Size
+    pixels: NDArray[np.uint8],
+    masks: Sequence[ShownMask],
+    style: Style,
+    *,
+    image_size: Size,
+    moving: Moving | None = None,
 ) -> NDArray[np.uint8]:
-    """The picture, uint8 (h, w, 3) RGB, of an image of `image_size` (H, W) px.
+    """The picture, uint8 (h, w, 3) RGB, of an image of `image_size` (H, W) px; of a frame, perhaps
+    with what is `moving`.
 
     `pixels` may be smaller than that (decoded at a fraction); the picture has the size that
     `style` says. The large objects are painted first, so that none hides a smaller one.
@@ -99,7 +113,12 @@ def draw(
     else:
         _paint(picture, patches, style)
         _figures(picture, patches, style, image_size)
-        _annotate(picture, patches, style, size[1] / image_size[1])
+        scale = size[1] / image_size[1]
+        if moving is not None:
+            draw_moving(ImageDraw.Draw(picture), moving, scale, line_width(size))
+        _annotate(picture, patches, style, scale)
+        if moving is not None and moving.time is not None and style.labels:
+            draw_time(ImageDraw.Draw(picture), moving.time, picture.size)
     return np.asarray(picture)
 
 

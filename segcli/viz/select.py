@@ -56,6 +56,8 @@ def find(rows: Rows, wanted: Wanted) -> Iterator[ImageMasks]:
     plain = ", ".join(
         name if name in there else f"NULL AS {name}" for name in COLUMNS if name != "rle"
     )
+    if "src_taken" in there:
+        plain += ", try_cast(src_taken AS TIMESTAMP)::VARCHAR AS taken"
     for part in parts:
         sql = (
             f"SELECT {plain}, CASE WHEN chosen THEN rle END AS rle, chosen FROM "

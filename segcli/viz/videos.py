@@ -14,6 +14,7 @@ from segcli.video.frames import read_frames
 from segcli.viz.images import MissingFile
 from segcli.viz.painter import Job, Painter
 from segcli.viz.save import refuse_original
+from segcli.viz.tracks import filled, moving
 from segcli.viz.video import Writer
 
 _USUAL = Fraction(25)  # frames a second where one frame alone tells nothing
@@ -54,7 +55,10 @@ def _drawn(
     small: bool,
 ) -> Iterator[tuple[ImageMasks, Job]]:
     """What goes wrong ends the video with the frames that it has; the others get the reason."""
+    if painter.style.mode == "blur":
+        frames = filled(frames)
     wanted = {frame.frame: frame for frame in frames if frame.frame is not None}
+    moved = {frame.frame: one for frame, one in zip(frames, moving(frames), strict=True)}
     left = dict(wanted)
     try:
         for frame in read_frames(video, sorted(wanted)):
@@ -68,7 +72,7 @@ def _drawn(
                     f"the frames are {pixels.shape[1]} x {pixels.shape[0]} px, the row says "
                     f"{image.width} x {image.height}: another video?"
                 )
-            shown, job = painter.paint_pixels(image, pixels, small)
+            shown, job = painter.paint_pixels(image, pixels, small, moved[frame.index])
             moment = image.time_s if image.time_s is not None else frame.time_s
             if writer is not None and moment is not None:
                 writer.add(shown, moment, _rate(frames))
