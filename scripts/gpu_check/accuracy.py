@@ -9,10 +9,10 @@ from scripts.gpu_check.place import Figures, Place, equal_share, measured, rows_
 from segcli.evaluate import Choices, evaluate
 
 _PRECISIONS = {  # name: (precision, TF32 in convolutions, TF32 in products of matrices)
+    "bfloat16": ("bfloat16", False, False),
     "float32": ("float32", False, False),
     "float32 as torch has it": ("float32", True, False),
     "TF32": ("float32", True, True),
-    "bfloat16": ("bfloat16", False, False),
     "float16": ("float16", False, False),
 }
 

@@ -38,7 +38,13 @@ def check(place: Place) -> Figures:
         size = 2 if place.small else _BATCH
         folder = place.photographs(size)
         options = place.options(folder, name, precision="bfloat16", batch_size=size, **model)
-        job = Job.of(options, describe(options), precision="bfloat16", load=load_predictor)
+        job = Job.of(
+            options,
+            describe(options),
+            precision="bfloat16",
+            runtime="torch",
+            load=load_predictor,
+        )
         inference = load_inference(job, lambda event: None)
         canvas, group = place.loaded(folder, inference.model.info, size)
         yield f"{name}: canvas, px", f"{canvas[1]} x {canvas[0]}"

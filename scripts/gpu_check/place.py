@@ -18,7 +18,7 @@ from scripts.data.photographs import photographs
 from segcli.images import decode
 from segcli.images.batch import canvas_size, fit
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.events import Event, Started, Summary
+from segcli.pipeline.events import Event, Progress, Started, Summary
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.sources import open_source, read
 from segcli.store import read_masks
@@ -87,6 +87,7 @@ class Run:
 
     seconds: float
     summary: Summary
+    late_images_per_s: float | None = None  # in the second half
     notes: list[Event] = field(default_factory=list)
     busy: float | None = None
 
@@ -99,9 +100,12 @@ def measured(options: PredictOptions) -> Run:
     """Run `predict` in this process."""
     events: list[Event] = []
     begun: list[float] = []
+    done: list[tuple[float, int]] = []
 
     def hear(event: Event) -> None:
         events.append(event)
+        if isinstance(event, Progress):
+            done.append((time.perf_counter(), event.images))
         if isinstance(event, Started):
             begun.append(time.perf_counter())
 
@@ -110,7 +114,16 @@ def measured(options: PredictOptions) -> Run:
         seconds = time.perf_counter() - (begun[0] if begun else 0.0)
     share = [value for at, value in busy if begun and at >= begun[0]]
     mean = sum(share) / len(share) / 100 if share else None
-    return Run(seconds, summary, events, mean)
+    return Run(seconds, summary, _late_rate(done), events, mean)
+
+
+def _late_rate(done: list[tuple[float, int]]) -> float | None:
+    """Images/s in the second half, when all workers have started."""
+    if not done:
+        return None
+    last, images = done[-1]
+    late = [one for one in done if one[1] >= images / 2]
+    return (images - late[0][1]) / (last - late[0][0]) if last > late[0][0] else None
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def check(place: Place) -> Figures:
             batch_size=2 if place.small else _BATCH,
             short=_SHORT,
             precision=precision,
-            workers=1 if place.small else 12,
+            workers=1 if place.small else 8,
         )
         training = Training(rows, recipe, place.room / precision, resolve_device(place.device))
         yield (

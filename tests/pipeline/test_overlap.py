@@ -117,8 +117,11 @@ def test_leaving_early_ends_the_threads() -> None:
 
 
 def inference_of(model: str, **options: object) -> Inference:
-    wanted = PredictOptions(source="", out=Path("out"), model=model, device="cpu", **options)
-    job = Job.of(wanted, describe(wanted), precision="float32", load=load_predictor)
+    chosen = {"device": "cpu", **options}
+    wanted = PredictOptions(source="", out=Path("out"), model=model, **chosen)
+    job = Job.of(
+        wanted, describe(wanted), precision="float32", runtime="torch", load=load_predictor
+    )
     return load_inference(job, lambda event: None)
 
 
@@ -145,3 +148,14 @@ def test_a_batch_that_does_not_fit_is_halved() -> None:
 def loaded(number: int) -> Loaded:
     pixels = np.ascontiguousarray(picture(number, (64, 96)))
     return Loaded(number, Sample(f"{number}", ""), Image(f"{number}", pixels, (64, 96)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_records_of_a_processor() -> None:
+    groups = [[loaded(3 * number + i) for i in range(3)] for number in range(6)]
+    with Overlap(inference_of("toy", device="cuda")) as line:
+        found = [records for group in groups for records in line.add((64, 96), group)]
+        found += line.rest()
+    here = inference_of("toy")
+    assert found == [here.records((64, 96), group) for group in groups]
