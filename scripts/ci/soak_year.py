@@ -2,10 +2,10 @@
 
 Cameras drop files (`year_world`); the job runs every hour and is killed in the middle of a step,
 finds the disk full, overlaps with another run, runs out of time, or does not run at all. Rows are
-pruned and parts merged every day, and killed as well. In the middle of the year the model changes.
-In the end, every frame that a complete run has seen must be in the output once, with what its file
-showed last, or be pruned; nothing else may be there; and the counts per day, camera and category
-must be those of one undisturbed run over the same files.
+pruned and parts merged twice a day, which is killed as well. In the middle of the year, the model
+changes. In the end, every frame that a complete run has seen must be in the output once, with what
+its file showed last, or be pruned; nothing else may be there; and the counts per day, camera and
+category must be those of one undisturbed run over the same files.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Year:
                 if hour == self.hours // 2:
                     self._change_the_model()
                 self.endings[self._run()] += 1
-                if hour % 24 == 3:
+                if hour % 12 == 3:
                     self._maintain()
                 progress(hour)
             self._settle()
@@ -195,7 +195,7 @@ class Year:
         return self.job.run(max_time=self.chance.choice((1e-6, 0.02, 0.05)))
 
     def _maintain(self) -> None:
-        """What cron does once a day; a kill in it may be anywhere, too."""
+        """What cron does twice a day; a kill in it may be anywhere, too."""
         out = self.job.out
         if not out.exists():
             return
@@ -265,7 +265,7 @@ def main() -> int:
     began = time.monotonic()
 
     def progress(hour: int) -> None:
-        if hour % (30 * 24) == 0:
+        if hour % (10 * 24) == 0:
             print(
                 f"day {hour // 24}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True
             )

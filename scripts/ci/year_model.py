@@ -17,6 +17,7 @@ class Counted:
 
     device = "cpu"
     precision = "float32"
+    runtime = "torch"
 
     def equip(self, resources: Resources) -> None:
         pass

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ def _versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)
