@@ -129,7 +129,13 @@ def _segment(
         rated = items[i].get("mask_score")
         if rated is not None:
             rated = segment(found.label, text, *size, rated).score
-        return replace(found, mask_score=rated, keypoints=_keypoints(truth, i, items[i]))
+        track = items[i].get("track_id")
+        return replace(
+            found,
+            mask_score=rated,
+            track_id=track if type(track) is int and abs(track) < 2**63 else None,
+            keypoints=_keypoints(truth, i, items[i]),
+        )
     except UsageError as error:
         raise UsageError(f"{name_of(items, i, 'annotation')}: {error}") from None
 

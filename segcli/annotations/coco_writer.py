@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from segcli.annotations.losses import Losses
 from segcli.annotations.paths import one_file
 from segcli.annotations.selection import Selection
+from segcli.keys import path_from_key
 from segcli.masks.contours import parts, signed_area
 from segcli.store.image_masks import ImageMasks, Mask
 from segcli.types import Segment
@@ -20,7 +21,13 @@ def write_instances(selection: Selection, out: Path, *, polygons: bool) -> Losse
     tally = Losses()
     with one_file(out) as file:
         file.write('{"info": {"description": "written by segcli export"}, "images": ')
-        _list(file, (_image(i, image, tally) for i, image in enumerate(selection.images(), 1)))
+        videos = _Videos()
+        images = enumerate(selection.images(), 1)
+        _list(file, (_image(i, image, tally) | videos.part(image) for i, image in images))
+        if videos.ids:
+            file.write(', "videos": ')
+            names = ((n, tally.text(name)) for name, n in videos.ids.items())
+            _list(file, ({"id": n, "name": name} for n, name in names))
         file.write(', "annotations": ')
         _list(file, _annotations(selection, tally, polygons=polygons))
         file.write(', "categories": ')
@@ -68,6 +75,19 @@ def _results(selection: Selection, tally: Losses, iou: str) -> Iterator[dict[str
             yield {**result, "score": score}
 
 
+class _Videos:
+    """The videos of frames, as in COCO-VID and YouTube-VIS; ids count from 1."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+
+    def part(self, image: ImageMasks) -> dict[str, int]:
+        if image.frame is None:
+            return {}
+        number = self.ids.setdefault(path_from_key(image.key), len(self.ids) + 1)
+        return {"video_id": number, "frame_id": image.frame}
+
+
 def _list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
     """A JSON list, one object per line, never whole in memory."""
     file.write("[")
@@ -89,7 +109,7 @@ def _annotations(
     selection: Selection, tally: Losses, *, polygons: bool
 ) -> Iterator[dict[str, Any]]:
     number = 0
-    images = tally.counted(selection.with_masks(), keypoints=True)
+    images = tally.counted(selection.with_masks(), keypoints=True, tracks=True)
     for image_id, image in enumerate(images, 1):
         for mask in image.masks:
             number += 1
@@ -107,13 +127,15 @@ def _annotations(
 
 
 def extras(mask: Mask | Segment) -> dict[str, Any]:
-    """The mask score, the zones and the keypoints, where there are any. The scores of keypoints,
-    for which COCO has no place, are a list of our own."""
+    """The mask score, the zones, the track and the keypoints, where there are any. The scores of
+    keypoints, for which COCO has no place, are a list of our own."""
     found: dict[str, Any] = {}
     if mask.mask_score is not None:
         found["mask_score"] = mask.mask_score
     if mask.zones is not None:
         found["zones"] = list(mask.zones)
+    if mask.track_id is not None:
+        found["track_id"] = mask.track_id
     if mask.keypoints is not None:
         flags = [2 if score > 0 else 0 for _, _, score in mask.keypoints]
         places = zip(mask.keypoints, flags, strict=True)

@@ -21,7 +21,7 @@ def write_geojson(selection: Selection, out: Path) -> Losses:
         features = [_feature(mask, name, image, selection) for mask in image.masks]
         return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
-    return write_each(selection, out, ".geojson", content)
+    return write_each(selection, out, ".geojson", content, tracks=True)
 
 
 def _feature(mask: Mask, name: str, image: ImageMasks, selection: Selection) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def _feature(mask: Mask, name: str, image: ImageMasks, selection: Selection) -> 
             "score": mask.score,
             "area": mask.area,
             **({} if mask.zones is None else {"zones": list(mask.zones)}),
+            **({} if mask.track_id is None else {"track_id": mask.track_id}),
         },
     }
 

@@ -21,16 +21,17 @@ class Losses:
     losses: Counter[str] = field(default_factory=Counter)
 
     def counted(
-        self, images: Iterable[ImageMasks], *, keypoints: bool = False
+        self, images: Iterable[ImageMasks], *, keypoints: bool = False, tracks: bool = False
     ) -> Iterator[ImageMasks]:
-        """`keypoints`: whether the format has them."""
+        """`keypoints` and `tracks`: whether the format has them."""
         for image in images:
             self.images += 1
             self.masks += len(image.masks)
-            if not keypoints:
-                for mask in image.masks:
-                    if mask.keypoints is not None:
-                        self.lost("the keypoints of {} masks were left out")
+            for mask in image.masks:
+                if mask.keypoints is not None and not keypoints:
+                    self.lost("the keypoints of {} masks were left out")
+                if mask.track_id is not None and not tracks:
+                    self.lost("the tracks of {} masks were left out")
             yield image
 
     def lost(self, sentence: str) -> None:

@@ -25,14 +25,16 @@ def write_each(
     content: Callable[[ImageMasks, Losses], bytes],
     *,
     at: Callable[[str], str] = str,
+    tracks: bool = False,
 ) -> Losses:
     """A file below `out` for every image, under the image's own name, or what `at` makes of it.
+    `tracks`: whether the format has them.
 
     Raises UsageError when two images would share one (a.jpg and a.png in one folder).
     """
     tally = Losses()
     start = stamp(out)
-    for image in tally.counted(selection.with_masks()):
+    for image in tally.counted(selection.with_masks(), tracks=tracks):
         path = beside(out, at(image.name), suffix)
         require_own(path, image, selection, out=out, start=start, suffix=suffix, at=at)
         if not path.name.startswith(beside(out, image.name, "").name):

@@ -23,7 +23,7 @@ from segcli.cli.wording import worded
 from segcli.errors import UsageError
 
 To = Annotated[
-    Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson"],
+    Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson", "mot", "mots"],
     typer.Option(help="The format: coco, coco-results and cvat are one file, the others a folder."),
 ]
 Out = Annotated[Path, typer.Option(metavar="FILE|FOLDER", help="The file or folder to write.")]
@@ -74,7 +74,7 @@ def export(
     iou: Iou = None,
     zones: Zones = None,
 ) -> None:
-    """Write the masks of DIR as COCO, YOLO, LabelMe, CVAT, PNG or GeoJSON.
+    """Write the masks of DIR as COCO, YOLO, LabelMe, CVAT, PNG, GeoJSON or MOT.
 
     What a format cannot represent is counted and reported. Failed images are left out.
     """

@@ -12,6 +12,7 @@ from segcli.annotations.cvat import write_cvat
 from segcli.annotations.geojson import write_geojson
 from segcli.annotations.labelme_writer import write_labelme
 from segcli.annotations.losses import Losses
+from segcli.annotations.mot import write_mot
 from segcli.annotations.one_each import Place
 from segcli.annotations.selection import Selection, select
 from segcli.annotations.yolo import write_yolo
@@ -45,6 +46,8 @@ FORMATS: Mapping[str, Writer] = MappingProxyType(
         "cvat": lambda s, out, _: write_cvat(s, out),
         "png": lambda s, out, c: write_png(s, out, kind=c.png),
         "geojson": lambda s, out, _: write_geojson(s, out),
+        "mot": lambda s, out, _: write_mot(s, out, masks=False),
+        "mots": lambda s, out, _: write_mot(s, out, masks=True),
     }
 )
 """The formats of `segcli export --to`."""
