@@ -21,7 +21,8 @@ def compact(
 
     Old and new parts are exchanged in one step: readers see one or the other, and the command can
     be killed at any time. It needs a file system that can exchange two folders (most can, NFS
-    cannot), and disk space for the new parts in addition to the old ones.
+    cannot), and disk space for the new parts in addition to the old ones. In a bucket, parts are
+    exchanged one by one.
     """
     from segcli.store import compact as merge
 

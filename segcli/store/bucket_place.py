@@ -22,6 +22,7 @@ from segcli.cloud.urls import joined, url_of
 from segcli.cloud.writing import delete, find, put_if, put_new
 from segcli.errors import OutputError, UsageError
 from segcli.store.directory import list_parts
+from segcli.store.exchange import exchange, finish_exchange
 from segcli.store.footer import Footer
 from segcli.store.lease import LeaseCheck, take
 from segcli.store.part_file import encoded, part_in
@@ -94,6 +95,17 @@ class Bucket:
         with self._writing(name):
             delete(self._url(name))
 
+    def exchange(self, old: Sequence[str], new: str, rows: pa.Table, footer: Footer) -> None:
+        """Replace the parts `old` by `new`. Raises OutputError."""
+        data = encoded(rows, footer)
+        with self._writing(new):
+            exchange(self._root, old, new, data, self.lease_held)
+
+    def finish_exchange(self) -> None:
+        """What a killed run left. Raises OutputError."""
+        with self._writing(""):
+            finish_exchange(self._root, self.lease_held)
+
     def set_aside(self, names: Sequence[str]) -> None:
         """Copy parts to OUT.broken, where nothing is overwritten, and then remove them. After a
         kill, a part may be in both places. Raises OutputError."""
@@ -107,7 +119,7 @@ class Bucket:
 
     def _keep(self, name: str, data: bytes) -> None:
         """Under its name, or the first of NAME.2, NAME.3, ... that is free."""
-        folder = f"{url_of(self.directory)}.broken"
+        folder = f"{self._root}.broken"
         for copy in chain([name], (f"{name}.{number}" for number in count(2))):
             try:
                 put_new(joined(folder, copy), data)
@@ -137,10 +149,14 @@ class Bucket:
         assert self.lease is not None, "a preview is for looking only"
         self.lease.check()
 
-    def _url(self, name: str) -> str:
+    @property
+    def _root(self) -> str:
         url = url_of(self.directory)
         assert url is not None, "a bucket"
-        return joined(url, name)
+        return url
+
+    def _url(self, name: str) -> str:
+        return joined(self._root, name)
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:

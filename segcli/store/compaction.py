@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from segcli.cloud.urls import is_url, shown
-from segcli.errors import UsageError
+from segcli.cloud.ahead import in_threads
+from segcli.cloud.urls import url_of
 from segcli.files import reporting
-from segcli.store.directory import resolve, staging_path, sync_directory
+from segcli.store.bucket_place import Bucket
+from segcli.store.directory import list_bucket_parts, resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.output_lock import lock_output
 from segcli.store.part_file import images_of, open_part, read_part, write_part
@@ -27,10 +28,11 @@ from segcli.store.swap import exchange
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The footer and the columns of a part."""
+    """The footer and the columns of a part, and when it was written."""
 
     footer: Footer
     columns: pa.Schema
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +49,21 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
 
     The rows stay the same, and a run can be resumed as before. Readers see either the old or the
     new parts; a reader that listed the old parts and opens them afterwards gets an error. After a
-    kill, the directory has either the old or the new parts. Raises Locked unless `wait`, UsageError
-    if the file system cannot exchange directories, and OutputError if it cannot be written.
+    kill, the directory has either the old or the new parts. In a bucket, each new part is exchanged
+    for its old ones in one step, but only for readers that know segcli.store.exchange. Raises
+    Locked unless `wait`, UsageError if the file system cannot exchange directories, and OutputError
+    if it cannot be written.
     """
     real = resolve(path)
-    if is_url(real):
-        raise UsageError(
-            f"{shown(real)} is in a bucket, where many parts cannot be exchanged in one step; "
-            f"compact a copy on a disk, or write larger parts with `chunk_size`"
-        )
     part_paths(real)  # there must be an output, before a lock is made for one
-    with lock_output(path, wait=wait):
+    with lock_output(path, wait=wait) as lock:
+        if lock.lease is not None:
+            return _compact_bucket(Bucket(real, lock.lease.check), images)
         for stale in staging_paths(real, None):
             remove_stale(stale)
         finish(real)
         before = part_paths(real)
-        parts = {part: _read(part) for part in before}
+        parts = {part: _read(part, part.stat().st_mtime_ns) for part in before}
         groups = list(_groups(parts, images))
         total = sum(part.footer.images for part in parts.values())
         if len(groups) < len(before):
@@ -70,10 +71,24 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
         return Compacted(len(before), len(groups), total)
 
 
-def _read(path: Path) -> _Part:
-    with open_part(path) as (file, footer):
+def _compact_bucket(bucket: Bucket, images: int) -> Compacted:
+    bucket.finish_exchange()
+    listed = dict(list_bucket_parts(str(url_of(bucket.directory))))
+    paths = [bucket.directory / name for name in sorted(listed)]
+    read = in_threads(lambda path: _read(path, listed[path.name].mtime_ns or 0), paths)
+    parts = dict(zip(paths, read, strict=True))
+    groups = list(_groups(parts, images))
+    for group in groups:
+        if len(group) > 1:
+            name, rows, footer = _merged(group, parts)
+            bucket.exchange([path.name for path in group], name, rows, footer)
+    return Compacted(len(parts), len(groups), sum(part.footer.images for part in parts.values()))
+
+
+def _read(path: Path, mtime_ns: int) -> _Part:
+    with open_part(path, whole=False) as (file, footer):
         # The schema's metadata is the footer itself, which differs from part to part.
-        return _Part(footer, file.schema_arrow.remove_metadata())
+        return _Part(footer, file.schema_arrow.remove_metadata(), mtime_ns)
 
 
 def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
@@ -82,7 +97,7 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
     They have the same settings, source and columns; versions of segcli may differ.
     """
     pending: dict[tuple[bytes, pa.Schema], list[Path]] = {}
-    for path in sorted(parts, key=lambda p: (p.stat().st_mtime_ns, p.name)):
+    for path in sorted(parts, key=lambda p: (parts[p].mtime_ns, p.name)):
         footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
@@ -118,6 +133,15 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Pa
 
 
 def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None:
+    name, rows, footer = _merged(group, parts)
+    write_part(fresh / name, rows, footer)
+    # As new as its newest image: `status` and `prune` go by it.
+    newest_ns = max(parts[path].mtime_ns for path in group)
+    os.utime(fresh / name, ns=(newest_ns, newest_ns))
+
+
+def _merged(group: Sequence[Path], parts: dict[Path, _Part]) -> tuple[str, pa.Table, Footer]:
+    """One part of all of these: its name, rows and footer."""
     rows = pa.concat_tables([read_part(path)[0] for path in group])
     newest = parts[group[-1]].footer
     shards = {parts[path].footer.settings.shard for path in group}
@@ -129,11 +153,7 @@ def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None
         newest, settings=settings, begun=begun, ended=ended, complete=complete,
         tracking=_tracking([parts[path].footer for path in group]),
     )  # fmt: skip
-    merged = fresh / part_name(images_of(rows))
-    write_part(merged, rows, footer)
-    # As new as its newest image: `status` and `prune` go by it.
-    newest_ns = max(path.stat().st_mtime_ns for path in group)
-    os.utime(merged, ns=(newest_ns, newest_ns))
+    return part_name(images_of(rows)), rows, footer
 
 
 def _tracking(footers: Sequence[Footer]) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from segcli.cloud.errors import StoreError
 from segcli.cloud.objects import Listed, list_objects
 from segcli.cloud.urls import BUCKETS, is_url, scheme_of, shown, split_bucket, url_of
 from segcli.errors import UsageError
+from segcli.store.exchange import find_exchange
 
 _PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
 _NFS_OPEN = ".nfs"  # NFS's name for a replaced file that is still open
@@ -88,19 +89,25 @@ def list_parts(path: Path) -> list[str]:
 
 
 def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
-    """The parts of an output in a bucket, with what the store knows of each.
+    """The parts of an output in a bucket that count, with what the store knows of each.
 
     Raises UsageError, also when there is anything else.
     """
     start = len(split_bucket(url)[1]) + 1
     try:
-        for listed in list_objects(url):
-            name = listed.key[start:]
-            if not _PART.fullmatch(name):
-                raise _foreign(url, name)
-            yield name, listed
+        before = find_exchange(url)
+        while True:
+            parts = [(listed.key[start:], listed) for listed in list_objects(url)]
+            if (now := find_exchange(url)) == before:
+                break
+            before = now  # parts were exchanged while they were listed
     except StoreError as error:
         raise UsageError(f"cannot list {url}: {error}") from None
+    for name, listed in parts:
+        if not _PART.fullmatch(name):
+            raise _foreign(url, name)
+        if name not in now.hidden:
+            yield name, listed
 
 
 def _foreign(output: str, name: str) -> UsageError:

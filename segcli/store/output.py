@@ -54,6 +54,8 @@ def open_output(
         if not is_url(held.real):
             for stale in staging_paths(held.real, split):
                 remove_stale(stale)
+        elif held.lease is not None:
+            Bucket(held.real, held.lease.check).finish_exchange()
             if split is None:
                 finish(held.real)
         joining = _joining(path, settings, carried, categories, same_source=same_source)

@@ -100,8 +100,10 @@ def test_rows_and_readers_are_those_of_an_output_on_a_disk(
     found = status(Path(out))
     assert (found.out, found.images, found.parts, found.writer) == (out, 5, 3, None)
     assert found.problems == []
-    with pytest.raises(UsageError, match="is in a bucket, where .* compact a copy"):
-        compact(Path(out), images=100)
+    assert (done := compact(Path(out), images=4)).after == 2
+    assert (done.before, done.images) == (3, 5)
+    with on_disk(part_paths(Path(out))) as copies:
+        assert rows(copies[0].parent) == rows(here)
     (folder / "0.png").write_bytes(png(7) + b"0")
     assert (run(folder, out).redone, run(folder, out).images) == (1, 0)
 
