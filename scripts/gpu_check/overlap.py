@@ -35,7 +35,7 @@ def check(place: Place) -> Figures:
     models = {"r50-fpn": {"model": "maskrcnn/r50-fpn", "weights": str(weights)}, "shipped": {}}
     for name, model in models.items():
         chosen = {"precision": "bfloat16", "batch_size": 2 if place.small else 16, **model}
-        few, many = (place.photographs(place.count(images)) for images in (32, 320))
+        few, many = (place.photographs(place.count(images)) for images in (32, 192))
         measured(place.options(few, f"{name}-warm", **chosen))
         rows = []
         for way, (whole, ahead) in _WAYS.items():

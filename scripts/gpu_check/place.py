@@ -87,7 +87,7 @@ class Run:
 
     seconds: float
     summary: Summary
-    late_images_per_s: float | None = None  # in the second half
+    late_images_per_s: float | None = None  # in the last quarter
     notes: list[Event] = field(default_factory=list)
     busy: float | None = None
 
@@ -118,11 +118,11 @@ def measured(options: PredictOptions) -> Run:
 
 
 def _late_rate(done: list[tuple[float, int]]) -> float | None:
-    """Images/s in the second half, when all workers have started."""
+    """Images/s in the last quarter, when all workers have started."""
     if not done:
         return None
     last, images = done[-1]
-    late = [one for one in done if one[1] >= images / 2]
+    late = [one for one in done if one[1] >= 0.75 * images]
     return (images - late[0][1]) / (last - late[0][0]) if last > late[0][0] else None
 
 
