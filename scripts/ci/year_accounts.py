@@ -70,7 +70,10 @@ def final_counts(out: Path, ledger: Ledger, world: World, other: Path, load: Loa
     last = {row["key"]: row for row in rows.to_pylist()}
     pruned = load_pruned(resolve(out)).index
     archive = other.with_name(f"{other.name}.source")
+    missing = []
     for key in {*ledger.must, *ledger.may}:
+        if key not in last and pruned.find(key) is None:
+            missing.append(key)  # such as a frame of a clip that no complete run has seen
         for version in ledger.allowed(key):
             entry = pruned.find(key)
             is_there = (
@@ -86,7 +89,7 @@ def final_counts(out: Path, ledger: Ledger, world: World, other: Path, load: Loa
                 write_file(archive / key.partition("#")[0], version, world.clip)
     options = PredictOptions(
         source=str(archive), out=other, model="toy", device="cpu", precision="float32",
-        replicas=0, count_ahead=False,
+        replicas=0, count_ahead=False, exclude=tuple(missing),
     )  # fmt: skip
     predict(options, report=lambda event: None, load=load)
     for path in (out, other):
