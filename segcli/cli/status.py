@@ -76,6 +76,9 @@ def _settings(settings: dict[str, Any]) -> list[tuple[str, str]]:
         more = len(names) - 6
         text = ", ".join(names[:6]) + (f" and {more} more" if more > 0 else "")
         lines.append(("categories", text))
+    if isinstance(file := settings.get("zones_file"), dict):
+        named = [feature["properties"]["name"] for feature in file["content"]["features"]]
+        lines.append(("zones", f"{', '.join(named)} ({file['path']})"))
     return lines
 
 

@@ -228,6 +228,7 @@ def _settings(masks: Path) -> list[tuple[str, str]]:
         "device": settings.get("device"),
         "precision": settings.get("precision"),
         "scores kept from": settings.get("min_score"),
+        "zones": (settings.get("zones_file") or {}).get("path"),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
     return [(name, str(value)) for name, value in told.items() if value not in (None, "")]

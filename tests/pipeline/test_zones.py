@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.dataset
 import pytest
 
+from segcli.cli.status import _settings
 from segcli.errors import UsageError
 from segcli.pipeline import PredictOptions, predict
 from segcli.store import read_settings
@@ -46,6 +47,9 @@ def test_zones_are_written_and_recorded(pictures, tmp_path: Path) -> None:
         "sha256": settings["zones_file"]["sha256"], "lower_edge": 0.1, "share": 0.5,
     }  # fmt: skip
     assert settings["zones_file"]["content"] == json.loads(path.read_text())
+
+    (line,) = [text for name, text in _settings(settings) if name == "zones"]
+    assert line == f"left ({path})"
 
     inside = sum(zones == ["left"] for zones in stood)
     zones_file(tmp_path, use="keep")
