@@ -18,6 +18,7 @@ from segcli.machine import cores
 from segcli.report import charts, gallery
 from segcli.report.page import render
 from segcli.stats import Statistics, StatsOptions
+from segcli.stats.health import Event, camera_events
 from segcli.stats.statistics import measured, prepared, score_of, time_pattern_hint
 from segcli.store import MinScores
 from segcli.store.query import Rows
@@ -88,6 +89,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
     with prepared(asked, min_score) as rows:
         found = measured(asked, min_score, rows)
         lines = _series(rows, found)
+        events = _events(rows, found, options.masks)
         hint = None if lines[0] else time_pattern_hint(found.run, rows, clock=False)
     if options.min_score is None:
         report(store.default_sentence(store.read_settings(options.masks)))
@@ -95,7 +97,7 @@ def write_report(options: ReportOptions, *, report: Report) -> Written:
         report(sentence)
     cards, skipped = _gallery(options, found.min_score, report)
     page = render(
-        _values(options, found, lines, cards, evaluation),
+        _values(options, found, lines, events, cards, evaluation),
         {row["category_id"] for row in found.classes}
         | {number for _, number, _ in (lines[1].lines if lines[1] else ())}
         | {s.category_id for c in cards for s in c.shapes},
@@ -111,10 +113,20 @@ Lines = tuple[charts.Series | None, charts.Series | None]
 """Over time, by class and by zone."""
 
 
-def _series(rows: Rows, found: Statistics) -> Lines:
-    """Only where time means something: in footage, or where it is not that of mere files."""
+def _has_times(rows: Rows, found: Statistics) -> bool:
+    """Time means something in footage, or where it is not that of mere files."""
     ((frames,),) = rows.tuples("SELECT count(frame) FROM rows")
-    if not frames and "files" in found.run["time_from"]:
+    return bool(frames) or "files" not in found.run["time_from"]
+
+
+def _events(rows: Rows, found: Statistics, masks: Path) -> list[Event] | None:
+    """None where the images are not of cameras that watch something."""
+    is_footage = "static" in store.read_settings(masks) or _has_times(rows, found)
+    return camera_events(rows) if is_footage else None
+
+
+def _series(rows: Rows, found: Statistics) -> Lines:
+    if not _has_times(rows, found):
         return None, None
     return charts.series(rows, found), charts.zone_series(rows, found)
 
@@ -183,6 +195,7 @@ def _values(
     options: ReportOptions,
     found: Statistics,
     lines: Lines,
+    events: list[Event] | None,
     cards: list[gallery.Card],
     evaluation: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -205,6 +218,8 @@ def _values(
         "pairs": charts.pairs(found),
         "series": lines[0],
         "zone_series": lines[1],
+        "events": events,
+        "is_measured": "static" in store.read_settings(options.masks),
         "evaluation": evaluation,
         "cards": cards,
         "classes": [{"name": name, "id": i, "n": n} for n, i, name in shown],

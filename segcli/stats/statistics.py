@@ -218,12 +218,13 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
             column=options.time_column,
             exif=options.images is not None,
         )
-        repeats = "repeats" if "repeats" in rows.types else "NULL AS repeats"
+        columns = ("repeats", "view")  # an older output does not have them
+        later = ", ".join(n if n in rows.types else f"NULL AS {n}" for n in columns)
         by = groups.parts_of(options.by, rows.columns)
         group = groups.group_sql(by, found)
         made = f"{found.time} AS moment, {found.camera} AS camera, {group} AS grp"
         rows.execute(
-            f"CREATE VIEW images AS SELECT key, status, error, {repeats}, image, {made}, "
+            f"CREATE VIEW images AS SELECT key, status, error, {later}, image, {made}, "
             f"{found.time_from} AS time_from, {found.camera_from} AS camera_from "
             f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )

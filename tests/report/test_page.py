@@ -14,7 +14,7 @@ from segcli.keypoints import Skeleton, recorded
 from segcli.masks import rle
 from segcli.report import ReportOptions, charts, write_report
 from segcli.store import Settings, open_output
-from segcli.types import Record, Sample, Segment
+from segcli.types import Record, Sample, Segment, View
 
 SIZE = (120, 160)
 
@@ -216,3 +216,33 @@ def test_keypoints_are_drawn_over_the_mask(tmp_path):
     write_report(ReportOptions(masks=path, out=out, gallery=1), report=lambda _: None)
     (outline,) = re.findall(r'<path class="k1".* d="(.*?)"/>', out.read_text())
     assert re.fullmatch(r"M[^M]+zM40 60L80 60M35 60a[^M]+M75 60a[^M]+", outline)
+
+
+def test_camera_health_names_what_happened_to_a_camera(tmp_path):
+    def record(minute, light, hash):
+        mtime = (1_795_000_000 + 60 * minute) * 10**9
+        sample = Sample(f"gate/{minute:03d}.jpg", "", size_bytes=1, mtime_ns=mtime)
+        repeats = None if minute % 2 == 0 else f"gate/{minute - 1:03d}.jpg"
+        view = View(light + 0.001 * minute, 30.0, 4.0, hash)
+        return Record(sample, *SIZE, repeats=repeats, view=view)
+
+    def page(name, records, **compared):
+        path = tmp_path / name
+        settings = Settings({"source_root": "in", **compared}, {"default_score": 0.5})
+        with open_output(path, settings, carried={}, categories=(("person",), (1,))) as output:
+            output.commit(records)
+        out = tmp_path / "report.html"
+        write_report(ReportOptions(masks=path, out=out, gallery=0), report=[].append)
+        return Parsed(out.read_text()).text
+
+    first = [record(minute, 100, 0) for minute in range(20)]
+    second = [record(minute, 140, 2**62 - 1) for minute in range(60, 80)]
+    text = page("a.parquet", first + second, static={})
+    assert "Camera health" in text
+    assert re.search(r"static\s*20\s", text)
+    for words in ("no images", "the camera was moved"):
+        assert re.search(rf"gate{words}" if words == "no images" else words, text)
+    assert "the light changed" not in text  # an hour passed in between
+    quiet = page("b.parquet", first, static={})
+    assert "No gaps in time, frozen pictures" in quiet
+    assert "Camera health" not in page("c.parquet", first)
