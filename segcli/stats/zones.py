@@ -204,9 +204,19 @@ def add_passages(
         (row.pop("grp"), row.pop("category_id")): row
         for row in rows.dicts(_PASSED.format(group=group))
     }
-    nothing: dict[str, Any] = {"tracks": 0, "entries": 0, "exits": 0}
-    unknown = dict.fromkeys(TRACKED)
-    return [row | unknown | found.get(_key(row, titles), nothing) for row in table]
+    unknown: dict[str, Any] = dict.fromkeys(TRACKED)
+    nothing = unknown | {"tracks": 0, "entries": 0, "exits": 0}
+    return [
+        row
+        | unknown
+        | found.get(_key(row, titles), unknown if _is_outside(row, titles) else nothing)
+        for row in table
+    ]
+
+
+def _is_outside(row: Mapping[str, Any], titles: Sequence[str]) -> bool:
+    """Objects outside all zones are not counted as objects."""
+    return any(row[title] == OUTSIDE for title in titles)
 
 
 def _key(row: Mapping[str, Any], titles: Sequence[str]) -> tuple[str, int]:

@@ -124,7 +124,7 @@ def test_by_zone_with_tracks(footage: Callable[..., Path], tmp_path: Path) -> No
     # From the left of the line, seen along its way upwards, to its right.
     assert of("door", "person", "tracks", "entries", "exits", "masks") == (3, 2, 1, 3)
     assert of("door", "car", "entries", "exits", "dwell_p50_s") == (1, 2, None)
-    assert of("(none)", "person", "images", "masks") == (8, 8)
+    assert of("(none)", "person", "images", "masks", "tracks") == (8, 8, None)
     assert rows["right", "car"]["per_image"] == 4 / 6
     assert [row | {"group": row["zone"]} for row in found.zones] == [
         row | {"zone": row["group"]} for row in found.groups

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from segcli.cli.zones import zones
 from segcli.errors import UsageError
 from segcli.zones import read_zones
 from segcli.zones.page import read_frame
+
+VIDEO = Path(__file__).resolve().parent.parent / "video"
+sys.path.insert(0, str(VIDEO))
+from numbered import write_clip  # noqa: E402
+
+sys.path.remove(str(VIDEO))
 
 BAD_NAME = '</script><img src=x onerror="alert(1)">'
 
@@ -166,3 +173,10 @@ def test_a_frame_is_an_image_or_the_first_of_a_video(tmp_path: Path) -> None:
     bad.write_bytes(b"no image")
     with pytest.raises(UsageError, match="choose another image or a video"):
         read_frame(bad)
+    with pytest.raises(UsageError, match="Is a directory; expected an image or a video"):
+        read_frame(tmp_path)
+    frame = read_frame(write_clip(tmp_path / "clip", 3, codec="libx264"))
+    assert frame.pixels.shape[:2] == frame.original_size
+    (bad.with_suffix(".mp4")).write_bytes(b"no video")
+    with pytest.raises(UsageError, match=r"a.mp4: .*; choose another image or a video"):
+        read_frame(bad.with_suffix(".mp4"))
