@@ -100,7 +100,7 @@ def _fcos(dense: Any, points: Any, objects: Objects) -> Tensor:
     return owner
 
 
-def _nearest(boxes: Tensor, others: Tensor) -> Iterator[Tensor]:
+def nearest(boxes: Tensor, others: Tensor) -> Iterator[Tensor]:
     """For each box the AROUND others (AROUND,) that overlap it most and that none before has."""
     overlap = box_iou(boxes, others)
     for row in overlap:
@@ -170,7 +170,7 @@ def _yolact(model: Any, batch: Batch, objects: Objects) -> Replaced:
     shape = raw.prototypes.shape[-2:]
     count = len(boxes)
     raw.prototypes[0, :count] = objects.logits(shape, (h / shape[0], w / shape[1]))
-    for k, index in enumerate(_nearest(boxes, corners(raw.priors))):
+    for k, index in enumerate(nearest(boxes, corners(raw.priors))):
         raw.logits[0, index, objects.labels[k] + 1] = 16 - 0.1 * torch.arange(AROUND)
         raw.boxes[0, index] = encode(boxes[k].expand(AROUND, 4), raw.priors[index])
         raw.coefficients[0, index, k] = 1
@@ -221,42 +221,20 @@ def _draw(masks: Any, level: int, cell: tuple[int, int], objects: Objects, k: in
     masks.y[level][0, row] = drawn.amax(1)[:, None].expand(shape)
 
 
-def _maskrcnn(model: Any, batch: Batch, objects: Objects) -> Replaced:
-    """Proposals, then the boxes and masks of the best of them."""
-    from segcli_blocks.rcnn.box_coder import encode
-    from segcli_blocks.rcnn.conventions import BOX_WEIGHTS
+def _two_stage(model: Any, batch: Batch, objects: Objects) -> Replaced:
+    from scripts.data.planted_two_stage import two_stage
 
-    maps, scored = model.first_stage(batch)
-    heads = model.roi_heads
-    for level, anchors in enumerate(scored.anchors):
-        overlap, index = box_iou(objects.boxes, anchors).max(1)
-        for k in (overlap > 0.4).nonzero()[:, 0].tolist():
-            at = index[k : k + 1]
-            scored.logits[level][0, at] = 9.0
-            scored.deltas[level][0, at] = encode(objects.boxes[k : k + 1], anchors[at], (1.0,) * 4)
-    (regions,) = model.rpn.propose(scored, batch.content_sizes)
-    classes, boxes = (torch.zeros_like(t) for t in heads.classify(maps, [regions]))
-    background = next(i for i in range(classes.shape[1]) if i not in heads.classes)
-    classes[:, background] = 8
-    per_class = boxes.view(len(regions), -1, 4)
-    for k, index in enumerate(_nearest(objects.boxes, regions)):
-        position = int(heads.classes[objects.labels[k]])
-        classes[index, position] = 16 - 0.1 * torch.arange(AROUND)
-        coded = encode(objects.boxes[k].expand(AROUND, 4), regions[index], BOX_WEIGHTS)
-        per_class[index, 0 if heads.agnostic else position] = coded
-    away = torch.linspace(-1, 1, 28).square()
-    ellipse = STEEP * (1 - away[:, None] - away)
-    return {
-        "first_stage": lambda batch: (maps, scored),
-        "roi_heads.classify": lambda maps, boxes: (classes, per_class.flatten(1)),
-        "roi_heads.mask_logits": lambda features, of: ellipse.expand(len(of), 28, 28),
-    }
+    return two_stage(model, batch, objects)
 
 
 _FAMILIES: dict[str, Callable[[Any, Batch, Objects], Replaced]] = {
-    "maskrcnn": _maskrcnn,
+    **dict.fromkeys(("maskrcnn", "maskscoring", "cascade", "panet", "pointrend"), _two_stage),
     "embedmask": _embedmask,
     "condinst": _condinst,
     "yolact": _yolact,
     "solo": _solo,
 }
+
+
+def can_plant(family: str) -> bool:
+    return family in _FAMILIES
