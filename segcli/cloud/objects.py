@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from segcli.cloud.errors import Kind, StoreError, not_installed, translated
-from segcli.cloud.urls import WEB, scheme_of, split_bucket
+from segcli.cloud.urls import WEB, has_login, scheme_of, split_bucket
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -217,6 +217,12 @@ def _made(url: str) -> ObjectStore:
             # A list has hosts that are gone: some seconds for each of them must do.
             few: RetryConfig = {**RETRIES, "max_retries": min(WEB_RETRIES, RETRIES["max_retries"])}
             return HTTPStore(bare, client_options=options, retry_config=few)
+        if has_login(url):
+            raise StoreError(
+                Kind.FORBIDDEN,
+                "names and passwords in the URL of a bucket are not used: leave them out, and set "
+                "the credentials in the environment",
+            )
         return from_url(url, client_options=CLIENT, retry_config=RETRIES)
 
 

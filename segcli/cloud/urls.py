@@ -52,7 +52,7 @@ def shown(location: str | PathLike[str]) -> str:
         name, equals, rest = fspath(location).partition("=")
         return f"{name}={shown(rest)}" if equals and is_url(rest) else fspath(location)
     if scheme_of(url) not in WEB:
-        return url
+        return f"{scheme_of(url)}://{_without_login(url.partition('://')[2])}"
     try:
         parts = urlsplit(url)
     except ValueError:  # such as a bracket in a password: what comes after that is shown
@@ -60,6 +60,20 @@ def shown(location: str | PathLike[str]) -> str:
         return f"{scheme_of(url)}://{rest}"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, _without_secrets(parts.query), ""))
+
+
+def has_login(url: str) -> bool:
+    """Whether the URL of a bucket has a name or a password."""
+    return not {*url.partition("://")[2].partition("/")[0]}.isdisjoint(":@")
+
+
+def _without_login(rest: str) -> str:
+    """What follows the scheme. No bucket is named with a colon, so with one, the slash after it may
+    be a part of a password."""
+    authority = rest.partition("/")[0]
+    if "@" in authority:
+        return rest[authority.rfind("@") + 1 :]
+    return rest[rest.rfind("@") + 1 :] if ":" in authority else rest
 
 
 def hidden_name(url: str) -> str:

@@ -102,7 +102,7 @@ def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
                 break
             before = now  # parts were exchanged while they were listed
     except StoreError as error:
-        raise UsageError(f"cannot list {url}: {error}") from None
+        raise UsageError(f"cannot list {shown(url)}: {error}") from None
     for name, listed in parts:
         if not _PART.fullmatch(name):
             raise _foreign(url, name)

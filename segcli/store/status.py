@@ -11,7 +11,7 @@ from typing import Any
 from segcli.cloud.ahead import in_threads
 from segcli.cloud.errors import StoreError
 from segcli.cloud.objects import Listed
-from segcli.cloud.urls import url_of
+from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.store.directory import (
     is_part,
@@ -99,7 +99,7 @@ def _bucket_status(url: str) -> Status:
         shards = {"shards": True} if whole is None and has_shards(url) else None
         found = Status(url, writer=shards if whole is None else whole.process)
     except StoreError as error:
-        raise UsageError(f"cannot read {url}: {error}") from None
+        raise UsageError(f"cannot read {shown(url)}: {error}") from None
     newest = 0
     parts = list[tuple[str, Listed]]()
     try:

@@ -7,7 +7,10 @@ import pytest
 from segcli.cloud.errors import StoreError
 from segcli.cloud.objects import _fetch_without_size, fetch
 from segcli.cloud.urls import is_url, shown, split_bucket, url_of
+from segcli.errors import ImageError, UsageError
+from segcli.sources import open_source, read
 from segcli.sources.remote import url_sample
+from segcli.store import lock_output, part_paths, status
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,11 @@ from segcli.sources.remote import url_sample
         ("cam=https://user:pass@host/x", "cam=https://host/x"),
         ("https://user:p[ss@host/x.jpg?token=1", "https://host/x.jpg"),
         ("s3://bucket/a?b#c.jpg", "s3://bucket/a?b#c.jpg"),
+        ("s3://user:pass@bucket/a@b.jpg", "s3://bucket/a@b.jpg"),
+        ("s3://user:pa/ss@bucket/a.jpg", "s3://bucket/a.jpg"),
+        ("gs://user@bucket/a@b.jpg", "gs://bucket/a@b.jpg"),
+        ("s3://bucket/a@b:c.jpg", "s3://bucket/a@b:c.jpg"),
+        ("hf://datasets/owner/name@main", "hf://datasets/owner/name@main"),
         ("folder/a.jpg?token=1", "folder/a.jpg?token=1"),
     ],
 )
@@ -65,3 +73,22 @@ def test_errors_of_the_standard_library_do_not_quote_the_url(url: str) -> None:
     with pytest.raises(StoreError) as failed:
         _fetch_without_size(url, -1, None)
     assert "hunter2" not in str(failed.value)
+
+
+def test_a_bucket_with_a_password_is_refused_without_showing_it(tmp_path: Path) -> None:
+    url = "s3://user:hunter2@bucket/images"
+    for call in (
+        lambda: list(open_source(url)),
+        lambda: part_paths(Path(url)),
+        lambda: status(Path(url)),
+        lambda: lock_output(Path(url)),
+    ):
+        with pytest.raises(UsageError, match="names and passwords in the URL") as error:
+            call()
+        assert "hunter2" not in str(error.value)
+    (sample,) = [url_sample(f"{url}/a.jpg")]
+    assert sample is not None
+    assert sample.key == "s3://bucket/images/a.jpg"
+    with pytest.raises(ImageError, match="names and passwords in the URL") as refused:
+        read(sample)
+    assert "hunter2" not in str(refused.value)
