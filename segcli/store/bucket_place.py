@@ -17,11 +17,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from segcli.cloud.errors import Kind, StoreError
-from segcli.cloud.objects import Fetched, head
+from segcli.cloud.objects import Fetched
 from segcli.cloud.urls import joined, url_of
 from segcli.cloud.writing import delete, find, put_if, put_new
 from segcli.errors import OutputError, UsageError
-from segcli.store.directory import list_parts
+from segcli.store.directory import list_bucket_parts, list_parts
 from segcli.store.exchange import exchange, finish_exchange
 from segcli.store.footer import Footer
 from segcli.store.lease import LeaseCheck, take
@@ -135,11 +135,8 @@ class Bucket:
         except StoreError as error:
             raise OutputError(f"cannot read {self._url(name)}: {error}") from None
 
-    def size(self, name: str) -> int:
-        try:
-            return head(self._url(name)).size
-        except StoreError as error:
-            raise OutputError(f"cannot read {self._url(name)}: {error}") from None
+    def sizes(self) -> dict[str, int]:
+        return {name: listed.size for name, listed in list_bucket_parts(self._root)}
 
     def clear(self, *, everything: bool) -> None:
         """Nothing is staged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
@@ -211,8 +212,8 @@ class Output:
 
     def _smallest(self, parts: Sequence[str]) -> str:
         """The one that is rewritten most quickly."""
-        sizes = {name: self.writer.place.size(name) for name in parts}
-        return min(sizes, key=lambda name: sizes[name])
+        sizes = self.writer.place.sizes()
+        return min(parts, key=lambda name: sizes.get(name, sys.maxsize))
 
     def state(self, sample: Sample) -> State:
         """The state of a sample: "new" samples are to be committed, "changed" ones replaced.

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from segcli.errors import OutputError
 from segcli.files import reporting
-from segcli.store.directory import shards_path, staging_path, sync_directory
+from segcli.store.directory import list_parts, shards_path, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.lock import in_turn
 from segcli.store.part_file import read_part, write_part
@@ -70,8 +70,8 @@ class Place(Protocol):
 
     def has(self, name: str) -> bool: ...
 
-    def size(self, name: str) -> int:
-        """Bytes of a part."""
+    def sizes(self) -> dict[str, int]:
+        """The parts with their bytes."""
         ...
 
     def clear(self, *, everything: bool) -> None:
@@ -112,8 +112,8 @@ class Disk:
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()
 
-    def size(self, name: str) -> int:
-        return (self.directory / name).stat().st_size
+    def sizes(self) -> dict[str, int]:
+        return {n: (self.directory / n).stat().st_size for n in list_parts(self.directory)}
 
     def clear(self, *, everything: bool) -> None:
         if everything:
