@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from enum import Enum
 
@@ -33,6 +34,20 @@ class Kind(Enum):
 
 class ObjectError(OSError):
     """A request failed while an object was read as a file: nothing is said of what it contains."""
+
+
+_OF_STORAGE = frozenset(
+    {
+        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.ENETDOWN,
+        errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EAGAIN,
+    }
+)  # fmt: skip
+
+
+def is_of_storage(error: BaseException) -> bool:
+    """Whether the disk, the network or the server failed, perhaps only for a time: the error says
+    nothing about what the file contains."""
+    return isinstance(error, ObjectError) or getattr(error, "errno", None) in _OF_STORAGE
 
 
 class StoreError(Exception):

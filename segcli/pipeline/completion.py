@@ -128,7 +128,7 @@ class Completion:
         self._closed.discard(key)
         del self._open[key]
         container = self.containers.listed.pop(key, None)
-        if container is None or container.size_bytes is None:
+        if container is None or container.size_bytes is None or key in self.containers.unread:
             return
         if key in self._doubtful:
             self._doubtful[key] = container, self._hash(container)

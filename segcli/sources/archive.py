@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import IO, Any
 
+from segcli.cloud.errors import is_of_storage
 from segcli.keys import key_from_path
 from segcli.sources.archive_files import (
     BROKEN,
@@ -48,12 +49,14 @@ def with_members(
     samples: Iterator[Sample],
     opens: Callable[[Sample], bool] = lambda archive: True,
     sidecars: Sidecars | None = None,
+    unread: set[str] | None = None,
 ) -> Iterator[Sample]:
     """The samples, with each archive replaced by the images and videos in it.
 
     An archive that cannot be read to its end stays in the list, after the members that can be
     read, and becomes a failed row; so does one inside another archive. An archive without any image
     does, too. One that `opens` refuses is left out. With `sidecars`, those in tars ride along.
+    Archives whose reading the storage broke off are added to `unread`.
     """
     for sample in samples:
         if not is_archive(sample):
@@ -67,8 +70,10 @@ def with_members(
                 found += 1
                 columns = sidecars.columns(fields) if sidecars is not None and fields else {}
                 yield _inside(sample, member, columns)
-        except BROKEN:
+        except BROKEN as error:
             found = 0
+            if unread is not None and is_of_storage(error):
+                unread.add(sample.key)
         if not found:
             yield sample
 
@@ -193,7 +198,9 @@ def _nested(
         _check_kind(place)
         with open_bytes(place) if inner.offset is not None else _held(inner, compressed) as file:
             yield from _listed(file, place, sidecars)
-    except BROKEN:
+    except BROKEN as error:
+        if is_of_storage(error):
+            raise  # what is behind it may be unreadable for the same reason
         yield inner
 
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
+from segcli.cloud.errors import is_of_storage
 from segcli.cloud.urls import is_url
 from segcli.errors import ImageError
+from segcli.keys import containers_of
 from segcli.sources.archive_files import BROKEN, Place, open_bytes, words
 from segcli.sources.clip_times import COLUMN, taken
 from segcli.sources.containers import Containers
@@ -49,7 +51,7 @@ def _open_inside(place: Place) -> IO[bytes]:
     except FileNotFoundError:
         raise ImageError("the archive has vanished since it was listed") from None
     except BROKEN as error:
-        raise ImageError(f"cannot read it from the archive: {words(error)}") from None
+        raise ImageError(f"cannot read it from the archive: {words(error)}") from error
     return io.BufferedReader(file, AT_ONCE) if is_url(place.path) else file  # type: ignore[type-var]
 
 
@@ -78,9 +80,13 @@ def _frames(clip: Sample, every: Every, stream: int, containers: Containers) -> 
         return
     try:
         timeline = read_timeline(file, stream)
-    except ImageError:
+    except ImageError as error:
+        if is_of_storage(error.__cause__ or error):
+            containers.unread.update((clip.key, *containers_of(clip.key)))
         yield clip
         return
+    if timeline.is_interrupted:
+        containers.unread.update((clip.key, *containers_of(clip.key)))
     containers.has_videos = True
     if containers.names is not None:
         clip = containers.names.stated(clip, timeline.times[0])

@@ -22,7 +22,8 @@ class Containers:
     `listed` are the others by key, with their size and time before they were opened.
     `columns` are those of the output, None while there is none. `sidecars` belong to all shards.
     `untimed` are the videos whose JSON file does not state their start as a time. `has_videos`:
-    one was opened. `names` finds times in names, if that was asked for.
+    one was opened. `unread` are those whose reading the storage broke off: their listing may lack
+    images. `names` finds times in names, if that was asked for.
     """
 
     skip: Callable[[Sample], bool] = _never
@@ -31,6 +32,7 @@ class Containers:
     sidecars: Sidecars = field(init=False)
     untimed: set[str] = field(default_factory=set)
     has_videos: bool = False
+    unread: set[str] = field(default_factory=set)
     names: NameTimes | None = None
 
     def __post_init__(self) -> None:

@@ -22,21 +22,21 @@ def with_archives(source: Source, containers: Containers, *, decides: bool) -> S
     among the shards, so no shard leaves out an archive by its name. `decides`: the columns of
     sidecars are decided now."""
     listing, sift, carried = source.listing, source.sift, source.carried
-    opens, sidecars = containers.opens, containers.sidecars
+    options = containers.opens, containers.sidecars, containers.unread
     first = list(_first_containers(source)) if decides else []
-    if decide_columns(first, sidecars):
-        carried = {**(sidecars.types or {}), **carried}
+    if decide_columns(first, containers.sidecars):
+        carried = {**(containers.sidecars.types or {}), **carried}
     if containers.records_times and any(map(is_clip, first)):
         carried = {**clip_times.columns(), **carried}
 
     def sifted(wanted: Callable[[str], bool]) -> Iterator[Sample]:
         assert sift is not None
         samples = sift(lambda key: is_archive_name(key) or wanted(key))
-        return (sample for sample in with_members(samples, opens, sidecars) if wanted(sample.key))
+        return (sample for sample in with_members(samples, *options) if wanted(sample.key))
 
     return replace(
         source,
-        listing=lambda: with_members(listing(), opens, sidecars),
+        listing=lambda: with_members(listing(), *options),
         carried=carried,
         sift=None if sift is None else sifted,
     )

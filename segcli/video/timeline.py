@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import av
 
+from segcli.cloud.errors import is_of_storage
 from segcli.errors import ImageError
 from segcli.video.file import VideoFile, video_file
 from segcli.video.matroska import damaged_at
@@ -36,7 +37,7 @@ class Timeline:
     they jump back; then frames are found only by counting. `keyframes` are indices. `ends` states
     why the file stops before its stated end, or is None. `created` is when recording began, by the
     container. `damage` says where frames are missing that the reader has passed over. `file` is
-    where it was read.
+    where it was read. `is_interrupted`: the storage failed, perhaps for a time.
     """
 
     file: VideoFile
@@ -47,6 +48,7 @@ class Timeline:
     stream: int = 0
     created: datetime | None = None
     damage: str | None = None
+    is_interrupted: bool = False
 
 
 def looks_like_video(video: str | VideoFile) -> bool:
@@ -79,6 +81,7 @@ def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool 
     positions: list[int] = []
     damage: str | None = None
     broken: str | None = None
+    is_interrupted = False
     created: datetime | None = None
     latest = 0.0  # s, of any stream
     where = video_file(video)
@@ -96,7 +99,7 @@ def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool 
                     packets.append((packet.pts, time, packet.is_keyframe))
                     positions.append(packet.pos or 0)
         except (av.FFmpegError, OSError) as error:
-            broken = reason(error)
+            broken, is_interrupted = reason(error), is_of_storage(error)
         if broken is None and 0 < len(packets) < frames.frames:
             broken = f"the file states {frames.frames} frames"
         elif broken is None and frames.frames == 0 and stated and latest < stated - _SHORT_BY:
@@ -107,7 +110,13 @@ def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool 
             damage = _damage(where.name, positions, times)
     if not packets:
         raise ImageError(f"no frame in the video: {broken or 'its stream is empty'}")
-    return replace(_ordered(where, packets, broken), stream=stream, created=created, damage=damage)
+    return replace(
+        _ordered(where, packets, broken),
+        stream=stream,
+        created=created,
+        damage=damage,
+        is_interrupted=is_interrupted,
+    )
 
 
 def _ordered(
@@ -152,7 +161,7 @@ def opened(where: VideoFile, stream: int) -> Iterator[tuple[InputContainer, Vide
     except FileNotFoundError:
         raise ImageError("the file has vanished since it was listed") from None
     except (av.FFmpegError, OSError) as error:
-        raise ImageError(f"not a readable video: {reason(error)}{_hint(where)}") from None
+        raise ImageError(f"not a readable video: {reason(error)}{_hint(where)}") from error
 
 
 def _size(source: str | IO[bytes]) -> int:

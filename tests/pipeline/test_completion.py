@@ -1,5 +1,7 @@
 """Archives and videos of which everything has rows are not opened again."""
 
+import errno
+import io
 import os
 import tarfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from toy_data import keys
 
 import segcli
 import segcli.sources.archive
+import segcli.video.frames  # before its neighbour is replaced
 import segcli.video.timeline
 from segcli.errors import NothingDone
 from segcli.pipeline.events import Summary
@@ -124,3 +127,46 @@ def test_merging_parts_keeps_what_is_known(
     opened.clear()
     assert run(footage, out).earlier == IMAGES
     assert opened == []
+
+
+class Failing:
+    """A file on a network disk that breaks off after `good` reads."""
+
+    def __init__(self, path: str, good: int) -> None:
+        self._file, self._good = io.BytesIO(Path(path).read_bytes()), good
+
+    def __enter__(self) -> "Failing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        self._good -= 1
+        if self._good < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_what_a_failing_disk_broke_off_is_listed_again(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m.parquet"
+    archives, clips = segcli.sources.archive, segcli.video.timeline
+    with monkeypatch.context() as patch:
+        # Two of the four members, and no more than the beginning of the clip, can be read.
+        patch.setattr(archives, "open_bytes", lambda place: Failing(place.path, 3))
+
+        def opened(path: Any, *args: Any, **options: Any) -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(clips.av, "open", opened)
+        first = run(footage, out)
+    assert first.failed >= 2
+    assert len([key for key in keys(out) if key.startswith("a.tar/")]) < 4
+    run(footage, out)
+    assert len([key for key in keys(out) if key.startswith("a.tar/")]) == 4
+    assert len([key for key in keys(out) if key.startswith("clip.mkv#")]) == 3
