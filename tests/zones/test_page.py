@@ -175,7 +175,7 @@ def test_a_frame_is_an_image_or_the_first_of_a_video(tmp_path: Path) -> None:
         read_frame(bad)
     with pytest.raises(UsageError, match="Is a directory; expected an image or a video"):
         read_frame(tmp_path)
-    frame = read_frame(write_clip(tmp_path / "clip", 3, codec="libx264"))
+    frame = read_frame(write_clip(tmp_path / "clip.mkv", 3, codec="libx264"))
     assert frame.pixels.shape[:2] == frame.original_size
     (bad.with_suffix(".mp4")).write_bytes(b"no video")
     with pytest.raises(UsageError, match=r"a.mp4: .*; choose another image or a video"):
