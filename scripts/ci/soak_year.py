@@ -2,25 +2,23 @@
 
 Cameras drop files (`year_world`); the job runs every hour and is killed in the middle of a step,
 finds the disk full, overlaps with another run, runs out of time, or does not run at all. Rows are
-pruned and parts merged twice a day, which is killed as well. In the middle of the year, the model
+pruned and parts merged twice a day, which is killed as well. After a third of the time, the model
 changes. In the end, every frame that a complete run has seen must be in the output once, with what
 its file showed last, or be pruned; nothing else may be there; and the counts per day, camera and
-category must be those of one undisturbed run over the same files.
+category must be those of one undisturbed run over the same files. SIGUSR1 ends the year early.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
-import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from numbered import write_clip  # noqa: E402
 
 from scripts.ci import year_model  # noqa: E402
 from scripts.ci.year_accounts import check, final_counts  # noqa: E402
+from scripts.ci.year_faults import Killed, full_disk, killed_at  # noqa: E402
 from scripts.ci.year_world import DAY_S, Ledger, World  # noqa: E402
 from segcli.errors import Locked, NothingDone, OutputError, UsageError  # noqa: E402
 from segcli.pipeline import PredictOptions, predict  # noqa: E402
@@ -42,53 +41,6 @@ from segcli.store import compact, lock_output, status  # noqa: E402
 from segcli.store.verification import verify  # noqa: E402
 
 PRUNE_D = 30
-_STEPS = ("open", "write", "fsync", "rename", "replace", "mkdir", "rmdir", "unlink")
-
-
-class Killed(BaseException):
-    """The machine stops: nothing touches the disk any more."""
-
-
-@contextmanager
-def killed_at(step: int, chance: random.Random) -> Iterator[None]:
-    """Before or after that step on the disk, or in the middle of a write."""
-    count, how = 0, chance.random()
-
-    def patched(name: str) -> Callable[..., Any]:
-        original = getattr(os, name)
-
-        def call(*args: Any, **more: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count < step:
-                return original(*args, **more)
-            if count == step and how < 0.5:
-                if name == "write":
-                    original(args[0], args[1][: len(args[1]) // 2])
-                else:
-                    original(*args, **more)
-            raise Killed
-
-        return call
-
-    with mock.patch.multiple(os, **{name: patched(name) for name in _STEPS}):
-        yield
-
-
-@contextmanager
-def full_disk(step: int) -> Iterator[None]:
-    """From the given write on."""
-    count, original = 0, os.write
-
-    def write(fd: int, data: Any) -> int:
-        nonlocal count
-        count += 1
-        if count >= step:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return original(fd, data)
-
-    with mock.patch.object(os, "write", write):
-        yield
 
 
 @dataclass
@@ -103,7 +55,7 @@ class Job:
     def options(self, **more: Any) -> PredictOptions:
         given = {"model": "toy", "device": "cpu", "precision": "float32", "replicas": 0} | more
         return PredictOptions(
-            source=str(self.world.folder), out=self.out, max_masks=self.max_masks, chunk_size=4,
+            source=str(self.world.folder), out=self.out, max_masks=self.max_masks, chunk_size=6,
             older_than="5m", count_ahead=False, **given,
         )  # fmt: skip
 
@@ -137,13 +89,15 @@ class Job:
 
 @dataclass
 class Year:
-    """The simulation. `share` of the runs are disturbed."""
+    """The simulation. `share` of the runs are disturbed; `is_stopped` ends it before its time."""
 
     home: Path
     chance: random.Random
     hours: int
     share: float = 0.25
     prune_d: float = PRUNE_D
+    is_stopped: bool = False
+    hour: int = 0
     endings: Counter[str] = field(default_factory=Counter)
     jobs: list[Job] = field(default_factory=list)
 
@@ -164,19 +118,22 @@ class Year:
             for hour in range(1, self.hours + 1):
                 self.world.hour()
                 # Once the clock of the machine is put back, and put right half a day later.
-                late = self.hours // 3 <= hour < self.hours // 3 + 12
+                late = self.hours // 4 <= hour < self.hours // 4 + 12
                 self.world.clock_offset_s = -3 * 3600 if late else 0
                 if self.chance.random() < 0.003:
                     off_until = hour + self.chance.randint(2, 40)
                 if hour < off_until:
                     self.endings["machine off"] += 1
                     continue
-                if hour == self.hours // 2:
+                if hour == self.hours // 3:
                     self._change_the_model()
                 self.endings[self._run()] += 1
                 if hour % 12 == 3:
                     self._maintain()
+                self.hour = hour
                 progress(hour)
+                if self.is_stopped:
+                    break
             self._settle()
 
     def _run(self) -> str:
@@ -271,6 +228,7 @@ def main() -> int:
             )
 
     year = Year(home, random.Random(options.seed), options.days * 24)
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(year, "is_stopped", True))
     try:
         year.go(progress)
     except BaseException:
@@ -280,7 +238,9 @@ def main() -> int:
         print(f"| {title} | |\n|---|---:|")
         print("\n".join(f"| {name} | {count:,} |" for name, count in counts.most_common()))
         print()
-    print(f"Every account is exact ({time.monotonic() - began:.0f} s).")
+    print(
+        f"Every account is exact after {year.hour // 24} days ({time.monotonic() - began:.0f} s)."
+    )
     if not options.keep:
         shutil.rmtree(home)
     return 0

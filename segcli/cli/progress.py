@@ -198,6 +198,7 @@ def summary_text(event: Summary) -> str:
     lines = [
         f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
+        + (f"; {before}" if event.earlier else "")
     ]
     if event.static:
         lines.append(f"{images(event.static)} of these static: not processed (column `repeats`)")
@@ -212,8 +213,6 @@ def summary_text(event: Summary) -> str:
         lines.append("out of time (--max-time): run the same command again for what is left")
     if event.redone:
         lines.append(f"{images(event.redone)} of these replaced: changed, or failed before")
-    if event.earlier:
-        lines.append(before)
     if event.repeated:
         lines.append(f"listed more than once, done once: {images(event.repeated)}")
     lines += missing

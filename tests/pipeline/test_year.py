@@ -11,7 +11,7 @@ def test_some_days_of_an_hourly_job(tmp_path: Path) -> None:
     year.go()  # checks the accounts
     found = year.endings
     assert found["complete"] > 8
-    assert found["killed"] > 1
+    assert found["killed"] > 0
     assert found["images with rows"] > 20
     assert found["images pruned"] > 20
     assert found["prune: complete"] + found["prune: killed"] == 3
