@@ -91,15 +91,16 @@ def _suppress(boxes: Tensor, candidates: Tensor, iou: float) -> Tensor:
     area = (right - left) * (bottom - top)
     over = shared / (area[:, :, None] + area[:, None] - shared) > iou
     exact = torch.float32 if boxes.device.type == "cpu" else torch.float16  # zeros and ones
-    better = over.triu_(diagonal=1).to(exact)
+    better = over.to(exact).triu_(diagonal=1)
     stays = candidates
-    while True:
-        for _ in range(_STEPS):
-            before = stays
-            overlapped = torch.bmm(stays.to(exact)[:, None], better)[:, 0] > 0
-            stays = candidates & ~overlapped
-        if torch.equal(before, stays):
-            return stays
+    with torch.autocast(boxes.device.type, enabled=False):  # it would cast `better` each time
+        while True:
+            for _ in range(_STEPS):
+                before = stays
+                overlapped = torch.bmm(stays.to(exact)[:, None], better)[:, 0] > 0
+                stays = candidates & ~overlapped
+            if torch.equal(before, stays):
+                return stays
 
 
 def _shared(low: Tensor, high: Tensor) -> Tensor:
