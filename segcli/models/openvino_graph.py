@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import logging
 import os
 import sys
 import time
@@ -91,6 +92,8 @@ def library(name: str = "openvino") -> Any:
     """The module `name`, openvino or nncf. Raises UsageError if it does not load."""
     # Both report their use to a web service, but not where this module is missing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    if name == "nncf":  # with it, torch looks for a compiler of CUDA, and warns without a GPU
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     try:
         return import_module(name)
     except ImportError as error:

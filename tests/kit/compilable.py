@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from segcli.types import ModelInfo, Resize
+from segcli.types import Batch, Instances, ModelInfo, Resize
 
 INFO = ModelInfo("toy", "tiny", ("square",), (1,), Resize(64, 64), 32, 0.5)
 
@@ -18,7 +18,9 @@ class Network(nn.Module):
         self.compiled: Callable[[Tensor], list[Tensor]] | None = None
         self.calls = 0
 
-    def predict(self, batch: object, **options: object) -> list[object]:
+    def predict(self, batch: Batch, **options: object) -> list[Instances]:
+        compute = self.compiled or self.static
+        compute(batch.pixels.float() / 255)
         return []
 
     def static(self, x: Tensor) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,12 @@ class Toy(nn.Module):
         super().__init__()
         self.info = info
         self.margin = nn.Parameter(torch.tensor(0.25))
+        self.compiled: Callable[[Tensor], list[Tensor]] | None = None
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        """Pixels in 0..1 (B, 3, Hc, Wc) -> by how much each colour outshines the others."""
+        others = torch.stack([x[:, 1:].amax(1), x[:, ::2].amax(1), x[:, :2].amax(1)], 1)
+        return [x - others]
 
     def predict(
         self,
@@ -22,16 +30,13 @@ class Toy(nn.Module):
         max_masks: int,
         categories: frozenset[int] | None = None,
     ) -> list[Instances]:
-        pixels = batch.pixels.float() / 255  # (B, 3, Hc, Wc)
-        others = torch.stack(
-            [pixels[:, [1, 2]].amax(1), pixels[:, [0, 2]].amax(1), pixels[:, :2].amax(1)], 1
-        )
-        lead = pixels - others
+        compute = self.compiled or self.static
+        (lead,) = compute(batch.pixels.float() / 255)
         fields = (lead - self.margin + 0.5).clamp(0, 1)  # the mask is where this reaches 0.5
         allowed = [label for label in range(3) if categories is None or label in categories]
         return [
             self._instances(lead[b], fields[b], allowed, min_score, max_masks)
-            for b in range(len(pixels))
+            for b in range(len(lead))
         ]
 
     def _instances(

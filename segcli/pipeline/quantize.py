@@ -1,0 +1,157 @@
+"""Make weights with an int8 form of the static part, by post-training quantization."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcli.errors import UsageError
+from segcli.images import MAX_PIXELS
+from segcli.images.batch import collate
+from segcli.models import checkpoint, openvino_graph, registry
+from segcli.models.openvino_graph import Graph, Inconvertible
+from segcli.pipeline.resources import QUEUE_BYTES, default_threads
+from segcli.pipeline.stages.prefetch import Prefetch
+from segcli.plugin import Compilable
+from segcli.sources import Source
+from segcli.sources.several import open_sources
+from segcli.types import Batch, ModelInfo, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+IMAGES = 300
+"""By default; NNCF's own default for the statistics of activations."""
+
+_LISTED = 100_000  # of a source, from which the images are chosen
+_FEWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """Weights of `model` ("FAMILY/VARIANT") at `path`, calibrated on `images`; `skipped` could not
+    be read."""
+
+    model: str
+    path: Path
+    images: int
+    skipped: int
+
+
+def quantize(
+    model: str | None,
+    sources: Sequence[str],
+    out: Path,
+    *,
+    weights: str | None = None,
+    images: int = IMAGES,
+    note: Callable[[str], None],
+) -> Quantized:
+    """Write weights to `out` that have an int8 form as well, calibrated on images of `sources`.
+
+    The images are spread evenly over the sources. Weights become int8 per channel, activations per
+    tensor, and biases are corrected for the mean error of each layer (Nagel et al. 2019, Data-free
+    quantization, section 4.2). The file keeps the weights in float, which the rest of the network
+    needs. Raises UsageError without OpenVINO and NNCF, for a model without a static part, or with
+    too few images; OutputError.
+    """
+    import torch
+
+    openvino_graph.library("nncf")
+    if out.exists():
+        raise UsageError(f"{out} exists; remove it, or choose another file as `out`")
+    loaded = registry.load_model(model, weights)
+    network, name = loaded.model, f"{loaded.info.family}/{loaded.info.variant}"
+    if not isinstance(network, Compilable):
+        raise UsageError(f"{name} has no static part, which is what int8 is for")
+    samples = chosen(open_sources(sources), images)
+    note(f"reading {len(samples)} images")
+    batches = list(_batches(network.info, samples))
+    count = len(batches)
+    if count < _FEWEST:
+        raise UsageError(
+            f"only {count} of {len(samples)} images can be read; give {_FEWEST} or more, of the "
+            "kind that the model will see"
+        )
+    try:
+        graph = openvino_graph.kept_graph(network, loaded.sha256, note)
+        note(f"quantizing {name} on {count} images, which may take minutes")
+        int8 = _quantized(graph, batches, network)
+    except Inconvertible as error:
+        raise UsageError(f"OpenVINO cannot compute {name}: {error}") from error
+    state = network.state_dict()
+    half = all(torch.equal(t, t.half().float()) for t in state.values() if t.is_floating_point())
+    state |= int8.tensors()
+    notes = {"source": loaded.weights, "source_sha256": loaded.sha256, "calibrated_on": f"{count}"}
+    checkpoint.save(out, state, loaded.info, notes=notes, half=half)  # if they were float16
+    return Quantized(name, out, count, len(samples) - count)
+
+
+def chosen(source: Source, most: int) -> list[Sample]:
+    """At most `most` samples, evenly spread over those that are listed first."""
+    listed = list(islice(source, _LISTED))
+    count = min(most, len(listed))
+    return [listed[i * len(listed) // count] for i in range(count)]
+
+
+def _batches(info: ModelInfo, samples: Sequence[Sample]) -> Iterator[Batch]:
+    """One of each image that can be read."""
+    prefetch = Prefetch(
+        info, threads=default_threads(), max_pixels=MAX_PIXELS, limit_bytes=QUEUE_BYTES
+    )
+    for item in prefetch.load(samples):
+        if item.image is not None:
+            yield collate([item.image], info)
+
+
+class _Seen(Exception):
+    """Ends `predict` when it has made the input of the static part."""
+
+
+def _input(network: Compilable, batch: Batch) -> NDArray[np.float32]:
+    """What the static part of `network` sees of a batch, (B, 3, H, W)."""
+    seen: list[Tensor] = []
+
+    def keep(x: Tensor) -> list[Tensor]:
+        seen.append(x)
+        raise _Seen
+
+    network.compiled = keep
+    try:
+        network.predict(batch, min_score=1.0, max_masks=1)
+    except _Seen:
+        pass
+    finally:
+        network.compiled = None
+    found: NDArray[np.float32] = seen[0].contiguous().numpy()
+    return found
+
+
+def _quantized(graph: Graph, batches: Sequence[Batch], network: Compilable) -> Graph:
+    """The int8 form of the graph of `network`, calibrated on batches of one image."""
+    nncf = openvino_graph.library("nncf")
+    with _silent(nncf):
+        made = nncf.quantize(
+            graph.model(),
+            nncf.Dataset(batches, lambda batch: _input(network, batch)),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(batches),
+            fast_bias_correction=True,
+        )
+    return Graph.of(made)
+
+
+@contextlib.contextmanager
+def _silent(nncf: Any) -> Iterator[None]:
+    """NNCF writes progress bars and advice to stdout."""
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

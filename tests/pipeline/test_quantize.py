@@ -1,0 +1,90 @@
+"""An int8 form of weights; skipped where OpenVINO and NNCF are not installed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from kit.compilable import INFO, Network
+from torch import Tensor, nn
+
+from segcli.errors import UsageError
+from segcli.models import openvino_graph, registry
+from segcli.models.checkpoint import load, read_info
+from segcli.models.openvino_graph import Graph
+from segcli.models.runtime import Compiled
+from segcli.pipeline.quantize import chosen, quantize
+from segcli.sources.several import open_sources
+
+needs_openvino = pytest.mark.skipif(
+    not openvino_graph.is_installed(), reason="OpenVINO is not installed (extra openvino)"
+)
+
+
+class Convolutions(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU(),
+            nn.Conv2d(16, 4, 1),
+        )  # fmt: skip
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [self.layers(x)]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Convolutions:
+    """What `registry.load_model` loads; graphs are cached in a folder of the test."""
+    model = Convolutions().eval()
+    loaded = registry.Loaded(model, INFO, "tiny.safetensors", "0" * 64)
+    monkeypatch.setattr(registry, "load_model", lambda *_: loaded)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return model
+
+
+@needs_openvino
+def test_weights_get_an_int8_form(network, pictures: Callable[..., Path], tmp_path: Path) -> None:
+    images, out = pictures(9, sizes=((64, 64), (64, 96))), tmp_path / "int8.safetensors"
+    (images / "bad.png").write_bytes(b"no")
+    notes: list[str] = []
+    made = quantize(None, [str(images)], out, images=100, note=notes.append)
+    assert (made.model, made.images, made.skipped) == ("toy/tiny", 9, 1)
+    assert read_info(out) == INFO
+    assert network.compiled is None
+    _, state = load(out)
+    graph = Graph.of_tensors(state)
+    assert graph is not None
+    assert b'element_type="i8"' in graph.description
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(state[name], tensor)
+    x = torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        found, expected = Compiled(graph, "int8+float32")(x)[0], network.static(x)[0]
+    difference = (found - expected).abs().mean() / expected.std()
+    assert 0 < difference < 0.15  # int8, and not far away
+    with pytest.raises(UsageError, match="exists; remove it"):
+        quantize(None, [str(images)], out, note=notes.append)
+
+
+@needs_openvino
+@pytest.mark.usefixtures("network")
+def test_a_few_images_are_not_enough(pictures: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only 3 of 3 images can be read; give 8 or more"):
+        quantize(None, [str(pictures(3))], tmp_path / "int8.safetensors", note=print)
+
+
+def test_images_are_spread_over_the_source(pictures: Callable[..., Path]) -> None:
+    source = open_sources([str(pictures(10))])
+    assert [sample.key for sample in chosen(source, 3)] == ["0000.png", "0003.png", "0006.png"]
+    assert len(chosen(source, 300)) == 10
+
+
+def test_without_nncf_there_is_one_sentence(monkeypatch, tmp_path: Path) -> None:
+    def missing(name: str) -> object:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(openvino_graph, "import_module", missing)
+    with pytest.raises(UsageError, match=r"pip install 'segcli\[openvino\]'"):
+        quantize(None, ["images"], tmp_path / "int8.safetensors", note=print)
