@@ -51,15 +51,16 @@ def segment(x: float, y: float, track: int | None, label: int = 0) -> Segment:
     return Segment(label, 0.9, box, int(mask.sum()), rle.encode(mask), track_id=track)
 
 
-Path2 = Sequence[tuple[float, float] | None]
+Places = Sequence[tuple[float, float] | str | None]
 
 
 @pytest.fixture
 def footage(tmp_path: Path) -> Callable[..., Path]:
-    """footage({camera: {track: places}}, zones=...) -> an output, one frame every ten seconds."""
+    """footage({camera: {track: places}}, zones=...) -> an output, one frame every ten seconds;
+    a place "static" makes it a frame that repeats the first."""
 
     def made(
-        cameras: dict[str, dict[int | None, Path2]], zones: Path | None = None, name: str = "m"
+        cameras: dict[str, dict[int | None, Places]], zones: Path | None = None, name: str = "m"
     ) -> Path:
         known = None if zones is None else read_zones(zones)
         recorded: dict[str, Any] = {"default_score": 0.5}
@@ -70,15 +71,18 @@ def footage(tmp_path: Path) -> Callable[..., Path]:
         records = []
         for camera, tracks in cameras.items():
             for number in range(max(len(places) for places in tracks.values())):
-                segments = [
-                    segment(*places[number], track, (track or 0) % 2)
+                found = [
+                    (track, places[number])
                     for track, places in tracks.items()
                     if number < len(places) and places[number] is not None
                 ]
+                is_static = any(place == "static" for _, place in found)
+                segments = [segment(*at, n, (n or 0) % 2) for n, at in found if not is_static]
                 sample = Sample(
                     f"{camera}/{number:04}.jpg", "", None, 9, (START + 10 * number) * 10**9
                 )
-                record = Record(sample, *SIZE, segments)
+                repeats = f"{camera}/0000.jpg" if is_static else None
+                record = Record(sample, *SIZE, segments, repeats=repeats)
                 records.append(record if known is None else ZonePass(known).record(record))
         path = tmp_path / f"{name}.parquet"
         settings = Settings(compared, recorded)
@@ -91,7 +95,7 @@ def footage(tmp_path: Path) -> Callable[..., Path]:
 
 
 ACROSS = [(x, 50.0) for x in (20, 60, 90, 120, 150, 180)]
-CAMERAS: dict[str, dict[int | None, Path2]] = {
+CAMERAS: dict[str, dict[int | None, Places]] = {
     "cam1": {
         1: ACROSS,  # a person from left to right: into the right half, and it stays
         3: ACROSS[::-1],  # from right to left
@@ -168,6 +172,20 @@ def test_zones_for_an_output_without_any(footage: Callable[..., Path], tmp_path:
     misspelt = zones_file(tmp_path, camera="cam11")
     with pytest.raises(UsageError, match=r"camera 'cam11'.*'cam1', 'cam2'; did you mean 'cam1'"):
         statistics(StatsOptions(masks=plain, zones=misspelt))
+
+
+def test_static_frames_count_for_the_time_in_a_zone(
+    footage: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = zones_file(tmp_path)
+    masks = footage({"cam1": {1: [(150, 50), "static", "static", (20, 50)]}}, path)
+    rows = by_zone(statistics(StatsOptions(masks=masks, by="zone")))
+    again = by_zone(statistics(StatsOptions(masks=masks, by="zone", zones=path)))
+    for row in (rows["right", "person"], again["right", "person"]):
+        assert (row["images"], row["masks"], row["exits"], row["dwell_p50_s"]) == (4, 3, 1, 20)
+    rows = by_zone(statistics(StatsOptions(masks=masks, by="zone", static="ignore")))
+    row = rows["right", "person"]
+    assert (row["images"], row["masks"], row["exits"], row["dwell_p50_s"]) == (2, 1, 1, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
