@@ -1,4 +1,4 @@
-"""Model, post-processing and images/s of every family on the same image, each at its own size.
+"""Model, post-processing and images/s of the families on the same image, each at its own size.
 
 Weights are random, but for what ships, so post-processing is measured on planted objects: after
 each network has run, its numbers are replaced so that they tell of 20 round objects of a tenth to

@@ -2,8 +2,8 @@
 """Make the small copies of recordings and of published key lists in tests/golden.
 
 python -m scripts.data.trim_golden RECORDINGS KEYS: the folders with all recordings and all key
-lists. What is left out is large (weights, activations of the whole network); tests that need it
-are skipped where only the copies are.
+lists. What is left out is large (weights of bodies, activations of whole networks); tests that need
+it are skipped where only the copies are.
 """
 
 import gzip
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden"
 
@@ -53,6 +54,14 @@ KEPT = {
         "pooler.npz": r"boxes_xyxy|level_index",
         "targets.npz": r"mask_targets|mask_ratio|selected_mask_prob|maskiou_targets|gt_.*"
         r"|image_size_hw|proposals_xyxy|matched_(gt|labels)",
+    },
+    "pointrend": {
+        "state_dict.safetensors": r"(proposal_generator|roi_heads)\..*",
+        "infer.npz": r"(det|step\d_point|fpn|post_masks|out_size).*|box_deltas|cls_logits"
+        r"|coarse_logits|final_logits_sel|image_bgr_u8|proposals_xyxy",
+        "train.npz": r"(gt|pos|sampled)\d_.*|box_deltas|cls_logits|coarse_(features|logits)|fpn_p2"
+        r"|loss_(box_reg|cls|mask|mask_point)|point_(coords|logits)|rand_draw_.*"
+        r"|grad_(point|mask_both)/(roi_heads\.mask_head\..*|@p2)",
     },
     "solov2": {
         "config.json": None,
@@ -98,6 +107,8 @@ def main(recordings: Path, keys: Path) -> None:
         for name, pattern in files.items():
             if pattern is None:
                 shutil.copyfile(recordings / family / name, folder / name)
+            elif name.endswith(".safetensors"):
+                trim_weights(recordings / family / name, folder / name, pattern)
             else:
                 trim(recordings / family / name, folder / name, pattern)
         size = sum(f.stat().st_size for f in folder.iterdir())
@@ -116,6 +127,12 @@ def key_list(folder: Path, name: str) -> str:
         key, shape = line.split("\t")
         lines.append(f"{key}\t{'x'.join(re.findall(r'[0-9]+', shape)) or 'scalar'}\n")
     return "".join(lines)
+
+
+def trim_weights(source: Path, target: Path, pattern: str) -> None:
+    """Copy the tensors whose whole name matches."""
+    kept = {k: v for k, v in load_file(source).items() if re.fullmatch(pattern, k)}
+    save_file(kept, target)
 
 
 def trim(source: Path, target: Path, pattern: str) -> None:
