@@ -205,7 +205,7 @@ def test_videos_and_archives_as_predict_lists_them(archive: Path, tmp_path: Path
     assert (last["taken"], last["format"]) == ("2026-11-18 11:00:00", "video")
     assert len({found[frame]["split"] for frame in frames}) == 1
     assert len({found[frame]["sha256"] for frame in frames}) == 3
-    assert (summary.images, summary.broken) == (12, 3)  # one of them twice
+    assert (summary.images, summary.repeated, summary.broken) == (11, 1, 3)
     assert make_manifest([str(archive)], out).known == 11 - 2, "but for what cannot be opened"
     # predict finds all of them again, under the same paths.
     samples = {sample.key: sample for sample in open_source(str(out), every=parse_every("1s"))}
@@ -214,3 +214,15 @@ def test_videos_and_archives_as_predict_lists_them(archive: Path, tmp_path: Path
     frame = samples[frames[2]]
     assert (frame.frame, frame.time_s, frame.path) == (20, 2.0, str(archive / "clip.mp4"))
     assert frame.mtime_ns == found[frames[2]]["mtime_ns"]
+
+
+def test_an_image_in_two_sources_is_listed_once(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_CHUNK", 2)
+    out = tmp_path / "m.parquet"
+    sources = [f"all={archive}", f"again={archive / 'cam'}", str(archive / "b.png")]
+    found = make_manifest(sources, out)
+    assert (found.images, found.repeated) == (3, 2)
+    paths = [row["path"] for row in pq.read_table(out).to_pylist()]
+    assert sorted(paths) == ["archive/b.png", "archive/cam/a.jpg", "archive/torn.jpg"]

@@ -59,9 +59,10 @@ def manifest(
         wait=wait,
     )
     warned = f"{summary.warned} with a warning, " if summary.warned else ""
+    repeated = f"{summary.repeated} listed again, " if summary.repeated else ""
     typer.echo(
-        f"{summary.images} images, {summary.broken} broken, {warned}{summary.known} known before "
-        f"-> {out}"
+        f"{summary.images} images, {summary.broken} broken, {warned}{repeated}"
+        f"{summary.known} known before -> {out}"
     )
     for name, count in summary.splits.items():
         typer.echo(f"{name}: {count} images")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,11 +23,13 @@ from segcli.errors import UsageError
 from segcli.files import replacing, reporting
 from segcli.keys import split_frame
 from segcli.machine import cores
-from segcli.manifest.rows import Row, described
+from segcli.manifest.rows import Row, described, path_of
 from segcli.sources import Source
 from segcli.sources.several import open_sources
 from segcli.store.directory import lock_path, resolve
+from segcli.store.key_index import KeyIndex, Mark
 from segcli.store.lock import acquire
+from segcli.types import Sample
 from segcli.video.every import parse_every
 
 COLUMNS = pa.schema(
@@ -59,7 +61,10 @@ _CHUNK = 1000
 
 @dataclass(slots=True)
 class ManifestSummary:
+    """`repeated` images were listed more than once, by several sources or in a list."""
+
     images: int = 0
+    repeated: int = 0
     broken: int = 0
     warned: int = 0
     known: int = 0  # from an earlier run
@@ -115,7 +120,7 @@ def _make(
         ThreadPoolExecutor(workers or len(cores())) as pool,
         pq.ParquetWriter(unfinished, columns, compression="zstd") as writer,
     ):
-        samples = iter(archive)
+        samples = _once(archive, out.parent, summary)
         while chunk := list(islice(samples, _CHUNK)):
             rows = described(chunk, known, pool, out.parent, header_only)
             fresh = [row for row in rows if row.pop("fresh")]
@@ -128,6 +133,22 @@ def _make(
     os.replace(unfinished, out)
     shutil.rmtree(parts)
     return summary
+
+
+def _once(source: Source, folder: Path, summary: ManifestSummary) -> Iterator[Sample]:
+    """Each image of the source once; the others are counted. Memory: 16 bytes per image."""
+    seen, recent = KeyIndex(), dict[str, Mark]()
+    for sample in source:
+        is_file = sample.path and sample.data is None
+        path = path_of(sample, folder) if is_file else sample.key
+        if path in recent or path in seen:
+            summary.repeated += 1
+            continue
+        recent[path] = Mark(path, None, None, False)
+        if len(recent) >= _CHUNK:
+            seen.add(recent.values(), 0, fresh=True)
+            recent.clear()
+        yield sample
 
 
 def check_split(split: Sequence[float]) -> None:

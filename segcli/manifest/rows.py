@@ -38,7 +38,7 @@ def described(
     """
     rows: list[Row] = []
     for sample in chunk:
-        path = _path(sample, folder)
+        path = path_of(sample, folder)
         same = {"path": path, "size_bytes": sample.size_bytes, "mtime_ns": sample.mtime_ns}
         before = known.get(path)
         if before is not None and all(before[key] == value for key, value in same.items()):
@@ -119,7 +119,7 @@ def _frames(samples: Sequence[Sample]) -> Iterator[Row]:
             yield {**blank, "frame": index, "error": str(error)}
 
 
-def _path(sample: Sample, folder: Path) -> str:
+def path_of(sample: Sample, folder: Path) -> str:
     """The path as `predict` resolves it: relative to the manifest's folder, or absolute. A URL
     without what could be a credential."""
     url = is_url(sample.path)
