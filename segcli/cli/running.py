@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
-from segcli.errors import ExitCode
+from segcli.errors import ExitCode, UsageError
 from segcli.pipeline import PredictOptions
 
 
@@ -35,6 +36,14 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
     from segcli.cloud.urls import shown as shown_path
     from segcli.pipeline import predict as run
 
+    _refuse_inside(
+        options.out,
+        {
+            "--summary-json": reports.summary_json,
+            "--metrics": reports.metrics,
+            "--log-json": reports.log_json,
+        },
+    )
     if nice:
         os.nice(nice)  # before workers start, which inherit it
     quiet, run_id, hint = reports.quiet, options.run_id, None
@@ -56,3 +65,16 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
             typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)
             typer.echo("\n".join(failed_lines(summary)), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _refuse_inside(out: Path, files: Mapping[str, Path | None]) -> None:
+    """Raises UsageError if one of the files would be in an output, even if it is not there yet."""
+    from segcli.cli.output_checks import refuse_places
+
+    refuse_places(files)
+    for option, path in files.items():
+        if path is not None and Path(os.path.realpath(out)) in Path(os.path.realpath(path)).parents:
+            raise UsageError(
+                f"{option} {path} is inside --out {out}, which may contain only parts; choose "
+                f"another place"
+            )

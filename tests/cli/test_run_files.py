@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from segcli.cli.json_log import json_log
 from segcli.cli.metrics import metrics_file
 from segcli.cli.running import Reports, run_and_report
-from segcli.errors import Locked, OutputError
+from segcli.errors import Locked, OutputError, UsageError
 from segcli.pipeline import PredictOptions
 from segcli.pipeline import run as running
 from segcli.pipeline.events import Note, Progress, Report, Summary
@@ -124,3 +124,13 @@ def test_all_files_are_written_and_the_priority_is_lowered(
     assert ("run_images", str(options.out)) in metrics(files[1])
     assert json.loads(files[2].read_text().splitlines()[-1])["run"] == options.run_id
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_files_inside_the_output_are_refused(number: int, tmp_path: Path) -> None:
+    options = PredictOptions(source="in", out=tmp_path / "m.parquet")
+    files: list[Path | None] = [None, None, None]
+    files[number - 2] = tmp_path / "m.parquet" / "run.txt"
+    with pytest.raises(UsageError, match="may contain only parts"):
+        run_and_report(options, Reports("text", True, *files))
+    assert os.listdir(tmp_path) == []
