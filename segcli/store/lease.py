@@ -28,6 +28,9 @@ from segcli.errors import Locked, OutputError
 LEASE_S = 60.0
 """A lease that has not been renewed for so long may be taken over."""
 
+RELEASE_S = 10.0
+"""So long the end of a run waits for its lease to be released."""
+
 _RENEWALS = 4  # within LEASE_S
 _LOOKS = 20
 _MOST_S = 3600.0
@@ -45,7 +48,10 @@ class LeaseCheck:
         try:
             there = find(self.url)
         except StoreError as error:
-            raise OutputError(f"cannot read the lease {self.url}: {error}") from None
+            raise OutputError(
+                f"cannot read the lease {self.url}: {error}; what is committed is complete: run "
+                f"the same command again when the store can be reached"
+            ) from None
         if there is None or _content(there).get("holder") != self.holder:
             raise Locked(
                 f"another run has taken over the output of {shown(self.url)}, because this one did "
@@ -67,9 +73,17 @@ class Lease:
         self._thread.start()
 
     def close(self) -> None:
-        """Release it, unless another run holds it by now."""
+        """Release it, unless another run holds it by now.
+
+        Without a network this ends after RELEASE_S, and the lease expires by itself.
+        """
         self._ended.set()
-        self._thread.join()
+        thread = threading.Thread(target=self._release, name="lease", daemon=True)
+        thread.start()
+        thread.join(RELEASE_S)
+
+    def _release(self) -> None:
+        self._thread.join()  # a renewal may be under way
         with contextlib.suppress(StoreError):  # it is another's, or expires by itself
             put_if(self._url, _bytes({**self._content, "holder": None}), self._there)
 

@@ -342,6 +342,28 @@ def test_the_lease_survives_lost_answers(store: Store, out: str) -> None:
         assert output.images == 1
 
 
+def test_the_end_of_a_run_does_not_wait_for_a_dead_network(
+    out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is tried for a minute and more."""
+    answered = threading.Event()
+    monkeypatch.setattr(lease, "RELEASE_S", 0.2)
+    output = opened(out)
+    monkeypatch.setattr(lease, "put_if", lambda *_: answered.wait(30))
+    began = time.monotonic()
+    output.close()
+    assert time.monotonic() - began < 5
+    answered.set()
+
+
+def test_a_commit_without_a_network_says_what_to_do(store: Store, out: str) -> None:
+    with opened(out) as output:
+        store.fail("GET", ".lease", "503", times=99)
+        with pytest.raises(OutputError, match="run the same command again when the store can be"):
+            output.commit([record("0.png")])
+        store.faults.clear()
+
+
 def test_a_server_that_gives_up_ends_the_run_with_a_reason(store: Store, out: str) -> None:
     with opened(out) as output:
         store.fail("PUT", "part-", "503", times=99)
