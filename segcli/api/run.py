@@ -22,6 +22,7 @@ class Options(TypedDict, total=False):
     weights: str | None
     device: str
     precision: str
+    runtime: str
     engine: str
     replicas: int
     workers: int | None
@@ -60,6 +61,7 @@ class Options(TypedDict, total=False):
     exclude: Sequence[str]
     newer_than: str | None
     older_than: str | None
+    time_pattern: str | None
 
 
 def predict(
