@@ -7,18 +7,23 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from segcli_blocks.depthwise import Depthwise
+from segcli_blocks.rcnn.roi_pool import Pooler
 
 _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _CAST = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Depthwise)
 
 
 def fuse(network: nn.Module, dtype: torch.dtype) -> None:
-    """Fold the norms of `network` (in eval mode) and keep its weights in `dtype`, for good.
+    """Fold the norms of `network` (in eval mode), keep its weights in `dtype`, and pool regions by
+    rows, for good.
 
     Autocast would cast the same weights at every call, and frozen norms would answer in float32.
     """
     fold_norms(network)
     cast_weights(network, dtype)
+    for module in network.modules():
+        if isinstance(module, Pooler):
+            module.by_rows = True
 
 
 @torch.no_grad()

@@ -2,9 +2,11 @@
 
 The loop is what one writes on an afternoon: an image at a time through eager float32, torchvision's
 paste, pycocotools' encoding of full-size masks, one JSON file. segcli is timed as `predict` runs
-it, commit of the part included, in float32 and in the precision that it chooses by itself; in a
-process of its own, because it sets the allocator for good. The ways take turns; the medians are of
-wall seconds and of processor seconds.
+it, commit of the part included, in float32 and in the precision that it chooses by itself, with
+torch and, where it is installed, with OpenVINO, and in int8; in a process of its own, because it
+sets the allocator for good. The ways take turns; the medians are of wall seconds and of processor
+seconds. ONEDNN_MAX_CPU_ISA=AVX2 makes torch and OpenVINO compute as on a processor without AVX-512
+and bfloat16 (ATEN_CPU_CAPABILITY=avx2 does so for the rest of torch).
 """
 
 from __future__ import annotations
@@ -28,14 +30,24 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from scripts.benchmarks.stages import Clock, timed_run
 from scripts.benchmarks.tables import markdown
 from scripts.data.photographs import photographs
-from segcli.models import checkpoint, registry
+from segcli.models import checkpoint, openvino_graph, registry
 from segcli.pipeline import PredictOptions
+from segcli.pipeline.quantize import quantize
 from segcli.plugin import Family
 from segcli.store import read_masks
 from segcli.types import ModelInfo
 
 PHOTOGRAPHS = 12
 TURNS = 2
+WAYS = {
+    "float32": {"precision": "float32", "runtime": "torch"},
+    "bfloat16 or float32": {"precision": "auto", "runtime": "torch"},
+}
+WITH_OPENVINO = {
+    "float32, OpenVINO": {"precision": "float32", "runtime": "openvino"},
+    "auto, OpenVINO": {"precision": "auto", "runtime": "openvino"},
+    "int8": {"precision": "int8", "runtime": "openvino"},
+}
 COLUMNS = (" s", ", times as fast", " processor s", ", times less processor", " masks")
 
 
@@ -115,10 +127,15 @@ def compare(
     model: str | None,
     weights: str | None,
 ) -> dict[str, Any]:
-    """The loop and segcli in both precisions, on the same images; loading is not timed."""
+    """The loop and segcli in all its ways, on the same images; loading is not timed."""
     room.mkdir()
+    ways = WAYS | (WITH_OPENVINO if openvino_graph.is_installed() else {})
+    int8 = str(room / "int8.safetensors")
+    if "int8" in ways:
+        folder = str(images[0].parent)
+        quantize(model, [folder], Path(int8), weights=weights, note=lambda _: None)
     network(np.array(Image.open(images[0])))  # warm
-    spent = {way: Clock() for way in ("loop", "float32", "auto")}
+    spent = {way: Clock() for way in ("loop", *ways)}
     masks: dict[str, int] = {}
     with ProcessPoolExecutor(1, get_context("spawn")) as own:
         for turn in range(TURNS):
@@ -126,21 +143,21 @@ def compare(
                 start = time.perf_counter()
                 masks["loop"] = plain_loop(images, network, room / "results.json")
                 spent["loop"].add("wall", time.perf_counter() - start)
-            for precision in ("float32", "auto"):
-                out = room / f"{precision}-{turn}.parquet"
+            for way, options_of in ways.items():
+                out = room / f"{way}-{turn}.parquet"
                 options = PredictOptions(
                     source=str(images_list(room, images)),
                     out=out,
                     model=model,
-                    weights=weights,
-                    precision=precision,
+                    weights=int8 if way == "int8" else weights,
                     device="cpu",
                     replicas=0,
+                    **options_of,
                 )
                 wall, processor = own.submit(timed_run, options).result()
-                spent[precision].add("wall", wall)
-                spent[precision].add("cpu", processor)
-                masks[precision] = sum(b.num_rows for b in read_masks(out, columns=["score"]))
+                spent[way].add("wall", wall)
+                spent[way].add("cpu", processor)
+                masks[way] = sum(b.num_rows for b in read_masks(out, columns=["score"]))
     return report(spent, masks, len(images))
 
 
@@ -169,7 +186,8 @@ def table(figures: dict[str, Any]) -> str:
             *(figures.get(f"{model} {way}{what}") for what in COLUMNS),
         )
         for model in ("shipped", "r50-fpn")
-        for way in ("loop", "float32", "auto")
+        for way in ("loop", *WAYS, *WITH_OPENVINO)
+        if f"{model} {way} s" in figures
     ]
     head = ("s per image", "times as fast", "processor s", "times less", "masks in all")
     return markdown(("", *head), lines)

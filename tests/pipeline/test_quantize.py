@@ -29,9 +29,10 @@ class Convolutions(Network):
             nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU(),
             nn.Conv2d(16, 4, 1),
         )  # fmt: skip
+        self.body: nn.Module = nn.Identity()
 
     def static(self, x: Tensor) -> list[Tensor]:
-        return [self.layers(x)]
+        return [self.layers(self.body(x))]
 
 
 @pytest.fixture
@@ -66,6 +67,22 @@ def test_weights_get_an_int8_form(network, pictures: Callable[..., Path], tmp_pa
     assert 0 < difference < 0.15  # int8, and not far away
     with pytest.raises(UsageError, match="exists; remove it"):
         quantize(None, [str(images)], out, note=notes.append)
+
+
+@needs_openvino
+@pytest.mark.slow
+def test_a_body_that_int8_spoils_stays_in_float(
+    network: Convolutions, pictures: Callable[..., Path], tmp_path: Path, monkeypatch
+) -> None:
+    network.body, network.layers = nn.Sequential(network.layers[0]), network.layers[1:]
+    monkeypatch.setattr("segcli.pipeline.quantize._FAR", 0.0)
+    notes: list[str] = []
+    out = tmp_path / "int8.safetensors"
+    quantize(None, [str(pictures(8))], out, note=notes.append)
+    assert "quantizing again without the body" in notes[-2]
+    graph = Graph.of_tensors(load(out)[1])
+    assert graph is not None
+    assert graph.description.count(b'element_type="i8"') == 2  # not the body's weights
 
 
 @needs_openvino

@@ -71,6 +71,22 @@ def test_both_stages_answer_alike(plain, fused, batch) -> None:
     assert_near(fused_masks, plain.roi_heads.mask_logits(features, of))
 
 
+@torch.inference_mode()
+def test_a_model_fused_in_float32_differs_by_rounding_only(plain, batch) -> None:
+    model = copy.deepcopy(plain)
+    model.fuse(torch.float32)
+    maps, scored = plain.first_stage(batch)
+    near = {"atol": 1e-4, "rtol": 1e-4}
+    fused_maps, fused_scored = model.first_stage(batch)
+    torch.testing.assert_close(fused_maps, maps, **near)
+    torch.testing.assert_close(both(fused_scored), both(scored), **near)
+    assert model.roi_heads.box_pool.by_rows
+    pooled, expected = (m.roi_heads.box_pool(maps[:4], [BOXES]) for m in (model, plain))
+    torch.testing.assert_close(pooled, expected, **near)
+    found, wanted = (m.roi_heads.classify(maps, [BOXES]) for m in (model, plain))
+    torch.testing.assert_close(found, wanted, **near)
+
+
 @pytest.mark.parametrize("conventions", [LIGHT, TORCHVISION])
 def test_regions_take_their_features_from_the_level_of_their_size(conventions) -> None:
     sizes = [32, 16, 8, 4]

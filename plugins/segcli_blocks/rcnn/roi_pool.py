@@ -14,7 +14,13 @@ from segcli_blocks.rcnn.conventions import Conventions
 
 
 class Pooler(nn.Module):
-    """RoIAlign from the pyramid level that fits a region's size; FPN eq. 1."""
+    """RoIAlign from the pyramid level that fits a region's size; FPN eq. 1.
+
+    `by_rows`: on a processor, float32 is computed like bfloat16, in a fifteenth of the time and
+    with other rounding (1e-5) than torchvision's kernel.
+    """
+
+    by_rows = False
 
     def __init__(self, size: int, conventions: Conventions) -> None:
         super().__init__()
@@ -51,11 +57,12 @@ class Pooler(nn.Module):
             # From x1 to x2 + 1 without a shift: what `aligned` takes away is added before.
             half = 0.5 / scale
             rois, aligned = rois + rois.new_tensor([0, half, half, half + 1, half + 1]), True
-        if features.device.type == "cpu" and features.dtype == torch.bfloat16 and ratio > 0:
+        by_rows = self.by_rows or features.dtype == torch.bfloat16
+        if features.device.type == "cpu" and by_rows and ratio > 0:
             return roi_align_rows(
                 features, rois, self.size, scale, sampling_ratio=ratio, aligned=aligned
             )
-        # torchvision's has no bfloat16 kernel, and float32 is to equal torchvision's models.
+        # torchvision's has no bfloat16 kernel.
         pooled: Tensor = roi_align(
             features.float().contiguous(),
             rois,
