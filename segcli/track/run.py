@@ -77,22 +77,24 @@ class _Sequence:
 
     tracker: Tracker
     position: Position = (-1, "", -1)
-    clock: float | None = None
     images: int = 0
 
     def tick(self, frame: Frame) -> tuple[float, float | None]:
         """The time of a frame, never before that of the frame before, and the step since that."""
-        before = self.clock
+        before = self.tracker.clock
         now = frame.time
         if now is None:
             now = 0.0 if before is None else before + _STILL
-        self.clock = now if before is None else max(before, now)
-        return self.clock, None if before is None else self.clock - before
+        if before is None:
+            return now, None
+        now = max(before, now)
+        return now, now - before
 
     def to_json(self) -> dict[str, Any]:
         tracks = [track.to_json() for track in self.tracker.tracks]
+        clock = self.tracker.clock
         return {
-            "position": self.position, "clock": self.clock, "images": self.images, "tracks": tracks,
+            "position": self.position, "clock": clock, "images": self.images, "tracks": tracks,
         }  # fmt: skip
 
 
@@ -189,11 +191,12 @@ class _Pass:
 
     def _sequence(self, values: Mapping[str, Any]) -> _Sequence:
         tracks = [Track.from_json(track) for track in values.get("tracks", ())]
-        tracker = Tracker(self._options.rules, self._new_id, self._found, tracks)
+        clock = values.get("clock")
+        tracker = Tracker(self._options.rules, self._new_id, self._found, tracks, clock)
         if not values:
             return _Sequence(tracker)
         start, file, number = values["position"]
-        return _Sequence(tracker, (start, file, number), values["clock"], values["images"])
+        return _Sequence(tracker, (start, file, number), values["images"])
 
     def _new_id(self) -> int:
         self._next += 1

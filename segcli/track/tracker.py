@@ -30,6 +30,7 @@ _GROWN = 0.5  # how far boxes are grown, in their own sides
 _GROWN_IOU = 0.1
 _ALIKE = 0.3  # the least share of one box's area that the other's has
 _SAME_IOU = 0.6  # a mask that overlaps a matched one by more is the same object once more
+_UNSURE = 0.5  # of the longest gap: what has no number yet may be false, and is given up sooner
 _RECENT = 1.0  # s: a weak mask is no proof of an object that was lost for longer
 
 
@@ -120,6 +121,7 @@ class Tracker:
     """The tracks of one camera; frames come in the order of time.
 
     `new_id` gives the number of the next track, and `found` hears that a mask belongs to one.
+    `clock` is the time of the last frame (s), None before the first one.
     """
 
     def __init__(
@@ -128,13 +130,16 @@ class Tracker:
         new_id: Callable[[], int],
         found: Callable[[Place, int], None],
         tracks: Iterable[Track] = (),
+        clock: float | None = None,
     ) -> None:
         self.tracks = list(tracks)
+        self.clock = clock
         self._rules, self._new_id, self._found = rules, new_id, found
 
     def step(self, key: str, time: float, size: Size, masks: Sequence[Detection]) -> None:
         """A frame at `time` s of `size` (H, W) px with its masks."""
         self._forget(time)
+        self.clock = time
         strong = [one for one in masks if one.strong]
         weak = [one for one in masks if not one.strong]
         free = [track for track in self.tracks if track.size == size]
@@ -163,6 +168,7 @@ class Tracker:
 
     def repeat(self, repeated: str, key: str, time: float) -> None:
         """A frame at `time` s that shows what `repeated` showed: nothing has moved."""
+        self.clock = time
         for track in self.tracks:
             if track.key == repeated:
                 track.proven += time - track.time
@@ -171,7 +177,12 @@ class Tracker:
                 track.y.rest()
 
     def _forget(self, time: float) -> None:
-        self.tracks = [t for t in self.tracks if time - t.proven <= self._rules.max_gap]
+        self.tracks = [track for track in self.tracks if not self._is_lost(track, time)]
+
+    def _is_lost(self, track: Track, time: float) -> bool:
+        away = time - track.proven
+        is_sure = track.id > 0 or track.time == self.clock  # in the frame before
+        return away > self._rules.max_gap * (1 if is_sure else _UNSURE)
 
     def _begin(self, one: Detection, key: str, time: float, size: Size) -> None:
         left, top, w, h = one.box

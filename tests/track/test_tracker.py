@@ -153,3 +153,13 @@ def test_scores_of_cases_counted_by_hand() -> None:
     swapped = scores([((1, 2), (7, 8), same)] * 2 + [((1, 2), (8, 7), same)] * 2)
     assert (swapped.ass_a, swapped.hota) == pytest.approx((1 / 3, (1 / 3) ** 0.5))
     assert (swapped.idf1, swapped.switches) == (0.5, 2)
+
+
+def test_what_has_no_number_yet_is_given_up_sooner() -> None:
+    followed = Followed(Rules(max_gap=2))
+    followed.step(0, box(10, 50))
+    followed.step(1)
+    assert followed.step(15, box(10, 50)) == [None]
+    slow = Followed(Rules(max_gap=2))
+    slow.step(0, box(10, 50), per_second=0.5)
+    assert slow.step(1, box(10, 50), per_second=0.5) == [1]  # nothing is missing in between
