@@ -42,6 +42,7 @@ _MOVED = 16  # bits of the hash; a quarter of them
 _REMEMBERED = 25  # images that make the usual hash
 _LIGHT = 25.0  # grey levels between two images
 _SOON_S = 300.0  # between these two
+_STAYS_S = 60.0
 _GAP_S = 900.0
 _USUAL_STEPS = 10.0  # a gap is also that many usual times between two images
 
@@ -225,7 +226,14 @@ def _moves(seconds: NDArray[np.float64], hashes: NDArray[np.uint64]) -> Iterator
 def _sudden(
     seconds: NDArray[np.float64], light: NDArray[np.float64], covered: NDArray[np.bool_]
 ) -> Sequence[int]:
+    """Where the light jumps and stays: a lorry in front of the camera passes in a minute."""
     is_sudden = np.abs(np.diff(light)) >= _LIGHT
     is_sudden &= (np.diff(seconds) <= _SOON_S) & ~covered[1:] & ~covered[:-1]
-    found: list[int] = (np.flatnonzero(is_sudden) + 1).tolist()
+    found = []
+    for at in (np.flatnonzero(is_sudden) + 1).tolist():
+        first = min(int(np.searchsorted(seconds, seconds[at] - _STAYS_S)), max(0, at - _FEW))
+        last = max(int(np.searchsorted(seconds, seconds[at] + _STAYS_S)), at + _FEW)
+        step = np.median(light[at:last]) - np.median(light[first:at])
+        if last <= len(light) and abs(step) >= _LIGHT:
+            found.append(at)
     return found

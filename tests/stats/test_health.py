@@ -86,6 +86,7 @@ def history(changes: dict[int, Change | None]) -> list[tuple[str, int, int]]:
         ({20: None, 40: plain}, [("gap", 19, 40)]),
         ({20: lambda p: 0 * p + 60, 21: plain}, []),  # a bird on the lens
         ({20: None, 21: plain}, []),
+        ({20: lambda p: p + 40, 21: plain}, []),  # something large and bright
     ],
 )
 def test_each_event_is_named_and_dated(
