@@ -75,7 +75,7 @@ def why_unreadable(video: str | VideoFile, stream: int = 0) -> str:
 def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool = True) -> Timeline:
     """Demux the file once; `stream` counts its video streams.
 
-    Raises ImageError when the file cannot be opened as a video or has no such stream.
+    Raises ImageError when the file cannot be opened as a video, has no such stream or is encrypted.
     """
     packets: list[tuple[int | None, float, bool]] = []
     positions: list[int] = []
@@ -94,6 +94,8 @@ def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool 
                     continue
                 latest = max(latest, _end(packet))
                 if packet.stream_index == frames.index:
+                    if packet.has_sidedata("encryption_info"):
+                        raise ImageError("the video is encrypted: decrypt it first")
                     time = _time(packet)
                     time = len(packets) / rate if time is None else time
                     packets.append((packet.pts, time, packet.is_keyframe))

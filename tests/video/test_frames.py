@@ -198,3 +198,12 @@ def test_real_footage(data: Path) -> None:
         for frame in frames:
             assert frame.pixels is not None
             assert np.array_equal(frame.pixels, expected[frame.index])
+
+
+def test_an_encrypted_clip_is_refused(tmp_path: Path) -> None:
+    """Some decoders make pictures of encrypted data, too."""
+    keys = {"encryption_key": 16 * "ab", "encryption_kid": 16 * "cd"}
+    options = {"encryption_scheme": "cenc-aes-ctr", **keys}
+    path = write_clip(tmp_path / "a.mp4", 12, codec="libx264", container_options=options)
+    with pytest.raises(ImageError, match="is encrypted"):
+        read_timeline(str(path))
