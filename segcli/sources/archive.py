@@ -101,8 +101,25 @@ def why_unreadable(sample: Sample) -> str:
         with _opened(place) as file:
             count = sum(1 for _ in _listed(file, place, False))
     except BROKEN as error:
-        return f"the archive cannot be read to its end: {words(error)}"
+        return _other_kind(place) or f"the archive cannot be read to its end: {words(error)}"
     return "no image in the archive" if not count else "the archive has changed; run again"
+
+
+def _other_kind(place: Place) -> str | None:
+    """A sentence on an archive that is none, or not of the kind that its name says."""
+    try:
+        with open_bytes(place) as file:
+            head = file.read(262)
+    except BROKEN:
+        return None
+    if not head:
+        return "the archive is empty (0 bytes)"
+    is_zip, is_tar = head.startswith(b"PK\3\4"), head[257:] == b"ustar"
+    if place.is_zip and is_tar:
+        return "not a zip but a tar archive: rename it to .tar"
+    if is_zip and not place.is_zip:
+        return "not a tar but a zip archive: rename it to .zip"
+    return None
 
 
 def _inside(archive: Sample, member: Member, columns: Mapping[str, Any]) -> Sample:

@@ -119,3 +119,24 @@ def test_an_archive_without_images_is_a_row_that_says_so(tmp_path: Path) -> None
     (sample,) = listed(write(tmp_path / "a.zip", {"notes.txt": b""}))
     with pytest.raises(ImageError, match="no image in the archive"):
         read(sample)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "reason"),
+    [
+        ("a.tar", "b.zip", "not a zip but a tar archive: rename it to .tar"),
+        ("a.zip", "b.tar.gz", "not a tar but a zip archive: rename it to .zip"),
+        (None, "b.tar", "the archive is empty"),
+    ],
+)
+def test_an_archive_with_the_name_of_another_kind(
+    tmp_path: Path, made: str | None, name: str, reason: str
+) -> None:
+    path = tmp_path / name
+    if made is None:
+        path.write_bytes(b"")
+    else:
+        write(tmp_path / made, {"0.jpg": b"x"}).rename(path)
+    (sample,) = open_source(str(path), every=parse_every("1s"))
+    with pytest.raises(ImageError, match=reason):
+        read(sample)
