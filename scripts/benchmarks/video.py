@@ -62,20 +62,21 @@ def main() -> dict[str, Any]:
     return figures
 
 
-def write_clip(path: Path) -> Path:
+def write_clip(path: Path, size: tuple[int, int] = SIZE) -> Path:
     """A slow pan over a photograph, with noise, as a camera that turns would see it."""
     from skimage import data
 
-    photograph = np.kron(data.coffee(), np.ones((3, 3, 1), np.uint8))
+    enlarged = 3 if size[0] <= SIZE[0] else 4
+    photograph = np.kron(data.coffee(), np.ones((enlarged, enlarged, 1), np.uint8))
     chance = np.random.default_rng(0)
-    noise = chance.normal(0, 4, (8, *SIZE, 3)).astype(np.int16)
+    noise = chance.normal(0, 4, (8, *size, 3)).astype(np.int16)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "23"})
-        stream.height, stream.width = SIZE
+        stream.height, stream.width = size
         stream.pix_fmt, stream.gop_size = "yuv420p", 50
         for index in range(FRAMES):
             left = index
-            view = photograph[200 : 200 + SIZE[0], left : left + SIZE[1]]
+            view = photograph[200 : 200 + size[0], left : left + size[1]]
             pixels = np.clip(view + noise[index % len(noise)], 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, RATE)
