@@ -66,6 +66,7 @@ class Inventory:
         self._numbers: dict[str, int] = {}
         self._origins = bytearray()
         self._prefixes: list[str] = []
+        self._last: tuple[str, bool] | None = None  # what `state` was asked last
 
     def __contains__(self, part: str) -> bool:
         return part in self._numbers
@@ -142,6 +143,7 @@ class Inventory:
     def state(self, sample: Sample) -> State:
         """What is known of a sample; raises UsageError when its key is another archive's."""
         entry = self.done.find_listed(sample.key)
+        self._last = sample.key, entry is not None and entry.fresh
         if entry is None:
             return "done" if self._is_pruned(sample) else "new"
         origin = self._origins[entry.part]
@@ -158,6 +160,13 @@ class Inventory:
             if not (same_time and entry.same_size(sample.size_bytes)):
                 return "changed"
         return "failed" if entry.failed else "done"
+
+    def is_fresh(self, key: str) -> bool:
+        """Whether this run has committed the key."""
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]  # a look-up takes 5 us, and `state` has just made it
+        entry = self.done.find(key)
+        return entry is not None and entry.fresh
 
     def is_outdated(self, key: str, container: Sample) -> bool:
         """Whether the row of `key` is a failed one of an earlier state of its archive or video,
@@ -196,6 +205,7 @@ class Inventory:
 
     def remember(self, name: str, records: Sequence[Record]) -> None:
         """`records` have been committed to part `name`."""
+        self._last = None
         number = self._numbers.get(name)
         if number is None:
             prefix = prefix_of(records[0].sample.key, self._writer.footer.settings.roots)

@@ -225,8 +225,7 @@ class Output:
 
     def repeated(self, sample: Sample) -> bool:
         """True if this run has committed the key: the source lists it again."""
-        entry = self.done.find(sample.key)
-        return entry is not None and entry.fresh
+        return self.inventory.is_fresh(sample.key)
 
     def part_of(self, sample: Sample) -> str | None:
         """The part that contains the key; images are best replaced part by part."""
