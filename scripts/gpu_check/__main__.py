@@ -36,7 +36,7 @@ LIMITS_S = {
     "out_of_memory": 30,
     "replicas": 50,
     "nvjpeg": 25,
-    "training": 45,
+    "training": 90,
 }
 """The checks, the most important ones first, and the seconds that each may take."""
 
