@@ -226,9 +226,11 @@ def _moves(seconds: NDArray[np.float64], hashes: NDArray[np.uint64]) -> Iterator
 def _sudden(
     seconds: NDArray[np.float64], light: NDArray[np.float64], covered: NDArray[np.bool_]
 ) -> Sequence[int]:
-    """Where the light jumps and stays: a lorry in front of the camera passes in a minute."""
+    """Where the light jumps and stays: a lorry in front of the camera passes in a minute. What is
+    not over a minute before the last image is not known yet."""
     is_sudden = np.abs(np.diff(light)) >= _LIGHT
     is_sudden &= (np.diff(seconds) <= _SOON_S) & ~covered[1:] & ~covered[:-1]
+    is_sudden &= seconds[1:] <= seconds[-1] - _STAYS_S
     found = []
     for at in (np.flatnonzero(is_sudden) + 1).tolist():
         first = min(int(np.searchsorted(seconds, seconds[at] - _STAYS_S)), max(0, at - _FEW))

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Summary
 from segcli.pipeline.job import Chunk, commit
 from segcli.pipeline.stages.static import StaticRule
+from segcli.store import Settings
 from segcli.types import Record, Sample
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "video"))
@@ -93,6 +95,19 @@ def test_the_rows_do_not_depend_on_the_cut_of_chunks(
     assert rows(tmp_path / "m.parquet") == rows(tmp_path / "one.parquet")
 
 
+def test_the_rows_do_not_depend_on_kills(stills: Path, tmp_path: Path) -> None:
+    """A killed run leaves some of its parts; the next one makes the others."""
+    run(stills, tmp_path / "one.parquet")
+    out = tmp_path / "m.parquet"
+    run(stills, out, chunk_size=2)
+    parts = sorted(out.glob("*.parquet"))
+    for part in parts[1::2]:
+        part.unlink()
+    assert len(parts) > 3
+    assert run(stills, out, chunk_size=3).images > 0
+    assert rows(out) == rows(tmp_path / "one.parquet")
+
+
 def test_frames_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbered, "picture", lambda i: _picture(i // 25))
     (tmp_path / "in").mkdir()
@@ -149,6 +164,8 @@ def test_wrong_options_are_refused(stills: Path, tmp_path: Path, options: Any, w
 
 def test_a_static_frame_fails_with_the_frame_it_repeats() -> None:
     class Writer:
+        footer = SimpleNamespace(category_names=(), settings=Settings({}, {}))
+
         def write(self, records: Any, **_: Any) -> str:
             self.records = list(records)
             return "part"

@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 import segcli
 from segcli.annotations.selection import select
+from segcli.cli import app
 from segcli.evaluate.predictions import read_rows as read_for_eval
 from segcli.stats import StatsOptions, as_json, statistics
 from segcli.store import MinScores, compact, read_rows, status
@@ -104,6 +106,22 @@ def test_the_api(out: Path) -> None:
     raw = segcli.read(out, static="ignore")
     assert len(raw.masks().to_arrow()) == 3
     assert {row["status"] for row in raw.images()} == {"ok", "failed", "static"}
+
+
+def test_the_commands(out: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, [*words], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    counted = run("stats", str(out), "--min-score", "0")
+    assert "4 images static: 3 count as the images that they repeat, 1 are left out" in counted
+    ignored = run("stats", str(out), "--min-score", "0", "--static", "ignore")
+    assert "4 images static, 4 are left out" in ignored
+    assert "of which 1 failed and 4 are static" in run("status", str(out))
+    for static, images in (("repeat", 6), ("ignore", 3)):
+        options = ("--to", "coco", "--out", str(tmp_path / f"{static}.json"), "--min-score", "0")
+        assert f"{images} images" in run("export", str(out), *options, "--static", static)
 
 
 def test_a_static_image_has_the_masks_but_its_own_key_and_size(out: Path) -> None:
