@@ -109,6 +109,7 @@ def _between(image: ImageMasks, ends: Sequence[ImageMasks], track: int) -> Itera
     x, y = x0 + (x1 - x0) * share, y0 + (y1 - y0) * share
     for end, mask in zip(ends, masks, strict=True):
         if end.size == image.size:
+            rle.check(mask.rle, *image.size)
             there = _centre(mask)
             counts = rle.moved(mask.rle, image.size, x - there[0], y - there[1])
             yield replace(mask, rle=counts, box=rle.to_box(counts, *image.size), score=None)
