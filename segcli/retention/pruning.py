@@ -117,9 +117,13 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
     moment = f"coalesce({found.time}, made.processed)"
     limit = f"TIMESTAMP {literal(before.strftime('%Y-%m-%d %H:%M:%S'))}"
     has_static = "repeats" in rows.types
-    masks = "CASE WHEN repeats IS NULL THEN masks END" if has_static else "masks"
+    status, masks = "status", "masks"
+    if has_static:  # whose masks count, but are stored once
+        status = "CASE WHEN repeats IS NULL THEN status ELSE 'static' END"
+        masks = "CASE WHEN repeats IS NULL THEN masks END"
     rows.execute(
-        f"CREATE TABLE gone AS SELECT made.part AS part, image, key, status, size_bytes, mtime_ns, "
+        f"CREATE TABLE gone AS SELECT made.part AS part, image, key, {status} AS status, "
+        f"size_bytes, mtime_ns, "
         f"coalesce({masks}, 0) AS masks, {moment} AS moment, {found.camera} AS camera "
         f"FROM rows JOIN made ON rows.part = made.part "
         f"WHERE (mask IS NULL OR mask = 0) AND {moment} < {limit}"
