@@ -3,7 +3,8 @@
 python -m scripts.studies.conventions --images FOLDER --annotations ANN.json [--categories A,B]
 [--model NAME]: the model is measured as it was trained, and then with one switch at a time as
 another implementation has it. The differences are those of a wrong choice for these weights, not of
-a training with it.
+a training with it. The filter for shrinking matters only where the model's size is smaller than the
+images.
 """
 
 from __future__ import annotations
