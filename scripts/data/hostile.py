@@ -14,7 +14,7 @@ import io
 import random
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,13 @@ def _animated(picture: Image.Image, kind: str) -> bytes:
     return _by_pillow(picture, kind, save_all=True, append_images=[picture.rotate(90)])
 
 
-def hostile(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of `count` files, each format in its turn; the same for the same seed."""
+def hostile(
+    count: int, seed: int, files: Mapping[str, bytes] | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of `count` files, each of `files` in its turn (by default those of `sound`);
+    the same for the same seed."""
     chance = random.Random(seed)
-    originals = sorted(sound().items())
+    originals = sorted((sound() if files is None else files).items())
     heads = [data[:16] for _, data in originals]
     for number in range(count):
         name, data = originals[number % len(originals)]
@@ -190,9 +193,9 @@ _DAMAGES: tuple[Damage, ...] = (
 )  # fmt: skip
 
 
-def write(folder: Path, count: int, seed: int) -> None:
+def write(folder: Path, count: int, seed: int, files: Mapping[str, bytes] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in hostile(count, seed):
+    for name, data in hostile(count, seed, files):
         (folder / name).write_bytes(data)
 
 

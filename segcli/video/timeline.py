@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-_SYNC = (
-    b"\x47"  # the first byte of each packet of an MPEG transport stream, unlike TypeScript files
-)
+_HEAD = 1024  # bytes; an MPEG transport stream has NULs in them, and no text has
 _FIRST_YEAR = 1990  # of digital video; unset clocks say 1904, 1970 or 1980
 _SHORT_BY = 1.0  # s that may be missing at the end of a file
 
@@ -58,9 +56,10 @@ def looks_like_video(video: str | VideoFile) -> bool:
         return True
     try:
         with found.open() as file:
-            return file.read(1) in (_SYNC, b"")
+            head = file.read(_HEAD)
     except (OSError, ImageError):
         return True  # becomes a failed row
+    return not head or b"\0" in head or b"\xff" in head
 
 
 def why_unreadable(video: str | VideoFile, stream: int = 0) -> str:
