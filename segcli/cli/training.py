@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from segcli.cli.options import comma_list
 from segcli.errors import SegcliError, UsageError
 from segcli.models.device import available_devices, resolve_device, resolve_precision
 
@@ -83,7 +84,7 @@ def _devices(text: str) -> list[torch.device]:
     """The devices of --device; all: all GPUs. A device that is named twice gets two processes."""
     if text == "all":
         text = ",".join(n for n in available_devices() if n.startswith("cuda")) or "cpu"
-    return [resolve_device(name.strip()) for name in text.split(",")]
+    return [resolve_device(name) for name in comma_list(text, "--device")]
 
 
 def _follow(
