@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from segcli import pipeline
-from segcli.cli import app, predict, tables
+from segcli.cli import app, tables
 from segcli.cli.hint import better_model
 from segcli.cli.progress import Lines
+from segcli.cli.running import Reports, run_and_report
 from segcli.models import catalogue, registry, speeds
 from segcli.models.catalogue import describe, recommended
 from segcli.models.registry import families
@@ -180,7 +181,7 @@ def test_only_a_terminal_gets_the_hint(terminal, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(pipeline, "predict", lambda options, report: Summary(out="m"))
     options = PredictOptions(source=".", out=tmp_path / "m.parquet")
-    predict._predict(options, "text", None, quiet=False)
+    run_and_report(options, Reports("text", False, None, None, None))
     assert ("segcli weights fetch" in stream.getvalue()) == terminal
 
 
