@@ -42,16 +42,16 @@ def test_what_could_be_two_categories_is_neither() -> None:
 
 def refusal(name: str) -> str:
     with pytest.raises(UsageError) as caught:
-        label_of(name, find("maskrcnn/mobilenet")[1], argument="categories")
+        label_of(name, find("maskrcnn/lite2")[1], argument="categories")
     return str(caught.value)
 
 
 def test_an_unknown_category_names_the_model_that_has_it() -> None:
     first = next(row["model"] for row in describe()["models"] if "bear" in row["categories"])
     message = refusal("bear")
-    assert message.startswith("`categories`: no 'bear' in maskrcnn/mobilenet (person, bicycle, ")
+    assert message.startswith("`categories`: no 'bear' in maskrcnn/lite2 (person, bicycle, ")
     assert message.endswith(f"; {first} has it (`segcli models {first}`)")
     assert refusal("persn").endswith("; did you mean 'person'?")
     assert refusal("beer").endswith(f"; did you mean 'bear' ({first} has it)?")
     assert refusal("unicorn").endswith(", and no other model has it")
-    assert label_of("motorbike", find("maskrcnn/mobilenet")[1], argument="categories") == 3
+    assert label_of("motorbike", find("maskrcnn/lite2")[1], argument="categories") == 3

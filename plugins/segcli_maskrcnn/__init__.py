@@ -11,9 +11,9 @@ _DETECTRON2 = Resize(short=800, long=1333)
 FAMILY = coco_family(
     "maskrcnn",
     {
-        "mobilenet": _LIGHT,
-        "lite1": _LIGHT,
         "lite2": _LIGHT,
+        "lite1": _LIGHT,
+        "mobilenet": _LIGHT,
         "r50-fpn": _TORCHVISION,
         "r50-fpn-v2": _TORCHVISION,
         "r50-fpn-d2": _DETECTRON2,

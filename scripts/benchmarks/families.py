@@ -32,6 +32,7 @@ IMAGE = (480, 640)  # original px, as most of COCO's
 OBJECTS = 20
 REPEATS = 3
 QUICK = (
+    "maskrcnn/lite2",
     "maskrcnn/mobilenet",
     "maskrcnn/r50-fpn",
     "maskrcnn/keypoint-r50-fpn",

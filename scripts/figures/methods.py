@@ -62,7 +62,7 @@ def panels_of(name: str, weights: str | None) -> list[Panel]:
     }  # fmt: skip
     family, _, variant = name.partition("-")
     if family == "maskrcnn" or variant:
-        named = "maskrcnn/mobilenet" if family == "maskrcnn" else "embedmask/mobilenet"
+        named = "maskrcnn/lite2" if family == "maskrcnn" else "embedmask/mobilenet"
         model: Any = registry.load_model(named, weights if variant else None).model
         batch = person(model.info)
     else:
@@ -180,7 +180,8 @@ def condinst(model: Any, batch: Batch) -> list[Panel]:
 
 
 def score(model: Any) -> float:
-    return SCORE if model.info.variant != "mobilenet" else float(model.info.default_score)
+    ships = model.info.variant in ("lite2", "mobilenet")
+    return float(model.info.default_score) if ships else SCORE
 
 
 def pixels_of(batch: Batch) -> Pixels:

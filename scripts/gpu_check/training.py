@@ -20,7 +20,7 @@ from segcli.train.loader import load_epoch, plan_epoch
 from segcli.train.loop import Progress, Training, train
 from segcli.train.recipe import Recipe
 
-_MODEL = "maskrcnn/mobilenet"
+_MODEL = "maskrcnn/lite2"
 _BATCH = 8
 _SHORT = (416, 416)
 _STEPS = 40

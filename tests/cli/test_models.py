@@ -56,12 +56,12 @@ def test_table_names_every_variant_on_one_line(monkeypatch) -> None:
                 assert published.ap is None or f"{published.ap:.1f}" in cells
                 assert cells[-1] == ("browser" if published.by_hand else "fetch")
                 assert published.licence in " ".join(cells)
-    assert "default: maskrcnn/mobilenet" in lines
+    assert "default: maskrcnn/lite2" in lines
 
 
 def test_what_can_be_used_comes_first_then_the_best(monkeypatch) -> None:
     rows = describe()["models"]
-    assert rows[0]["model"] == "maskrcnn/mobilenet"
+    assert rows[0]["model"] == "maskrcnn/lite2"
     states = [row["state"] for row in rows]
     assert states == sorted(states, key=["here", "fetch", "browser", "train"].index)
     aps = [row["ap"] or 0 for row in rows if row["state"] == "fetch"]  # keypoints have no mask AP
@@ -98,9 +98,9 @@ def test_a_family_or_one_model_can_be_shown() -> None:
         run("maskscoring/r50-fpn").stdout.split()
     )
     assert "segcli train --model pep/r50-fpn" in run("pep/r50-fpn").stdout
-    shipped = run("maskrcnn/mobilenet").stdout
-    assert "maskrcnn/mobilenet (default)" in shipped
-    assert "mobilenet.md" in shipped  # its card
+    shipped = run("maskrcnn/lite2").stdout
+    assert "maskrcnn/lite2 (default)" in shipped
+    assert "lite2.md" in shipped  # its card
     wrong = CliRunner().invoke(app, ["models", "condinst/r50"])
     assert "did you mean 'r50-fpn'?" in str(wrong.exception)
 
@@ -137,7 +137,7 @@ def test_the_first_run_of_the_default_model_names_a_better_one(tmp_path) -> None
     better = recommended(describe())
     assert better is not None
     assert line == (
-        f"80 categories at {better['ap']:.0f} AP instead of 6: "
+        f"80 categories at {better['ap']:.0f} AP instead of 11: "
         f"segcli weights fetch {better['model']}"
     )
     assert better_model(dataclasses.replace(options, model="maskrcnn")) is None

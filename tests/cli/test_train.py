@@ -49,7 +49,7 @@ def test_a_trained_model_is_used_by_predict(dataset, tmp_path) -> None:
     words += ["--repeats", 12, "--test-size", "64-64", "--batch-size", 2]
     done = segcli("train", *words, "--epochs", 2)
     assert done.returncode == 0, done.stderr
-    assert "starting from the weights of maskrcnn/mobilenet" in done.stdout
+    assert "starting from the weights of maskrcnn/lite2" in done.stdout
     assert "12 steps, including 1 of warm-up" in done.stdout
     assert "epoch 1 step 1/12" in done.stdout
     assert "square (1): AP" in done.stdout
@@ -85,7 +85,7 @@ def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> No
     ann = tmp_path / "ann.json"
     ann.write_text(json.dumps(content))
     validation = Validation("val", data / "coco80_val/images", ann)
-    weights = shipped("maskrcnn")["mobilenet"]
+    weights = shipped("maskrcnn")["lite2"]
     for _ in range(2):  # a second time they are drawn afresh
         draw_pictures(validation, weights, tmp_path / "out", device="cpu", precision="float32")
     assert len(list((tmp_path / "out").glob("**/*.jpg"))) == 2
@@ -105,7 +105,7 @@ def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> No
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
         (["--lr", "-1"], "--lr -1: expected a number above 0"),
         (["--weights", "maskrcnn/nothing"], "the shipped weights are"),
-        (["--from-scratch", "--weights", "maskrcnn/mobilenet"], "leave out --weights"),
+        (["--from-scratch", "--weights", "maskrcnn/lite2"], "leave out --weights"),
         (["--model", "yolact"], "no initial weights: none of yolact/r50 are shipped"),
         (["--only-categories", "sqare"], "has no category 'sqare'; it has round, square"),
     ],
