@@ -204,10 +204,11 @@ def summary_text(event: Summary) -> str:
         lines.append(f"{images(event.static)} of these static: not processed (column `repeats`)")
     if event.masks and event.default_score is not None and event.min_score is not None:
         kept, shown = event.min_score, event.default_score
+        by_class = " or that of the class" if event.scores_by_class else ""
         if shown > kept:
             lines.append(
                 f"masks are kept from a score of {kept:g}; viz, stats, report and export show "
-                f"those from {shown:g}, the model's default score"
+                f"those from the model's default score, {shown:g}{by_class}"
             )
     if event.is_out_of_time:
         lines.append("out of time (--max-time): run the same command again for what is left")

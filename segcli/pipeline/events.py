@@ -99,6 +99,7 @@ class Summary:
     planned: int | None = None
     min_score: float | None = None
     default_score: float | None = None
+    scores_by_class: bool = False  # each category has a default score of its own
     missing: int | None = None
     pruned: int = 0
     is_out_of_time: bool = False

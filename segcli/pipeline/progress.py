@@ -220,6 +220,7 @@ class RunProgress:
             images_per_s=done.images / max(seconds, 1e-9),
             min_score=self.options.min_score,
             default_score=self.described.info.default_score,
+            scores_by_class=self.described.info.default_scores is not None,
             missing=self.missing.left,
             pruned=self.missing.removed,
             is_out_of_time=self.stop.is_out_of_time,

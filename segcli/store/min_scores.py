@@ -34,10 +34,10 @@ class MinScores:
         return f"score >= CASE category {cases} ELSE {self.default!r} END"
 
     def __str__(self) -> str:
-        """As in "0.62", or "0.31 to 0.7 by class" where categories have their own."""
+        """As in "0.62", or "0.31 to 0.7, depending on the class"."""
         scores = [*self.own.values()] or [self.default]
         low, high = min(scores), max(scores)
-        return f"{low:g}" if low == high else f"{low:g} to {high:g} by class"
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}, depending on the class"
 
 
 def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:
@@ -59,5 +59,5 @@ def default_sentence(settings: Mapping[str, Any]) -> str:
         return "all masks, because annotations have no default score; see `min_score`"
     shown = min_scores(settings, None)
     if settings.get("default_score") is None:
-        return f"masks with a score of {shown} or more, because the model's default is not known"
-    return f"masks with a score of {shown} or more, the model's default"
+        return f"masks with a score of at least {shown}, because the model's default is not known"
+    return f"masks with a score of at least {shown}, the model's default"

@@ -365,8 +365,8 @@ def test_summaries() -> None:
 def test_the_summary_names_the_score_that_people_see() -> None:
     text = summary_text(Summary("o.parquet", 5, 301, min_score=0.05, default_score=0.62))
     assert text.splitlines()[1] == (
-        "masks are kept from a score of 0.05; viz, stats, report and export show those from 0.62, "
-        "the model's default score"
+        "masks are kept from a score of 0.05; viz, stats, report and export show those from "
+        "the model's default score, 0.62"
     )
     higher = Summary("o.parquet", 5, 301, min_score=0.7, default_score=0.62)
     assert "default score" not in summary_text(higher)

@@ -46,7 +46,7 @@ def test_viz_says_what_it_did(masks, tmp_path):
     result = run("viz", masks, "--out", tmp_path / "out", "--categories", "car", "--no-labels")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "masks with a score of 0.5 or more, the model's default",
+        "masks with a score of at least 0.5, the model's default",
         "2 pictures with 2 masks",
     ]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jpg", "b.jpg"]

@@ -37,7 +37,7 @@ def test_every_image_of_the_run_is_drawn(viz, tmp_path):
     drawn, told = viz()
     assert (drawn.pictures, drawn.masks, drawn.skipped) == (3, 3, ())
     assert files(tmp_path / "out") == ["none.png.jpg", "sub/one.png.jpg", "two.png.jpg"]
-    assert told == ["masks with a score of 0.5 or more, the model's default"]
+    assert told == ["masks with a score of at least 0.5, the model's default"]
 
 
 def test_min_score_decides_which_masks(viz):
