@@ -77,7 +77,7 @@ def test_the_numbers_are_those_of_stats(write):
     assert re.search(r"masks\s*4", text)
     assert re.search(r"without a mask\s*1", text)
     assert re.search(r"failed\s*1", text)
-    assert "masks with a score of 0.5 or more" in text
+    assert "masks with a score of at least 0.5" in text
 
 
 def test_a_higher_score_and_a_condition(write):
