@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from segcli.errors import ExitCode, SegcliError
-from segcli.pipeline.events import Summary
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segcli.errors import ExitCode, OutputError, SegcliError
+from segcli.pipeline.events import Note, Report, Summary
 
 
 def exit_code(error: BaseException | None, summary: Summary) -> ExitCode:
@@ -20,3 +23,15 @@ def exit_code(error: BaseException | None, summary: Summary) -> ExitCode:
 def reason(error: BaseException | None) -> str | None:
     """The message of the error, or its name if it has none."""
     return None if error is None else str(error) or type(error).__name__
+
+
+@contextmanager
+def own_error_first(error: BaseException | None, report: Report) -> Iterator[None]:
+    """Report an OutputError of the block as a note if the run ended with `error`, which decides
+    about the exit code."""
+    try:
+        yield
+    except OutputError as failed:
+        if error is None:
+            raise
+        report(Note(str(failed)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segcli.cli.ending import exit_code, reason
@@ -26,20 +26,21 @@ def json_log(path: Path | None, run_id: str, report: Report) -> Iterator[Report]
         return
     with reporting(path, "append to"):
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed below
-    with file:
-        log, summaries = Json(run_id, file, every_s=_EVERY_S), [Summary(out="")]
+    log, summaries = Json(run_id, file, every_s=_EVERY_S), [Summary(out="")]
 
-        def both(event: Event) -> None:
-            if isinstance(event, Summary):
-                summaries.append(event)
-            report(event)
-            log(event)
+    def both(event: Event) -> None:
+        if isinstance(event, Summary):
+            summaries.append(event)
+        report(event)
+        log(event)
 
-        error: BaseException | None = None
-        try:
-            yield both
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            log.write("ended", exit_code=int(exit_code(error, summaries[-1])), error=reason(error))
+    error: BaseException | None = None
+    try:
+        yield both
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        log.write("ended", exit_code=int(exit_code(error, summaries[-1])), error=reason(error))
+        with suppress(OSError):  # of a full disk, which must not end a run that went well
+            file.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segcli.cli.ending import exit_code
+from segcli.cli.ending import exit_code, own_error_first
 from segcli.errors import ExitCode
 from segcli.files import reporting, write_bytes
 from segcli.pipeline.events import Event, Report, Summary
@@ -38,7 +38,7 @@ def metrics_file(path: Path | None, out: str, report: Report) -> Iterator[Report
 
     The file is replaced in one step, also after an error; the time of the last success is taken
     over from it then. Each metric has the label `output`. Raises OutputError if the file cannot be
-    written.
+    written and the run has not ended with an error.
     """
     if path is None:
         yield report
@@ -60,9 +60,11 @@ def metrics_file(path: Path | None, out: str, report: Report) -> Iterator[Report
         from prometheus_client import generate_latest
 
         code = exit_code(error, summaries[-1])
-        with reporting(path):
-            registry = _registry(path, out, summaries[-1], code, time.monotonic() - began)
-        write_bytes(path, generate_latest(registry))
+        label = out.encode("utf-8", "replace").decode()  # a path may hold any bytes
+        with own_error_first(error, report):
+            with reporting(path):
+                registry = _registry(path, label, summaries[-1], code, time.monotonic() - began)
+            write_bytes(path, generate_latest(registry))
 
 
 def _registry(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from segcli.cli.ending import reason
+from segcli.cli.ending import own_error_first, reason
 from segcli.files import replacing, reporting
 from segcli.pipeline.events import Event, Report, Summary
 
@@ -20,7 +20,7 @@ def summary_file(path: Path | None, run_id: str, report: Report) -> Iterator[Rep
 
     The file is one JSON object: what `Summary` has, the run's id, when it began and ended (UTC),
     and `error`, None if there was none. A run that ends before its summary has zeros. Raises
-    OutputError if the file cannot be written.
+    OutputError if the file cannot be written and the run has not ended with an error.
     """
     if path is None:
         yield report
@@ -41,7 +41,7 @@ def summary_file(path: Path | None, run_id: str, report: Report) -> Iterator[Rep
     finally:
         ended = {"run": run_id, "began": began, "ended": _now()}
         told = {"error": reason(error)}
-        with reporting(path), replacing(path) as unfinished:
+        with own_error_first(error, report), reporting(path), replacing(path) as unfinished:
             content = json.dumps({**ended, **told, **asdict(summaries[-1])}, indent=2)
             unfinished.write_text(content + "\n", encoding="utf-8")
 

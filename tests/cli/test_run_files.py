@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from segcli.cli.json_log import json_log
 from segcli.cli.metrics import metrics_file
 from segcli.cli.running import Reports, run_and_report
+from segcli.cli.summary_file import summary_file
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.pipeline import PredictOptions
 from segcli.pipeline import run as running
@@ -101,6 +103,33 @@ def test_the_log_has_every_event_of_every_run(tmp_path: Path) -> None:
     assert (lines[4]["exit_code"], lines[4]["error"]) == (4, "in use")
     assert len(seen) == 5
     with pytest.raises(OutputError, match="cannot append"), json_log(tmp_path, "r", seen.append):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_log_on_a_full_disk_does_not_end_a_run() -> None:
+    seen: list[object] = []
+    with json_log(Path("/dev/full"), "run-1", seen.append) as report:
+        report(SUMMARY)
+    assert seen == [SUMMARY]
+
+
+def test_an_output_whose_path_is_not_utf_8_has_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "run.prom"
+    ended(path, SUMMARY, out=os.fsdecode(b"m\xff.parquet"))
+    assert metrics(path)["run_images", "m?.parquet"] == 5
+
+
+@pytest.mark.parametrize("kind", [metrics_file, summary_file])
+def test_a_file_that_cannot_be_written_does_not_hide_the_error_of_a_run(
+    kind: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    seen: list[Note] = []
+    with pytest.raises(Locked, match="in use"), kind(tmp_path / "file" / "f", "m", seen.append):
+        raise Locked("in use")
+    assert ["cannot write" in note.message for note in seen] == [True]
+    with pytest.raises(OutputError), kind(tmp_path / "file" / "f", "m", seen.append):
         pass
 
 
