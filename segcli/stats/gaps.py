@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,8 +31,10 @@ def with_gaps(
     found: dict[tuple[str, ...], dict[datetime, int]] = {}
     for number, row in enumerate(rows):
         names = [str(row[title]) for title in titles]
-        if names[at] != "unknown":
-            moment = datetime.strptime(names.pop(at), pattern)
+        # Neither "unknown" nor the year 55840 of times in milliseconds is a moment.
+        with suppress(ValueError):
+            moment = datetime.strptime(names[at], pattern)
+            names.pop(at)
             found.setdefault(tuple(names), {})[moment] = number
     if not found:
         return rows
@@ -39,13 +42,13 @@ def with_gaps(
     if sum((last - min(moments)) / step + 1 - len(moments) for moments in found.values()) > MOST:
         return rows
     for others, moments in found.items():
-        moment = min(moments)
-        while moment <= last:
+        first = min(moments)
+        for steps in range((last - first) // step + 1):  # no moment may follow `last`
+            moment = first + steps * step
             if moment not in moments:
                 names = [*others]
                 names.insert(at, moment.strftime(pattern))
                 rows.append(_gap(rows[0], dict(zip(titles, names, strict=True))))
-            moment += step
     return sorted(rows, key=lambda row: tuple(str(row[title]) for title in titles))
 
 
