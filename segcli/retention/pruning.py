@@ -16,7 +16,7 @@ from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.keys import containers_of, normalized
 from segcli.retention.counts import counts_of
-from segcli.stats.moments import moments_of
+from segcli.stats.moments import moments_of, refuse_useless_pattern
 from segcli.store import lock_output, min_scores, part_paths, read_settings
 from segcli.store.directory import resolve
 from segcli.store.key_index import Mark, pack
@@ -24,6 +24,7 @@ from segcli.store.part_file import read_footer
 from segcli.store.place import remove_stale, staging_paths
 from segcli.store.pruned import Pruning, finish, pruned_path, record
 from segcli.store.query import Rows, literal
+from segcli.time_patterns import compiled
 
 _AT_ONCE = 100_000  # keys that are packed in one go
 
@@ -71,18 +72,42 @@ def prune(options: PruneOptions) -> Pruned:
             f"{shown(real)} is in a bucket; rows are pruned only from outputs on a disk. Start "
             f"an output per month, and let the bucket remove old ones"
         )
+    before = _before(options.older_than)
+    _check_date(options)
     part_paths(real)  # there must be an output, before a lock is made for one
     if options.dry_run:
-        return _prune(options, real)
+        return _prune(options, real, before)
     with lock_output(options.out, wait=options.wait):
         for stale in staging_paths(real, None):
             remove_stale(stale)
         finish(real)
-        return _prune(options, real)
+        return _prune(options, real, before)
 
 
-def _prune(options: PruneOptions, real: Path) -> Pruned:
-    before = datetime.fromtimestamp(time.time() - options.older_than, UTC)
+def _before(older_than: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(time.time() - older_than, UTC)
+    except (OverflowError, OSError, ValueError) as error:
+        raise UsageError(
+            f"`older_than` {older_than / 86400:g}d is before the year 1; expected a shorter age, "
+            f"e.g. 90d"
+        ) from error
+
+
+def _check_date(options: PruneOptions) -> None:
+    """Raises UsageError for a pattern that would put the images of any day on one in 1970."""
+    pattern = options.time_pattern
+    if pattern is None or options.time_column is not None:
+        return
+    fields = {"year" if name == "short_year" else name for name in compiled(pattern)[1]}
+    if not (fields <= {"camera"} or "epoch" in fields or {"year", "month", "day"} <= fields):
+        raise UsageError(
+            f"`time_pattern` {pattern!r} does not state the whole date, by which rows are removed; "
+            f"expected %Y (or %y), %m and %d, or %s"
+        )
+
+
+def _prune(options: PruneOptions, real: Path, before: datetime) -> Pruned:
     parts = part_paths(real)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,
@@ -112,10 +137,16 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
     found = moments_of(
         rows.types, pattern=options.time_pattern, column=options.time_column, exif=False
     )
+    if options.time_pattern is not None:
+        rows.execute(
+            f"CREATE VIEW images AS SELECT key, {found.time_from} AS time_from, "
+            f"{found.camera_from} AS camera_from FROM rows WHERE mask IS NULL OR mask = 0"
+        )
+        refuse_useless_pattern(options.time_pattern, options.out, rows)
     columns = {"part": "BIGINT", "processed": "TIMESTAMP"}
     rows.table("made", columns, ((n, _processed(part)) for n, part in enumerate(parts)))
     moment = f"coalesce({found.time}, made.processed)"
-    limit = f"TIMESTAMP {literal(before.strftime('%Y-%m-%d %H:%M:%S'))}"
+    limit = f"TIMESTAMP {literal(before.isoformat(' ', 'seconds')[:19])}"
     has_static = "repeats" in rows.types
     status, masks = "status", "masks"
     if has_static:  # whose masks count, but are stored once

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from segcli.cameras import camera_sql, folder_sql
 from segcli.errors import UsageError
-from segcli.store.query import literal
-from segcli.time_patterns import compiled
+from segcli.store.query import Rows, literal
+from segcli.time_patterns import compiled, recognised
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
@@ -121,6 +123,28 @@ def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[
     return (
         camera_sql(name),
         f"CASE WHEN {known} IS NOT NULL THEN {literal(said)} ELSE {place_from} END",
+    )
+
+
+def sampled_keys(rows: Rows) -> list[str]:
+    """About 50 keys of the view `images`, from everywhere, the same ones every time."""
+    return [key for (key,) in rows.tuples("SELECT key FROM images ORDER BY md5(key) LIMIT 50")]
+
+
+def refuse_useless_pattern(pattern: str, out: Path, rows: Rows) -> None:
+    """Raises UsageError when the pattern fits no name. Needs the view `images` with `key`,
+    `time_from` and `camera_from`."""
+    keys = sampled_keys(rows)
+    ((fitting,),) = rows.tuples(
+        "SELECT count(*) FROM images WHERE time_from = 'names' OR camera_from = 'names'"
+    )
+    if fitting or not keys:
+        return
+    found = recognised(keys, clock=True) or recognised(keys, clock=False)
+    proposal = "" if found is None else f"; --time-pattern {shlex.quote(found)} fits"
+    raise UsageError(
+        f"--time-pattern {pattern!r} gives no image of {out} a time or a camera; a key of it is "
+        f"{keys[0]!r}{proposal}"
     )
 
 

@@ -159,35 +159,12 @@ def time_pattern_hint(run: Mapping[str, Any], rows: Rows, *, clock: bool) -> str
     is_asked = "names" in known or any(name.startswith("column ") for name in known)
     if is_asked or not {"files", "unknown"} & known:
         return None
-    pattern = time_patterns.recognised(_sample(rows), clock=clock)
+    pattern = time_patterns.recognised(moments.sampled_keys(rows), clock=clock)
     if pattern is None:
         return None
     return (
         f"the names of the images look like times: add --time-pattern {shlex.quote(pattern)}; "
         f"without it, the modification times of the files count"
-    )
-
-
-def _sample(rows: Rows) -> list[str]:
-    """About 50 keys from everywhere, the same ones every time."""
-    return [key for (key,) in rows.tuples("SELECT key FROM images ORDER BY md5(key) LIMIT 50")]
-
-
-def _refuse_useless_pattern(options: StatsOptions, rows: Rows) -> None:
-    """Raises UsageError when the pattern fits no name."""
-    keys = _sample(rows)
-    ((fitting,),) = rows.tuples(
-        "SELECT count(*) FROM images WHERE time_from = 'names' OR camera_from = 'names'"
-    )
-    if fitting or not keys:
-        return
-    found = time_patterns.recognised(keys, clock=True) or time_patterns.recognised(
-        keys, clock=False
-    )
-    proposal = "" if found is None else f"; --time-pattern {shlex.quote(found)} fits"
-    raise UsageError(
-        f"--time-pattern {options.time_pattern!r} gives no image of {options.masks} a time or a "
-        f"camera; a key of it is {keys[0]!r}{proposal}"
     )
 
 
@@ -229,7 +206,7 @@ def prepared(options: StatsOptions, min_score: MinScores) -> Iterator[Rows]:
             f"FROM {table} WHERE (mask IS NULL OR mask = 0) AND {passes}"
         )
         if options.time_pattern is not None:
-            _refuse_useless_pattern(options, rows)
+            moments.refuse_useless_pattern(options.time_pattern, options.masks, rows)
         rows.execute("CREATE VIEW pictures AS SELECT * FROM images WHERE status = 'ok'")
         condition = f"mask IS NOT NULL AND {min_score.condition()} AND {passes}"
         if options.zones is not None and known is not None:

@@ -213,6 +213,31 @@ def test_names_with_times_count_instead_of_those_of_files(tmp_path: Path) -> Non
     assert (row["day"], row["camera"], row["category"]) == ("2020-01-01", "1", "person")
 
 
+@pytest.mark.parametrize("pattern", ["%H%M%S", "%m%d-%H%M%S", "%Y%m", "%y-%m-%d_%H%M"])
+def test_a_pattern_without_a_whole_date_or_that_fits_no_name_is_refused(
+    pattern: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "masks.parquet"
+    with opened(out) as output:
+        output.commit([record("cam1_20200101-120000.jpg", 100)])
+    why = "no image" if pattern.startswith("%y") else "whole date"
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=why):
+            pruned(out, time_pattern=pattern, dry_run=dry_run)
+    assert keys(out) == ["cam1_20200101-120000.jpg"]
+
+
+def test_an_age_from_before_the_calendar_is_refused_and_one_of_a_thousand_years_is_none(
+    out: Path,
+) -> None:
+    for age in ("9999999d", "99999999999999d"):
+        with pytest.raises(UsageError, match="shorter age"):
+            CliRunner().invoke(
+                app, ["prune", str(out), "--older-than", age], catch_exceptions=False
+            )
+    assert pruned(out, 400_000, dry_run=True).images == 0
+
+
 def test_frames_of_pruned_clips_count_for_the_clip(tmp_path: Path) -> None:
     out = tmp_path / "masks.parquet"
     with opened(out) as output:
