@@ -13,10 +13,11 @@ from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.footer import Footer, differences
 from segcli.store.key_index import Mark, key_hash
-from segcli.store.part_file import images_of, normalized_keys, read_marks, read_part
+from segcli.store.part_file import images_of, read_marks, read_part
 from segcli.store.part_reader import part_paths, peek_carried
 from segcli.store.part_writer import part_name
 from segcli.store.place import Place
+from segcli.store.repeated import rows_of
 from segcli.store.schema import SCHEMA_VERSION, schema
 
 
@@ -105,23 +106,15 @@ def _upgraded(rows: pa.Table, columns: pa.Schema) -> pa.Table:
     return pa.table(values, schema=columns)
 
 
-def _of(rows: pa.Table, keys: Sequence[str], *, others: bool = False) -> pa.Table:
-    """The rows of these images, or of all `others`."""
-    import pyarrow.compute as pc
-
-    wanted = pc.is_in(normalized_keys(rows["key"]), value_set=pa.array(keys, pa.string()))
-    return rows.filter(pc.invert(wanted) if others else wanted)
-
-
 def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> None:
     if not keys:
         return
-    some = _of(rows, keys)
+    some = rows_of(rows, keys)
     footer = replace(footer, schema_version=SCHEMA_VERSION, tracking=None, begun=None, ended=None)
     place.add(part_name(images_of(some)), some, footer, create=True, check=lambda *_: None)
 
 
 def _replace(place: Place, name: str, rows: pa.Table, keys: Sequence[str]) -> None:
     old, footer, state = place.read(name)
-    kept = _of(old, keys, others=True)
-    place.replace(name, pa.concat_tables([kept, _of(rows, keys)]), footer, state)
+    kept = rows_of(old, keys, others=True)
+    place.replace(name, pa.concat_tables([kept, rows_of(rows, keys)]), footer, state)

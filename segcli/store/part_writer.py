@@ -19,6 +19,7 @@ from segcli.store.footer import Footer
 from segcli.store.key_index import key_hash
 from segcli.store.part_file import normalized_keys, open_part, read_footer, read_marks
 from segcli.store.place import Place, Replaced
+from segcli.store.repeated import rows_of
 from segcli.store.schema import table
 from segcli.store.shard_spec import ShardSpec
 from segcli.store.tracks_end import keep_tracks
@@ -67,7 +68,7 @@ class PartWriter:
         return name, footer, tuple((r["key"], r["error"]) for r in rows if r["error"])
 
     def rewrite(self, name: str, records: Sequence[Record]) -> None:
-        """Replace the images of `records` in part `name`; the others stay as they are.
+        """Replace the images of `records` in part `name`; the others keep their masks.
 
         The keys of the part stay the same, hence its name, and one rename swaps the two states.
         """
@@ -82,7 +83,7 @@ class PartWriter:
             is_redone = pc.is_in(keys, value_set=redone)
             if pc.count_distinct(keys.filter(is_redone)).as_py() != len(records):
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
-            kept = old.filter(pc.invert(is_redone))
+            kept = rows_of(old, redone.to_pylist(), others=True)
             footer = replace(footer, redone=self.footer.settings.recorded)
             self.place.replace(name, pa.concat_tables([kept, new]), footer, state)
 
@@ -95,12 +96,10 @@ class PartWriter:
         The part keeps its name, so that one rename swaps the two states. The last part of an
         output keeps its rows: no reader takes an empty folder for an output.
         """
-        import pyarrow.compute as pc
 
         def change() -> Footer | None:
             old, footer, state = self.place.read(name)
-            is_gone = pc.is_in(normalized_keys(old["key"]), value_set=pa.array(gone, pa.string()))
-            kept = old.filter(pc.invert(is_gone))
+            kept = rows_of(old, gone, others=True)
             if kept.num_rows:
                 # The speed of its run would be that of fewer images.
                 footer = replace(footer, begun=None, ended=None)

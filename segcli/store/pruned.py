@@ -33,9 +33,10 @@ from segcli.files import reporting
 from segcli.store.directory import list_parts, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.key_index import KeyIndex
-from segcli.store.part_file import normalized_keys, read_marks, read_part, write_file
+from segcli.store.part_file import read_marks, read_part, write_file
 from segcli.store.part_writer import part_name
 from segcli.store.place import Disk
+from segcli.store.repeated import rows_of
 from segcli.store.tracks_end import keep_tracks
 
 _UNFINISHED, _PENDING = ".unfinished", ".pending"
@@ -210,12 +211,9 @@ def _marked(real: Path, pruning: Pruning, names: set[str]) -> Iterator[tuple[str
 
 
 def _rewrite(place: Disk, name: str, gone: Sequence[str]) -> None:
-    import pyarrow.compute as pc
-
     about = (place.directory / name).stat()
     rows, footer, state = place.read(name)
-    is_gone = pc.is_in(normalized_keys(rows["key"]), value_set=pa.array(gone, pa.string()))
-    place.replace(name, rows.filter(pc.invert(is_gone)), _bare(footer), state)
+    place.replace(name, rows_of(rows, gone, others=True), _bare(footer), state)
     # The part is as new as its images: `status` shows when the last ones came.
     os.utime(place.directory / name, ns=(about.st_atime_ns, about.st_mtime_ns))
 

@@ -14,10 +14,13 @@ from segcli.annotations.selection import select
 from segcli.cli import app
 from segcli.evaluate.predictions import read_rows as read_for_eval
 from segcli.stats import StatsOptions, as_json, statistics
-from segcli.store import MinScores, compact, read_rows, status
+from segcli.store import MinScores, compact, read_rows, repeated, status
+from segcli.store.copying import copy_rows
+from segcli.store.directory import staging_path
 from segcli.store.image_masks import ImageMasks, read_image_masks
-from segcli.store.part_file import read_footer
+from segcli.store.part_file import read_footer, read_part
 from segcli.store.part_reader import part_paths
+from segcli.store.place import Disk
 from segcli.store.query import Rows
 from segcli.store.verification import verify
 from segcli.viz.select import Wanted, find
@@ -145,3 +148,104 @@ def test_counts_and_checks(out: Path) -> None:
     assert len(part_paths(out)) == 1
     assert masks(read_image_masks(out, min_score=ALL)) == before
     assert status(out).static == 4
+
+
+def repeat(record: Any, key: str, other: str, version: int = 1) -> Any:
+    return replace(record(key, 0, version=version), repeats=other)
+
+
+def stored(path: Path) -> dict[str, tuple[str, int | None, str | None]]:
+    rows = segcli.read(path, static="ignore").images()
+    return {row["key"]: (row["status"], row["masks"], row["repeats"]) for row in rows}
+
+
+def unresolved(path: Path) -> list[str | None]:
+    return [problem.key for problem in verify(path).problems if "repeats" in problem.problem]
+
+
+@pytest.fixture
+def stretch(output: Any, record: Any, tmp_path: Path) -> Path:
+    """One part: b and c repeat a, which has two masks; x has one."""
+    with output("s.parquet") as out:
+        static = [repeat(record, key, "a") for key in "bc"]
+        out.commit([record("a", 2), *static, record("x", 1)])
+    return tmp_path / "s.parquet"
+
+
+def test_masks_stay_when_the_repeated_image_is_processed_again(
+    stretch: Path, output: Any, record: Any
+) -> None:
+    before = {key: row for row in segcli.read(stretch) if (key := row["key"]) in "bc"}
+    with output("s.parquet") as out:
+        out.replace([repeat(record, "a", "x", 2), record("x", 3, version=2)])
+        assert (out.inventory.images, out.inventory.masks) == (4, 7)
+    own = ("ok", 2, None)
+    assert stored(stretch) == {"a": ("static", None, "x"), "b": own, "c": own, "x": ("ok", 3, None)}
+    after = {
+        key: row | {"repeats": "a"} for row in segcli.read(stretch) if (key := row["key"]) in "bc"
+    }
+    assert after == before
+    assert unresolved(stretch) == []
+
+
+def test_masks_stay_when_the_repeated_image_fails_or_is_redone_in_part(
+    stretch: Path, output: Any, record: Any
+) -> None:
+    with output("s.parquet") as out:
+        out.replace([record("a", error="bad", version=2), record("b", 1, version=2)])
+    assert {k: row[:2] for k, row in stored(stretch).items()} == {
+        "a": ("failed", None), "b": ("ok", 1), "c": ("ok", 2), "x": ("ok", 1),
+    }  # fmt: skip
+
+
+def test_masks_stay_when_the_repeated_image_is_removed(stretch: Path, output: Any) -> None:
+    with output("s.parquet") as out:
+        assert out.remove(part_paths(stretch)[0].name, ["a", "b"]) == 2
+        assert out.inventory.masks == 3
+    assert stored(stretch) == {"c": ("ok", 2, None), "x": ("ok", 1, None)}
+    assert unresolved(stretch) == []
+
+
+def test_masks_stay_when_another_part_has_the_repeated_image(
+    stretch: Path, output: Any, record: Any, tmp_path: Path
+) -> None:
+    """As after two runs that wrote to a bucket at once."""
+    with output("other.parquet") as out:
+        part = out.commit([record("a", 1)])
+    first = stretch / part_paths(stretch)[0].name
+    part.rename(stretch / ("part-" + "0" * 32 + ".parquet"))
+    with output("other.parquet") as out:
+        writer = replace(out.writer, place=Disk(stretch, staging_path(stretch)))
+        writer.remove_repeated()
+    assert first.exists()
+    assert masks(read_image_masks(stretch, min_score=ALL)) == {"a": 1, "b": 2, "c": 2, "x": 1}
+
+
+def test_a_copy_has_the_masks_where_the_repeated_image_is_in_another_part(
+    output: Any, record: Any, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "masks.parquet", tmp_path / "copy.parquet"
+    with output() as out:
+        out.commit([record("a", 1)])
+        out.commit([record("b", 1), record("c", 1)])
+    copy_rows(source, target, Disk(target, staging_path(target)))
+    compact(source, images=1000)
+    with output() as out:
+        out.replace([record("a", 2, version=2), *(repeat(record, k, "a", 2) for k in "bc")])
+    found = copy_rows(source, target, Disk(target, staging_path(target)))
+    assert found.changed == 3
+    assert masks(read_image_masks(target, min_score=ALL)) == {"a": 2, "b": 2, "c": 2}
+    assert unresolved(target) == []
+
+
+def test_columns_larger_than_a_chunk(stretch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow's text and binary columns end at 2 GiB, where a column needs another chunk."""
+    (part,) = part_paths(stretch)
+    rows = read_part(part)[0]
+    whole = repeated.with_repeated(rows)
+    assert whole["rle"].num_chunks == 1
+    monkeypatch.setattr(repeated, "_CHUNK_BYTES", 10)
+    some = repeated.with_repeated(rows)
+    assert some["rle"].num_chunks == 7  # one for each of a, b and c's two masks, and x's
+    assert some == whole
+    assert some.schema == rows.schema
