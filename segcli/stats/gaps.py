@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,10 +30,8 @@ def with_gaps(
     found: dict[tuple[str, ...], dict[datetime, int]] = {}
     for number, row in enumerate(rows):
         names = [str(row[title]) for title in titles]
-        # Neither "unknown" nor the year 55840 of times in milliseconds is a moment.
-        with suppress(ValueError):
-            moment = datetime.strptime(names[at], pattern)
-            names.pop(at)
+        if names[at] != "unknown":
+            moment = datetime.strptime(names.pop(at), pattern)
             found.setdefault(tuple(names), {})[moment] = number
     if not found:
         return rows

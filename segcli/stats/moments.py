@@ -68,9 +68,13 @@ def _time(
 
 def _choice(options: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
     """The first (time, what is added, where it is from) that is known, and where it is from."""
-    times = ", ".join(f"{time} + {inside}" for time, inside, _ in options)
-    names = " ".join(f"WHEN ({time}) IS NOT NULL THEN {literal(n)}" for time, _, n in options)
-    return f"coalesce({times})", f"CASE {names} END"
+    # Python's years are 1 to 9999. Seconds that are milliseconds in truth state no time.
+    times = [
+        (f"(CASE WHEN year({time} + {inside}) BETWEEN 1 AND 9999 THEN {time} + {inside} END)", name)
+        for time, inside, name in options
+    ]
+    names = " ".join(f"WHEN {time} IS NOT NULL THEN {literal(name)}" for time, name in times)
+    return f"coalesce({', '.join(time for time, _ in times)})", f"CASE {names} END"
 
 
 def _as_time(column: str, kind: str) -> str | None:
@@ -81,7 +85,7 @@ def _as_time(column: str, kind: str) -> str | None:
     if kind.startswith("TIMESTAMP") or kind == "DATE":
         return f"try_cast({name} AS TIMESTAMP)"
     if kind.endswith("INT") or kind in ("INTEGER", "FLOAT", "DOUBLE"):
-        return f"make_timestamp(({name} * 1e6)::BIGINT)"
+        return f"make_timestamp(try_cast({name} * 1e6 AS BIGINT))"
     return None
 
 

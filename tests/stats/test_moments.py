@@ -93,6 +93,14 @@ def test_a_column_has_the_time(write, kind, values):
     assert found.run["first"] == datetime(2024, 5, 3, 10, 20, 30, found.run["first"].microsecond)
 
 
+def test_a_time_beyond_the_year_9999_is_unknown(write):
+    """Milliseconds and nanoseconds since 1970 that are read as seconds."""
+    values = [1714731630_000, 1714731630 * 10**9, 1714731630]
+    masks = write(KEYS[:3], columns={"when": (pa.int64(), values)})
+    found = statistics(StatsOptions(masks=masks, by="day", time_column="src_when"))
+    assert groups(found) == {"2024-05-03": 1, "unknown": 2}
+
+
 def test_a_column_of_something_else_is_refused(write):
     masks = write(KEYS, columns={"good": (pa.bool_(), [True] * 4)})
     with pytest.raises(UsageError, match="'src_good' is BOOLEAN; expected a time"):
