@@ -14,11 +14,12 @@ import numpy as np
 
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.keys import containers_of, normalized
+from segcli.keys import containers_of, normalized, prefixed
 from segcli.retention.counts import counts_of
 from segcli.stats.moments import moments_of, refuse_useless_pattern
 from segcli.store import lock_output, min_scores, part_paths, read_settings
 from segcli.store.directory import resolve
+from segcli.store.footer import ROOT
 from segcli.store.key_index import Mark, pack
 from segcli.store.part_file import read_footer
 from segcli.store.place import remove_stale, staging_paths
@@ -176,15 +177,20 @@ def _processed(part: Path) -> datetime:
 def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:
     containers: dict[str, tuple[int, int]] = {}
     packed = [np.empty((2, 0), np.uint64)]
-    marks = _marks(rows, containers)
-    while some := list(islice(marks, _AT_ONCE)):
-        packed.append(pack(some, 0, fresh=False))
+    names = rows.tuples("SELECT DISTINCT part FROM gone ORDER BY part")
+    by_origin: dict[tuple[str, str], list[int]] = {}
+    for (number,) in names:
+        by_origin.setdefault(_origin(parts[number]), []).append(number)
+    for at, numbers in enumerate(by_origin.values()):
+        marks = _marks(rows, containers, numbers)
+        while some := list(islice(marks, _AT_ONCE)):
+            packed.append(pack(some, at, fresh=False))
     ((failed, masks),) = rows.tuples(
         "SELECT count(*) FILTER (status = 'failed'), coalesce(sum(masks), 0)::BIGINT FROM gone"
     )
-    names = rows.tuples("SELECT DISTINCT part FROM gone ORDER BY part")
     return Pruning(
         packed=np.concatenate(packed, axis=1),
+        origins=tuple(by_origin),
         parts=tuple(parts[number].name for (number,) in names),
         containers=containers,
         failed=failed,
@@ -193,9 +199,20 @@ def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:
     )
 
 
-def _marks(rows: Rows, containers: dict[str, tuple[int, int]]) -> Iterator[Mark]:
-    """What is remembered of each image; counts them in `containers`."""
-    for row in rows.stream("SELECT key, size_bytes, mtime_ns, status FROM gone"):
+def _origin(part: Path) -> tuple[str, str]:
+    """The key prefix and the source root of its images."""
+    settings = read_footer(part).settings
+    return prefixed("", settings.key_prefix), str(settings.compared.get(ROOT))
+
+
+def _marks(
+    rows: Rows, containers: dict[str, tuple[int, int]], parts: Sequence[int]
+) -> Iterator[Mark]:
+    """What is remembered of each image in these parts; counts them in `containers`."""
+    some = ", ".join(map(str, parts))
+    for row in rows.stream(
+        f"SELECT key, size_bytes, mtime_ns, status FROM gone WHERE part IN ({some})"
+    ):
         mark = Mark(
             normalized(row["key"]), row["size_bytes"], row["mtime_ns"], row["status"] == "failed"
         )

@@ -102,7 +102,8 @@ class Inventory:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
         for prefix, now in self._writer.footer.settings.roots.items():
             there = roots.get(prefix, set())
-            joining.check_roots(now, there, partial(self._knows, keys, prefix))
+            were = there | self.pruned.roots_of(prefix)
+            joining.check_roots(now, were, partial(self._knows, keys, prefix))
             if there and now not in there:
                 self.moved.add(prefix)
         if repeats:
@@ -185,7 +186,11 @@ class Inventory:
         entry = self.pruned.index.find(sample.key)
         if entry is None:
             return False
-        same_time = bool(self.moved) or entry.same_mtime(sample.mtime_ns)
+        roots = self._writer.footer.settings.roots
+        origin = self.pruned.origins[entry.part]
+        # The archive has moved since: times of files may have changed on the way.
+        is_moved = origin is not None and origin[1] != roots.get(prefix_of(sample.key, roots))
+        same_time = is_moved or entry.same_mtime(sample.mtime_ns)
         return sample.size_bytes is None or (same_time and entry.same_size(sample.size_bytes))
 
     def unlisted(self) -> Iterator[tuple[str, Footer, list[str]]]:

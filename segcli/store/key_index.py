@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -159,6 +159,15 @@ class KeyIndex:
             cut = int(np.searchsorted(bucket[0], middle))
             halves += [bucket[:, :cut].copy(), bucket[:, cut:].copy()]
         self._table = (bits, halves)
+
+
+def with_parts(packed: NDArray[np.uint64], numbers: Sequence[int]) -> NDArray[np.uint64]:
+    """The packed keys, with part `numbers[n]` in place of part n."""
+    heads, tails = packed
+    there = tails >> np.uint64(_PART_SHIFT) & np.uint64(_PART_MASK)
+    new = np.array(numbers, np.uint64)[there]
+    others = tails & ~np.uint64(_PART_MASK << _PART_SHIFT)
+    return np.stack([heads, others | new << np.uint64(_PART_SHIFT)])
 
 
 def pack(marks: Iterable[Mark], part: int, *, fresh: bool) -> NDArray[np.uint64]:

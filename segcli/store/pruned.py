@@ -32,7 +32,7 @@ from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.store.directory import list_parts, staging_path, sync_directory
 from segcli.store.footer import Footer
-from segcli.store.key_index import KeyIndex
+from segcli.store.key_index import KeyIndex, with_parts
 from segcli.store.part_file import read_marks, read_part, write_file
 from segcli.store.part_writer import part_name
 from segcli.store.place import Disk
@@ -49,13 +49,15 @@ EMPTY = part_name(())
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """One pruning: `packed` keys (2, n), as `key_index.pack` makes them for part 0.
+    """One pruning: `packed` keys (2, n), as `key_index.pack` makes them.
 
-    `parts` had the rows. `containers`: archive or video -> images and failed images in it. The
-    counts are those of the images; `before` is ISO 8601, UTC.
+    Their part numbers are indices of `origins`: the key prefix and the source root. An earlier
+    segcli wrote no origins. `parts` had the rows. `containers`: archive or video -> images and
+    failed images in it. The counts are those of the images; `before` is ISO 8601, UTC.
     """
 
     packed: NDArray[np.uint64]
+    origins: tuple[tuple[str, str], ...]
     parts: tuple[str, ...]
     containers: Mapping[str, tuple[int, int]]
     failed: int
@@ -69,11 +71,24 @@ class Pruning:
 
 @dataclass(slots=True)
 class PrunedKeys:
-    """All keys that were pruned from an output, and how many images of each container."""
+    """All keys that were pruned from an output, and how many images of each container.
+
+    The part of an entry of `index` is an index of `origins`, see `Pruning`; None: not known.
+    """
 
     index: KeyIndex = field(default_factory=KeyIndex)
+    origins: list[tuple[str, str] | None] = field(default_factory=list)
     images_in: Counter[str] = field(default_factory=Counter)
     failed_in: Counter[str] = field(default_factory=Counter)
+
+    def number_of(self, origin: tuple[str, str] | None) -> int:
+        if origin not in self.origins:
+            self.origins.append(origin)
+        return self.origins.index(origin)
+
+    def roots_of(self, prefix: str) -> set[str]:
+        """The source roots of the pruned images whose keys have this prefix."""
+        return {origin[1] for origin in self.origins if origin and origin[0] == prefix}
 
 
 def pruned_path(real: Path) -> Path:
@@ -88,7 +103,8 @@ def load_pruned(real: Path) -> PrunedKeys:
     found = PrunedKeys()
     for folder in _folders(real):
         pruning = _read(folder)
-        found.index.insert(pruning.packed)
+        numbers = [found.number_of(origin) for origin in pruning.origins or (None,)]
+        found.index.insert(with_parts(pruning.packed, numbers))
         for container, (images, failed) in pruning.containers.items():
             found.images_in[container] += images
             found.failed_in[container] += failed
@@ -126,6 +142,7 @@ def record(real: Path, pruning: Pruning, counts: pa.Table | None) -> None:
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     facts = {
         "version": _VERSION,
+        "origins": pruning.origins,
         "parts": pruning.parts,
         "containers": pruning.containers,
         "failed": pruning.failed,
@@ -249,6 +266,7 @@ def _read(folder: Path) -> Pruning:
         packed = np.stack([table[name].to_numpy() for name in ("head", "tail")])
         return Pruning(
             packed=packed.astype(np.uint64),
+            origins=tuple((prefix, root) for prefix, root in facts.get("origins", ())),
             parts=tuple(facts["parts"]),
             containers={key: (n, failed) for key, (n, failed) in facts["containers"].items()},
             failed=facts["failed"],

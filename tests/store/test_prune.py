@@ -1,6 +1,7 @@
 """Old images lose their rows, keep their counts if asked, and are not processed again."""
 
 import itertools
+import json
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
@@ -246,6 +248,44 @@ def test_frames_of_pruned_clips_count_for_the_clip(tmp_path: Path) -> None:
     pruned(out)
     with opened(out) as output:
         assert output.inventory.rows_in("c.mp4") == (4, 1)
+
+
+@pytest.mark.parametrize("parts_left", [True, False])
+def test_pruned_images_of_an_archive_that_moves_are_skipped_by_every_later_run(
+    parts_left: bool, out: Path
+) -> None:
+    pruned(out, 90 if parts_left else 0)
+    moved = Settings({"source_root": "/moved", "min_score": 0.05}, {})
+    copied = sample("cam1/0.jpg", 50)  # with the time of the copy
+    with pytest.raises(UsageError, match="/archive"):
+        opened(out, settings=moved)
+    for n in range(3):
+        with open_output(
+            out, moved, carried={}, categories=CATEGORIES, same_source=n == 0
+        ) as output:
+            assert output.state(copied) == "done"
+            assert output.state(replace(copied, size_bytes=101)) == "new"
+            output.record_move()
+            output.commit([record(f"cam3/{n}.jpg", 0)])
+            assert output.state(copied) == "done"
+    pruned(out, 0)  # from both places
+    with opened(out, settings=moved) as output:
+        assert output.state(copied) == "done"
+        assert output.state(sample("cam3/0.jpg", 0)) == "done"
+        assert output.state(sample("cam3/0.jpg", 1)) == "new"  # it has changed where it is
+
+
+def test_pruned_keys_without_an_origin_go_by_the_times_of_files(out: Path) -> None:
+    pruned(out)
+    path = next(pruned_path(out).glob("*/keys.parquet"))
+    table = pyarrow.parquet.read_table(path)
+    facts = json.loads(table.schema.metadata[b"segcli_pruned"])
+    del facts["origins"]  # an earlier segcli did not write them
+    table = table.replace_schema_metadata({b"segcli_pruned": json.dumps(facts)})
+    pyarrow.parquet.write_table(table, path)
+    with opened(out) as output:
+        assert output.state(sample("cam1/0.jpg", 100)) == "done"
+        assert output.state(sample("cam1/0.jpg", 99)) == "new"
 
 
 def test_the_command_says_what_it_did(out: Path) -> None:
