@@ -288,6 +288,16 @@ def test_pruned_keys_without_an_origin_go_by_the_times_of_files(out: Path) -> No
         assert output.state(sample("cam1/0.jpg", 99)) == "new"
 
 
+def test_pruned_keys_of_an_output_that_was_removed_stop_a_run(out: Path) -> None:
+    pruned(out)
+    shutil.rmtree(out)
+    with pytest.raises(UsageError, match=r"masks.parquet.pruned still has the keys of 5 images"):
+        opened(out)
+    pruned_path(out).rename(out.with_name("old"))
+    with opened(out) as output:
+        assert output.state(sample("cam1/0.jpg", 100)) == "new"
+
+
 def test_the_command_says_what_it_did(out: Path) -> None:
     told = CliRunner().invoke(app, ["prune", str(out), "--older-than", "90d"])
     assert told.exit_code == 0
