@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.options import Zones
 from segcli.cli.output_checks import refuse_places
 
 Frame = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image of the camera, or a video.")]
@@ -23,7 +22,9 @@ NoOpen = Annotated[
 def zones(
     image: Frame,
     out: Out = Path("zones.html"),
-    zones: Zones = None,
+    zones: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Begin with the zones of this file.")
+    ] = None,
     camera: Camera = "*",
     no_open: NoOpen = False,
 ) -> None:
