@@ -68,13 +68,23 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
 
 
 def _refuse_inside(out: Path, files: Mapping[str, Path | None]) -> None:
-    """Raises UsageError if one of the files would be in an output, even if it is not there yet."""
+    """Raises UsageError if one of the files would be in an output, even if it is not there yet, or
+    would overwrite another one."""
     from segcli.cli.output_checks import refuse_places
 
     refuse_places(files)
+    taken: dict[str, str] = {}
     for option, path in files.items():
-        if path is not None and Path(os.path.realpath(out)) in Path(os.path.realpath(path)).parents:
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if Path(os.path.realpath(out)) in Path(real).parents:
             raise UsageError(
                 f"{option} {path} is inside --out {out}, which may contain only parts; choose "
                 f"another place"
+            )
+        other = taken.setdefault(real, option)
+        if other != option and (path.is_file() or not path.exists()):  # a device can take both
+            raise UsageError(
+                f"{other} and {option} are the same file, {path}; give each a file of its own"
             )

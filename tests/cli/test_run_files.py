@@ -163,3 +163,14 @@ def test_files_inside_the_output_are_refused(number: int, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="may contain only parts"):
         run_and_report(options, Reports("text", True, *files))
     assert os.listdir(tmp_path) == []
+
+
+def test_two_reports_in_one_file_are_refused_before_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    same = tmp_path / "sub" / ".." / "run.log"
+    options = PredictOptions(source=str(tmp_path), out=tmp_path / "m.parquet")
+    with pytest.raises(UsageError, match="--metrics and --log-json are the same file"):
+        run_and_report(options, Reports("text", True, None, path, same))
+    with pytest.raises(UsageError, match="--summary-json and --metrics are the same file"):
+        run_and_report(options, Reports("text", True, path, path, None))
+    assert not path.exists()
