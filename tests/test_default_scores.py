@@ -80,6 +80,7 @@ def test_two_outputs_are_compared_at_the_scores_of_the_first(masks, tmp_path) ->
 def test_they_are_told_in_words() -> None:
     assert str(MinScores(0.62)) == "0.62"
     assert str(MinScores(0.5, SCORES)) == "0.3 to 0.7, depending on the class"
+    assert MinScores(0.5, SCORES).span == "0.3 to 0.7"
     assert min_scores({}, None) == MinScores(0.5)
 
 

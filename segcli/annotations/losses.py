@@ -54,4 +54,14 @@ class Losses:
         return shown
 
     def sentences(self) -> list[str]:
-        return [sentence.format(count) for sentence, count in self.losses.items()]
+        return [_numbered(sentence, count) for sentence, count in self.losses.items()]
+
+
+def _numbered(sentence: str, count: int) -> str:
+    """The sentence with its count: "{} masks were left out" becomes "1 mask was left out"."""
+    if count == 1:
+        fact, colon, reason = re.sub(r"(\{\} \w+)s\b", r"\1", sentence).partition(":")
+        if fact.startswith("{}"):  # the counted noun is the subject
+            fact = re.sub(r"\bwere\b", "was", re.sub(r"\bhave\b", "has", fact))
+        sentence = fact + colon + reason
+    return sentence.format(count)

@@ -69,6 +69,13 @@ COMMANDS = MappingProxyType(
 class _Panels(TyperGroup):
     """Lists the commands under the titles of their panels, without rich, which loads too slowly."""
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # added by pydantic
+            raise
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(len(name) for name in self.commands)
         panels: dict[str, list[tuple[str, str]]] = {}

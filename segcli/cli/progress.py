@@ -201,7 +201,8 @@ def summary_text(event: Summary) -> str:
         + (f"; {before}" if event.earlier else "")
     ]
     if event.static:
-        lines.append(f"{images(event.static)} of these static: not processed (column `repeats`)")
+        are = "is static and was" if event.static == 1 else "are static and were"
+        lines.append(f"{event.static} of these images {are} not processed (column `repeats`)")
     if event.masks and event.default_score is not None and event.min_score is not None:
         kept, shown = event.min_score, event.default_score
         by_class = " or that of the class" if event.scores_by_class else ""

@@ -150,10 +150,13 @@ def show(found: Statistics, drift: Drift | None, *, wide: bool) -> None:
 
 
 def _run_lines(found: Statistics) -> list[str]:
-    run = found.run
+    run, scores = found.run, found.min_score
+    reaches = f"of score {scores} or more"
+    if scores.varies:
+        reaches = f"that reaches its class's default score ({scores.span})"
     lines = [
-        f"{counted(run['done'], 'image')} done, {run['empty']:,} of them without a mask of score "
-        f"{found.min_score} or more; {run['failed']:,} failed"
+        f"{counted(run['done'], 'image')} done, {run['empty']:,} of them without a mask {reaches}; "
+        f"{run['failed']:,} failed"
     ]
     if run["static"]:
         lines.append(_static_line(run))

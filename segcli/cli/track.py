@@ -77,11 +77,15 @@ def track(
     done = follow(options, report=report)
     for note in _notes(done, max_gap):
         report(note)
-    if not quiet:
-        typer.echo(
-            f"{counted(done.images, 'new image')}, {counted(done.tracks, 'new track')}, "
-            f"{counted(done.masks, 'mask')} with a number -> {done.output}"
-        )
+    if quiet:
+        return
+    if not done.images:
+        typer.echo(f"nothing new to track in {done.output}")
+        return
+    typer.echo(
+        f"{counted(done.images, 'new image')}, {counted(done.tracks, 'new track')}, "
+        f"{counted(done.masks, 'mask')} with a number -> {done.output}"
+    )
 
 
 def _notes(done: TrackSummary, max_gap: str) -> list[str]:
@@ -98,12 +102,14 @@ def _notes(done: TrackSummary, max_gap: str) -> list[str]:
         )
     if done.steps and done.apart > done.steps / 2:
         notes.append(
-            f"{done.apart} of {done.steps} images come later than --max-gap {max_gap} after the "
-            f"one before, so that nothing can be followed there"
+            f"{done.apart:,} of {counted(done.steps, 'image')} are more than --max-gap {max_gap} "
+            f"after the previous one; no object can be followed across these gaps"
         )
     if done.timeless:
-        notes.append(
-            f"nothing states when {counted(done.timeless, 'clip')} began, so that tracks end with "
-            f"each; see --time-pattern and --time-column"
+        unknown = (
+            "the start time of 1 clip is unknown, so it"
+            if done.timeless == 1
+            else f"the start times of {counted(done.timeless, 'clip')} are unknown, so each"
         )
+        notes.append(f"{unknown} is tracked by itself; see --time-pattern and --time-column")
     return notes

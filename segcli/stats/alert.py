@@ -140,8 +140,8 @@ class Rule:
         """One sentence if the rule fires there."""
         if not _SIGNS[self.sign](value, limit):
             return []
-        what = f"{self.metric} of {self.name}{place}"
-        return [f"{self.text}: {what} is {value:.4g}, limit {limit:.4g}"]
+        compared = f", limit {limit:.4g}" if self.previous else ""  # else the rule states it
+        return [f"{self.text}: {value:.4g} now{place}{compared}"]
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:

@@ -33,11 +33,20 @@ class MinScores:
         cases = " ".join(f"WHEN {literal(name)} THEN {s!r}" for name, s in self.own.items())
         return f"score >= CASE category {cases} ELSE {self.default!r} END"
 
+    @property
+    def varies(self) -> bool:
+        """Whether the score depends on the category."""
+        return len({*self.own.values()}) > 1
+
+    @property
+    def span(self) -> str:
+        """As in "0.62", or "0.31 to 0.7"."""
+        scores = [*self.own.values()] or [self.default]
+        return f"{min(scores):g} to {max(scores):g}" if self.varies else f"{scores[0]:g}"
+
     def __str__(self) -> str:
         """As in "0.62", or "0.31 to 0.7, depending on the class"."""
-        scores = [*self.own.values()] or [self.default]
-        low, high = min(scores), max(scores)
-        return f"{low:g}" if low == high else f"{low:g} to {high:g}, depending on the class"
+        return f"{self.span}, depending on the class" if self.varies else self.span
 
 
 def min_scores(settings: Mapping[str, Any], asked: float | None) -> MinScores:

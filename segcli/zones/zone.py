@@ -89,11 +89,15 @@ class Zones:
         if not cameras:
             return None
         first, known = waiting[0], list(cameras)
-        names = ", ".join(map(repr, sorted(known)[:10])) + (" ..." if len(known) > 10 else "")
+        names = ", ".join(map(_shown, sorted(known)[:10])) + (" ..." if len(known) > 10 else "")
         return (
-            f"zone {first.name!r} is of camera {first.camera!r}, and no image is of it; the "
-            f"cameras are: {names}{did_you_mean(first.camera, known)}"
+            f"zone {first.name!r} is for camera {first.camera!r}, which has no images here; "
+            f"cameras: {names}{did_you_mean(first.camera, known)}"
         )
+
+
+def _shown(camera: str) -> str:
+    return "'.' (images in no folder)" if camera == "." else repr(camera)
 
 
 def matches(pattern: str, key: str, camera: str) -> bool:

@@ -177,6 +177,14 @@ def test_variables_that_are_not_set_are_noticed(
     assert err.count("\n") == 1
 
 
+def test_a_value_that_is_no_choice_is_refused(
+    segcli_main: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, _, err = segcli_main("viz", "m.parquet", "--static", "nothing")
+    assert code == 2
+    assert "Invalid value for '--static': 'nothing' is not one of 'repeat', 'ignore'" in err
+
+
 def test_a_prefix_may_be_empty(
     segcli_main: Callable[..., tuple[int, str, str]], images: Path, tmp_path: Path
 ) -> None:

@@ -160,7 +160,7 @@ def test_plots_are_written_and_repeatable(masks, tmp_path):
 
 
 def test_an_alert_fires(masks):
-    with pytest.raises(AlertFired, match="count of person is 2"):
+    with pytest.raises(AlertFired, match="person: count < 3: 2 now"):
         run(masks, "--alert", "person: count < 3")
     run(masks, "--alert", "person: count < 2")
 
@@ -169,8 +169,8 @@ def test_an_alert_names_its_group(masks):
     """Only the third hour has persons, two of them."""
     with pytest.raises(AlertFired) as fired:
         run(masks, "--by", "hour,folder", "--alert", "person: count < 2")
-    assert "count of person in 1970-01-01 01:00 / . is 0, limit 2" in str(fired.value)
-    assert "02:00 / . is" not in str(fired.value)
+    assert "count < 2: 0 now in 1970-01-01 01:00 / ." in str(fired.value)
+    assert "02:00 / ." not in str(fired.value)
     with pytest.raises(UsageError, match="leave out --by"):
         run(masks, "--by", "hour", "--alert", "run: failed > 0")
 

@@ -28,8 +28,9 @@ def masks(tmp_path: Path) -> Path:
 def test_it_says_what_was_done_and_what_was_missing(masks: Path) -> None:
     out, told = run("track", masks)
     assert out == f"10 new images, 1 new track, 10 masks with a number -> {masks}\n"
-    assert "nothing states when 1 clip began, so that tracks end with each" in told
+    assert "the start time of 1 clip is unknown, so it is tracked by itself" in told
     assert run("track", masks, "--quiet") == ("", "")
+    assert run("track", masks)[0] == f"nothing new to track in {masks}\n"
     with pytest.raises(UsageError, match="was tracked with other options"):
         run("track", masks, "--max-gap", "5s")
     out, _ = run("track", masks, "--max-gap", "0.05s", "--restart")
@@ -40,4 +41,4 @@ def test_frames_far_apart_are_told(masks: Path) -> None:
     with pytest.raises(UsageError, match="expected a number and s, m, h, d or w"):
         run("track", masks, "--max-gap", "soon")
     _, told = run("track", masks, "--max-gap", "0.05s")
-    assert "9 of 9 images come later than --max-gap 0.05s after the one before" in told
+    assert "9 of 9 images are more than --max-gap 0.05s after the previous one" in told

@@ -75,18 +75,18 @@ def test_results_have_what_is_compared_and_its_score(output: Path, tmp_path: Pat
         assert read == len(scores)
         lost[iou] = tally.sentences()
     assert found[0]["keypoints"] == [value for point in POINTS for value in point]
-    left_out = ["the keypoints of 1 masks were left out"]
+    left_out = ["the keypoints of 1 mask were left out"]
     assert lost == {
         "segm": left_out,
         "bbox": left_out,
-        "keypoints": ["1 masks without keypoints were left out"],
+        "keypoints": ["1 mask without keypoints was left out"],
     }
 
 
 def test_other_formats_count_the_keypoints_they_leave_out(output: Path, tmp_path: Path) -> None:
     for to in ("yolo", "labelme", "cvat", "png", "geojson"):
         tally = FORMATS[to](select(output), tmp_path / f"as-{to}", Choices(images=tmp_path))
-        assert "the keypoints of 1 masks were left out" in tally.sentences(), to
+        assert "the keypoints of 1 mask were left out" in tally.sentences(), to
 
 
 def test_the_option_is_for_results_alone(output: Path, tmp_path: Path) -> None:

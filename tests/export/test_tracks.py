@@ -45,8 +45,8 @@ def test_boxes_and_masks_of_motchallenge(masks: Path, tmp_path: Path) -> None:
         "5,7,9,5,4,10,0.75,-1,-1,-1",
     ]
     assert sorted(tally.sentences()) == [
-        "1 masks in no track were left out",
-        "1 masks of stills were left out: the format is for videos",
+        "1 mask in no track was left out",
+        "1 mask of stills was left out: the format is for videos",
     ]
     FORMATS["mots"](select(masks), tmp_path / "mots", Choices())
     line = (tmp_path / "mots/cam/b.txt").read_text()

@@ -64,7 +64,7 @@ def test_zones_are_written_and_recorded(pictures, tmp_path: Path) -> None:
 
 def test_a_camera_without_images_is_refused_before_the_run(pictures, tmp_path: Path) -> None:
     source, path = pictures(1, name="images/cam1"), zones_file(tmp_path, camera="cam2")
-    with pytest.raises(UsageError, match=r"zone 'left' is of camera 'cam2'.*are: 'cam1'"):
+    with pytest.raises(UsageError, match=r"zone 'left' is for camera 'cam2'.*cameras: 'cam1'"):
         run(source.parent, tmp_path / "out", zones=path)
     assert not (tmp_path / "out").exists()
     notes = []

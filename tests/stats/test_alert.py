@@ -67,13 +67,13 @@ def test_a_rule_on_what_the_run_did_not_look_for_is_refused():
 
 def test_a_median_of_nothing_is_said_to_be_one():
     (said,) = alerts([parse("cat: score < 0.6")], statistics(), None)
-    assert said.endswith("score of cat is 0, limit 0.6 (there is no mask of it)")
+    assert said == "cat: score < 0.6: 0 now (there is no mask of it)"
 
 
 def test_a_rule_compares_with_the_previous_output():
     rule = parse("person: count/hour < 0.2 * previous")
     said = alerts([rule], statistics(10), statistics(100))
-    assert said == ["person: count/hour < 0.2 * previous: count/hour of person is 2, limit 4"]
+    assert said == ["person: count/hour < 0.2 * previous: 2 now, limit 4"]
     assert alerts([rule], statistics(30), statistics(100)) == []
     assert alerts([parse("person: count < previous")], statistics(99), statistics(100))
 
@@ -91,10 +91,10 @@ def test_a_rate_needs_time():
 @pytest.mark.parametrize(
     ("rule", "fires"),
     [
-        ("person: count < 31", ["count of person in mon is 29, limit 31", "wed is 0"]),
-        ("person: count/image > 3", ["count/image of person in tue is 3.1, limit 3"]),
-        ("person: images < 20", ["images of person in wed is 0"]),
-        ("person: score < 0.9", ["in mon is 0.8", "in tue is 0.8"]),  # nothing has no median
+        ("person: count < 31", ["count < 31: 29 now in mon", "0 now in wed"]),
+        ("person: count/image > 3", ["count/image > 3: 3.1 now in tue"]),
+        ("person: images < 20", ["images < 20: 0 now in wed"]),
+        ("person: score < 0.9", ["0.8 now in mon", "0.8 now in tue"]),  # nothing has no median
         ("cat: count > 0", []),
     ],
 )
@@ -109,8 +109,8 @@ def test_groups_compare_with_the_same_groups_before():
     now, before = by_day(mon=29, tue=10, new=1), by_day(mon=30, tue=30, gone=5)
     said = alerts([rule], now, before)
     assert [line.split(": ")[-1] for line in said] == [
-        "count of person in tue is 10, limit 15",
-        "count of person in gone is 0, limit 2.5 (there are no images of it)",
+        "10 now in tue, limit 15",
+        "0 now in gone, limit 2.5 (there are no images of it)",
     ]
     with pytest.raises(UsageError, match="no group in common.*mon.*against.*sun"):
         alerts([rule], by_day(mon=29), by_day(sun=30))

@@ -215,16 +215,14 @@ def test_alerts_on_a_zone(footage: Callable[..., Path], tmp_path: Path) -> None:
         return alerts([parse(text) for text in texts], found, None)
 
     assert fired("person in right: count > 5", "person in right: count > 6") == [
-        "person in right: count > 5: count of person in right is 6, limit 5"
+        "person in right: count > 5: 6 now"
     ]
     assert len(fired("car in door: exits >= 2", "car in door: entries >= 2")) == 1
     assert len(fired("person in right: dwell > 19", "person in door: dwell > 0")) == 1
     assert len(fired("person in corner: count < 1", "person in corner: tracks > 0")) == 1
     by_hour = statistics(StatsOptions(masks=masks, by="hour"))
     rule = parse("person in right: count > 0.5 * previous")
-    assert alerts([rule], by_hour, by_hour) == [
-        f"{rule.text}: count of person in right is 6, limit 3"
-    ]
+    assert alerts([rule], by_hour, by_hour) == [f"{rule.text}: 6 now, limit 3"]
     for text, reason in {
         "person in rigth: count > 1": "no zone 'rigth'; it has.*did you mean 'right'",
         "dog in right: count > 1": "no class 'dog in right'",

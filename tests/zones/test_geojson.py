@@ -134,8 +134,11 @@ def test_a_camera_without_images_is_named_with_those_that_there_are() -> None:
     images = [(f"{camera}/1.jpg", camera) for camera in ("cam1", "cam2")]
     said = zones.without_images(images)
     assert said == (
-        "zone 'gate' is of camera 'cam22', and no image is of it; the cameras are: 'cam1', "
-        "'cam2'; did you mean 'cam2'?"
+        "zone 'gate' is for camera 'cam22', which has no images here; cameras: 'cam1', 'cam2'; "
+        "did you mean 'cam2'?"
     )
     assert zones.without_images([*images, ("cam22/1.jpg", "cam22")]) is None
     assert zones.without_images([]) is None  # nothing to compare with
+    said = zones.without_images([("1.jpg", ".")])
+    assert said is not None
+    assert said.endswith("no images here; cameras: '.' (images in no folder)")
