@@ -17,12 +17,14 @@ from segcli.types import Sample
 @dataclass(slots=True)
 class NameTimes:
     """What names state by `pattern`, see segcli.time_patterns. `columns` are those that it fills.
-    `lacking` are those that it cannot fill, `unfit` is a key that the pattern does not fit."""
+    `lacking` are those that it cannot fill, `unfit` is a key that the pattern does not fit,
+    `fits` whether it fits any."""
 
     pattern: str
     columns: Set[str] = frozenset()
     lacking: Set[str] = frozenset()
     unfit: str | None = None
+    fits: bool = False
 
     def joined(self, carried: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
         """`carried` with the columns of the pattern. `there` are those of the output, None while
@@ -42,26 +44,33 @@ class NameTimes:
         """The sample with its time and camera, where it has none yet; `begins_s` is the time of
         the first frame of a video."""
         key, _ = split_frame(sample.key)
-        moment = moment_of(self.pattern, key) if TAKEN in self.columns else None
-        camera = camera_of(self.pattern, key) if CAMERA in self.columns else None
+        moment, camera = moment_of(self.pattern, key), camera_of(self.pattern, key)
         if moment is None and camera is None:
             self.unfit = sample.key
             return sample
+        self.fits = True
         found: dict[str, str] = {}
-        if moment is not None:
+        if moment is not None and TAKEN in self.columns:
             found[TAKEN] = (moment - timedelta(seconds=begins_s)).isoformat(" ")
-        if camera is not None:
+        if camera is not None and CAMERA in self.columns:
             found[CAMERA] = camera
         known = {name: value for name, value in sample.carried.items() if value is not None}
         return replace(sample, carried={**sample.carried, **found, **known})
 
     def remark(self) -> str | None:
         """What was not found, after a run."""
-        if self.lacking:
-            columns = " and ".join(f"src_{name}" for name in sorted(self.lacking))
+        if self.unfit is not None and not self.fits:
             return (
-                f"the output was begun without text columns {columns}, so what `time_pattern` "
-                "finds is not written there; `segcli stats` finds it by the same pattern"
+                f"`time_pattern` {self.pattern!r} fits none of the names in this run, such as "
+                f"{self.unfit}"
+            )
+        if self.lacking:
+            lacking = sorted(self.lacking)
+            columns = " and no ".join(f"text column src_{name}" for name in lacking)
+            facts = " and ".join({TAKEN: "times", CAMERA: "cameras"}[name] for name in lacking)
+            return (
+                f"the output has no {columns}, so {facts} are not written; give `segcli stats` the "
+                "same `time_pattern`"
             )
         if self.unfit is None:
             return None

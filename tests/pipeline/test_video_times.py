@@ -139,7 +139,14 @@ def test_times_and_cameras_in_names(tmp_path: Path, pictures: Callable[..., Path
         for event in run(folder, plain, time_pattern=PATTERN)
         if isinstance(event, Note)
     ]
-    assert any("was begun without text columns src_camera," in note for note in notes)
+    assert (
+        "the output has no text column src_camera, so cameras are not written; give `segcli stats` "
+        "the same `time_pattern`"
+    ) in notes
+    pictures(6, name="in")
+    events = run(folder, plain, include=("0005.png",), time_pattern="x%Y")
+    unfit = "`time_pattern` 'x%Y' fits none of the names in this run, such as 0005.png"
+    assert [event.message for event in events if isinstance(event, Note)] == [unfit]
 
 
 def test_a_column_of_the_manifest_takes_precedence(
