@@ -50,7 +50,7 @@ def copy_rows(source: Path, target: Path, place: Place) -> Copied:
         redone: dict[str, list[str]] = {}
         for mark in marks:
             name, state = there.images.get(key_hash(mark.key), ("", _state(mark)))
-            if state != _state(mark):
+            if state != _state(mark) and not mark.lost:
                 redone.setdefault(name, []).append(mark.key)
         if fresh or redone:
             rows = _upgraded(read_part(path)[0], columns)
@@ -62,7 +62,7 @@ def copy_rows(source: Path, target: Path, place: Place) -> Copied:
     return Copied(new, changed)
 
 
-_State = tuple[int | None, int | None, bool]
+_State = tuple[int | None, int | None, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _known(real: Path) -> _Known:
 
 
 def _state(mark: Mark) -> _State:
-    return mark.size_bytes, mark.mtime_ns, mark.failed
+    return mark.size_bytes, mark.mtime_ns, mark.failed, mark.lost
 
 
 def _check(target: Path, there: _Known, footer: Footer) -> None:

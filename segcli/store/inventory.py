@@ -30,6 +30,7 @@ from segcli.types import Record, Sample
 State = Literal["new", "done", "changed", "failed"]
 
 _FIRST_KEYS = 200
+_NO_SIZE = -1  # of an image that is to be processed again, whatever its file is
 _LOAD_KEYS = 1_000_000  # 16 MB of keys are collected before they are sorted in
 
 
@@ -92,7 +93,9 @@ class Inventory:
             self.count(None, footer)
             self.complete |= footer.complete
             for mark in marks:
-                self._count_inside(mark.key, failed=mark.failed)
+                if not mark.lost:  # then its archive or video has to be opened again
+                    self._count_inside(mark.key, failed=mark.failed)
+            marks = [mark._replace(size_bytes=_NO_SIZE) if mark.lost else mark for mark in marks]
             pending.append(pack(marks, self._number(name, origin, prefix), fresh=False))
             waiting += len(marks)
             if waiting >= _LOAD_KEYS:

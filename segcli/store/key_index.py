@@ -23,12 +23,13 @@ MAX_PARTS = _PART_MASK + 1
 
 
 class Mark(NamedTuple):
-    """The stored facts about one image."""
+    """The stored facts about one image. `lost`: it repeats an image that is not in its part."""
 
     key: str
     size_bytes: int | None
     mtime_ns: int | None
     failed: bool
+    lost: bool = False
 
 
 class Entry(NamedTuple):

@@ -59,6 +59,8 @@ class PartCheck:
     static: int = 0
     masks: int = 0
     _packed: list[NDArray[np.uint64]] = field(default_factory=list)
+    _ok: set[str] = field(default_factory=set)
+    _repeats: list[tuple[str, str]] = field(default_factory=list)
     _key: str | None = None
     _expected: int | None = None
     _seen: int = 0
@@ -80,6 +82,7 @@ class PartCheck:
                     yield from self._run_lengths(batch)
             if not wrong:
                 yield from self._end_image()
+                yield from self._without_masks()
                 yield from self._counts(footer)
 
     def _problem(self, key: str | None, problem: str) -> Problem:
@@ -107,6 +110,10 @@ class PartCheck:
             self.images += 1
             self.failed += status == "failed"
             self.static += status == "static"
+            if status == "ok":
+                self._ok.add(key)
+            if repeats is not None:
+                self._repeats.append((key, repeats))
             keys.append(Mark(normalized(key), None, None, failed=False))
             if status not in _STATUSES or (status != "ok") != (masks is None):
                 yield self._problem(key, f"its status is {status!r}, its column `masks` {masks}")
@@ -118,6 +125,13 @@ class PartCheck:
         if self._seen != (self._expected or 0):
             text = f"the image has {self._seen} rows of masks, and its column `masks` has "
             yield self._problem(self._key, f"{text}{self._expected}")
+
+    def _without_masks(self) -> Iterator[Problem]:
+        for key, repeats in self._repeats:
+            if repeats not in self._ok:
+                yield self._problem(
+                    key, f"it repeats {repeats!r}, which is not an ok image of this part"
+                )
 
     def _run_lengths(self, batch: pa.RecordBatch) -> Iterator[Problem]:
         rows = batch.filter(batch["mask"].is_valid())

@@ -212,6 +212,7 @@ def read_marks(path: Path, split: ShardSpec | None = None) -> Marks:
     with open_part(path) as (file, footer):
         columns = ["key", "status", "size_bytes", "mtime_ns", "mask"]
         found = file.schema_arrow
+        columns += ["repeats"] if footer.static else []
         shard = footer.settings.shard
         foreign = split is not None and split.is_foreign(shard)
         # Where columns are missing the caller tells how the schemas differ.
@@ -220,10 +221,21 @@ def read_marks(path: Path, split: ShardSpec | None = None) -> Marks:
         return [], found, footer
     rows = rows.filter(first_rows(rows["mask"]))
     values = (rows[name].to_pylist() for name in columns[:4])
+    lost = _lost(rows) if footer.static else frozenset()
     is_own = split is None or shard == str(split)
     marks = [
-        Mark(normalized(key), size, mtime, status == "failed")
+        Mark(normalized(key), size, mtime, status == "failed", key in lost)
         for key, status, size, mtime in zip(*values, strict=True)
         if is_own or (split is not None and key in split)
     ]
     return marks, found, footer
+
+
+def _lost(images: pa.Table) -> frozenset[str]:
+    """The keys of static images that repeat no "ok" image of these."""
+    import pyarrow.compute as pc
+
+    static = images.filter(pc.equal(images["status"], "static"))
+    ok = {*images.filter(pc.equal(images["status"], "ok"))["key"].to_pylist()}
+    pairs = zip(static["key"].to_pylist(), static["repeats"].to_pylist(), strict=True)
+    return frozenset(key for key, other in pairs if other not in ok)

@@ -115,13 +115,13 @@ class PartWriter:
 
     def remove_repeated(self, split: ShardSpec | None = None) -> None:
         """Keep the rows of each image (of a shard: its own) in the first of the parts that hold it,
-        of those without an error if there is one."""
+        of those that have masks if there is one."""
         names = list_parts(self.directory)
         kept_in: dict[bytes, str] = {}
         for of_failed in (False, True):
             for name in names:
                 for mark in read_marks(self.directory / name)[0]:
-                    if mark.failed == of_failed:
+                    if (mark.failed or mark.lost) == of_failed:
                         kept_in.setdefault(key_hash(mark.key), name)
         for name in names:
             marks, _, _ = read_marks(self.directory / name)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset
 import pytest
 import toy_data
@@ -20,6 +21,7 @@ from segcli.pipeline.events import Summary
 from segcli.pipeline.job import Chunk, commit
 from segcli.pipeline.stages.static import StaticRule
 from segcli.store import Settings
+from segcli.store.part_file import read_part, write_part
 from segcli.types import Record, Sample
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "video"))
@@ -122,6 +124,23 @@ def test_frames_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     run(tmp_path / "in", again, every="5f", static_age=2.0, chunk_size=3)
     assert rows(again) == rows(out)
     assert run(tmp_path / "in", again, every="5f", static_age=2.0).images == 0
+    _lose(out, "a.mp4#frame=5")
+    assert run(tmp_path / "in", out, every="5f", static_age=2.0).images == 1
+    assert repeats(out).keys() == found.keys() - {"a.mp4#frame=5"}
+    assert run(tmp_path / "in", out, every="5f", static_age=2.0).images == 0
+
+
+def _lose(out: Path, key: str) -> None:
+    """The static image `key` names an image that has no rows."""
+    for part in out.iterdir():
+        table, footer = read_part(part)
+        at = table.column_names.index("repeats")
+        field = table.schema.field(at)
+        values = [
+            "gone" if own == key else other
+            for own, other in zip(table["key"].to_pylist(), table[at].to_pylist(), strict=True)
+        ]
+        write_part(part, table.set_column(at, field, pa.array(values, field.type)), footer)
 
 
 def test_new_stills_are_compared_with_those_of_the_same_run(

@@ -249,3 +249,24 @@ def test_columns_larger_than_a_chunk(stretch: Path, monkeypatch: pytest.MonkeyPa
     assert some["rle"].num_chunks == 7  # one for each of a, b and c's two masks, and x's
     assert some == whole
     assert some.schema == rows.schema
+
+
+def test_an_image_that_has_lost_its_masks_is_processed_again(
+    out: Path, output: Any, record: Any, sample: Any, tmp_path: Path
+) -> None:
+    assert unresolved(out) == ["h"]
+    with output("m.parquet") as opened:
+        assert {key: opened.state(sample(key)) for key in "abfgh"} == {
+            "a": "done", "b": "done", "f": "failed", "g": "done", "h": "changed",
+        }  # fmt: skip
+    target = tmp_path / "copy.parquet"
+    place = Disk(target, staging_path(target))
+    copy_rows(out, target, place)
+    assert copy_rows(out, target, place).changed == 0
+    with output("m.parquet") as opened:
+        opened.replace([record("h", 3)])
+        assert opened.state(sample("h")) == "done"
+    assert copy_rows(out, target, place).changed == 1
+    for path in (out, target):
+        assert unresolved(path) == []
+        assert masks(read_image_masks(path, min_score=ALL)) == EXPECTED | {"h": 3}
