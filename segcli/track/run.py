@@ -116,6 +116,7 @@ class _Pass:
         self.summary = TrackSummary(path, changed=output.copied.changed)
         self._options, self._output = options, output
         state: Mapping[str, Any] = {} if options.restart else output.state or {}
+        self._is_continued = bool(state)
         self._next: int = state.get("next", 1)
         self._ids: list[tuple[Place, int]] = []
         self._asked = _asked(options, path, state)
@@ -126,7 +127,8 @@ class _Pass:
 
     def all(self) -> TrackSummary:
         with Rows(self._output.paths) as rows:
-            if self._asked["time_pattern"] is None:
+            # Only the first pass looks: a pattern found later would order the images differently.
+            if self._asked["time_pattern"] is None and not self._is_continued:
                 self._asked["time_pattern"] = time_pattern(rows, self._asked["time_column"])
             ended = {name: one.position for name, one in self._sequences.items()}
             list_frames(

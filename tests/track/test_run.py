@@ -1,6 +1,7 @@
 """Tracking an output: again and again, across clips, after kills, and as a copy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,20 @@ def test_clips_without_a_time_are_tracked_apart(path: Path, rows: list[Record]) 
     assert (done.tracks, done.timeless) == (6, 2)
 
 
+def test_times_recognised_later_do_not_change_tracks(path: Path, rows: list[Record]) -> None:
+    samples = [one.sample for one in records([(n, []) for n in range(10)], "cam/test.mp4")]
+    test = [replace(one, sample=s) for one, s in zip(rows, samples, strict=False)]
+    write(path, test, rows[:10])
+    assert go(path).tracks == 6
+    before = read_tracks(path)
+    later = [(n, []) for n in range(20)]
+    write(path, *(records(later, f"cam/20260401_0{hour}0000.mp4") for hour in range(1, 6)))
+    assert (go(path).images, read_tracks(path)) == (100, before)
+    go(path, restart=True)  # looks again
+    with pytest.raises(UsageError, match=r"%H.*`restart`"):
+        go(path, time_pattern="%Y")
+
+
 def test_cameras_are_tracked_apart(path: Path) -> None:
     names = ("north/20260401_080000.mp4", "south/20260401_080000.mp4")
     write(path, *map(scene, names))
@@ -190,8 +205,6 @@ def test_a_copy_follows_the_output(path: Path, rows: list[Record], whole: Partit
 
 
 def test_rows_that_changed_are_copied_again(path: Path, rows: list[Record]) -> None:
-    from dataclasses import replace
-
     out = path.with_name("tracked.parquet")
     write(path, rows)
     go(path, out=out)
