@@ -102,7 +102,7 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
         bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
             footer, settings=bare, images=0, failed=0, masks=0, static=0, redone={},
-            begun=None, ended=None, complete=frozenset(), tracking=None,
+            begun=None, ended=None, complete=frozenset(), tracking=None, untracked=0,
         ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
@@ -152,6 +152,7 @@ def _merged(group: Sequence[Path], parts: dict[Path, _Part]) -> tuple[str, pa.Ta
     footer = replace(
         newest, settings=settings, begun=begun, ended=ended, complete=complete,
         tracking=_tracking([parts[path].footer for path in group]),
+        untracked=sum(parts[path].footer.untracked for path in group),
     )  # fmt: skip
     return part_name(images_of(rows)), rows, footer
 

@@ -110,7 +110,9 @@ def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> N
     if not keys:
         return
     some = rows_of(rows, keys)
-    footer = replace(footer, schema_version=SCHEMA_VERSION, tracking=None, begun=None, ended=None)
+    footer = replace(
+        footer, schema_version=SCHEMA_VERSION, tracking=None, untracked=0, begun=None, ended=None
+    )
     place.add(part_name(images_of(some)), some, footer, create=True, check=lambda *_: None)
 
 

@@ -75,6 +75,7 @@ class Footer:
     without loading the model; None where that is not known. Rewriting changes neither.
     `complete` are hashes of 8 bytes, of archives and videos that need not be listed again.
     `tracking` is where the tracks of all cameras ended (JSON values), in one part of an output.
+    `untracked` counts the images with track ids that a run processed again, which removed the ids.
     """
 
     settings: Settings
@@ -91,6 +92,7 @@ class Footer:
     moved_to: tuple[str, ...] = ()
     complete: frozenset[bytes] = frozenset()
     tracking: Mapping[str, Any] | None = None
+    untracked: int = 0
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -131,6 +133,7 @@ class Footer:
             moved_to=tuple(values.get("moved_to", ())),
             complete=_hashes(values.get("complete", "")),
             tracking=values.get("tracking"),
+            untracked=values.get("untracked", 0),
         )
 
 

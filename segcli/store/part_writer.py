@@ -37,6 +37,16 @@ def part_name(keys: Iterable[str]) -> str:
     return f"part-{name.hexdigest()}.parquet"
 
 
+def _count_tracked(rows: pa.Table) -> int:
+    """The number of images that have masks with a track id."""
+    import pyarrow.compute as pc
+
+    if "track_id" not in rows.column_names:  # of an earlier version
+        return 0
+    count: int = pc.count_distinct(rows["key"].filter(pc.is_valid(rows["track_id"]))).as_py()
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class PartWriter:
     """What a process needs to commit parts to `place`, while the lock is held for it."""
@@ -84,7 +94,9 @@ class PartWriter:
             if pc.count_distinct(keys.filter(is_redone)).as_py() != len(records):
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
             kept = rows_of(old, redone.to_pylist(), others=True)
-            footer = replace(footer, redone=self.footer.settings.recorded)
+            untracked = footer.untracked + _count_tracked(old.filter(is_redone))
+            redone_by = self.footer.settings.recorded
+            footer = replace(footer, redone=redone_by, untracked=untracked)
             self.place.replace(name, pa.concat_tables([kept, new]), footer, state)
 
         self._in_turn(change)

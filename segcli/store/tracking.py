@@ -43,10 +43,14 @@ class TrackIds:
 
 
 class Tracked:
-    """The parts of an output that is locked. `state` is what `write` was given last, or None."""
+    """The parts of an output that is locked. `state` is what `write` was given last, or None.
+
+    `untracked` counts the images that have lost their ids to runs that processed them again.
+    """
 
     def __init__(self, place: Place, footers: Mapping[str, Footer], copied: Copied) -> None:
         self.copied = copied
+        self.untracked = sum(footer.untracked for footer in footers.values())
         self._place = place
         holders = {name: f.tracking for name, f in footers.items() if f.tracking is not None}
         newest = max(holders, key=lambda name: holders[name]["number"], default=None)

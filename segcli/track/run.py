@@ -57,7 +57,7 @@ class TrackSummary:
 
     `late` images lie before the end of their sequence, so that they stay without ids. `apart` of
     `steps` from one image to the next were longer than `max_gap`. `timeless` clips state no time.
-    `changed` rows were replaced in a copy and have no ids any more.
+    `changed` images were processed again since the last pass and have no ids any more.
     """
 
     output: Path
@@ -113,9 +113,11 @@ class _Pass:
     """The state of one call of `track`."""
 
     def __init__(self, options: TrackOptions, path: Path, output: Tracked) -> None:
-        self.summary = TrackSummary(path, changed=output.copied.changed)
         self._options, self._output = options, output
         state: Mapping[str, Any] = {} if options.restart else output.state or {}
+        self.summary = TrackSummary(path, changed=output.copied.changed)
+        if state:
+            self.summary.changed += max(0, output.untracked - state.get("untracked", 0))
         self._is_continued = bool(state)
         self._next: int = state.get("next", 1)
         self._ids: list[tuple[Place, int]] = []
@@ -185,6 +187,7 @@ class _Pass:
         state = {
             **self._asked,
             "next": self._next,
+            "untracked": self._output.untracked,
             "sequences": {name: one.to_json() for name, one in self._sequences.items()},
         }
         self._output.write(changes, state, paths[batch[-1].part].name)

@@ -220,6 +220,21 @@ def test_rows_that_changed_are_copied_again(path: Path, rows: list[Record]) -> N
     assert sum(row["mtime_ns"] == 2 and row["masks"] == 0 for row in images) == 5
 
 
+def test_images_that_lost_their_ids_are_counted_once(path: Path, rows: list[Record]) -> None:
+    write(path, rows[:10], rows[10:20])
+    go(path)
+    settings = Settings({"source_root": "/scene", "default_score": 0.5}, {})
+    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
+        output.replace(rows[8:13])  # of which one, the 11th, is without masks
+    assert go(path).changed == 4
+    compact(path, images=1000)
+    write(path, rows[20:])
+    assert go(path).changed == 4
+    assert go(path).changed == 0
+    go(path, restart=True)
+    assert go(path).changed == 0
+
+
 def test_compact_keeps_where_tracks_ended(path: Path, rows: list[Record], whole: Partition) -> None:
     write(path, rows[:10], rows[10:20])
     go(path)
