@@ -74,6 +74,10 @@ def describe(options: PredictOptions) -> Described:
     labels = _labels(options.categories, info)
     refinement = _refinement(options, info, labels)
     static = StaticRule(options.static_threshold, options.static_age)
+    if not options.skip_static:
+        for name in ("static_threshold", "static_age"):
+            if getattr(options, name) != PredictOptions.__dataclass_fields__[name].default:
+                raise UsageError(f"`{name}` needs `skip_static`, without which it has no effect")
     return Described(
         info,
         path,

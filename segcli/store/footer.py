@@ -21,7 +21,10 @@ ROOT = "source_root"
 """The compared fact that is judged per key prefix, and may differ for an archive that moved."""
 
 _OPTIONS = frozenset(
-    {"min_score", "max_masks", "categories", "precision", "runtime", "max_pixels", "model"}
+    {
+        *("min_score", "max_masks", "categories", "precision", "runtime", "max_pixels", "model"),
+        *("class_scores", "slice", "zones", "skip_static", "static_threshold", "static_age"),
+    }
 )
 _WORDS = {
     "weights_sha256": "weights (sha256)",
@@ -153,6 +156,12 @@ def differences(
         name: (there.settings.compared.get(name), now.settings.compared.get(name))
         for name in sorted({*there.settings.compared, *now.settings.compared} - {ROOT})
     }
+    pairs |= _static(pairs.pop("static", (None, None)))
+    for name in {"runtime", "slice", "class_scores", "zones"} & {*pairs}:
+        old, new = pairs[name]
+        if old != new:
+            texts = _as_given(name, old, there), _as_given(name, new, now)
+            pairs[name] = texts if texts[0] != texts[1] else (old, new)
     pairs["schema"] = (there.schema_version, now.schema_version)
     pairs["the model's categories"] = (
         _numbered(there),
@@ -163,6 +172,32 @@ def differences(
         for name, (old, new) in pairs.items()
         if old != new
     ]
+
+
+def _static(pair: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
+    """How two runs treat static images, as the options that ask for it."""
+    old, new = pair
+    if not old or not new:
+        return {"skip_static": ("on" if old else "off", "on" if new else "off")}
+    names = {"threshold": "static_threshold", "max_age_s": "static_age"}
+    return {
+        names.get(fact, f"static {fact}"): (old.get(fact), new.get(fact))
+        for fact in sorted({*old, *new})
+    }
+
+
+def _as_given(name: str, value: Any, footer: Footer) -> str | None:
+    """A setting as it is given to a run, which may leave out a part of its facts."""
+    if name == "runtime":
+        return value or "torch"  # which the settings leave out
+    if value is None:
+        return None
+    if name == "slice":
+        return f"{value['side']} px"
+    if name == "class_scores":
+        return ", ".join(f"{category} {score:g}" for category, score in value.items())
+    path = footer.settings.recorded.get("zones_file", {}).get("path", "a file")
+    return f"{Path(path).name[-30:]} (sha256 {value['sha256'][:8]})"
 
 
 def _compared(old: Any, new: Any, words: tuple[str, str]) -> str:

@@ -44,7 +44,7 @@ def test_rows_are_those_of_torch_and_the_output_keeps_its_runtime(
     resumed = run(folder, out)  # "auto"
     assert [e.runtime for e in resumed if isinstance(e, Started)] == ["openvino"]
     assert rows(out) == rows(tmp_path / "torch.parquet")
-    with pytest.raises(UsageError, match="`runtime`: openvino there, none now"):
+    with pytest.raises(UsageError, match="`runtime`: openvino there, torch now"):
         run(pictures(6), out, runtime="torch")
 
 

@@ -173,6 +173,8 @@ def test_the_settings_of_an_output_include_the_rule(stills: Path, tmp_path: Path
     [
         ({"static_threshold": 0.0}, "`static_threshold` 0: expected grey levels above 0"),
         ({"static_threshold": 256.0}, "below 256"),
+        ({"skip_static": False, "static_threshold": 8.0}, "`static_threshold` needs `skip_static`"),
+        ({"skip_static": False, "static_age": 60.0}, "`static_age` needs `skip_static`"),
         ({"static_age": 0.0}, "`static_age` 0: expected seconds, above 0"),
     ],
 )

@@ -25,6 +25,32 @@ def test_an_option_is_named_as_an_argument(there, now, text):
     assert differences(footer(min_score=there), footer(min_score=now)) == [text]
 
 
+def test_settings_are_named_as_they_were_given():
+    def texts(there, now):
+        return differences(footer(**there), footer(**now))
+
+    static = {"threshold": 4.0, "max_age_s": 300.0}
+    assert texts({"runtime": "openvino"}, {}) == ["`runtime`: openvino there, torch now"]
+    assert texts({}, {"static": static}) == ["`skip_static`: off there, on now"]
+    assert texts({"static": static}, {"static": {**static, "threshold": 9.0}}) == [
+        "`static_threshold`: 4.0 there, 9.0 now"
+    ]
+    assert texts({"slice": {"side": 640, "overlap": 64}}, {}) == ["`slice`: 640 px there, none now"]
+    assert texts({"class_scores": {"car": 0.4, "dog": 0.5}}, {"class_scores": {"car": 0.3}}) == [
+        "`class_scores`: car 0.4, dog 0.5 there, car 0.3 now"
+    ]
+    one, other = (
+        Footer(Settings({"zones": {"sha256": n * 64}}, {"zones_file": {"path": path}}), (), (), 1)
+        for n, path in (("a", "zones.json"), ("b", "zones.json"))
+    )
+    assert differences(one, other) == [
+        "`zones`: zones.json (sha256 aaaaaaaa) there, zones.json (sha256 bbbbbbbb) now"
+    ]
+    part = {"side": 640, "overlap": 64, "joining": 1}
+    (text,) = texts({"slice": part}, {"slice": {**part, "joining": 2}})
+    assert '"joining": 1} there' in text
+
+
 def test_other_facts_are_named_in_words():
     assert differences(footer(weights_sha256="ab"), footer(weights_sha256="cd")) == [
         "weights (sha256): ab there, cd now"
