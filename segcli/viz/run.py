@@ -83,6 +83,10 @@ class VizOptions:
                 raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
         if self.sheet is not None and self.sheet.suffix.lower() not in _SHEETS:
             raise UsageError(f"--sheet {self.sheet}: name it {', '.join(_SHEETS)}")
+        if self.video is not None and (
+            self.video.suffix.lower() not in ("", ".mp4") or self.video == Path("-")
+        ):
+            raise UsageError(f"--video {self.video}: name a file *.mp4, or a folder without a dot")
         if self.beside and self.gt is None:
             raise UsageError("--beside shows the ground truth next to the picture: give --gt FILE")
 

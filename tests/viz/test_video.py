@@ -194,3 +194,9 @@ def test_a_silent_video_stays_silent(footage, tmp_path):
     visualise(VizOptions(masks=masks, video=tmp_path / "out.mp4"), report=lambda _: None)
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(file.streams.audio) == 0
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.avi", "-"])
+def test_other_names_than_mp4_are_refused_before_drawing(name: str) -> None:
+    with pytest.raises(UsageError, match=r"name a file \*\.mp4, or a folder"):
+        VizOptions(masks=Path("m.parquet"), video=Path(name))
