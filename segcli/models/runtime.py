@@ -140,10 +140,11 @@ def use(
 
 def resolve_runtime(name: str, precision: str) -> str:
     """ "auto" is $SEGCLI_RUNTIME if it is set; int8 needs OpenVINO. Raises UsageError."""
+    of = ""
     if name == "auto":
-        name = os.environ.get(VARIABLE) or "auto"
+        name, of = os.environ.get(VARIABLE) or "auto", f" in the environment variable {VARIABLE}"
     if name not in RUNTIMES:
-        raise UsageError(f"unknown runtime {name!r}; expected {', '.join(RUNTIMES)}")
+        raise UsageError(f"unknown runtime {name!r}{of}; expected {', '.join(RUNTIMES)}")
     if is_int8(precision):
         if name == "torch":
             raise UsageError("precision int8 needs `runtime` openvino; torch does not compute it")

@@ -80,6 +80,13 @@ def quantize(
     batches = list(_batches(network.info, samples))
     count = len(batches)
     if count < _FEWEST:
+        if images < _FEWEST:
+            raise UsageError(f"`images` {images}: at least {_FEWEST} are needed")
+        if count == len(samples):
+            raise UsageError(
+                f"the source has {count} images; at least {_FEWEST} are needed, of the kind that "
+                "the model will see"
+            )
         raise UsageError(
             f"only {count} of {len(samples)} images can be read; give {_FEWEST} or more, of the "
             "kind that the model will see"
@@ -163,7 +170,10 @@ def _quantized(
             )
         error = _error(made, graph, few)
         if ignored is None and error > _FAR:
-            note(f"int8 differs by {error:.2f} of the spread: quantizing again without the body")
+            note(
+                f"int8 differs by {error:.2f} of the spread from float32: quantizing again without "
+                "the body"
+            )
         else:
             break
     note(f"int8 differs by {error:.2f} of the spread from float32")

@@ -88,7 +88,7 @@ def test_a_body_that_int8_spoils_stays_in_float(
 @needs_openvino
 @pytest.mark.usefixtures("network")
 def test_a_few_images_are_not_enough(pictures: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="only 3 of 3 images can be read; give 8 or more"):
+    with pytest.raises(UsageError, match="the source has 3 images; at least 8 are needed"):
         quantize(None, [str(pictures(3))], tmp_path / "int8.safetensors", note=print)
 
 

@@ -215,10 +215,10 @@ def load_inference(job: Job, report: Report) -> Inference:
 
     try:
         precision = resolve_precision(job.precision, device)
+        runtime = resolve_runtime(job.runtime, precision)
         loaded = load_model(job.model, job.weights)
         # Convolutions run up to twice as fast on channels-last weights, on processors and GPUs.
         model = loaded.model.to(device, memory_format=torch.channels_last)
-        runtime = resolve_runtime(job.runtime, precision)
         compiled = compiled_for(
             model, runtime, precision=precision, device=device,
             graph=lambda model: _graph(model, loaded, precision, note),
