@@ -80,17 +80,7 @@ def quantize(
     batches = list(_batches(network.info, samples))
     count = len(batches)
     if count < _FEWEST:
-        if images < _FEWEST:
-            raise UsageError(f"`images` {images}: at least {_FEWEST} are needed")
-        if count == len(samples):
-            raise UsageError(
-                f"the source has {count} images; at least {_FEWEST} are needed, of the kind that "
-                "the model will see"
-            )
-        raise UsageError(
-            f"only {count} of {len(samples)} images can be read; give {_FEWEST} or more, of the "
-            "kind that the model will see"
-        )
+        raise UsageError(_too_few(count, len(samples), images))
     try:
         graph = openvino_graph.kept_graph(network, loaded.sha256, note)
         note(f"quantizing {name} on {count} images, which may take minutes")
@@ -103,6 +93,15 @@ def quantize(
     notes = {"source": loaded.weights, "source_sha256": loaded.sha256, "calibrated_on": f"{count}"}
     checkpoint.save(out, state, loaded.info, notes=notes, half=half)  # if they were float16
     return Quantized(name, out, count, len(samples) - count)
+
+
+def _too_few(readable: int, found: int, asked: int) -> str:
+    if asked < _FEWEST:
+        return f"`images` {asked}: at least {_FEWEST} are needed"
+    kind = "of the kind that the model will see"
+    if readable == found:
+        return f"the source has {found} images; at least {_FEWEST} are needed, {kind}"
+    return f"only {readable} of {found} images can be read; give {_FEWEST} or more, {kind}"
 
 
 def chosen(source: Source, most: int) -> list[Sample]:
