@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.store import part_paths
+from segcli.store.part_file import read_footers
 from segcli.store.query import Rows
 
 GROUP = "track"
@@ -26,8 +28,20 @@ def make_view(rows: Rows, masks: Path, select: str, condition: str) -> None:
     if "track_id" not in rows.columns or not rows.tuples(
         "SELECT 1 FROM rows WHERE track_id IS NOT NULL LIMIT 1"
     ):
-        raise UsageError(f"--by track: {masks} has no tracks; make them with segcli track {masks}")
+        raise UsageError(f"--by track: {_without_tracks(masks)}")
     rows.execute(f"CREATE VIEW track_masks AS {select} WHERE {condition} AND track_id IS NOT NULL")
+
+
+def _without_tracks(masks: Path) -> str:
+    ends = (footer.tracking for footer in read_footers(part_paths(masks)))
+    state = next((end for end in ends if end is not None), None)
+    if state is None:
+        return f"{masks} has no tracks; make them with segcli track {masks}"
+    return (
+        f"{masks} was tracked, and no object was seen in {state['min_frames']} frames "
+        f"(`min_frames`) with at most {state['max_gap']:g}s (`max_gap`) between two of them; try a "
+        f"larger `max_gap` with `restart`"
+    )
 
 
 def track_table(rows: Rows) -> list[dict[str, Any]]:

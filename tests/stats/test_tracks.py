@@ -8,6 +8,7 @@ import pytest
 from segcli.errors import UsageError
 from segcli.stats import StatsOptions, as_json, statistics, table_of
 from segcli.store import Settings, open_output
+from segcli.track import TrackOptions, track
 from segcli.types import Record, Sample, Segment
 
 CLIP = "gate/20260401_080000.mp4"
@@ -57,9 +58,13 @@ def test_a_given_score_counts_for_tracks_too(tmp_path: Path) -> None:
     assert [row["frames"] for row in found] == [1]
 
 
-def test_an_output_without_tracks_is_refused(tmp_path: Path) -> None:
+def test_tracking_without_a_track_is_told_from_no_tracking(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
     with pytest.raises(UsageError, match="has no tracks; make them with segcli track"):
-        table(tmp_path / "m.parquet", frame(0, None))
+        table(path, frame(0, None))
+    track(TrackOptions(masks=path), report=print)
+    with pytest.raises(UsageError, match=r"no object was seen in 2 frames .* at most 3s \(`max"):
+        statistics(StatsOptions(masks=path, by="track"))
 
 
 def test_tracks_are_no_group_among_others(tmp_path: Path) -> None:
