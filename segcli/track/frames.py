@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from segcli.stats.moments import moments_of
+from segcli.stats.moments import moments_of, refuse_useless_pattern
 from segcli.store.query import Rows
 from segcli.time_patterns import recognised
 from segcli.types import Size
@@ -45,6 +46,17 @@ def time_pattern(rows: Rows, column: str | None) -> str | None:
         return None
     keys = rows.tuples("SELECT DISTINCT key FROM rows ORDER BY md5(key) LIMIT 50")
     return recognised([key for (key,) in keys], clock=True) if keys else None
+
+
+def check_times(rows: Rows, out: Path, pattern: str | None, column: str | None) -> None:
+    """Raises UsageError for a pattern or a column that cannot be, or that fits no name."""
+    found = moments_of(rows.types, pattern=pattern, column=column, exif=False)
+    if pattern is not None:
+        rows.execute(
+            f"CREATE VIEW images AS SELECT key, {found.time_from} AS time_from, "
+            f"{found.camera_from} AS camera_from FROM rows WHERE mask IS NULL OR mask = 0"
+        )
+        refuse_useless_pattern(pattern, out, rows)
 
 
 def list_frames(

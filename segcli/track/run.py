@@ -11,12 +11,14 @@ from typing import Any
 from segcli import store
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
+from segcli.stats.moments import moments_of
 from segcli.store.image_masks import Mask
 from segcli.store.query import Rows
 from segcli.store.tracking import Tracked, TrackIds, open_tracked, read_some_masks
 from segcli.track.frames import (
     Frame,
     Position,
+    check_times,
     count_earlier,
     count_timeless,
     list_frames,
@@ -121,7 +123,7 @@ class _Pass:
         self._is_continued = bool(state)
         self._next: int = state.get("next", 1)
         self._ids: list[tuple[Place, int]] = []
-        self._asked = _asked(options, path, state)
+        self._asked, self._state = _asked(options, state), state
         self._min_score = store.min_scores(store.read_settings(path), options.min_score)
         self._sequences = {
             name: self._sequence(values) for name, values in state.get("sequences", {}).items()
@@ -129,6 +131,7 @@ class _Pass:
 
     def all(self) -> TrackSummary:
         with Rows(self._output.paths) as rows:
+            self._check(rows)
             # Only the first pass looks: a pattern found later would order the images differently.
             if self._asked["time_pattern"] is None and not self._is_continued:
                 self._asked["time_pattern"] = time_pattern(rows, self._asked["time_column"])
@@ -156,6 +159,25 @@ class _Pass:
                 self._track(batch)
                 self._commit(batch, parts)
         return self.summary
+
+    def _check(self, rows: Rows) -> None:
+        """Raises UsageError for a time that cannot be read, and for options other than before."""
+        options = self._options
+        if not self._state:
+            check_times(rows, self.summary.output, options.time_pattern, options.time_column)
+            return
+        moments_of(rows.types, pattern=options.time_pattern, column=options.time_column, exif=False)
+        changed = [
+            f"`{name}` {_shown(name, self._state[name])} there, {_shown(name, value)} now"
+            for name, value in self._asked.items()
+            if value != self._state[name]
+        ]
+        if changed:
+            raise UsageError(
+                f"{shown(self.summary.output)} was tracked with other options, so new tracks would "
+                f"not fit: {'; '.join(changed)}. Use the old ones, or track all images again with "
+                f"`restart`"
+            )
 
     def _track(self, batch: Sequence[Frame]) -> None:
         masks = _Masks(self._output.paths, batch, self._options.rules.weak_score)
@@ -233,26 +255,19 @@ class _Masks:
         return self._read[frame.part].pop(frame.key, ())
 
 
-def _asked(options: TrackOptions, path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that decide about tracks, which must be those of `state`, if there is one.
-
-    Raises UsageError otherwise.
-    """
+def _asked(options: TrackOptions, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide about tracks, which must be those of `state`, if there is one."""
     asked: dict[str, Any] = asdict(options.rules) | {
         "strong_score": options.min_score,
         "time_pattern": options.time_pattern,
         "time_column": options.time_column,
     }
-    if not state:
-        return asked
-    if options.time_pattern is None:  # the names were looked at by the first pass
+    if state and options.time_pattern is None:  # the names were looked at by the first pass
         asked["time_pattern"] = state["time_pattern"]
-    wrong = [name for name in asked if asked[name] != state[name]]
-    if wrong:
-        name = wrong[0]
-        raise UsageError(
-            f"{shown(path)} was tracked with other options, so new tracks would not fit: "
-            f"`{name}` {state[name]} there, {asked[name]} now; use the old ones, or track all "
-            f"images again with `restart`"
-        )
     return asked
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "not given"
+    return f"{value:g}s" if name == "max_gap" else f"{value}"

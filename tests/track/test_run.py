@@ -261,10 +261,20 @@ def test_removing_the_images_of_the_part_with_the_state_keeps_it(
 def test_other_options_are_refused(path: Path, rows: list[Record]) -> None:
     write(path, rows)
     go(path)
-    with pytest.raises(UsageError, match="`max_gap` 3.0 there, 5 now"):
-        go(path, rules=Rules(max_gap=5))
+    with pytest.raises(UsageError, match="`max_gap` 3s there, 5s now; `min_frames` 2 there, 4 now"):
+        go(path, rules=Rules(max_gap=5, min_frames=4))
+    with pytest.raises(UsageError, match="`strong_score` not given there, 0.5 now"):
+        go(path, min_score=0.5)
+    with pytest.raises(UsageError, match="--time-column 'when'"):
+        go(path, rules=Rules(max_gap=5), time_column="when")
     go(path, rules=Rules(max_gap=5), restart=True)
     go(path, rules=Rules(max_gap=5))
+
+
+def test_a_time_pattern_that_fits_no_name_is_refused(path: Path, rows: list[Record]) -> None:
+    write(path, rows)
+    with pytest.raises(UsageError, match="'x%Y' gives no image of .* a time or a camera"):
+        go(path, time_pattern="x%Y")
 
 
 def test_what_cannot_be_tracked_is_refused(tmp_path: Path) -> None:
