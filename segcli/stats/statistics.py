@@ -15,6 +15,7 @@ from segcli.errors import UsageError
 from segcli.stats import classes, exif, gaps, groups, moments, runs, tracks, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
+from segcli.store.pruned import emptiness
 from segcli.store.query import Rows
 from segcli.store.repeated import Static
 from segcli.zones import Zones, read_zones, recorded_zones
@@ -135,6 +136,9 @@ def _by_zone(rows: Rows, titles: tuple[str, ...], group: str) -> list[dict[str, 
 
 
 def _notes(options: StatsOptions, run: Mapping[str, Any], rows: Rows) -> Iterator[str]:
+    if not run["done"] + run["failed"] and (empty := emptiness(options.masks)) is not None:
+        yield empty
+        return
     filters = {"--key": options.key, "--where-image": options.where_image}
     given = " and ".join(f"{name} {text!r}" for name, text in filters.items() if text is not None)
     if given and not run["done"] + run["failed"]:

@@ -27,13 +27,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from segcli.cloud.urls import is_url
+from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.files import reporting
-from segcli.store.directory import list_parts, staging_path, sync_directory
+from segcli.store.directory import list_parts, resolve, staging_path, sync_directory
 from segcli.store.footer import Footer
 from segcli.store.key_index import KeyIndex, with_parts
-from segcli.store.part_file import read_marks, read_part, write_file
+from segcli.store.part_file import read_footers, read_marks, read_part, write_file
+from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
 from segcli.store.place import Disk
 from segcli.store.repeated import rows_of
@@ -121,6 +122,15 @@ def count_pruned(real: Path) -> int:
             marks = _marked(real, pruning, {*list_parts(real)})
             total -= sum(len(gone) for _, gone, _ in marks)
     return total
+
+
+def emptiness(out: Path) -> str | None:
+    """A sentence on an output without images; None if it has some. Raises UsageError."""
+    if any(footer.images for footer in read_footers(part_paths(out))):
+        return None
+    count = count_pruned(resolve(out))
+    pruned = f": {count} {'was' if count == 1 else 'were'} pruned" if count else ""
+    return f"{shown(out)} has no images{pruned}"
 
 
 def read_counts(real: Path) -> pa.Table:

@@ -18,6 +18,7 @@ from segcli.keys import path_from_key
 from segcli.machine import cores
 from segcli.store.directory import refuse_among_parts
 from segcli.store.image_masks import ImageMasks
+from segcli.store.pruned import emptiness
 from segcli.store.query import Rows
 from segcli.store.repeated import Static
 from segcli.viz.images import Images, images_of
@@ -219,6 +220,9 @@ class _Drawing:
             self._thumbnails[image.key] = job.thumbnail
 
     def finish(self, order: tuple[str, ...] | None) -> None:
+        nothing = not (self.pictures or self.skipped or self._videos)
+        if nothing and (empty := emptiness(self._options.masks)) is not None:
+            raise UsageError(f"nothing to draw: {empty}")
         if self._options.video is not None and not self._videos:
             raise UsageError(
                 "--video: no row that was asked for is a frame of a video; stills go to --out"

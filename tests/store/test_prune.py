@@ -22,6 +22,7 @@ from segcli.store import Settings, compact, lock_output, open_output, status
 from segcli.store.pruned import EMPTY, pruned_path
 from segcli.store.verification import verify
 from segcli.types import Record, Sample, Segment
+from segcli.viz import VizOptions, visualise
 
 DAY_S = 86400
 NOW_S = int(time.time())
@@ -184,6 +185,9 @@ def test_an_output_whose_images_are_all_old_stays_an_output(out: Path) -> None:
     assert verify(out).is_intact
     told = CliRunner().invoke(app, ["stats", str(out)])
     assert told.exit_code == 0, told.output
+    assert f"{out} has no images: 8 were pruned\n" in told.output
+    with pytest.raises(UsageError, match="nothing to draw: .* has no images: 8 were pruned"):
+        visualise(VizOptions(masks=out, images=str(out.parent), out=out.parent / "v"), report=print)
     assert pruned(out, 0).images == 0
     with opened(out) as output:
         output.commit([record("cam1/new.jpg", 0)])
