@@ -79,7 +79,7 @@ class Ray:
     def __init__(self) -> None:
         self.actors: list[Actor] = []
         self.act: Callable[[Any], Record] = row
-        self.load: Callable[[], Any] = lambda: ("cpu", "float32")
+        self.load: Callable[[], Any] = lambda: ("cpu", "float32", "torch")
         self.halted = threading.Event()  # somebody has been asked to end
 
     def create_actor(self, *_: Any) -> Actor:
@@ -223,7 +223,7 @@ def test_cluster_without_room_is_waited_for_and_told(
 
     def late() -> Any:
         noted.wait(PATIENCE_S)
-        return "cpu", "float32"
+        return "cpu", "float32", "torch"
 
     cluster.load = late
     told: list[Event] = []
