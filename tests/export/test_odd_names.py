@@ -94,7 +94,7 @@ def test_yolo(output: Path, tmp_path: Path) -> None:
 
 def test_labelme(output: Path, tmp_path: Path) -> None:
     _, lost = export(output, "labelme", tmp_path)
-    assert lost == "1 names of files were longer than 255 bytes and were shortened"
+    assert lost == "1 name of files was longer than 255 bytes and was shortened"
     documents = [json.loads(path.read_bytes()) for path in tmp_path.rglob("*.json")]
     found = {one["imagePath"]: one["shapes"][0]["label"] for one in documents}
     assert found == {os.path.basename(f): NAMES[i % len(NAMES)] for i, f in enumerate(FILES)}
