@@ -1,6 +1,7 @@
 """Export, read by an independent reader, same masks."""
 
 import base64
+import gc
 import io
 import json
 import xml.etree.ElementTree as ET
@@ -327,11 +328,14 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, to: str) -> None:
     many = an_output(tmp_path / "many.parquet", [f"{i}.jpg" for i in range(1600)], masks=2)
     peaks = []
     run(few, to, tmp_path / "warm")
+    gc.collect()
+    gc.freeze()  # objects of earlier tests would delay the collection of cycles
     for path in (few, many):
         tracemalloc.start()
         run(path, to, tmp_path / f"{path.stem}.out")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
+    gc.unfreeze()
     assert peaks[1] < peaks[0] + 200_000  # 1,400 more images, 2,800 more masks
 
 

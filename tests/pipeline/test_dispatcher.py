@@ -26,7 +26,9 @@ from segcli.sources import Source
 from segcli.types import Sample
 
 DESCRIBED = SimpleNamespace(
-    model="toy/tiny", weights=Path("tiny.safetensors"), info=SimpleNamespace(default_score=0.5)
+    model="toy/tiny",
+    weights=Path("tiny.safetensors"),
+    info=SimpleNamespace(default_score=0.5, default_scores=None),
 )
 OPTIONS = PredictOptions(source="in", out=Path("out"), chunk_size=2)
 

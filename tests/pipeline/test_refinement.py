@@ -166,7 +166,7 @@ CHANGED = {
     "tta": ("flip", "tta"),
     "merge_class_agnostic": (True, "merge class agnostic"),
     "min_area": (9, "min area"),
-    "class_scores": ((("red", 0.5),), "class scores"),
+    "class_scores": ((("red", 0.5),), "`class_scores`"),
 }
 
 

@@ -63,14 +63,14 @@ def test_two_processes_learn_what_one_learns_from_the_same_parts(dataset, tmp_pa
     ):
         both, stopped = learn(rows, PARTS, tmp_path / "both", group)
     assert stopped == [1, 2]
-    assert losses(tmp_path / "alone") == pytest.approx(losses(tmp_path / "both"), abs=1e-6)
+    assert losses(tmp_path / "alone") == pytest.approx(losses(tmp_path / "both"), abs=1e-4)
     assert len(losses(tmp_path / "alone")) == 4
     there = both.average.state
     for name, value in alone.average.state.items():
         if (
             value.is_floating_point() and "running" not in name
         ):  # each process has statistics of its own images: their mean
-            torch.testing.assert_close(value, there[name], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(value, there[name], rtol=1e-3, atol=1e-4)
     assert torch.isfinite(there["conv.1.running_var"]).all()
 
 

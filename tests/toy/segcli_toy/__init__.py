@@ -31,7 +31,7 @@ def build(info: ModelInfo) -> Segmenter:
 
 def convert(published: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     if set(published) != {"margin"}:
-        raise UsageError(f"not a toy: {sorted(set(published) ^ {'margin'})[:5]}")
+        raise UsageError(f"not a toy: expected margin alone, got {sorted(published)[:5]}")
     return dict(published)
 
 
