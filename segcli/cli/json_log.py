@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segcli.cli.ending import exit_code, reason
+from segcli.cli.ending import Ending, noting_the_end
 from segcli.cli.progress import Json
 from segcli.files import reporting
-from segcli.pipeline.events import Event, Report, Summary
+from segcli.pipeline.events import Event, Report
 
 _EVERY_S = 60.0
 
@@ -26,21 +26,16 @@ def json_log(path: Path | None, run_id: str, report: Report) -> Iterator[Report]
         return
     with reporting(path, "append to"):
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed below
-    log, summaries = Json(run_id, file, every_s=_EVERY_S), [Summary(out="")]
+    log = Json(run_id, file, every_s=_EVERY_S)
 
     def both(event: Event) -> None:
-        if isinstance(event, Summary):
-            summaries.append(event)
         report(event)
         log(event)
 
-    error: BaseException | None = None
-    try:
-        yield both
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        log.write("ended", exit_code=int(exit_code(error, summaries[-1])), error=reason(error))
+    def close(ending: Ending) -> None:
+        log.write("ended", exit_code=int(ending.exit_code), error=ending.reason)
         with suppress(OSError):  # of a full disk, which must not end a run that went well
             file.close()
+
+    with noting_the_end(both, close) as noted:
+        yield noted

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segcli.cli.ending import exit_code, own_error_first
+from segcli.cli.ending import Ending, noting_the_end, own_error_first
 from segcli.errors import ExitCode
 from segcli.files import reporting, write_bytes
-from segcli.pipeline.events import Event, Report, Summary
+from segcli.pipeline.events import Report
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -43,35 +43,25 @@ def metrics_file(path: Path | None, out: str, report: Report) -> Iterator[Report
     if path is None:
         yield report
         return
-    summaries, began = [Summary(out="")], time.monotonic()
+    began = time.monotonic()
 
-    def note(event: Event) -> None:
-        if isinstance(event, Summary):
-            summaries.append(event)
-        report(event)
-
-    error: BaseException | None = None
-    try:
-        yield note
-    except BaseException as raised:  # whatever ends the run, the file must not say that all is well
-        error = raised
-        raise
-    finally:
+    def write(ending: Ending) -> None:
         from prometheus_client import generate_latest
 
-        code = exit_code(error, summaries[-1])
         label = out.encode("utf-8", "replace").decode()  # a path may hold any bytes
-        with own_error_first(error, report):
+        with own_error_first(ending.error, report):
             with reporting(path):
-                registry = _registry(path, label, summaries[-1], code, time.monotonic() - began)
+                registry = _registry(path, label, ending, time.monotonic() - began)
             write_bytes(path, generate_latest(registry))
 
+    with noting_the_end(report, write) as noted:
+        yield noted
 
-def _registry(
-    path: Path, out: str, summary: Summary, code: ExitCode, seconds: float
-) -> CollectorRegistry:
+
+def _registry(path: Path, out: str, ending: Ending, seconds: float) -> CollectorRegistry:
     from prometheus_client import CollectorRegistry, Gauge
 
+    summary, code = ending.summary, ending.exit_code
     is_success = code in (ExitCode.OK, ExitCode.SOME_FAILED)
     values = {
         "segcli_run_end_timestamp_seconds": time.time(),

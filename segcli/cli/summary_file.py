@@ -9,9 +9,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from segcli.cli.ending import own_error_first, reason
+from segcli.cli.ending import Ending, noting_the_end, own_error_first
 from segcli.files import replacing, reporting
-from segcli.pipeline.events import Event, Report, Summary
+from segcli.pipeline.events import Report
 
 
 @contextmanager
@@ -25,25 +25,16 @@ def summary_file(path: Path | None, run_id: str, report: Report) -> Iterator[Rep
     if path is None:
         yield report
         return
-    summaries, began = [Summary(out="")], _now()
+    began = _now()
 
-    def note(event: Event) -> None:
-        if isinstance(event, Summary):
-            summaries.append(event)
-        report(event)
-
-    error: BaseException | None = None
-    try:
-        yield note
-    except BaseException as raised:  # whatever ends the run, the file must not say that all is well
-        error = raised
-        raise
-    finally:
-        ended = {"run": run_id, "began": began, "ended": _now()}
-        told = {"error": reason(error)}
-        with own_error_first(error, report), reporting(path), replacing(path) as unfinished:
-            content = json.dumps({**ended, **told, **asdict(summaries[-1])}, indent=2)
+    def write(ending: Ending) -> None:
+        ended = {"run": run_id, "began": began, "ended": _now(), "error": ending.reason}
+        with own_error_first(ending.error, report), reporting(path), replacing(path) as unfinished:
+            content = json.dumps({**ended, **asdict(ending.summary)}, indent=2)
             unfinished.write_text(content + "\n", encoding="utf-8")
+
+    with noting_the_end(report, write) as noted:
+        yield noted
 
 
 def _now() -> str:
