@@ -111,9 +111,13 @@ def _shared(low: Tensor, high: Tensor) -> Tensor:
 
 def clip(boxes: Tensor, contents: Sequence[Size], *, inclusive: bool) -> Tensor:
     """Boxes (B, K, 4) cut to the content of each image."""
+    return torch.minimum(boxes.clamp(min=0), _limits(boxes, contents, inclusive)[:, None])
+
+
+def _limits(boxes: Tensor, contents: Sequence[Size], inclusive: bool) -> Tensor:
+    """The largest x, y, x, y (B, 4) of a box in the content of each image."""
     last = int(inclusive)
-    limits = [[w - last, h - last] * 2 for h, w in contents]
-    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor(limits)[:, None])
+    return boxes.new_tensor([[w - last, h - last] * 2 for h, w in contents])
 
 
 def detect(
@@ -138,9 +142,7 @@ def detect(
     position = torch.zeros_like(label) if positions is None else positions[label]
     picked = picked[torch.arange(len(label), device=label.device), position]
     box = decode(picked, torch.cat(list(regions))[region], weights, inclusive=inclusive)[:, 0]
-    last = int(inclusive)
-    limits = box.new_tensor([[w - last, h - last] * 2 for h, w in contents])
-    box = torch.minimum(box.clamp(min=0), limits[image])
+    box = torch.minimum(box.clamp(min=0), _limits(box, contents, inclusive)[image])
     ends = whole(box, inclusive=inclusive)
     large = ((ends[:, 2:] - ends[:, :2]).amin(1) >= conventions.smallest_detection).nonzero()[:, 0]
     group = image[large] * scores.shape[1] + label[large]
