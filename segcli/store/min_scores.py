@@ -69,4 +69,6 @@ def default_sentence(settings: Mapping[str, Any]) -> str:
     shown = min_scores(settings, None)
     if settings.get("default_score") is None:
         return f"masks with a score of at least {shown}, because the model's default is not known"
+    if shown.own:
+        return f"masks with a score of at least the default of their class: {shown}"
     return f"masks with a score of at least {shown}, the model's default"
