@@ -14,6 +14,7 @@ from PIL import Image
 
 from segcli.evaluate import ENGINES, Choices, evaluate
 from segcli.masks import rle
+from segcli.models.registry import find
 from segcli.store import read_masks
 
 from ..conftest import ROOT
@@ -60,8 +61,11 @@ def _photographs(folder: Path) -> dict[str, Any]:
         Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
         tall, wide = pixels.shape[:2]
         images.append({"id": i, "file_name": f"{name}.png", "height": tall, "width": wide})
-    names = ["person", "bicycle", "car", "motorcycle", "bus", "truck"]
-    kinds = [{"id": k, "name": name} for k, name in enumerate(names, 1)]
+    info = find(None)[1]
+    kinds = [
+        {"id": number, "name": name}
+        for number, name in zip(info.category_ids, info.categories, strict=True)
+    ]
     return {"images": images, "categories": kinds, "annotations": []}
 
 
@@ -122,7 +126,7 @@ def _judged(path: Path, output: Path, iou: str) -> list[float]:
                 },
             }
         )
-    names = {"person", "bicycle", "car", "motorcycle", "bus", "truck"}  # what the model looks for
+    names = set(find(None)[1].categories)  # what the model looks for
     truth["categories"] = [one for one in truth["categories"] if one["name"] in names]
     few = {one["id"] for one in truth["categories"]}
     truth["annotations"] = [one for one in truth["annotations"] if one["category_id"] in few]

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,8 @@ def block(language: str) -> str:
 
 def pip() -> list[str]:
     """The command of pip: of this environment, or the one that Python itself carries."""
-    if find_spec("pip"):
+    # Not by find_spec, at which setuptools warns if another test has imported distutils.
+    if any(distributions(name="pip")):
         return [sys.executable, "-m", "pip"]
     import ensurepip
 
