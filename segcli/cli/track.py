@@ -93,12 +93,12 @@ def _notes(done: TrackSummary, max_gap: str) -> list[str]:
     if done.late:
         notes.append(
             f"{counted(done.late, 'image')} came after later ones of the same camera had been "
-            f"tracked and stay without tracks; --restart tracks everything again"
+            f"tracked, and got no tracks; --restart tracks everything again"
         )
     if done.changed:
         notes.append(
-            f"{counted(done.changed, 'image')} have new masks, which are in no track; --restart "
-            f"tracks everything again"
+            f"{counted(done.changed, 'image')} processed again since the last call got no tracks; "
+            f"--restart tracks everything again"
         )
     if done.steps and done.apart > done.steps / 2:
         notes.append(

@@ -94,7 +94,8 @@ def _read(path: Path, mtime_ns: int) -> _Part:
 def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
     """Groups of parts to merge, in the order in which they were written.
 
-    They have the same settings, source and columns; versions of segcli may differ.
+    They have the same settings, source and columns, and all or none have been tracked; versions of
+    segcli may differ.
     """
     pending: dict[tuple[bytes, pa.Schema], list[Path]] = {}
     for path in sorted(parts, key=lambda p: (parts[p].mtime_ns, p.name)):
@@ -102,7 +103,7 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
         bare = replace(footer.settings, recorded={}, shard=None)
         alike = replace(
             footer, settings=bare, images=0, failed=0, masks=0, static=0, redone={},
-            begun=None, ended=None, complete=frozenset(), tracking=None, untracked=0,
+            begun=None, ended=None, complete=frozenset(), tracking=None, late=0, rewritten=(),
         ).to_json()  # fmt: skip
         group = pending.setdefault((alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
@@ -152,7 +153,8 @@ def _merged(group: Sequence[Path], parts: dict[Path, _Part]) -> tuple[str, pa.Ta
     footer = replace(
         newest, settings=settings, begun=begun, ended=ended, complete=complete,
         tracking=_tracking([parts[path].footer for path in group]),
-        untracked=sum(parts[path].footer.untracked for path in group),
+        late=sum(parts[path].footer.late for path in group),
+        rewritten=tuple(key for path in group for key in parts[path].footer.rewritten),
     )  # fmt: skip
     return part_name(images_of(rows)), rows, footer
 

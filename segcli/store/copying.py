@@ -19,17 +19,10 @@ from segcli.store.part_writer import part_name
 from segcli.store.place import Place
 from segcli.store.repeated import rows_of
 from segcli.store.schema import SCHEMA_VERSION, schema
+from segcli.store.tracks_end import note_rewritten
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """The number of images that were `new`, and of those whose rows had `changed`."""
-
-    new: int = 0
-    changed: int = 0
-
-
-def copy_rows(source: Path, target: Path, place: Place) -> Copied:
+def copy_rows(source: Path, target: Path, place: Place) -> None:
     """Bring the output at `target`, which is locked and written to `place`, up to date with the one
     at `source`.
 
@@ -42,7 +35,6 @@ def copy_rows(source: Path, target: Path, place: Place) -> Copied:
     parts = part_paths(source)
     columns = schema(peek_carried(source) or {})
     there = _known(resolve(target))
-    new = changed = 0
     for path in parts:
         marks, _, footer = read_marks(path)
         _check(target, there, footer)
@@ -57,9 +49,6 @@ def copy_rows(source: Path, target: Path, place: Place) -> Copied:
             _add(place, rows, fresh, footer)
             for name, keys in redone.items():
                 _replace(place, name, rows, keys)
-                changed += len(keys)
-            new += len(fresh)
-    return Copied(new, changed)
 
 
 _State = tuple[int | None, int | None, bool, bool]
@@ -111,12 +100,14 @@ def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> N
         return
     some = rows_of(rows, keys)
     footer = replace(
-        footer, schema_version=SCHEMA_VERSION, tracking=None, untracked=0, begun=None, ended=None
-    )
+        footer, schema_version=SCHEMA_VERSION, tracking=None, tracked=False, late=0, rewritten=(),
+        begun=None, ended=None,
+    )  # fmt: skip
     place.add(part_name(images_of(some)), some, footer, create=True, check=lambda *_: None)
 
 
 def _replace(place: Place, name: str, rows: pa.Table, keys: Sequence[str]) -> None:
     old, footer, state = place.read(name)
-    kept = rows_of(old, keys, others=True)
-    place.replace(name, pa.concat_tables([kept, rows_of(rows, keys)]), footer, state)
+    new = rows_of(rows, keys)
+    footer = note_rewritten(footer, rows_of(old, keys), new)
+    place.replace(name, pa.concat_tables([rows_of(old, keys, others=True), new]), footer, state)

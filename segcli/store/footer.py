@@ -78,7 +78,9 @@ class Footer:
     without loading the model; None where that is not known. Rewriting changes neither.
     `complete` are hashes of 8 bytes, of archives and videos that need not be listed again.
     `tracking` is where the tracks of all cameras ended (JSON values), in one part of an output.
-    `untracked` counts the images with track ids that a run processed again, which removed the ids.
+    `tracked`: all images of the part have been listed for tracks. Of these, `late` ones came after
+    later images of their camera had been tracked, which no finished pass has reported yet, and runs
+    have processed those with the keys `rewritten` again, so that their masks are in no track.
     """
 
     settings: Settings
@@ -95,7 +97,9 @@ class Footer:
     moved_to: tuple[str, ...] = ()
     complete: frozenset[bytes] = frozenset()
     tracking: Mapping[str, Any] | None = None
-    untracked: int = 0
+    tracked: bool = False
+    late: int = 0
+    rewritten: tuple[str, ...] = ()
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -136,7 +140,9 @@ class Footer:
             moved_to=tuple(values.get("moved_to", ())),
             complete=_hashes(values.get("complete", "")),
             tracking=values.get("tracking"),
-            untracked=values.get("untracked", 0),
+            tracked=values.get("tracked", False),
+            late=values.get("late", 0),
+            rewritten=tuple(values.get("rewritten", ())),
         )
 
 

@@ -22,7 +22,7 @@ from segcli.store.place import Place, Replaced
 from segcli.store.repeated import rows_of
 from segcli.store.schema import table
 from segcli.store.shard_spec import ShardSpec
-from segcli.store.tracks_end import keep_tracks
+from segcli.store.tracks_end import keep_tracks, note_rewritten
 from segcli.types import Record
 
 _TRIES, _PAUSE_S = 20, 1.0  # of shards that rewrite one part
@@ -35,16 +35,6 @@ def part_name(keys: Iterable[str]) -> str:
     for digest in sorted(key_hash(key) for key in keys):
         name.update(digest)
     return f"part-{name.hexdigest()}.parquet"
-
-
-def _count_tracked(rows: pa.Table) -> int:
-    """The number of images that have masks with a track id."""
-    import pyarrow.compute as pc
-
-    if "track_id" not in rows.column_names:  # of an earlier version
-        return 0
-    count: int = pc.count_distinct(rows["key"].filter(pc.is_valid(rows["track_id"]))).as_py()
-    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +84,8 @@ class PartWriter:
             if pc.count_distinct(keys.filter(is_redone)).as_py() != len(records):
                 raise ValueError(f"{name} does not hold all of the images to be replaced")
             kept = rows_of(old, redone.to_pylist(), others=True)
-            untracked = footer.untracked + _count_tracked(old.filter(is_redone))
-            redone_by = self.footer.settings.recorded
-            footer = replace(footer, redone=redone_by, untracked=untracked)
+            footer = replace(footer, redone=self.footer.settings.recorded)
+            footer = note_rewritten(footer, old.filter(is_redone), new)
             self.place.replace(name, pa.concat_tables([kept, new]), footer, state)
 
         self._in_turn(change)

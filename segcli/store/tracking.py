@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.store.copying import Copied, copy_rows
+from segcli.store.copying import copy_rows
 from segcli.store.directory import list_parts, resolve
 from segcli.store.footer import Footer, fresh_path
 from segcli.store.image_masks import COLUMNS, Mask, mask_of
@@ -32,11 +32,13 @@ _OF_MASKS = [name for name in COLUMNS if name not in ("status", "height", "width
 
 @dataclass(slots=True)
 class TrackIds:
-    """What is to be written: `ids` of masks by (key, number of the mask). Images in `seen` have no
-    ids but these; others keep what they have."""
+    """What is to be written into a part: `ids` of masks by (key, number of the mask). Images in
+    `seen` have no ids but these; others keep what they have. `late`: the part is tracked from now
+    on, and so many of its images came late (see Footer); None: that stays as it is."""
 
     ids: dict[str, dict[int, int]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    late: int | None = None
 
     def add(self, key: str, mask: int, track: int) -> None:
         self.ids.setdefault(key, {})[mask] = track
@@ -45,12 +47,15 @@ class TrackIds:
 class Tracked:
     """The parts of an output that is locked. `state` is what `write` was given last, or None.
 
-    `untracked` counts the images that have lost their ids to runs that processed them again.
+    `fresh` are the names of the parts that have not been tracked; `late` and `rewritten` are what
+    the footers of the others state, until `settle`.
     """
 
-    def __init__(self, place: Place, footers: Mapping[str, Footer], copied: Copied) -> None:
-        self.copied = copied
-        self.untracked = sum(footer.untracked for footer in footers.values())
+    def __init__(self, place: Place, footers: Mapping[str, Footer]) -> None:
+        self.fresh = {name for name, footer in footers.items() if not footer.tracked}
+        self.late = sum(footer.late for footer in footers.values())
+        self.rewritten = [key for footer in footers.values() for key in footer.rewritten]
+        self._noted = {name for name, footer in footers.items() if footer.late or footer.rewritten}
         self._place = place
         holders = {name: f.tracking for name, f in footers.items() if f.tracking is not None}
         newest = max(holders, key=lambda name: holders[name]["number"], default=None)
@@ -79,13 +84,29 @@ class Tracked:
             self._replace(name, rows, replace(footer, tracking=None), read)
         self._holders = {holder}
 
+    def mark(self, late: Mapping[str, int]) -> None:
+        """Note that these parts are tracked, with the number of their late images."""
+        for name, count in late.items():
+            self._rewrite(name, TrackIds(late=count), None)
+
+    def settle(self) -> None:
+        """Forget the late and the rewritten images, which the pass reports. After a kill, the next
+        pass reports those of the parts that are left."""
+        for name in sorted(self._noted):
+            rows, footer, read = self._place.read(name)
+            self._replace(name, rows, replace(footer, late=0, rewritten=()), read)
+        self._noted = set()
+
     def _rewrite(self, name: str, changes: TrackIds, state: Mapping[str, Any] | None) -> None:
         rows, footer, read = self._place.read(name)
         new = _with_ids(rows, changes)
-        if new is None and state is None:
+        if new is None and state is None and changes.late is None:
             return
         if state is not None:
             footer = replace(footer, tracking=state)
+        if changes.late is not None:
+            footer = replace(footer, tracked=True, late=changes.late)
+            self._noted |= {name} if changes.late else set()
         self._replace(name, rows if new is None else new, footer, read)
 
     def _replace(self, name: str, rows: pa.Table, footer: Footer, read: object) -> None:
@@ -119,7 +140,8 @@ def open_tracked(
             for stale in staging_paths(real, None):
                 remove_stale(stale)
         place = place_of(real, None, lock)
-        copied = Copied() if source is None else copy_rows(source, path, place)
+        if source is not None:
+            copy_rows(source, path, place)
         if "track_id" not in part_columns(path):
             raise UsageError(
                 f"{shown(path)} was begun by an earlier version of segcli and has no column for "
@@ -127,7 +149,7 @@ def open_tracked(
             )
         paths = part_paths(path)
         names = [p.name for p in paths]
-        yield Tracked(place, dict(zip(names, read_footers(paths), strict=True)), copied)
+        yield Tracked(place, dict(zip(names, read_footers(paths), strict=True)))
         place.clear(everything=False)
 
 

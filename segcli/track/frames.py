@@ -94,10 +94,18 @@ def list_frames(
     )
 
 
-def count_earlier(rows: Rows) -> dict[str, int]:
-    """The number of images of each sequence up to where it ended."""
-    counts = rows.tuples("SELECT sequence, count(*) FROM listed WHERE NOT is_new GROUP BY 1")
-    return dict(counts)
+def count_earlier(rows: Rows) -> dict[int, int]:
+    """The number of images in each part that are not new; parts without any are left out."""
+    return dict(rows.tuples("SELECT part, count(*) FROM listed WHERE NOT is_new GROUP BY 1"))
+
+
+def count_earlier_of(rows: Rows, keys: Collection[str]) -> int:
+    """How many of these images are there and are not new."""
+    rows.table("asked", {"key": "VARCHAR"}, [(key,) for key in keys])
+    ((count,),) = rows.tuples(
+        "SELECT count(*) FROM listed SEMI JOIN asked USING (key) WHERE NOT is_new"
+    )
+    return int(count)
 
 
 def count_timeless(rows: Rows) -> int:

@@ -20,6 +20,7 @@ from segcli.track.frames import (
     Position,
     check_times,
     count_earlier,
+    count_earlier_of,
     count_timeless,
     list_frames,
     new_frames,
@@ -57,9 +58,10 @@ class TrackSummary:
     """What a pass did in `output`: new `images`, `tracks` that began in them, and `masks` that got
     an id.
 
-    `late` images lie before the end of their sequence, so that they stay without ids. `apart` of
-    `steps` from one image to the next were longer than `max_gap`. `timeless` clips state no time.
-    `changed` images were processed again since the last pass and have no ids any more.
+    `late` images came since the last pass and lie before the end of their sequence, so that they
+    stay without ids. `apart` of `steps` from one image to the next were longer than `max_gap`.
+    `timeless` clips state no time. `changed` images were processed again since the last pass and
+    lost their ids, or have masks without.
     """
 
     output: Path
@@ -75,11 +77,10 @@ class TrackSummary:
 
 @dataclass(slots=True)
 class _Sequence:
-    """One tracker and how far it has come; `images` counts those up to `position`."""
+    """One tracker and how far it has come."""
 
     tracker: Tracker
     position: Position = (-1, "", -1)
-    images: int = 0
 
     def tick(self, frame: Frame) -> tuple[float, float | None]:
         """The time of a frame, never before that of the frame before, and the step since that."""
@@ -95,9 +96,7 @@ class _Sequence:
     def to_json(self) -> dict[str, Any]:
         tracks = [track.to_json() for track in self.tracker.tracks]
         clock = self.tracker.clock
-        return {
-            "position": self.position, "clock": clock, "images": self.images, "tracks": tracks,
-        }  # fmt: skip
+        return {"position": self.position, "clock": clock, "tracks": tracks}
 
 
 def track(options: TrackOptions, *, report: Report) -> TrackSummary:
@@ -117,12 +116,11 @@ class _Pass:
     def __init__(self, options: TrackOptions, path: Path, output: Tracked) -> None:
         self._options, self._output = options, output
         state: Mapping[str, Any] = {} if options.restart else output.state or {}
-        self.summary = TrackSummary(path, changed=output.copied.changed)
-        if state:
-            self.summary.changed += max(0, output.untracked - state.get("untracked", 0))
+        self.summary = TrackSummary(path)
         self._is_continued = bool(state)
         self._next: int = state.get("next", 1)
         self._ids: list[tuple[Place, int]] = []
+        self._fresh: dict[str, int] = {}  # parts that no pass has listed, with their late images
         self._asked, self._state = _asked(options, state), state
         self._min_score = store.min_scores(store.read_settings(path), options.min_score)
         self._sequences = {
@@ -142,9 +140,7 @@ class _Pass:
                 pattern=self._asked["time_pattern"],
                 column=self._asked["time_column"],
             )
-            for name, count in count_earlier(rows).items():
-                self.summary.late += max(0, count - self._sequences[name].images)
-                self._sequences[name].images = count
+            self._list_late(rows)
             pending = [
                 key
                 for one in self._sequences.values()
@@ -158,7 +154,21 @@ class _Pass:
                 parts |= {frame.key: frame.part for frame in batch}
                 self._track(batch)
                 self._commit(batch, parts)
+        if self._fresh and self._output.state is not None:
+            self._output.mark(self._fresh)
+        self._output.settle()
         return self.summary
+
+    def _list_late(self, rows: Rows) -> None:
+        """Count the images that came late or were processed again, whatever was removed since."""
+        earlier = count_earlier(rows) if "untracked" not in self._state else {}  # an older state
+        names = {number: path.name for number, path in enumerate(self._output.paths)}
+        self._fresh = {
+            name: earlier.get(n, 0) for n, name in names.items() if name in self._output.fresh
+        }
+        if self._is_continued:
+            self.summary.late = self._output.late + sum(self._fresh.values())
+            self.summary.changed = count_earlier_of(rows, self._output.rewritten)
 
     def _check(self, rows: Rows) -> None:
         """Raises UsageError for a time that cannot be read, and for options other than before."""
@@ -193,7 +203,6 @@ class _Pass:
                 found = [self._detection(mask) for mask in masks.of(frame)]
                 one.tracker.step(frame.key, time, frame.size, found)
             one.position = frame.position
-            one.images += 1
         self.summary.images += len(batch)
 
     def _commit(self, batch: Sequence[Frame], parts: Mapping[str, int]) -> None:
@@ -206,10 +215,12 @@ class _Pass:
             if key in parts:  # or its rows have been removed since
                 name = paths[parts[key]].name
                 changes.setdefault(name, TrackIds()).add(key, number, track)
+        for name, late in self._fresh.items():
+            changes.setdefault(name, TrackIds()).late = late
+        self._fresh = {}
         state = {
             **self._asked,
             "next": self._next,
-            "untracked": self._output.untracked,
             "sequences": {name: one.to_json() for name, one in self._sequences.items()},
         }
         self._output.write(changes, state, paths[batch[-1].part].name)
@@ -223,7 +234,7 @@ class _Pass:
         if not values:
             return _Sequence(tracker)
         start, file, number = values["position"]
-        return _Sequence(tracker, (start, file, number), values["images"])
+        return _Sequence(tracker, (start, file, number))
 
     def _new_id(self) -> int:
         self._next += 1

@@ -1,5 +1,6 @@
 """Tracking an output: again and again, across clips, after kills, and as a copy."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,15 @@ from scripts.studies.tracking import (
 )
 from segcli.errors import UsageError
 from segcli.keys import split_frame
-from segcli.store import Settings, compact, open_output, read_images
+from segcli.retention import PruneOptions, prune
+from segcli.store import Output, Settings, compact, open_output, read_images
 from segcli.store.part_file import read_footer
 from segcli.store.place import Disk
 from segcli.track import Rules, TrackOptions, TrackSummary, track
 from segcli.types import Record
 
 WALKERS = [Walker(line(40, 60, 28)), Walker(line(360, 180, -28)), Walker(line(60, 120, 20))]
+DAY_S = 86400
 Partition = set[frozenset[tuple[str, bytes]]]
 
 
@@ -40,6 +43,11 @@ def scene(
 
 def go(path: Path, **options: Any) -> TrackSummary:
     return track(TrackOptions(masks=path, **options), report=lambda _: None)
+
+
+def opened(path: Path) -> Output:
+    settings = Settings({"source_root": "/scene", "default_score": 0.5}, {})
+    return open_output(path, settings, carried={}, categories=CATEGORIES)
 
 
 def partition(path: Path) -> Partition:
@@ -182,6 +190,71 @@ def test_late_images_are_counted_and_tracked_by_a_restart(
     assert partition(path) == whole
 
 
+@pytest.mark.parametrize("how", ["prune", "remove", "compact"])
+def test_late_images_are_counted_although_others_have_left(
+    path: Path, rows: list[Record], how: str
+) -> None:
+    old = scene("cam/20250101_080000.mp4")
+    write(path, old, rows[:10], rows[20:])
+    go(path)
+    write(path, rows[10:20])
+    if how == "prune":
+        prune(PruneOptions(out=path, older_than=300 * DAY_S, time_pattern="cam/%Y%m%d_%H%M%S"))
+    elif how == "remove":
+        with opened(path) as output:
+            for name in [part.name for part in path.iterdir()]:
+                output.remove(name, [one.sample.key for one in old])
+    else:
+        compact(path, images=1000)
+        assert len([*path.iterdir()]) == 2  # one that has been tracked, and one that has not
+    assert [go(path).late for _ in range(2)] == [10, 0]
+
+
+def test_late_images_are_reported_whenever_a_pass_is_killed(
+    path: Path, rows: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, rows[:10], rows[20:30])
+    go(path)
+    write(path, rows[10:15], rows[15:20], rows[30:])
+    start, seen = path.with_name("start"), []
+    shutil.copytree(path, start)
+    replace_part = Disk.replace
+    for last in range(1, 20):
+        shutil.rmtree(path)
+        shutil.copytree(start, path)
+        left = last
+
+        def dies(self: Disk, *args: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            replace_part(self, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Disk, "replace", dies)
+            try:
+                assert go(path).late == 10
+                break
+            except KeyboardInterrupt:
+                pass
+        seen.append(go(path).late)
+        assert go(path).late == 0
+    assert seen == [10, 10, 10, 10, 5]  # the last one had counted one of the two parts
+
+
+def test_failed_images_that_succeed_later_are_counted_unless_they_are_the_last(
+    path: Path, rows: list[Record]
+) -> None:
+    failed = [Record(rows[n].sample, None, None, (), "still being written") for n in (4, 39)]
+    write(path, [*rows[:4], failed[0]], [*rows[5:39], failed[1]])
+    go(path)
+    with opened(path) as output:
+        output.replace([rows[4], rows[39]])
+    assert ((done := go(path)).images, done.changed, done.late) == (1, 1, 0)
+    assert go(path).changed == 0
+
+
 def test_a_copy_follows_the_output(path: Path, rows: list[Record], whole: Partition) -> None:
     out = path.with_name("tracked.parquet")
     write(path, rows[:15])
@@ -208,13 +281,12 @@ def test_rows_that_changed_are_copied_again(path: Path, rows: list[Record]) -> N
     out = path.with_name("tracked.parquet")
     write(path, rows)
     go(path, out=out)
-    settings = Settings({"source_root": "/scene", "default_score": 0.5}, {})
     changed = [
         replace(one, sample=replace(one.sample, mtime_ns=2), segments=()) for one in rows[:5]
     ]
-    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
+    with opened(path) as output:
         output.replace(changed)
-    assert go(path, out=out).changed == 5
+    assert go(path, out=out).changed == 4  # one of them was without masks
     images = [row for batch in read_images(out) for row in batch.to_pylist()]
     assert len(images) == 40
     assert sum(row["mtime_ns"] == 2 and row["masks"] == 0 for row in images) == 5
@@ -223,10 +295,8 @@ def test_rows_that_changed_are_copied_again(path: Path, rows: list[Record]) -> N
 def test_images_that_lost_their_ids_are_counted_once(path: Path, rows: list[Record]) -> None:
     write(path, rows[:10], rows[10:20])
     go(path)
-    settings = Settings({"source_root": "/scene", "default_score": 0.5}, {})
-    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
+    with opened(path) as output:
         output.replace(rows[8:13])  # of which one, the 11th, is without masks
-    assert go(path).changed == 4
     compact(path, images=1000)
     write(path, rows[20:])
     assert go(path).changed == 4
@@ -250,8 +320,7 @@ def test_removing_the_images_of_the_part_with_the_state_keeps_it(
     write(path, rows[:10], rows[10:20])
     go(path)
     (holder,) = [part for part in path.iterdir() if read_footer(part).tracking is not None]
-    settings = Settings({"source_root": "/scene", "default_score": 0.5}, {})
-    with open_output(path, settings, carried={}, categories=CATEGORIES) as output:
+    with opened(path) as output:
         output.remove(holder.name, [one.sample.key for one in rows[10:20]])
     write(path, rows[20:])
     assert go(path).images == 20
