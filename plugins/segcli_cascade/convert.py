@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segcli.types import ModelInfo
+from segcli_blocks import efficientnet_lite
 from segcli_blocks.checkpoint_names import Rules, bgr_to_rgb, fitting, rename
 from segcli_blocks.checkpoints import detectron2, mmdet
 from segcli_cascade.variants import build
@@ -38,8 +39,11 @@ HTC_RULES: Rules = (
 def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of the variant's model.
 
+    An ImageNet EfficientNet-Lite gives only the body of `lite2`, as a beginning for training.
     Raises a UsageError that names the first differences when it is another model's.
     """
+    if info.variant == "lite2" and efficientnet_lite.is_imagenet(state):
+        return efficientnet_lite.from_imagenet(state, "backbone.body.")
     ours = renamed_htc if info.variant.startswith("htc-") else renamed
     return fitting(ours(state), info, build)
 

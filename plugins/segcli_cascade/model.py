@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segcli.types import Size, Targets
 from segcli_blocks.rcnn.conventions import Conventions
@@ -26,15 +26,16 @@ WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 
 
 
 class CascadeHeads(CascadedHeads):
-    """Mask R-CNN's heads, but three box heads."""
+    """Mask R-CNN's heads, but three box heads. `mask_layers`: another mask head and predictor."""
 
     def __init__(
-        self, categories: int, *, width: int, hidden: int, conventions: Conventions
-    ) -> None:
-        _, _, *mask_layers = fpn_heads(categories + 1, width=width, hidden=hidden)
+        self, categories: int, *mask_layers: nn.Module, width: int, hidden: int,
+        conventions: Conventions, agnostic: bool = False,
+    ) -> None:  # fmt: skip
+        layers = mask_layers or fpn_heads(categories + 1, width=width, hidden=hidden)[2:]
         super().__init__(
-            categories, *mask_layers, width=width, hidden=hidden, weights=WEIGHTS,
-            conventions=conventions,
+            categories, *layers, width=width, hidden=hidden, weights=WEIGHTS,
+            conventions=conventions, agnostic=agnostic,
         )  # fmt: skip
 
     def box_features(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:

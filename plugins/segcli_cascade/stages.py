@@ -23,6 +23,7 @@ Weights = tuple[float, float, float, float]  # of the deltas
 
 class CascadedHeads(RoIHeads):
     """Lists of three box heads and of three box predictors, each with one box for all categories.
+    With `agnostic` masks one mask serves every category.
 
     A cascade says what a stage sees (`box_features`), what the stages find together
     (`probabilities`), and with what `weights` each stage codes its boxes.
@@ -36,6 +37,7 @@ class CascadedHeads(RoIHeads):
         hidden: int,
         weights: Sequence[Weights],
         conventions: Conventions,
+        agnostic: bool = False,
     ) -> None:
         positions = categories + 1
         mask_head, mask_predictor = mask_layers
@@ -46,6 +48,7 @@ class CascadedHeads(RoIHeads):
             mask_predictor,
             conventions=conventions,
             classes=range(1, positions),
+            agnostic=agnostic,
         )
         self.weights = weights
 

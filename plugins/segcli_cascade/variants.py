@@ -8,6 +8,8 @@ from torch import nn
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
+from segcli_blocks.efficientnet_lite import EfficientNetLite
+from segcli_blocks.rcnn import lite
 from segcli_blocks.rcnn.conventions import DETECTRON2, MMDETECTION1, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage
 from segcli_blocks.resnet import ResNet, caffe_resnet, fixed_statistics
@@ -20,6 +22,8 @@ CONVENTIONS = replace(DETECTRON2, proposals=(1000, 2000), binary_masks=True)
 
 def build(info: ModelInfo) -> TwoStage:
     """A model with random weights for any variant of the family."""
+    if info.variant == "lite2":
+        return separable(info, EfficientNetLite(2))
     if info.variant.startswith("htc-"):
         return _htc(info)
     return _cascade(info)
@@ -52,6 +56,15 @@ def assemble(
         len(info.categories), width=width, hidden=hidden, conventions=conventions
     )
     return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)
+
+
+def separable(info: ModelInfo, body: EfficientNetLite, *, width: int = lite.WIDTH) -> TwoStage:
+    """The cascade on body, pyramid and mask head of `maskrcnn/lite2`; one mask for all classes."""
+    roi_heads = CascadeHeads(
+        len(info.categories), *lite.mask_layers(width), width=width,
+        hidden=lite.hidden_for(width), conventions=lite.LITE, agnostic=True,
+    )  # fmt: skip
+    return lite.two_stage(info, roi_heads, body, width)
 
 
 def assemble_htc(

@@ -17,14 +17,16 @@ from torchvision.models.detection.rpn import RPNHead
 from segcli.categories import COCO_IDS
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
+from segcli_blocks.efficientnet_lite import EfficientNetLite
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import IMAGENET
+from segcli_blocks.rcnn import lite
 from segcli_blocks.rcnn.box_head import agnostic_box_predictor
 from segcli_blocks.rcnn.conventions import DETECTRON2, LIGHT, TORCHVISION, Conventions
 from segcli_blocks.rcnn.mask_head import mask_predictor
 from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
 from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_maskrcnn import keypoints, lite
+from segcli_maskrcnn import keypoints
 
 
 def build(info: ModelInfo) -> TwoStage:
@@ -49,6 +51,29 @@ def mobilenet(
     )
     backbone = p2_to_p6(MobileNetV2(), width)
     return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)
+
+
+def lite1(info: ModelInfo) -> TwoStage:
+    """EfficientNet-Lite1 under separable pyramid and heads."""
+    return separable(info, EfficientNetLite(1))
+
+
+def lite2(info: ModelInfo) -> TwoStage:
+    """EfficientNet-Lite2 under separable pyramid and heads."""
+    return separable(info, EfficientNetLite(2))
+
+
+def separable(info: ModelInfo, body: EfficientNetLite, *, width: int = lite.WIDTH) -> TwoStage:
+    """One box and one mask for all classes, as in the variant `mobilenet`."""
+    positions = len(info.categories) + 1
+    roi_heads = RoIHeads(
+        *lite.box_layers(positions, width),
+        *lite.mask_layers(width),
+        conventions=lite.LITE,
+        classes=range(1, positions),
+        agnostic=True,
+    )
+    return lite.two_stage(info, roi_heads, body, width)
 
 
 def r50_fpn(info: ModelInfo) -> TwoStage:
@@ -121,8 +146,8 @@ def _positions(info: ModelInfo) -> tuple[int, Sequence[int]]:
 
 _BUILDERS: dict[str, Callable[[ModelInfo], TwoStage]] = {
     "mobilenet": mobilenet,
-    "lite1": lite.lite1,
-    "lite2": lite.lite2,
+    "lite1": lite1,
+    "lite2": lite2,
     "r50-fpn": r50_fpn,
     "r50-fpn-v2": r50_fpn_v2,
     "r50-fpn-d2": r50_fpn_d2,

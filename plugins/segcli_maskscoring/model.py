@@ -25,12 +25,13 @@ class MaskScoringHeads(RoIHeads):
     """Mask R-CNN's heads and the head `maskiou`."""
 
     def __init__(
-        self, *layers: nn.Module, maskiou: MaskIoU, conventions: Conventions, classes: Sequence[int]
-    ) -> None:
+        self, *layers: nn.Module, maskiou: MaskIoU, conventions: Conventions,
+        classes: Sequence[int], agnostic: bool = False,
+    ) -> None:  # fmt: skip
         box_head, box_predictor, mask_head, mask_predictor = layers
         super().__init__(
             box_head, box_predictor, mask_head, mask_predictor, conventions=conventions,
-            classes=classes,
+            classes=classes, agnostic=agnostic,
         )  # fmt: skip
         self.maskiou = maskiou
 

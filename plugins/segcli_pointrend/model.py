@@ -47,7 +47,7 @@ class MaskHeads(nn.Module):
 
 class PointRendHeads(RoIHeads):
     """Mask R-CNN's box heads, and masks by points. Mask classes have no background: their positions
-    are the labels."""
+    are the labels. With `agnostic` boxes and masks one prediction serves every class."""
 
     mask_head: MaskHeads
 
@@ -59,11 +59,12 @@ class PointRendHeads(RoIHeads):
         *,
         conventions: Conventions,
         classes: Sequence[int],
+        agnostic: bool = False,
         sampling: Sampling = PUBLISHED,
     ) -> None:
         super().__init__(
             box_head, box_predictor, mask_head, nn.Identity(), conventions=conventions,
-            classes=classes,
+            classes=classes, agnostic=agnostic,
         )  # fmt: skip
         self.sampling = sampling
 
@@ -81,7 +82,7 @@ class PointRendHeads(RoIHeads):
         """The logits (N, P) of the labels `of` (N,) at points (N, P, 2) of the boxes."""
         fine = sampled_in_boxes(finest, boxes, points, _size(finest))
         logits = self.mask_head.point_head(fine, sampled(coarse, points))
-        return at_class(logits, of)
+        return at_class(logits, of, agnostic=self.agnostic)
 
     # Inference.
 
@@ -122,7 +123,7 @@ class PointRendHeads(RoIHeads):
         refined = self.refined(maps, positive)
         boxes, of = [r.boxes for r in refined], torch.cat([r.labels for r in refined])
         coarse = self.coarse(maps[0], boxes)
-        logits = at_class(coarse, of)
+        logits = at_class(coarse, of, agnostic=self.agnostic)
         goals = mask_targets(refined, targets, coarse.shape[-1], self.conventions)
         points = training_points(logits, self.sampling)
         found = self.at_points(maps[0], boxes, coarse, points, of)
@@ -135,7 +136,8 @@ class PointRendHeads(RoIHeads):
         boxes = [p.boxes for p in positive]
         labels = torch.cat([p.labels for p in positive])
         _, deltas = self.classify(maps, boxes)
-        decoded = at_class(decode(deltas, torch.cat(boxes), BOX_WEIGHTS), self.classes[labels])
+        every = decode(deltas, torch.cat(boxes), BOX_WEIGHTS)
+        decoded = at_class(every, self.classes[labels], agnostic=self.agnostic)
         moved = decoded.split([len(b) for b in boxes])
         return [replace(p, boxes=box) for p, box in zip(positive, moved, strict=True)]
 

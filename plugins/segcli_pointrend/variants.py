@@ -8,7 +8,9 @@ from torch import nn
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p2_to_p6
+from segcli_blocks.efficientnet_lite import EfficientNetLite
 from segcli_blocks.normalize import IMAGENET
+from segcli_blocks.rcnn import lite
 from segcli_blocks.rcnn.conventions import DETECTRON2, Conventions
 from segcli_blocks.rcnn.two_stage import TwoStage, fpn_heads
 from segcli_blocks.resnet import ResNet, caffe_resnet, frozen_norm
@@ -20,7 +22,9 @@ X101 = replace(CONVENTIONS, std=IMAGENET[1])
 
 
 def build(info: ModelInfo) -> TwoStage:
-    """detectron2's pointrend_rcnn models, with random weights."""
+    """detectron2's pointrend_rcnn models, or the light one, with random weights."""
+    if info.variant == "lite2":
+        return separable(info, EfficientNetLite(2))
     if info.variant == "x101-fpn":
         body = ResNet(101, frozen_norm(), groups=(32, 8))
         return assemble(info, p2_to_p6(body), conventions=X101)
@@ -50,3 +54,17 @@ def assemble(
         classes=range(1, classes + 1),
     )
     return TwoStage(info, backbone=backbone, roi_heads=roi_heads, width=width)
+
+
+def separable(info: ModelInfo, body: EfficientNetLite, *, width: int = lite.WIDTH) -> TwoStage:
+    """Body, pyramid and box head of `maskrcnn/lite2`, with one mask for all classes."""
+    positions = len(info.categories) + 1
+    coarse = CoarseHead(width, width, lite.hidden_for(width), 1)
+    roi_heads = PointRendHeads(
+        *lite.box_layers(positions, width),
+        MaskHeads(coarse, PointHead(width, width, 1)),
+        conventions=lite.LITE,
+        classes=range(1, positions),
+        agnostic=True,
+    )
+    return lite.two_stage(info, roi_heads, body, width)

@@ -12,7 +12,9 @@ from torch import nn
 from segcli.errors import UsageError
 from segcli.types import Batch, ModelInfo, Resize
 from segcli_blocks.efficientnet_lite import EfficientNetLite
-from segcli_maskrcnn import FAMILY, lite
+from segcli_blocks.rcnn import lite
+from segcli_maskrcnn import FAMILY
+from segcli_maskrcnn.variants import separable
 
 
 def published(body: EfficientNetLite) -> dict[str, torch.Tensor]:
@@ -95,7 +97,7 @@ def toy(names: tuple[str, ...]) -> nn.Module:
     """Two stages of narrow blocks under narrow heads."""
     torch.manual_seed(0)
     info = ModelInfo("maskrcnn", "lite1", names, tuple(range(len(names))), Resize(128, 128), 32)
-    model = lite.build(info, EfficientNetLite(1), width=32)
+    model = separable(info, EfficientNetLite(1), width=32)
     return model.train()
 
 

@@ -1,4 +1,5 @@
-"""The light variants: an EfficientNet-Lite body, and depthwise-separable pyramid and heads.
+"""The parts of the light variants: an EfficientNet-Lite body under depthwise-separable pyramid and
+heads.
 
 A 3x3 convolution of 128 channels costs 147,000 multiplications a cell, a depthwise one with a
 pointwise one after it 17,500 (Howard et al. 2017, MobileNets, section 3.1).
@@ -22,8 +23,9 @@ from segcli_blocks.rcnn.conventions import LIGHT
 from segcli_blocks.rcnn.mask_head import mask_predictor
 from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage
 
-_WIDTH = 128  # channels of pyramid and mask head
-_HIDDEN = 480  # of the box head
+WIDTH = 128  # channels of pyramid and mask head
+LITE = replace(LIGHT, mean=PIXELS[0], std=PIXELS[1])
+_HIDDEN = 480  # of the box head, where the pyramid has WIDTH channels
 _RATIOS = 3  # anchors of a cell
 
 
@@ -103,35 +105,30 @@ class SeparableRPNHead(nn.Module):
         return [self.cls_logits(x) for x in features], [self.bbox_pred(x) for x in features]
 
 
-def lite1(info: ModelInfo) -> TwoStage:
-    """EfficientNet-Lite1 under separable pyramid and heads."""
-    return build(info, EfficientNetLite(1))
-
-
-def lite2(info: ModelInfo) -> TwoStage:
-    """EfficientNet-Lite2 under separable pyramid and heads."""
-    return build(info, EfficientNetLite(2))
-
-
-def build(info: ModelInfo, body: EfficientNetLite, *, width: int = _WIDTH) -> TwoStage:
-    """One box and one mask for all classes, as in the variant `mobilenet`."""
-    mean, std = PIXELS
-    hidden, positions = _HIDDEN * width // _WIDTH, len(info.categories) + 1
-    roi_heads = RoIHeads(
-        TwoMLPHead(width * 7 * 7, hidden),
-        agnostic_box_predictor(hidden, positions),
-        _mask_head(width),
-        _mask_predictor(width),
-        conventions=replace(LIGHT, mean=mean, std=std),
-        classes=range(1, positions),
-        agnostic=True,
-    )
+def two_stage(info: ModelInfo, roi_heads: RoIHeads, body: EfficientNetLite, width: int) -> TwoStage:
+    """Any second stage with the conventions `LITE` on body, pyramid and proposals of `width`."""
     return TwoStage(
         info,
         backbone=SeparablePyramid(body, width),
         rpn_head=SeparableRPNHead(width),
         roi_heads=roi_heads,
     )
+
+
+def box_layers(positions: int, width: int = WIDTH) -> tuple[nn.Module, nn.Module]:
+    """Box head and predictor for `positions` classes and a single box for all of them."""
+    hidden = hidden_for(width)
+    return TwoMLPHead(width * 7 * 7, hidden), agnostic_box_predictor(hidden, positions)
+
+
+def hidden_for(width: int) -> int:
+    """Features in the fully connected layers above maps of `width` channels."""
+    return _HIDDEN * width // WIDTH
+
+
+def mask_layers(width: int = WIDTH) -> tuple[nn.Module, nn.Module]:
+    """Mask head and predictor with a single mask for all classes."""
+    return _mask_head(width), _mask_predictor(width)
 
 
 def _mask_head(width: int) -> nn.Sequential:
