@@ -23,9 +23,11 @@ from PIL import Image
 
 from segcli.sources import open_source
 from segcli.store import Settings, open_output, schema, table
+from segcli.store.directory import staging_path
 from segcli.store.footer import Footer
 from segcli.store.part_file import open_part, write_part
 from segcli.store.part_writer import part_name
+from segcli.store.place import Disk
 from segcli.store.pruned import Pruning, record
 from segcli.types import Record, Sample, Segment
 
@@ -114,7 +116,7 @@ def opening_pruned(home: Path, keys: int) -> float:
     out, settings = home / "m.parquet", Settings({"source_root": "/archive"}, {})
     fill(out, ["a.jpg"], 1, schema({}), Footer(settings, *CATEGORIES, 3))
     packed = np.random.default_rng(0).integers(0, 1 << 64, (2, keys), np.uint64)  # as hashes are
-    record(out, Pruning(packed, (), {}, 0, 0, ""), None)
+    record(Disk(out, staging_path(out)), Pruning(packed, (), (), {}, 0, 0, ""), None)
     return _open(out, settings)
 
 

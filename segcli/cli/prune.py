@@ -48,6 +48,7 @@ def prune(
     that writes to OUT finishes its work. Exit codes: 0, 2 wrong usage, 4 another process uses OUT,
     7 OUT could not be written.
     """
+    from segcli.cloud.urls import shown
     from segcli.retention import PruneOptions
     from segcli.retention import prune as remove
 
@@ -70,7 +71,7 @@ def prune(
     typer.echo(
         f"{verb} the rows of {counted(done.images, 'image')} from before "
         f"{done.before:%Y-%m-%d %H:%M} UTC ({done.failed:,} failed, {counted(done.masks, 'mask')}) "
-        f"in {counted(done.parts, 'part')}; {counted(done.left, 'image')} left: {out}"
+        f"in {counted(done.parts, 'part')}; {counted(done.left, 'image')} left: {shown(out)}"
     )
     if done.images and not dry_run:
-        typer.echo(f"runs skip these images, whose keys are in {done.keys}")
+        typer.echo(f"runs skip these images, whose keys are in {shown(done.keys)}")

@@ -12,18 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from segcli.cloud.urls import is_url, shown
+from segcli.cloud.urls import url_of
 from segcli.errors import UsageError
 from segcli.keys import containers_of, normalized, prefixed
 from segcli.retention.counts import counts_of
 from segcli.stats.moments import moments_of, refuse_useless_pattern
 from segcli.store import lock_output, min_scores, part_paths, read_settings
-from segcli.store.directory import resolve
+from segcli.store.bucket_place import Bucket
+from segcli.store.directory import list_bucket_parts, resolve
 from segcli.store.footer import ROOT
 from segcli.store.key_index import Mark, pack
-from segcli.store.part_file import read_footer
-from segcli.store.place import remove_stale, staging_paths
-from segcli.store.pruned import Pruning, finish, pruned_path, record
+from segcli.store.output import place_of
+from segcli.store.part_file import read_footer, read_footers
+from segcli.store.place import Place, remove_stale, staging_paths
+from segcli.store.pruned import Pruning, finish, record
+from segcli.store.pruned_files import pruned_path
 from segcli.store.query import Rows, literal
 from segcli.time_patterns import compiled
 
@@ -68,21 +71,20 @@ def prune(options: PruneOptions) -> Pruned:
     `wait`), UsageError for a wrong pattern or column, OutputError when it cannot be written.
     """
     real = resolve(options.out)
-    if is_url(real):
-        raise UsageError(
-            f"{shown(real)} is in a bucket; rows are pruned only from outputs on a disk. Start "
-            f"an output per month, and let the bucket remove old ones"
-        )
     before = _before(options.older_than)
     _check_date(options)
     part_paths(real)  # there must be an output, before a lock is made for one
     if options.dry_run:
-        return _prune(options, real, before)
-    with lock_output(options.out, wait=options.wait):
-        for stale in staging_paths(real, None):
-            remove_stale(stale)
-        finish(real)
-        return _prune(options, real, before)
+        return _prune(options, real, before, None)
+    with lock_output(options.out, wait=options.wait) as lock:
+        place = place_of(real, None, lock)
+        if isinstance(place, Bucket):
+            place.finish_exchange()
+        else:
+            for stale in staging_paths(real, None):
+                remove_stale(stale)
+        finish(place)
+        return _prune(options, real, before, place)
 
 
 def _before(older_than: float) -> datetime:
@@ -108,7 +110,8 @@ def _check_date(options: PruneOptions) -> None:
         )
 
 
-def _prune(options: PruneOptions, real: Path, before: datetime) -> Pruned:
+def _prune(options: PruneOptions, real: Path, before: datetime, place: Place | None) -> Pruned:
+    """`place` is where the rows are removed; None: they are only counted."""
     parts = part_paths(real)
     with (
         tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,
@@ -117,11 +120,11 @@ def _prune(options: PruneOptions, real: Path, before: datetime) -> Pruned:
         _select(rows, options, parts, before)
         ((total,),) = rows.tuples("SELECT count(*) FROM rows WHERE mask IS NULL OR mask = 0")
         pruning = _pruning(rows, parts, before)
-        if pruning.images and not options.dry_run:
+        if pruning.images and place is not None:
             scores = min_scores(read_settings(real), None)
-            record(real, pruning, counts_of(rows, scores) if options.keep_counts else None)
-    if not options.dry_run:
-        finish(real)
+            record(place, pruning, counts_of(rows, scores) if options.keep_counts else None)
+    if place is not None:
+        finish(place)
     return Pruned(
         before=before,
         images=pruning.images,
@@ -145,7 +148,7 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
         )
         refuse_useless_pattern(options.time_pattern, options.out, rows)
     columns = {"part": "BIGINT", "processed": "TIMESTAMP"}
-    rows.table("made", columns, ((n, _processed(part)) for n, part in enumerate(parts)))
+    rows.table("made", columns, enumerate(_processed(parts)))
     moment = f"coalesce({found.time}, made.processed)"
     limit = f"TIMESTAMP {literal(before.isoformat(' ', 'seconds')[:19])}"
     has_static = "repeats" in rows.types
@@ -167,11 +170,17 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
         )
 
 
-def _processed(part: Path) -> datetime:
-    """When the images of a part were processed, at the latest."""
-    ended = read_footer(part).ended
-    seconds = part.stat().st_mtime if ended is None else ended
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+def _processed(parts: Sequence[Path]) -> Iterator[datetime]:
+    """When the images of each part were processed, at the latest."""
+    url = url_of(parts[0].parent)
+    listed = {} if url is None else dict(list_bucket_parts(url))
+    for part, footer in zip(parts, read_footers(parts), strict=True):
+        seconds = footer.ended
+        if seconds is None and part.name in listed:
+            seconds = (listed[part.name].mtime_ns or 0) / 1e9
+        if seconds is None:
+            seconds = part.stat().st_mtime
+        yield datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
 def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:

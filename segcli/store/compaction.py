@@ -21,7 +21,7 @@ from segcli.store.output_lock import lock_output
 from segcli.store.part_file import images_of, open_part, read_part, write_part
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
-from segcli.store.place import remove_stale, staging_paths
+from segcli.store.place import Disk, remove_stale, staging_paths
 from segcli.store.pruned import finish
 from segcli.store.swap import exchange
 
@@ -61,7 +61,7 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
             return _compact_bucket(Bucket(real, lock.lease.check), images)
         for stale in staging_paths(real, None):
             remove_stale(stale)
-        finish(real)
+        finish(Disk(real, staging_path(real)))
         before = part_paths(real)
         parts = {part: _read(part, part.stat().st_mtime_ns) for part in before}
         groups = list(_groups(parts, images))
@@ -73,6 +73,7 @@ def compact(path: Path, *, images: int, wait: bool = False) -> Compacted:
 
 def _compact_bucket(bucket: Bucket, images: int) -> Compacted:
     bucket.finish_exchange()
+    finish(bucket)
     listed = dict(list_bucket_parts(str(url_of(bucket.directory))))
     paths = [bucket.directory / name for name in sorted(listed)]
     read = in_threads(lambda path: _read(path, listed[path.name].mtime_ns or 0), paths)

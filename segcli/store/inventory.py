@@ -23,7 +23,8 @@ from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
 from segcli.store.part_file import Marks, read_marks
 from segcli.store.part_writer import PartWriter
-from segcli.store.pruned import PrunedKeys, load_pruned, pruned_path
+from segcli.store.pruned import PrunedKeys, load_pruned
+from segcli.store.pruned_files import pruned_path
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
 
@@ -122,7 +123,7 @@ class Inventory:
         was pruned always keeps a part."""
         if self.parts or not len(self.pruned.index):
             return
-        folder = pruned_path(self._writer.directory)
+        folder = shown(pruned_path(self._writer.directory))
         raise UsageError(
             f"{self._name} has no parts, but {folder} still has the keys of "
             f"{len(self.pruned.index):,} images that were pruned from an earlier output, which "

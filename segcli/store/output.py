@@ -55,10 +55,10 @@ def open_output(
         if not is_url(held.real):
             for stale in staging_paths(held.real, split):
                 remove_stale(stale)
-            if split is None:
-                finish(held.real)
         elif held.lease is not None:
             Bucket(held.real, held.lease.check).finish_exchange()
+        if split is None:
+            finish(place_of(held.real, None, held))
         joining = _joining(path, settings, carried, categories, same_source=same_source)
         output = Output(joining, held, owns_lock=own is not None)
         try:

@@ -1,49 +1,49 @@
 """Images whose rows `segcli prune` has removed: their keys, which runs skip, and their counts.
 
-    masks.parquet.pruned/20261127T071208.123456Z/keys.parquet    16 bytes per image
-                                                 counts.parquet  per day, if they are kept
-                         20261127T071208.123456Z.pending/        rows are being removed
-
-Each pruning has a folder, which appears in one step before any row is removed, and loses the
-suffix `.pending` when all of them are. What a kill leaves is finished under the next lock, by
-`finish`. Until then an image that still has its rows counts as one that has rows.
+Each pruning is noted in one step before any row is removed (`pruned_files`). What a kill leaves is
+finished under the next lock, by `finish`. Until then an image that still has its rows counts as
+one that has rows.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from segcli.cloud.ahead import in_threads
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
-from segcli.files import reporting
-from segcli.store.directory import list_parts, resolve, staging_path, sync_directory
+from segcli.store.directory import list_parts, resolve
 from segcli.store.footer import Footer
 from segcli.store.key_index import KeyIndex, with_parts
-from segcli.store.part_file import read_footers, read_marks, read_part, write_file
+from segcli.store.part_file import read_footers, read_marks, read_part
 from segcli.store.part_reader import part_paths
 from segcli.store.part_writer import part_name
-from segcli.store.place import Disk
+from segcli.store.place import Place
+from segcli.store.pruned_files import (
+    COUNTS,
+    KEYS,
+    Noted,
+    note,
+    noted,
+    read_table,
+    set_finished,
+    unreadable,
+)
 from segcli.store.repeated import rows_of
 from segcli.store.tracks_end import keep_tracks
 
-_UNFINISHED, _PENDING = ".unfinished", ".pending"
-_KEYS, _COUNTS, _FACTS = "keys.parquet", "counts.parquet", b"segcli_pruned"
+_FACTS = b"segcli_pruned"
 _VERSION = 1
-_FOLDER = re.compile(r"\d{8}T\d{6}\.\d{6}Z(\.pending)?")
 EMPTY = part_name(())
 """The part without rows of an output whose images have all been pruned: it has the settings."""
 
@@ -92,18 +92,13 @@ class PrunedKeys:
         return {origin[1] for origin in self.origins if origin and origin[0] == prefix}
 
 
-def pruned_path(real: Path) -> Path:
-    return real.with_name(f"{real.name}.pruned")
-
-
 def load_pruned(real: Path) -> PrunedKeys:
     """The keys of all prunings of the output, also of one that was interrupted.
 
     Raises UsageError if they cannot be read.
     """
     found = PrunedKeys()
-    for folder in _folders(real):
-        pruning = _read(folder)
+    for pruning in _read_all(noted(real)):
         numbers = [found.number_of(origin) for origin in pruning.origins or (None,)]
         found.index.insert(with_parts(pruning.packed, numbers))
         for container, (images, failed) in pruning.containers.items():
@@ -115,10 +110,10 @@ def load_pruned(real: Path) -> PrunedKeys:
 def count_pruned(real: Path) -> int:
     """How many images were pruned and have no rows now. Raises UsageError."""
     total = 0
-    for folder in _folders(real):
-        pruning = _read(folder)
+    found = noted(real)
+    for one, pruning in zip(found, _read_all(found), strict=True):
         total += pruning.images
-        if folder.name.endswith(_PENDING):
+        if one.is_pending:
             marks = _marked(real, pruning, {*list_parts(real)})
             total -= sum(len(gone) for _, gone, _ in marks)
     return total
@@ -135,21 +130,16 @@ def emptiness(out: Path) -> str | None:
 
 def read_counts(real: Path) -> pa.Table:
     """The counts that all prunings kept, see `retention.counts`; raises UsageError if none did."""
-    paths = [folder / _COUNTS for folder in _folders(real) if (folder / _COUNTS).exists()]
-    if not paths:
+    found = [pruning for pruning in noted(real) if pruning.has_counts]
+    if not found:
         raise UsageError(
-            f"{real} has no counts of pruned images: `segcli prune` keeps them on request"
+            f"{shown(real)} has no counts of pruned images: `segcli prune` keeps them on request"
         )
-    try:
-        return pa.concat_tables([pq.read_table(path) for path in paths])
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(pruned_path(real), error) from error
+    return pa.concat_tables([read_table(pruning, COUNTS) for pruning in found])
 
 
-def record(real: Path, pruning: Pruning, counts: pa.Table | None) -> None:
+def record(place: Place, pruning: Pruning, counts: pa.Table | None) -> None:
     """Note that the images are to be removed; `finish` then removes them. Raises OutputError."""
-    home = pruned_path(real)
-    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     facts = {
         "version": _VERSION,
         "origins": pruning.origins,
@@ -162,41 +152,23 @@ def record(real: Path, pruning: Pruning, counts: pa.Table | None) -> None:
     keys = pa.table({"head": pruning.packed[0], "tail": pruning.packed[1]}).replace_schema_metadata(
         {_FACTS: json.dumps(facts)}
     )
-    with reporting(home, advice="no row was removed"):
-        is_new = not home.exists()
-        home.mkdir(exist_ok=True)
-        if is_new:
-            sync_directory(home.parent)
-        for stale in home.glob(f"*{_UNFINISHED}"):
-            shutil.rmtree(stale)
-        folder = home / f"{name}{_UNFINISHED}"
-        folder.mkdir()
-        for file, table in ((_KEYS, keys), (_COUNTS, counts)):
-            if table is not None:
-                sink = pa.BufferOutputStream()
-                pq.write_table(table, sink, compression="zstd")
-                write_file(folder / file, memoryview(sink.getvalue()))
-        sync_directory(folder)
-        os.rename(folder, home / f"{name}{_PENDING}")
-        sync_directory(home)
+    note(place.directory, place, {KEYS: keys} | ({} if counts is None else {COUNTS: counts}))
 
 
-def finish(real: Path) -> None:
+def finish(place: Place) -> None:
     """Remove the rows of prunings that are noted but not finished; the lock of the output is held.
 
     Raises OutputError, or UsageError if something cannot be read.
     """
-    for folder in _folders(real):
-        if folder.name.endswith(_PENDING):
-            _remove_rows(real, _read(folder))
-            with reporting(folder, "rename"):
-                os.rename(folder, folder.with_name(folder.name.removesuffix(_PENDING)))
-                sync_directory(folder.parent)
+    for one in noted(place.directory):
+        if one.is_pending:
+            _remove_rows(place, _read(one))
+            set_finished(one, place)
 
 
-def _remove_rows(real: Path, pruning: Pruning) -> None:
+def _remove_rows(place: Place, pruning: Pruning) -> None:
     """Whole parts first, which frees space; each step leaves every part whole."""
-    place = Disk(real, staging_path(real))
+    real = place.directory
     names = {*list_parts(real)}
     marked = [*_marked(real, pruning, names)]
     whole = [name for name, _, is_all in marked if is_all]
@@ -204,7 +176,7 @@ def _remove_rows(real: Path, pruning: Pruning) -> None:
     if whole and not rest:
         # Readers take no empty folder for an output.
         rows, footer = read_part(real / whole[0])
-        place.add(EMPTY, rows.slice(0, 0), _bare(footer), create=False, check=lambda: None)
+        place.add(EMPTY, rows.slice(0, 0), _bare(footer), create=False, check=lambda *_: None)
     keep_tracks(place, whole)
     for name in whole:
         place.remove(name)
@@ -237,39 +209,31 @@ def _marked(real: Path, pruning: Pruning, names: set[str]) -> Iterator[tuple[str
             yield name, gone, len(gone) == len(marks)
 
 
-def _rewrite(place: Disk, name: str, gone: Sequence[str]) -> None:
-    about = (place.directory / name).stat()
+def _rewrite(place: Place, name: str, gone: Sequence[str]) -> None:
+    path = place.directory / name
+    about = None if is_url(path) else path.stat()
     rows, footer, state = place.read(name)
     place.replace(name, rows_of(rows, gone, others=True), _bare(footer), state)
-    # The part is as new as its images: `status` shows when the last ones came.
-    os.utime(place.directory / name, ns=(about.st_atime_ns, about.st_mtime_ns))
+    if about is not None:
+        # The part is as new as its images: `status` shows when the last ones came.
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
 def _bare(footer: Footer) -> Footer:
-    """Without the times, because the speed of the run would be that of fewer images."""
-    return replace(footer, begun=None, ended=None)
+    """Without the time at which it was begun, because the speed of the run would be that of fewer
+    images. When it ended is the time of images without any other."""
+    return replace(footer, begun=None)
 
 
-def _folders(real: Path) -> list[Path]:
-    """Those of all prunings, the oldest first."""
-    if is_url(real):
-        return []
-    home = pruned_path(real)
+def _read_all(found: Sequence[Noted]) -> Iterator[Pruning]:
+    """Those in a bucket are fetched ahead."""
+    is_remote = any(is_url(one.home) for one in found)
+    return in_threads(_read, found) if is_remote else map(_read, found)
+
+
+def _read(one: Noted) -> Pruning:
+    table = read_table(one, KEYS)
     try:
-        names = sorted(os.listdir(home))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unreadable(home, error) from error
-    return [home / name for name in names if _FOLDER.fullmatch(name)]
-
-
-def _read(folder: Path) -> Pruning:
-    try:
-        path = folder / _KEYS
-        if not folder.exists():  # it has been finished meanwhile
-            path = folder.with_name(folder.name.removesuffix(_PENDING)) / _KEYS
-        table = pq.read_table(path)
         facts: dict[str, Any] = json.loads(table.schema.metadata[_FACTS])
         if facts["version"] != _VERSION:
             raise ValueError(f"it was written by another version of segcli ({facts['version']})")
@@ -283,13 +247,5 @@ def _read(folder: Path) -> Pruning:
             masks=facts["masks"],
             before=facts["before"],
         )
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(folder, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UsageError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return UsageError(
-        f"cannot read {path}, the keys of images that were pruned: {reason}; copy it again, or "
-        f"remove it, and these images are processed again where their files exist"
-    )
+    except (ValueError, KeyError, TypeError) as error:
+        raise unreadable(one.home / one.name, error) from error

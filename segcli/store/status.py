@@ -114,6 +114,10 @@ def _bucket_status(url: str) -> Status:
         _add(found, footer)
         found.size += listed.size
         newest = max(newest, listed.mtime_ns or 0)
+    try:
+        found.pruned = count_pruned(Path(url))
+    except UsageError as error:
+        found.problems.append(str(error))
     if not parts and found.writer is None:
         raise UsageError(
             "; ".join(found.problems)

@@ -19,7 +19,8 @@ from segcli.cli import app
 from segcli.errors import Locked, UsageError
 from segcli.retention import Pruned, PruneOptions, kept_counts, prune
 from segcli.store import Settings, compact, lock_output, open_output, status
-from segcli.store.pruned import EMPTY, pruned_path
+from segcli.store.pruned import EMPTY
+from segcli.store.pruned_files import pruned_path
 from segcli.store.verification import verify
 from segcli.types import Record, Sample, Segment
 from segcli.viz import VizOptions, visualise
@@ -166,7 +167,7 @@ def test_an_image_that_is_processed_again_meanwhile_stays(
     import segcli.retention.pruning as module
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "finish", lambda real: None)
+        patch.setattr(module, "finish", lambda place: None)
         pruned(out)
     shard = replace(Settings({"source_root": "/archive", "min_score": 0.05}, {}), shard="0/1")
     with opened(out, settings=shard) as output:  # a shard does not finish it
