@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from segcli_blocks.efficientnet_lite import EfficientNetLite
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.resnet import Norm, ResNet
 
@@ -62,7 +63,7 @@ class Backbone(nn.Module):
         freeze()
 
 
-def p3_to_p7(body: ResNet | MobileNetV2, width: int = 256) -> Backbone:
+def p3_to_p7(body: ResNet | MobileNetV2 | EfficientNetLite, width: int = 256) -> Backbone:
     """P3 to P5 from C3 to C5; P6 is a 3x3 stride-2 convolution of P5, P7 one of relu(P6)."""
     extra = LastLevelP6P7(width, width)
     return Backbone(body, FeaturePyramidNetwork(list(body.channels[1:]), width, extra))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segcli.types import ModelInfo
+from segcli_blocks import efficientnet_lite
 from segcli_blocks.checkpoint_names import Rules, bgr_to_rgb, fitting, rename
 from segcli_blocks.checkpoints import maskrcnn_benchmark
 from segcli_blocks.mobilenet import from_imagenet
@@ -25,11 +26,14 @@ RULES: Rules = (
 def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of the variant's model.
 
-    An ImageNet MobileNetV2 gives only the body, as a beginning for training; every other
-    checkpoint must fit completely. Raises a UsageError that names the first differences.
+    An ImageNet MobileNetV2 or EfficientNet-Lite gives only the body, as a beginning for training;
+    every other checkpoint must fit completely. Raises a UsageError that names the first
+    differences.
     """
     if info.variant == "mobilenet" and "features.0.0.weight" in state:
         return from_imagenet(state, "backbone.body.")
+    if info.variant == "lite2" and efficientnet_lite.is_imagenet(state):
+        return efficientnet_lite.from_imagenet(state, "backbone.body.")
     return fitting(renamed(state), info, build)
 
 

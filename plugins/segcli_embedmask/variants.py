@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segcli.types import ModelInfo
 from segcli_blocks.backbone import p3_to_p7
+from segcli_blocks.efficientnet_lite import PIXELS, EfficientNetLite
 from segcli_blocks.mobilenet import MobileNetV2
 from segcli_blocks.normalize import SYMMETRIC, Normalize
 from segcli_blocks.resnet import ResNet, frozen_norm
@@ -19,18 +20,26 @@ _DEPTHS = {"r50-fpn": 50, "r101-fpn": 101}
 def build(info: ModelInfo) -> EmbedMask:
     """A model with random weights for any variant of the family."""
     if info.variant == "mobilenet":
-        return mobilenet(info)
+        return light(info, MobileNetV2(), Normalize(*SYMMETRIC))
+    if info.variant == "lite2":
+        return light(info, EfficientNetLite(2), Normalize(*PIXELS))
     return published(info, _DEPTHS[info.variant])
 
 
-def mobilenet(info: ModelInfo, *, width: int = 128) -> EmbedMask:
-    """MobileNetV2 and two-layer towers; levels learn objects of half the published sizes, because
+def light(
+    info: ModelInfo,
+    body: MobileNetV2 | EfficientNetLite,
+    normalize: Normalize,
+    *,
+    width: int = 128,
+) -> EmbedMask:
+    """A small body and two-layer towers; levels learn objects of half the published sizes, because
     the images are half as large."""
     return EmbedMask(
         info,
-        backbone=p3_to_p7(MobileNetV2(), width),
+        backbone=p3_to_p7(body, width),
         head=Head(width, len(info.categories), width=width, depth=2),
-        normalize=Normalize(*SYMMETRIC),
+        normalize=normalize,
         options=Options(sizes=(32, 64, 128, 256)),
     )
 

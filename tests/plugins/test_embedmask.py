@@ -7,6 +7,7 @@ import pytest
 import torch
 from overfitting import learn, two_images
 from published import assert_loads, published_state
+from test_maskrcnn_lite import published as imagenet_state
 from torch import nn
 from torchvision.models import mobilenet_v2
 
@@ -15,6 +16,7 @@ from segcli.plugin import Fusible
 from segcli.types import Batch, Targets
 from segcli_blocks import fcos, fcos_losses
 from segcli_blocks.backbone import p3_to_p7
+from segcli_blocks.efficientnet_lite import EfficientNetLite
 from segcli_blocks.fcos_losses import Assigned
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.resnet import ResNet
@@ -147,10 +149,17 @@ def test_an_older_generation_is_refused_by_its_shape() -> None:
         FAMILY.convert(state, FAMILY.variants["r50-fpn"])
 
 
-def test_an_imagenet_body_begins_the_light_variant() -> None:
-    info = FAMILY.variants["mobilenet"]
+@pytest.mark.parametrize(
+    ("variant", "state"),
+    [
+        ("mobilenet", lambda: mobilenet_v2(weights=None).state_dict()),
+        ("lite2", lambda: imagenet_state(EfficientNetLite(2))),
+    ],
+)
+def test_an_imagenet_body_begins_a_light_variant(variant, state) -> None:
+    info = FAMILY.variants[variant]
     model = FAMILY.build(info)
-    converted = FAMILY.convert(mobilenet_v2(weights=None).state_dict(), info)
+    converted = FAMILY.convert(state(), info)
     missing, surplus = model.load_state_dict(converted, strict=False)
     assert not surplus
     assert not any(name.startswith("backbone.body.") for name in missing)
