@@ -63,6 +63,23 @@ KEPT = {
         r"|loss_(box_reg|cls|mask|mask_point)|point_(coords|logits)|rand_draw_.*"
         r"|grad_(point|mask_both)/(roi_heads\.mask_head\..*|@p2)",
     },
+    "htc": {
+        "config.json": None,
+        "state_dict.safetensors": r"(rpn|bbox|mask|semantic)_head\..*",
+        "infer.npz": r"fpn_p\d|semantic_(feat|logits)|stage\d_(?!semantic).*|.*_hw|scale_factor"
+        r"|(proposals|det|mask_boxes|mask_feat|merged_prob|final_masks)_.*",
+        "train.npz": r"gt\d_.*|rpn_proposals.*|stage\d_(img\d_.*|mask_targets)",
+    },
+    "panet": {
+        "config.json": None,
+        # Neither the body's weights, apart from the first, which says how wide it is, nor the
+        # matrix of the fully connected path.
+        "state_dict.safetensors": r"(?!Conv_Body\.conv_body|RPN|Mask_Head\.mask_fc\.0\.weight).*"
+        r"|Conv_Body\.conv_body\.res1\.conv1\.weight",
+        "infer.npz": r"c\d|n\d|(mask_)?rois|(box|mask)_(roi_n\d_.*|fused|fc|deltas|conv3|logits)"
+        r"|mask_conv5_fc_first4|cls_.*",
+        "train.npz": r".*",
+    },
     "solov2": {
         "config.json": None,
         "infer.npz": r"(cate_logits|kernel_pred|nms_|final_).*|mask_feat",

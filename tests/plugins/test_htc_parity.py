@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from kit.parity import close, masks_of, settings, tensors, unpacked, weights, within
+from kit.parity import (
+    close,
+    in_full_recordings,
+    masks_of,
+    settings,
+    tensors,
+    unpacked,
+    weights,
+    within,
+)
+from kit.two_stage import RecordedMaps
 from published import assert_loads
-from torch import Tensor
+from torch import Tensor, nn
 
 from segcli.types import Batch, ModelInfo, Resize, Targets
 from segcli_blocks.backbone import p2_to_p6
@@ -41,16 +51,19 @@ def trained(reference: Path) -> Recording:
 
 
 @pytest.fixture
-def narrow(reference: Path, options: dict) -> HTC:
-    """The recorded network at its width."""
+def narrow(reference: Path, options: dict, recording: Recording) -> HTC:
+    """The recorded network at its width, behind the recorded maps where its body is left out."""
     classes = options["num_classes_with_bg"] - 1
     names = tuple(f"c{i}" for i in range(classes))
     info = ModelInfo("cascade", "htc-toy", names, tuple(range(1, classes + 1)), Resize(1, 1), 32)
     state = renamed_htc(weights(reference / "htc/state_dict.safetensors"))
-    body = ResNet(
-        50, fixed_statistics, width=options["base_width"], blocks=options["stage_blocks"],
-        stem=len(state["backbone.body.conv1.weight"]),
-    )  # fmt: skip
+    backbone: nn.Module = RecordedMaps(recording)
+    if "backbone.body.conv1.weight" in state:
+        body = ResNet(
+            50, fixed_statistics, width=options["base_width"], blocks=options["stage_blocks"],
+            stem=len(state["backbone.body.conv1.weight"]),
+        )  # fmt: skip
+        backbone = p2_to_p6(body, options["channels"])
     test, train = options["test_cfg"]["rpn"], options["train_cfg"]["rpn_proposal"]
     assert test["nms_thr"] == train["nms_thr"]
     conventions = replace(
@@ -62,9 +75,8 @@ def narrow(reference: Path, options: dict) -> HTC:
         region_samples=options["train_cfg"]["rcnn"][0]["sampler"]["num"],
     )
     model = assemble_htc(
-        info, p2_to_p6(body, options["channels"]), width=options["channels"],
-        hidden=options["fc"], semantic_classes=options["semantic_classes"],
-        conventions=conventions,
+        info, backbone, width=options["channels"], hidden=options["fc"],
+        semantic_classes=options["semantic_classes"], conventions=conventions,
     )  # fmt: skip
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     missing, surplus = model.load_state_dict(state, strict=False)
@@ -73,12 +85,12 @@ def narrow(reference: Path, options: dict) -> HTC:
     return model.eval()
 
 
-class AsRecorded(torch.nn.Module):
-    """Stands for the normalisation: recorded images are normalised."""
+class AsRecorded(nn.Module):
+    """Stands for the normalisation: recorded images are normalised. Recorded maps need none."""
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, recording: Recording) -> None:
         super().__init__()
-        self.image = image
+        self.image = recording.get("image", torch.zeros(0))
 
     def forward(self, batch: Batch) -> Tensor:
         return self.image
@@ -86,7 +98,8 @@ class AsRecorded(torch.nn.Module):
 
 @pytest.fixture
 def batch(recording: Recording) -> Batch:
-    pixels = torch.zeros(recording["image"].shape, dtype=torch.uint8)
+    height, width = (4 * side for side in recording["fpn_p2"].shape[-2:])
+    pixels = torch.zeros((1, 3, height, width), dtype=torch.uint8)
     sizes = (tuple(recording[f"{name}_shape_hw"].tolist()) for name in ("img", "ori"))
     content, original = sizes
     return Batch(("a",), pixels, (content,), (original,))
@@ -99,7 +112,7 @@ def maps_of(recorded: Recording) -> list[Tensor]:
 
 @torch.inference_mode()
 def test_first_stage_equals_the_recording(narrow, batch, recording) -> None:
-    narrow.normalize = AsRecorded(recording["image"])
+    narrow.normalize = AsRecorded(recording)
     maps, scored = narrow.first_stage(batch)
     for found, expected in zip(maps, maps_of(recording), strict=True):
         close(found, expected, 1e-4)
@@ -127,18 +140,20 @@ def test_mask_heads_equal_the_recording(narrow, recording) -> None:
     heads, maps = narrow.roi_heads, maps_of(recording)
     boxes, labels = [recording["mask_boxes_network_xyxy"]], recording["det_labels"]
     features = heads.mask_features(maps, boxes)
-    close(features, recording["mask_roi_feature"], 1e-4)
+    if "mask_roi_feature" in recording:  # not in the trimmed copies, nor are the logits
+        close(features, recording["mask_roi_feature"], 1e-4)
     for number, x in enumerate(heads.steps(features)):
         expected = recording[f"mask_feat_stage{number}_first2"]
         close(x[: len(expected)], expected, 1e-4)
-        head = heads.mask_head.get_submodule(str(number))
-        close(head.logits(x), recording[f"mask_logits_stage{number}"], 1e-4)
+        if (logits := recording.get(f"mask_logits_stage{number}")) is not None:
+            head = heads.mask_head.get_submodule(str(number))
+            close(head.logits(x), logits, 1e-4)
     soft, _ = heads.masks(maps, boxes, labels, torch.ones(len(labels)))
     close(soft, recording["merged_prob_selected"], 1e-4)
 
 
 def test_detections_and_masks_equal_the_recording(narrow, batch, recording, options) -> None:
-    narrow.normalize = AsRecorded(recording["image"])
+    narrow.normalize = AsRecorded(recording)
     (found,) = narrow.predict(
         batch, min_score=options["test_cfg"]["rcnn"]["score_thr"],
         max_masks=options["test_cfg"]["rcnn"]["max_per_img"],
@@ -225,6 +240,7 @@ def positives(recorded: Recording, number: int, targets: list[Targets]):
 
 
 def test_losses_and_gradients_equal_the_recording(narrow, trained) -> None:
+    in_full_recordings(trained, "fpn_p2")
     targets = targets_of(trained)
     maps = [m.clone().requires_grad_() for m in maps_of(trained)[:5]]
     logits, features = narrow.semantic_head(maps)
@@ -270,6 +286,7 @@ def narrow_content(recorded: Recording) -> list[int]:
 
 
 def test_the_information_flows_through_the_heads_before(narrow, trained) -> None:
+    in_full_recordings(trained, "fpn_p2")
     targets = targets_of(trained)
     heads = narrow.roi_heads
     for number in STAGES:
