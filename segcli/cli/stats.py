@@ -116,7 +116,7 @@ def stats(
     options = StatsOptions(
         masks=masks, min_score=min_score, where=where, key=key, where_image=where_image, by=by,
         time_pattern=time_pattern, time_column=time_column, images=images, zones=zones,
-        static=static,
+        static=static, cameras=any(rule.is_of_cameras for rule in rules),
     )  # fmt: skip
     drift = _drift(options, compare, compare_key, compare_where_image)
     found = statistics(options) if drift is None else drift.now

@@ -1,5 +1,5 @@
-"""Alert rules for cron jobs, such as "person: count/hour < 0.2 * previous" and "person in gate:
-entries > 100"."""
+"""Alert rules for cron jobs, such as "person: count/hour < 0.2 * previous", "person in gate:
+entries > 100" and "camera: frozen > 0.5"."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.stats.cameras import METRICS, needs_views
 from segcli.stats.drift import refuse_unlike
 from segcli.stats.groups import label
 from segcli.stats.statistics import Statistics
@@ -45,12 +46,15 @@ _FIELDS = {
 _OF_RUN = ("images", "failed", "empty", "failed/image", "empty/image", "gap")
 RUN = "run"
 """The subject of a rule on the run as a whole."""
+CAMERA = "camera"
+"""The subject of a rule on each camera; with a name after it, on that one. Only METRICS make a rule
+one on cameras, because a class may have this name, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`metric` of `subject` (a class, or RUN), `sign`, then `factor`, of the previous output's
-    value when `previous`. `subject` may be "CLASS in ZONE", see `placed`."""
+    """`metric` of `subject` (a class, RUN or CAMERA), `sign`, then `factor`, of the previous
+    output's value when `previous`. `subject` may be "CLASS in ZONE", see `placed`."""
 
     text: str
     subject: str
@@ -65,9 +69,15 @@ class Rule:
         """What the rule is about."""
         return self.subject if self.zone is None else f"{self.subject} in {self.zone}"
 
+    @property
+    def is_of_cameras(self) -> bool:
+        return self.metric in METRICS and self.subject.split(" ")[0] == CAMERA
+
     def placed(self, categories: Sequence[str], zones: Sequence[str]) -> Rule:
         """The rule with its `zone`, if its subject is not one of the categories but "CLASS in
         ZONE". Raises UsageError for what is not known, and a metric that needs a zone."""
+        if self.is_of_cameras:
+            return self
         category, between, zone = self.subject.rpartition(" in ")
         if self.subject in (RUN, *categories) or not between or category not in categories:
             if self.subject not in (RUN, *categories):
@@ -96,6 +106,8 @@ class Rule:
         """
         if self.previous and before is None:
             raise UsageError(f"--alert {self.text!r} needs the previous output: --compare DIR")
+        if self.is_of_cameras:
+            return self._in_cameras(now)
         if now.titles and self.zone is None:
             self._refuse_without_groups()
             if now.groups or self.previous:
@@ -106,6 +118,26 @@ class Rule:
         said = self._said(value, limit, "")
         nothing = self.metric in _MEDIANS and not _row(now, self)
         return [f"{line} (there is no mask of it)" if nothing else line for line in said]
+
+    def _in_cameras(self, now: Statistics) -> list[str]:
+        """A sentence for each camera. Raises UsageError where nothing is known of one."""
+        name = self.subject.removeprefix(CAMERA).strip()
+        names = [row["camera"] for row in now.cameras]
+        rows = [row for row in now.cameras if name in ("", row["camera"])]
+        if not rows:
+            of = f"of camera {name!r} " if name else ""
+            known = f"; those with times are of: {', '.join(names)}" if names else ""
+            raise UsageError(
+                f"--alert {self.text!r}: no image {of}in {now.masks} has a time{known}"
+                f"{did_you_mean(name, names)}"
+            )
+        if needs_views(self.metric) and all(row[self.metric] is None for row in rows):
+            raise UsageError(
+                f"--alert {self.text!r}: {self.metric} is known only where segcli predict ran with "
+                f"--skip-static; {now.masks} has images without it"
+            )
+        found = [(row["camera"], row[self.metric]) for row in rows if row[self.metric] is not None]
+        return [line for place, n in found for line in self._said(n, self.factor, f" in {place}")]
 
     def _in_groups(self, now: Statistics, before: Statistics | None) -> list[str]:
         """A group that the previous output lacks has nothing to compare with. One that is gone now
@@ -170,14 +202,24 @@ def parse(text: str) -> Rule:
             f"as in 'person: count/hour < 0.2 * previous'"
         ) from None
     subject, metric = found["subject"], found["metric"]
+    previous = bool(found["previous"] or found["same"])
+    rule = Rule(text.strip(), subject, metric, found["sign"], factor, previous)
+    if rule.is_of_cameras:
+        if previous:
+            raise UsageError(f"--alert {text!r}: a rule on cameras needs a number after the sign")
+        return rule
     known = _OF_RUN if subject == RUN else _OF_ZONE
     if metric not in known:
         raise UsageError(
             f"--alert {text!r}: {'the run' if subject == RUN else 'a class'} has no metric "
-            f"{metric!r}; it has: {', '.join(known)}"
+            f"{metric!r}; it has: {', '.join(known)}{_of_cameras(subject)}"
         )
-    previous = bool(found["previous"] or found["same"])
-    return Rule(text.strip(), subject, metric, found["sign"], factor, previous)
+    return rule
+
+
+def _of_cameras(subject: str) -> str:
+    is_one = subject.split(" ")[0] == CAMERA
+    return f"; a camera has: {', '.join(METRICS)}" if is_one else ""
 
 
 def measured(found: Statistics, rule: Rule) -> float:

@@ -54,13 +54,18 @@ def _gap(like: Mapping[str, Any], group: Mapping[str, str]) -> dict[str, Any]:
 
 
 def longest_gap(rows: Rows) -> dict[str, Any] | None:
-    """The longest time in which a camera has no image, to the minute: `camera`, `begin`, `end` and
-    `hours`. None without times.
+    """That of the camera that has the longest one, as `gaps_of_cameras`. None without times."""
+    return max(gaps_of_cameras(rows), key=lambda row: row["hours"], default=None)
+
+
+def gaps_of_cameras(rows: Rows) -> list[dict[str, Any]]:
+    """For each camera, the longest time in which it has no image, to the minute: `camera`, `begin`,
+    `end` and `hours`. Cameras without times have no row.
 
     It ends with the next image of the camera or, if there is none, with the last image of all.
     Needs the view `pictures`.
     """
-    found = rows.dicts(
+    return rows.dicts(
         "WITH minutes AS (SELECT DISTINCT camera, date_trunc('minute', moment) AS moment "
         "FROM pictures WHERE moment IS NOT NULL), "
         "steps AS (SELECT camera, moment AS begin, lead(moment) OVER "
@@ -68,6 +73,6 @@ def longest_gap(rows: Rows) -> dict[str, Any] | None:
         "spans AS (SELECT camera, begin, coalesce(following, "
         '(SELECT max(moment) FROM minutes)) AS "end" FROM steps) '
         'SELECT *, (epoch("end") - epoch(begin)) / 3600 AS hours FROM spans '
-        "ORDER BY hours DESC, camera LIMIT 1"
+        "QUALIFY row_number() OVER (PARTITION BY camera ORDER BY hours DESC, begin) = 1 "
+        "ORDER BY camera"
     )
-    return found[0] if found else None

@@ -52,6 +52,7 @@ def as_json(found: Statistics, drift: Drift | None = None) -> str:
         "by": list(found.by),
         "groups": found.groups,
         "tracks": found.tracks,
+        "cameras": found.cameras,
         "together": [
             {"categories": [names[a], names[b]], "images": n}
             for (a, b), n in found.together.items()

@@ -12,7 +12,7 @@ from typing import Any
 
 from segcli import store, time_patterns
 from segcli.errors import UsageError
-from segcli.stats import classes, exif, gaps, groups, moments, runs, tracks, zones
+from segcli.stats import cameras, classes, exif, gaps, groups, moments, runs, tracks, zones
 from segcli.store import MinScores, min_scores
 from segcli.store.image_filter import image_condition, is_about_images
 from segcli.store.pruned import emptiness
@@ -33,6 +33,7 @@ class StatsOptions:
     `images` is the source of the images, whose EXIF tells both. `zones` is a file of zones that
     are used instead of those of the run. `static` "repeat" counts a static image with the masks of
     the one that it repeats, "ignore" leaves it out.
+    `cameras`: make a row for each camera, too, which takes time where images have views.
     `memory` is what DuckDB may use before it writes to temporary files; None: most of what there
     is, but quantiles need no more than some 16 bytes per mask.
     """
@@ -48,6 +49,7 @@ class StatsOptions:
     images: str | None = None
     zones: Path | None = None
     static: Static = "repeat"
+    cameras: bool = False
     threads: int | None = None
     memory: str | None = None
 
@@ -60,7 +62,8 @@ class Statistics:
     the columns of `groups` that hold a group. `categories` are all that the run looked for.
     `bins`: category id -> "cell", "score_bin", "area_bin" -> bin -> masks. `together`: (id, id) ->
     images with both. `zones`: rows as in `groups` by "zone" alone, where zones are known. `tracks`:
-    a row per track (`tracks.track_table`), if `by` is ("track",). `notes` are sentences on what was
+    a row per track (`tracks.track_table`), if `by` is ("track",). `cameras`: a row per camera
+    (`cameras.camera_table`), if they were asked for. `notes` are sentences on what was
     probably not meant.
     """
 
@@ -76,6 +79,7 @@ class Statistics:
     together: dict[tuple[int, int], int] = field(default_factory=dict)
     zones: list[dict[str, Any]] = field(default_factory=list)
     tracks: list[dict[str, Any]] = field(default_factory=list)
+    cameras: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
     def group_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -118,6 +122,7 @@ def measured(options: StatsOptions, min_score: MinScores, rows: Rows) -> Statist
         together=classes.together(rows, [row["category_id"] for row in table]),
         zones=_by_zone(rows, ("zone",), "zone") if zones.are_known(rows) else [],
         tracks=tracks.track_table(rows) if by_track else [],
+        cameras=cameras.camera_table(rows) if options.cameras else [],
         notes=tuple(_notes(options, run, rows)),
     )
 
