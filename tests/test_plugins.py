@@ -10,6 +10,7 @@ import eomt_toy
 import keypoint_toy
 import pytest
 import rfdetr_toy
+import single_map_toy
 import torch
 
 from segcli.errors import UsageError
@@ -38,12 +39,19 @@ def readme_family() -> Family:
 
 
 KEYPOINTS = "maskrcnn with keypoints"
-FAMILIES = {**families(), "bright": readme_family(), KEYPOINTS: keypoint_toy.FAMILY}
+SINGLE_MAP = {f"maskrcnn as {variant}": variant for variant in single_map_toy.BUILD}
+FAMILIES = {
+    **families(),
+    "bright": readme_family(),
+    KEYPOINTS: keypoint_toy.FAMILY,
+    **{name: single_map_toy.family(variant) for name, variant in SINGLE_MAP.items()},
+}
 # Families whose smallest variant is too large for tests: the same parts, put together narrower.
 NARROW = {
     "eomt": eomt_toy.build,
     "rfdetr": rfdetr_toy.build,
     KEYPOINTS: keypoint_toy.build,
+    **{name: single_map_toy.BUILD[variant] for name, variant in SINGLE_MAP.items()},
 }
 every_family = pytest.mark.parametrize("name", sorted(FAMILIES))
 

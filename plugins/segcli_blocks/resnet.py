@@ -70,10 +70,30 @@ class ResNet(nn.Module):
         """(B, 3, H, W) -> four maps of strides 4, 8, 16 and 32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         maps = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            maps.append(x)
+        for name, stage in self.named_children():
+            if name.startswith("layer"):
+                x = stage(x)
+                maps.append(x)
         return maps
+
+    def take_last(self) -> nn.Sequential:
+        """Remove the last stage and return it; the last map is that of stride 16 then."""
+        last = self.layer4
+        del self.layer4
+        self.channels = self.channels[:-1]
+        return last
+
+    def dilate_last(self) -> None:
+        """Keep stride 16 in the last stage of bottlenecks: all its 3x3 convolutions are dilated by
+        2 instead, and its parameters stay the same."""
+        for block in self.layer4:
+            assert isinstance(block, Bottleneck)
+            block.conv1.stride = block.conv2.stride = (1, 1)
+            block.conv2.dilation = block.conv2.padding = (2, 2)
+            if block.downsample is not None:
+                shortcut = block.downsample.get_submodule("0")
+                assert isinstance(shortcut, nn.Conv2d)
+                shortcut.stride = (1, 1)
 
     @torch.no_grad()
     def expect_bytes(self) -> ResNet:

@@ -16,6 +16,7 @@ from segcli_maskrcnn.variants import build
 _DETECTRON2: Rules = (
     *detectron2.BUFFERS,
     *detectron2.BODY,
+    *detectron2.RES5,
     *detectron2.pyramid(2),
     *detectron2.RPN,
     *detectron2.BOX_HEAD,
@@ -33,7 +34,7 @@ def convert(state: Mapping[str, Tensor], info: ModelInfo) -> dict[str, Tensor]:
         return from_imagenet(state, "backbone.body.")
     if info.variant in ("lite1", "lite2") and efficientnet_lite.is_imagenet(state):
         return efficientnet_lite.from_imagenet(state, "backbone.body.")
-    if any(name.startswith("backbone.bottom_up.") for name in state):
+    if any(name.startswith(("backbone.bottom_up.", "backbone.stem.")) for name in state):
         state = renamed(state)
     return fitting(state, info, build)
 

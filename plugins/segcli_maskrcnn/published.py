@@ -43,6 +43,18 @@ PUBLISHED = {
         ap=39.5,
         md5="2d9806",
     ),
+    "r50-c4": _DETECTRON2(
+        url=_ZOO + "mask_rcnn_R_50_C4_3x/137849525/model_final_4ce675.pkl", ap=34.4, md5="4ce675"
+    ),
+    "r50-dc5": _DETECTRON2(
+        url=_ZOO + "mask_rcnn_R_50_DC5_3x/137849551/model_final_84107b.pkl", ap=35.9, md5="84107b"
+    ),
+    "r101-c4": _DETECTRON2(
+        url=_ZOO + "mask_rcnn_R_101_C4_3x/138363239/model_final_a2914c.pkl", ap=36.7, md5="a2914c"
+    ),
+    "r101-dc5": _DETECTRON2(
+        url=_ZOO + "mask_rcnn_R_101_DC5_3x/138363294/model_final_0464b7.pkl", ap=37.3, md5="0464b7"
+    ),
     "keypoint-r50-fpn": _TORCHVISION(
         url=_MODELS + "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
         source="torchvision, KeypointRCNN_ResNet50_FPN_Weights.COCO_V1",

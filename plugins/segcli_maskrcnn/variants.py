@@ -25,8 +25,8 @@ from segcli_blocks.rcnn.box_head import agnostic_box_predictor
 from segcli_blocks.rcnn.conventions import DETECTRON2, LIGHT, TORCHVISION, Conventions
 from segcli_blocks.rcnn.mask_head import mask_predictor
 from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
-from segcli_blocks.resnet import ResNet, frozen_norm
-from segcli_maskrcnn import keypoints
+from segcli_blocks.resnet import ResNet, caffe_resnet, frozen_norm
+from segcli_maskrcnn import keypoints, single_map
 
 
 def build(info: ModelInfo) -> TwoStage:
@@ -120,6 +120,26 @@ def x101_fpn(info: ModelInfo) -> TwoStage:
     return _detectron2(info, body, replace(DETECTRON2, std=IMAGENET[1]))
 
 
+def r50_c4(info: ModelInfo) -> TwoStage:
+    """detectron2's mask_rcnn_R_50_C4."""
+    return single_map.c4(info, caffe_resnet(50))
+
+
+def r50_dc5(info: ModelInfo) -> TwoStage:
+    """detectron2's mask_rcnn_R_50_DC5."""
+    return single_map.dc5(info, caffe_resnet(50))
+
+
+def r101_c4(info: ModelInfo) -> TwoStage:
+    """detectron2's mask_rcnn_R_101_C4."""
+    return single_map.c4(info, caffe_resnet(101))
+
+
+def r101_dc5(info: ModelInfo) -> TwoStage:
+    """detectron2's mask_rcnn_R_101_DC5."""
+    return single_map.dc5(info, caffe_resnet(101))
+
+
 def keypoint_r50_fpn(info: ModelInfo) -> TwoStage:
     """torchvision's keypointrcnn_resnet50_fpn, whose COCO_V1 weights have norms without epsilon."""
     return keypoints.assemble(info, p2_to_p6(ResNet(50, frozen_norm(0.0))))
@@ -153,6 +173,10 @@ _BUILDERS: dict[str, Callable[[ModelInfo], TwoStage]] = {
     "r50-fpn-d2": r50_fpn_d2,
     "r101-fpn": r101_fpn,
     "x101-fpn": x101_fpn,
+    "r50-c4": r50_c4,
+    "r50-dc5": r50_dc5,
+    "r101-c4": r101_c4,
+    "r101-dc5": r101_dc5,
     "keypoint-r50-fpn": keypoint_r50_fpn,
     "keypoint-r50-fpn-legacy": keypoint_r50_fpn_legacy,
 }

@@ -52,7 +52,8 @@ def two_stage(model: Any, batch: Batch, objects: Objects) -> Replaced:
 def _masks(model: Any) -> Replaced:
     """Ellipses over the boxes, or keypoints in the middle of them, for what the layers find."""
     heads = model.roi_heads
-    away = torch.linspace(-1, 1, 28).square()
+    side = 14 if hasattr(heads, "res5") else 28  # without a pyramid's mask head, half as many cells
+    away = torch.linspace(-1, 1, side).square()
     ellipse = STEEP * (1 - away[:, None] - away)
     if hasattr(heads, "heat_maps"):
         count = len(model.info.keypoints)
@@ -79,4 +80,4 @@ def _masks(model: Any) -> Replaced:
             "roi_heads.steps": lambda features: [features] * 3,
             "roi_heads.stage_logits": lambda number, x, of: ellipse.expand(len(of), 28, 28),
         }
-    return {"roi_heads.mask_logits": lambda features, of: ellipse.expand(len(of), 28, 28)}
+    return {"roi_heads.mask_logits": lambda features, of: ellipse.expand(len(of), side, side)}

@@ -1,4 +1,7 @@
-"""detectron2's names: a ResNet and a pyramid under `backbone`, both stages of Mask R-CNN."""
+"""detectron2's names: a ResNet and a pyramid under `backbone`, both stages of Mask R-CNN.
+
+Without a pyramid the ResNet itself is the backbone, and its last stage may be in the second stage.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor
 
 from segcli_blocks.checkpoint_names import Rules, shifted
 
-_UP = r"backbone\.bottom_up\."
+_UP = r"backbone\.(?:bottom_up\.)?"
 BODY: Rules = (
     (_UP + r"stem\.conv1\.weight", "backbone.body.conv1.weight"),
     (_UP + r"stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
@@ -29,6 +32,11 @@ BODY: Rules = (
         _UP + r"res(\d)\.0\.shortcut\.norm\.(\w+)",
         shifted("backbone.body.layer{}.0.downsample.1.{}", 1),
     ),
+)
+RES5: Rules = (
+    (r"roi_heads\.res5\.(\d)\.conv(\d)\.norm\.(\w+)", r"roi_heads.res5.\1.bn\2.\3"),
+    (r"roi_heads\.res5\.0\.shortcut\.weight", "roi_heads.res5.0.downsample.0.weight"),
+    (r"roi_heads\.res5\.0\.shortcut\.norm\.(\w+)", r"roi_heads.res5.0.downsample.1.\1"),
 )
 
 # Old files hold these.

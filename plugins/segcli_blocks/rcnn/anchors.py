@@ -1,4 +1,4 @@
-"""Anchor boxes (Ren et al. 2015, section 3.1.1), one size for each level."""
+"""Anchor boxes (Ren et al. 2015, section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ RATIOS = (0.5, 1.0, 2.0)  # height / width
 
 
 def anchors_of(shapes: Sequence[Size], canvas: Size, conventions: Conventions) -> list[Tensor]:
-    """Anchors (h * w * 3, 4) xyxy px of every level, in order row, column, aspect ratio.
+    """Anchors (h * w * n, 4) xyxy px of every level, in order row, column, size, aspect ratio.
 
-    `shapes`: (h, w) of the levels' maps.
+    `shapes`: (h, w) of the levels' maps. Each has one size, so that n is 3; a single map has all.
     """
+    all_sizes = conventions.anchor_sizes
+    sizes_of = [(size,) for size in all_sizes] if len(shapes) > 1 else [all_sizes]
     levels = []
-    for (h, w), size in zip(shapes, conventions.anchor_sizes, strict=True):
+    for (h, w), sizes in zip(shapes, sizes_of, strict=True):
         stride_y, stride_x = canvas[0] // h, canvas[1] // w
         if conventions.inclusive or not conventions.round_anchors:
             # The true stride also where the canvas is not a multiple of it.
             stride_y = stride_x = 2 ** round(math.log2(canvas[0] / h))
-        if conventions.mmdet1:
-            cell = _whole_cell(size, stride_y)
-        elif conventions.inclusive:
-            cell = _inclusive_cell(size, stride_y)
-        else:
-            cell = _cell(size).round() if conventions.round_anchors else _cell(size)
+        cell = torch.cat([_cell_by(conventions, size, stride_y) for size in sizes])
         y = torch.arange(h, dtype=torch.float32) * stride_y
         x = torch.arange(w, dtype=torch.float32) * stride_x
         grid = torch.stack(
@@ -38,6 +35,15 @@ def anchors_of(shapes: Sequence[Size], canvas: Size, conventions: Conventions) -
         )
         levels.append((grid[:, None] + cell[None]).reshape(-1, 4))
     return levels
+
+
+def _cell_by(conventions: Conventions, size: int, stride: int) -> Tensor:
+    """The (3, 4) anchors of one size at the first place of a map."""
+    if conventions.mmdet1:
+        return _whole_cell(size, stride)
+    if conventions.inclusive:
+        return _inclusive_cell(size, stride)
+    return _cell(size).round() if conventions.round_anchors else _cell(size)
 
 
 def _cell(size: int) -> Tensor:

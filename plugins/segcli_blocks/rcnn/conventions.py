@@ -24,8 +24,9 @@ class Conventions:
     # corners in whole px; RoIAlign of a region from its first to the end of its last px; deltas
     # limited in both directions; masks pasted without a rim.
     mmdet1: bool = False
+    finest: int = 4  # stride of the finest map
     # Anchors.
-    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)  # one per level
+    anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)  # one per level; all on a single one
     round_anchors: bool = True  # to whole px; a level's stride is the canvas divided by its map
     # RoIAlign.
     aligned: bool = False  # shifted by half a cell

@@ -28,7 +28,8 @@ class Pooler(nn.Module):
         self.conventions = conventions
 
     def forward(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """Maps of strides 4..32, boxes (n_b, 4) canvas px per image -> (N, channels, s, s).
+        """Maps of strides 4..32, or a single one of the stride `finest`, and boxes (n_b, 4) canvas
+        px per image -> (N, channels, s, s).
 
         float32, but in the maps' own bfloat16 on a processor.
         """
@@ -37,7 +38,7 @@ class Pooler(nn.Module):
         chosen = [(level == index).nonzero()[:, 0] for index in range(len(maps))]
         pooled = torch.cat(
             [
-                self.align(features, rois[of_level], 0.25 / 2**index)
+                self.align(features, rois[of_level], 1 / self.conventions.finest / 2**index)
                 for index, (features, of_level) in enumerate(zip(maps, chosen, strict=True))
             ]
         )
@@ -48,7 +49,8 @@ class Pooler(nn.Module):
         box = whole(boxes, inclusive=self.conventions.inclusive)
         side = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sqrt()
         level = torch.floor(4 + torch.log2(side / self.conventions.canonical) + 1e-6)
-        return level.clamp(2, count + 1).long() - 2
+        first = self.conventions.finest.bit_length() - 1  # the level whose stride it is
+        return level.clamp(first, first + count - 1).long() - first
 
     def align(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
         """Regions (n, 5), image and xyxy px, of one map with `scale` cells a px."""

@@ -12,7 +12,7 @@ from torchvision.ops import batched_nms
 
 from segcli.types import Size, Targets
 from segcli_blocks.rcnn import whole_batch
-from segcli_blocks.rcnn.anchors import RATIOS, anchors_of
+from segcli_blocks.rcnn.anchors import anchors_of
 from segcli_blocks.rcnn.box_coder import clip, decode, whole
 from segcli_blocks.rcnn.conventions import Conventions
 from segcli_blocks.rcnn.losses import rpn_losses
@@ -29,7 +29,8 @@ class Scored:
 
 class RPN(nn.Module):
     """Holds the head under the name of the published checkpoints, `head`: maps -> lists of
-    objectness (B, 3, h, w) and deltas (B, 12, h, w), as torchvision's RPNHead gives them."""
+    objectness (B, n, h, w) and deltas (B, 4 n, h, w) of n anchors at each place, as torchvision's
+    RPNHead gives them."""
 
     def __init__(self, head: nn.Module, conventions: Conventions) -> None:
         super().__init__()
@@ -92,8 +93,8 @@ def _anchors_on(
 
 
 def flatten(maps: Sequence[Tensor], values: int) -> list[Tensor]:
-    """(B, 3 * values, h, w) a level -> (B, h * w * 3, values), float32, in the anchors' order."""
-    shape = (len(RATIOS), values)
+    """(B, n * values, h, w) a level -> (B, h * w * n, values), float32, in the anchors' order."""
+    shape = (-1, values)
     return [m.float().unflatten(1, shape).permute(0, 3, 4, 1, 2).flatten(1, 3) for m in maps]
 
 

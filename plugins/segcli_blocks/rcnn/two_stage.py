@@ -118,15 +118,21 @@ class RoIHeads(nn.Module):
         contents: Sequence[Size],
     ) -> dict[str, Tensor]:  # fmt: skip
         """Of sampled regions: `class`, `box` and `mask`."""
-        samples, inclusive = self.conventions.region_samples, self.conventions.inclusive
-        sampled = [
-            region_targets(p, t, samples, inclusive=inclusive)
-            for p, t in zip(proposals, targets, strict=True)
-        ]
+        sampled = self.sample_regions(proposals, targets)
         return {
             **self.box_losses(maps, sampled, targets, contents),
             **self.mask_losses(maps, [self.learned(regions) for regions in sampled], targets),
         }
+
+    def sample_regions(
+        self, proposals: Sequence[Tensor], targets: Sequence[Targets]
+    ) -> list[Regions]:
+        """The regions of each image that both parts learn from."""
+        samples, inclusive = self.conventions.region_samples, self.conventions.inclusive
+        return [
+            region_targets(p, t, samples, inclusive=inclusive)
+            for p, t in zip(proposals, targets, strict=True)
+        ]
 
     def learned(self, regions: Regions) -> Regions:
         """The sampled regions that the mask part learns from: objects with an outline."""
@@ -137,7 +143,12 @@ class RoIHeads(nn.Module):
         contents: Sequence[Size],
     ) -> dict[str, Tensor]:  # fmt: skip
         """`class` and `box`."""
-        logits, deltas = self.classify(maps, [s.boxes for s in sampled])
+        return self.class_and_box(*self.classify(maps, [s.boxes for s in sampled]), sampled)
+
+    def class_and_box(
+        self, logits: Tensor, deltas: Tensor, sampled: Sequence[Regions]
+    ) -> dict[str, Tensor]:
+        """`class` and `box` of logits (N, K) and deltas (N, K * 4 or 4) of all sampled regions."""
         classes, box = box_losses(
             logits, deltas, sampled, positions=self.classes, agnostic=self.agnostic,
             beta=self.conventions.box_beta, inclusive=self.conventions.inclusive,
