@@ -109,6 +109,17 @@ class Freezable(Trainable, Protocol):
 
 
 @runtime_checkable
+class Staged(Trainable, Protocol):
+    """A trainable segmenter whose body consists of stages, each of which halves the maps."""
+
+    def freeze_stages(self, count: int) -> None:
+        """Train all stages of the body but the first `count` (0: all of them); the first one ends
+        with the map of stride 4. Called once before training, if the user asks for it. Raises a
+        UsageError if the body has fewer stages."""
+        ...
+
+
+@runtime_checkable
 class Adaptable(Segmenter, Protocol):
     """A segmenter whose weights decide some of its sizes, such as the number of queries."""
 

@@ -22,9 +22,11 @@ from segcli.plugin import (
     Freezable,
     Fusible,
     Segmenter,
+    Staged,
     Trainable,
 )
 from segcli.types import Batch, Instances, ModelInfo, Resize, Size, Targets
+from segcli_blocks.backbone import Body
 from segcli_blocks.rcnn.conventions import Conventions
 
 README = Path(__file__).resolve().parent.parent / "plugins/README.md"
@@ -430,6 +432,26 @@ def test_a_frozen_stem_is_a_small_part(name) -> None:
     assert sum(after.values()) > 0.8 * sum(before.values())
     frozen = set(before) - set(after)
     assert all(".body." in f".{key}" for key in frozen)
+
+
+@every_family
+def test_frozen_stages_are_those_of_the_body(name) -> None:
+    model = network(name, Staged)
+    if not any(isinstance(part, Body) for part in model.modules()):
+        with pytest.raises(UsageError, match="has no stages"):
+            model.freeze_stages(0)
+        return
+    model.freeze_stages(0)
+    every = {key for key, _ in model.named_parameters()}
+    before = {key for key, p in model.named_parameters() if p.requires_grad}
+    model.freeze_stages(2)
+    frozen = {key for key, p in model.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all(".body." in f".{key}" for key in frozen)
+    assert any(".body." in f".{key}" for key in every - frozen)
+    assert before - frozen == every - frozen
+    with pytest.raises(UsageError, match="cannot be frozen"):
+        model.freeze_stages(99)
 
 
 @pytest.mark.slow

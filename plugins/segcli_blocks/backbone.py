@@ -29,6 +29,15 @@ class Pretrained(Protocol):
         ...
 
 
+@runtime_checkable
+class Body(Protocol):
+    """A body that gives a map for each of its stages."""
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The layers of each stage, finest first; the first one ends with the map of stride 4."""
+        ...
+
+
 class Backbone(nn.Module):
     """`body`, a ResNet or MobileNetV2, gives maps; `fpn` takes as many of the last ones as it has
     lateral convolutions.

@@ -6,6 +6,7 @@ squeeze-and-excitation, ReLU6 in place of swish, stem and first and last stage o
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -64,6 +65,12 @@ class EfficientNetLite(nn.Module):
             if index in self.taps:
                 maps.append(x)
         return maps
+
+    def stages(self) -> list[list[nn.Module]]:
+        """See backbone.Body."""
+        ends = [tap + 1 for tap in self.taps]
+        first, *others = [list(self.blocks[a:b]) for a, b in itertools.pairwise([0, *ends])]
+        return [[self.stem, *first], *others]
 
     def freeze_stem(self) -> None:
         """Stop learning up to the map of stride 4, as MobileNetV2's body does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -91,6 +92,11 @@ class MobileNetV2(nn.Module):
             if index in _TAPS:
                 maps.append(x)
         return [*maps, x]
+
+    def stages(self) -> list[list[nn.Module]]:
+        """See backbone.Body."""
+        ends = [*(tap + 1 for tap in _TAPS), len(self.features)]
+        return [list(self.features[a:b]) for a, b in itertools.pairwise([0, *ends])]
 
     def freeze_stem(self) -> None:
         """Stop learning up to the map of stride 4: a third of a step's time, for edges and blobs

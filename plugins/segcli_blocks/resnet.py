@@ -102,6 +102,11 @@ class ResNet(nn.Module):
         self.conv1.weight /= 58  # about the deviation of ImageNet's pixels
         return self
 
+    def stages(self) -> list[list[nn.Module]]:
+        """See backbone.Body."""
+        first = [self.conv1, self.bn1, self.layer1]
+        return [first, [self.layer2], [self.layer3], [self.layer4]]
+
     def freeze_stem(self) -> None:
         """Take the stem and the first stage out of training, as most published recipes do."""
         for module in (self.conv1, self.bn1, self.layer1):

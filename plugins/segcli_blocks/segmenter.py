@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segcli.errors import UsageError
 from segcli.types import Batch, Instances, ModelInfo
-from segcli_blocks.backbone import Pretrained
+from segcli_blocks.backbone import Body, Pretrained
 from segcli_blocks.fuse import fuse
 from segcli_blocks.normalize import Normalize
 
@@ -80,6 +81,22 @@ class BaseSegmenter(nn.Module):
         for part in self.children():
             if isinstance(part, Pretrained):
                 part.freeze_stem()
+
+    def freeze_stages(self, count: int) -> None:
+        """See segcli.plugin.Staged."""
+        bodies = [part for part in self.modules() if isinstance(part, Body)]
+        if not bodies:
+            raise UsageError(f"the body of {self.info.family}/{self.info.variant} has no stages")
+        for body in bodies:
+            stages = body.stages()
+            if count > len(stages):
+                raise UsageError(
+                    f"{self.info.family}/{self.info.variant} has {len(stages)} stages, so {count} "
+                    "of them cannot be frozen"
+                )
+            for number, layers in enumerate(stages):
+                for layer in layers:
+                    layer.requires_grad_(number >= count)
 
 
 def keep_categories(

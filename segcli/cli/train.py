@@ -11,6 +11,7 @@ import typer
 from segcli.cli.fetching import Fetch, fetch_for
 from segcli.cli.options import Model, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
+from segcli.cli.quantities import factor_range, pixel_range
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,6 +119,22 @@ Warmup = Annotated[
 Augment = Annotated[
     bool, typer.Option(help="Flip, scale and recolour images, and copy objects between them.")
 ]
+Jitter = Annotated[
+    str,
+    typer.Option(
+        metavar="LOW-HIGH",
+        help="Scale images by a random factor of this range; 0.1-2 is large-scale jitter.",
+    ),
+]
+Freeze = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Do not train the first N stages of the body; by default the first one if the "
+        "training starts from an ImageNet body, else those that the model's authors freeze.",
+        metavar="N",
+    ),
+]
 Accumulate = Annotated[
     int,
     typer.Option(
@@ -160,6 +177,7 @@ def train(
     optimizer: Optimizer = "adamw", schedule: Schedule = "cosine", warmup: Warmup = 200,
     repeats: Repeats = None, repeat_threshold: Repeat = 0.0, save_every: SaveEvery = 200,
     image_size: Size = "288-416", test_size: TestSize = None, augment: Augment = True,
+    jitter: Jitter = "0.7-1.3", freeze: Freeze = None,
     device: Device = "auto", precision: Precision = "auto", workers: Workers = 2, seed: Seed = 0,
     resume: Resume = False,
 ) -> None:  # fmt: skip
@@ -176,6 +194,7 @@ def train(
     _check(out, lr, resume=resume)
     names = category_names(categories)
     given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
+    scale = factor_range(jitter, "--jitter")
     plan = TrainingOptions(
         sources=_sources(given), out=out, model=model, weights=weights, from_scratch=from_scratch,
         test_size=_size(test_size), repeat_threshold=repeat_threshold, repeats=repeats,
@@ -185,9 +204,9 @@ def train(
     recipe = Recipe(
         epochs=epochs, batch_size=batch_size, parts=accumulate, optimizer=optimizer,
         schedule=schedule, rate=lr, warmup=warmup, seed=seed, workers=workers,
-        save_every=save_every,
-        short=_range(image_size, "--image-size"),
-        augmentation=Augmentation() if augment else Augmentation.none(),
+        save_every=save_every, frozen=freeze,
+        short=pixel_range(image_size, "--image-size"),
+        augmentation=Augmentation(scale=scale) if augment else Augmentation.none(),
     )  # fmt: skip
     if fetch:
         fetch_for(model, weights)
@@ -195,7 +214,7 @@ def train(
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
-    return None if text is None else _range(text, "--test-size")
+    return None if text is None else pixel_range(text, "--test-size")
 
 
 def _check(out: Path, rate: float, *, resume: bool) -> None:
@@ -266,14 +285,3 @@ def _pairs(images: list[Path], ann: list[Path], only: list[str]) -> tuple[DataSe
     ]
     triples = zip(images, ann, known or [None] * len(ann), strict=True)
     return tuple(DataSet(*triple) for triple in triples)
-
-
-def _range(text: str, option: str) -> tuple[int, int]:
-    """ "288-416" -> (288, 416); "320" -> (320, 320)."""
-    low, _, high = text.partition("-")
-    if not low.isdecimal() or (high and not high.isdecimal()):
-        raise UsageError(f"{option} {text}: expected px as N or LOW-HIGH, such as 288-416")
-    numbers = int(low), int(high or low)
-    if not 0 < numbers[0] <= numbers[1]:
-        raise UsageError(f"{option} {text}: expected 0 < LOW <= HIGH")
-    return numbers

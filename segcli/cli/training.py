@@ -112,7 +112,7 @@ def _run(plan: TrainingOptions, recipe: Recipe, device: torch.device, group: Gro
     from segcli.train.initial_model import calibrate
     from segcli.train.loop import Training
 
-    beginning, rows = _prepare(plan, recipe.seed)
+    beginning, rows = _prepare(plan, recipe)
     training = Training(rows, recipe, plan.out, device)
     steps = training.steps
     if recipe.warmup > steps // 10:
@@ -133,7 +133,7 @@ def _run(plan: TrainingOptions, recipe: Recipe, device: torch.device, group: Gro
         validator.finish(state)
 
 
-def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[AnnotatedImage]]:
+def _prepare(plan: TrainingOptions, recipe: Recipe) -> tuple[InitialModel, list[AnnotatedImage]]:
     """The model with its initial weights, and the images, repeated as often as they are shown."""
     from segcli.models.registry import find
     from segcli.train.balance import ignore_boxes, repeat_rare
@@ -162,7 +162,7 @@ def _prepare(plan: TrainingOptions, seed: int) -> tuple[InitialModel, list[Annot
         typer.echo(f"the annotations of {stretched} images are stretched to the size of the image")
     for validation in plan.sources.val:
         check_validation(validation, names, iou="segm" if info.keypoints is None else "keypoints")
-    beginning = begin(info, _initial(plan), seed=seed)
+    beginning = begin(info, _initial(plan), seed=recipe.seed, frozen=recipe.frozen)
     if not getattr(beginning.model, "learns_from_boxes", False):
         rows = ignore_boxes(rows)
         check_objects(rows, names)  # boxes alone do not train this model

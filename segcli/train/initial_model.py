@@ -11,7 +11,7 @@ import torch
 from segcli.errors import UsageError
 from segcli.keypoints import Skeleton
 from segcli.models import checkpoint, registry
-from segcli.plugin import Adaptable, Calibratable, Freezable, Trainable
+from segcli.plugin import Adaptable, Calibratable, Freezable, Staged, Trainable
 from segcli.startup import import_torchvision
 from segcli.train.augment import Augmentation
 from segcli.train.data import AnnotatedImage
@@ -51,10 +51,13 @@ def describe(
     return info
 
 
-def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
+def begin(
+    info: ModelInfo, initial: Path | None, *, seed: int, frozen: int | None = None
+) -> InitialModel:
     """Build the model with random weights, then load the initial weights that fit.
 
-    A model that is Freezable keeps the first layers of a body from image classification.
+    `frozen` stages of the body do not learn; None: a model that is Freezable keeps the first layers
+    of a body from image classification.
 
     `initial` is segcli's safetensors or a published checkpoint; tensors of another shape (a head
     for other categories) stay random. Raises UsageError when nothing fits, or when the family
@@ -66,6 +69,8 @@ def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
     model = family.build(info)
     if not isinstance(model, Trainable):
         raise UsageError(f"{info.family}/{info.variant} cannot be trained: it has no losses")
+    if frozen is not None:
+        _freeze(model, frozen)
     if initial is None:
         return InitialModel(model, frozenset(), fresh=True)
     if checkpoint.read_info(initial) is not None:
@@ -83,9 +88,16 @@ def begin(info: ModelInfo, initial: Path | None, *, seed: int) -> InitialModel:
         )
     model.load_state_dict(fitting, strict=False)
     fresh = len(fitting) < 0.9 * len(ours)  # more than a last layer is missing
-    if fresh and isinstance(model, Freezable):
+    if frozen is None and fresh and isinstance(model, Freezable):
         model.freeze_stem()
     return InitialModel(model, frozenset(fitting), fresh)
+
+
+def _freeze(model: Trainable, count: int) -> None:
+    if not isinstance(model, Staged):
+        name = f"{model.info.family}/{model.info.variant}"
+        raise UsageError(f"{name} has no stages that can be frozen")
+    model.freeze_stages(count)
 
 
 def calibrate(beginning: InitialModel, rows: Sequence[AnnotatedImage], *, seed: int) -> None:

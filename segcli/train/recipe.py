@@ -28,6 +28,7 @@ class Recipe:
     clip: float = 5.0  # L2 norm of the gradient
     average: float = 0.999  # decay of the moving average of the weights
     short: tuple[int, int] = (256, 384)  # px, short side of the canvas
+    frozen: int | None = None  # stages of the body that do not learn; None: the model's own choice
     precision: str = "float32"
     seed: int = 0
     workers: int = 2

@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2, resnet50
 
 from segcli_blocks.backbone import p3_to_p7, rescale_laterals
+from segcli_blocks.efficientnet_lite import EfficientNetLite
 from segcli_blocks.mobilenet import MobileNetV2, from_imagenet
 from segcli_blocks.nms import class_nms
 from segcli_blocks.resnet import ResNet, frozen_norm
@@ -108,6 +109,16 @@ def test_freeze_leaves_later_stages():
     body.freeze_stem()
     free = {name.split(".")[0] for name, p in body.named_parameters() if p.requires_grad}
     assert free == {"layer2", "layer3", "layer4"}
+
+
+@pytest.mark.parametrize(
+    "body", [ResNet(18, nn.BatchNorm2d, width=8), MobileNetV2(), EfficientNetLite(1)]
+)
+def test_the_four_stages_have_all_layers_of_a_body(body):
+    stages = [{id(p) for layer in stage for p in layer.parameters()} for stage in body.stages()]
+    assert len(stages) == len(body.channels)
+    assert sum(map(len, stages)) == len(set().union(*stages))
+    assert set().union(*stages) == {id(p) for p in body.parameters()}
 
 
 def test_pyramid_sizes():

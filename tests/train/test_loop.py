@@ -57,6 +57,16 @@ def test_every_row_comes_once_an_epoch(rows) -> None:
     assert plans == again != later
 
 
+def test_a_batch_has_images_of_like_shape_at_a_random_size(rows) -> None:
+    wide, tall = replace(rows[0], size=(60, 120)), replace(rows[0], size=(120, 60))
+    plans = plan_epoch([wide, tall] * 32, batch_size=4, short=(64, 128), stride=16, seed=1, epoch=0)
+    aspects = [{i % 2 for i in plan.rows} for plan in plans]
+    assert aspects.count({0}) == aspects.count({1}) == 8
+    assert all((h > w) == (kinds == {1}) for (h, w), kinds in
+               zip((plan.canvas for plan in plans), aspects, strict=True))  # fmt: skip
+    assert len({min(plan.canvas) for plan in plans}) > 2
+
+
 @pytest.mark.slow
 def test_a_resume_is_bit_exact(rows, tmp_path) -> None:
     whole = train(model_of(), Training(rows, RECIPE, tmp_path / "a", CPU))
