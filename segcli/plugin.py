@@ -75,7 +75,10 @@ class Fusible(Segmenter, Protocol):
 @runtime_checkable
 class Compilable(Segmenter, Protocol):
     """A segmenter with a static part that another runtime can compute: usually body, pyramid and
-    dense heads, whose shapes follow from the canvas and not from what is in the image."""
+    dense heads, whose shapes follow from the canvas and not from what is in the image.
+
+    With an attribute `canvas` (H, W), the static part takes images of this size only.
+    """
 
     compiled: Callable[[Tensor], list[Tensor]] | None
     """None, or what `predict` has to call in place of `static`."""
@@ -83,7 +86,8 @@ class Compilable(Segmenter, Protocol):
     def static(self, x: Tensor) -> list[Tensor]:
         """Normalised images f32 (B, 3, H, W) -> tensors (B, ...), image by image independent.
 
-        In eval mode it uses only operators that torch.jit.trace can record for any H and W.
+        In eval mode it uses only operators that torch.jit.trace can record for every H and W that
+        the static part takes.
         """
         ...
 

@@ -14,7 +14,9 @@ import single_map_toy
 import torch
 
 from segcli.errors import UsageError
+from segcli.models.openvino_graph import converted, fixed_canvas, is_installed
 from segcli.models.registry import families
+from segcli.models.runtime import Compiled
 from segcli.plugin import (
     Calibratable,
     Compilable,
@@ -387,9 +389,34 @@ def test_another_runtime_can_compute_the_static_part(name) -> None:
         found = model.predict(batch, min_score=0.0, max_masks=7)
     finally:
         model.compiled = None
-    assert shapes == [(2, 3, CANVAS, CANVAS)]
+    assert shapes == [(2, 3, *(fixed_canvas(model) or (CANVAS, CANVAS)))]
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other)
+
+
+@pytest.mark.skipif(not is_installed(), reason="OpenVINO is not installed (extra openvino)")
+@every_family
+@pytest.mark.slow
+def test_openvino_computes_the_static_part_as_torch_does(name) -> None:
+    model = model_of(name)
+    if not isinstance(model, Compilable):
+        pytest.skip(f"{name} is not Compilable")
+    compiled = Compiled(converted(model), "float32")
+    canvas = fixed_canvas(model)
+    for seed, size in enumerate([canvas] if canvas else [(128, 128), (128, 256)]):
+        x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(seed))
+        with torch.inference_mode():
+            expected = model.static(x)
+        for y, other in zip(compiled(x), expected, strict=True):
+            assert (y - other).abs().max() < 1e-3 * other.std().clamp(min=1e-3)
+    batch = batch_of((CANVAS, CANVAS), (70, CANVAS))
+    model.compiled = compiled
+    try:
+        answers = model.predict(batch, min_score=0.0, max_masks=7)
+    finally:
+        model.compiled = None
+    for found in answers:
+        assert_well_formed(found, toy_info(name))
 
 
 @every_family

@@ -37,7 +37,7 @@ class BaseSegmenter(nn.Module):
     """
 
     static: Callable[[Tensor], list[Tensor]]
-    """See segcli.plugin.Compilable; families without a static part have none."""
+    """See segcli.plugin.Compilable."""
 
     def __init__(self, info: ModelInfo, normalize: Normalize) -> None:
         super().__init__()
@@ -48,7 +48,12 @@ class BaseSegmenter(nn.Module):
     def dense(self, batch: Batch) -> list[Tensor]:
         """The outputs of `static` for a batch, from the compiled network if there is one."""
         compute = self.compiled or self.static
-        return compute(self.normalize(batch))
+        return compute(self.prepare(batch))
+
+    def prepare(self, batch: Batch) -> Tensor:
+        """What `static` takes: normalised images f32 (B, 3, H, W)."""
+        found: Tensor = self.normalize(batch)
+        return found
 
     @torch.inference_mode()
     def predict(

@@ -39,7 +39,17 @@ class EoMT(BaseSegmenter):
         side: int = self.network.config.image_size
         return side
 
-    def square(self, batch: Batch) -> Tensor:
+    @property
+    def canvas(self) -> Size:
+        """See segcli.plugin.Compilable."""
+        return self.side, self.side
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: the logits of classes and masks of every query."""
+        raw = self.network(x)
+        return [raw.class_queries_logits.float(), raw.masks_queries_logits.float()]
+
+    def prepare(self, batch: Batch) -> Tensor:
         """Pixels (B, 3, s, s): the content scaled so that its long side is s, and black around it.
 
         The authors pad with bytes of zero before they normalise.
@@ -62,12 +72,10 @@ class EoMT(BaseSegmenter):
     # Inference.
 
     def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
-        raw = self.network(self.square(batch))
+        outputs = zip(*self.dense(batch), batch.content_sizes, strict=True)
         return [
-            self.instances(classes.float(), masks.float(), selection, content)
-            for classes, masks, content in zip(
-                raw.class_queries_logits, raw.masks_queries_logits, batch.content_sizes, strict=True
-            )
+            self.instances(classes, masks.contiguous(), selection, content)
+            for classes, masks, content in outputs
         ]
 
     def instances(
@@ -118,7 +126,7 @@ class EoMT(BaseSegmenter):
             truth_of(target, self.side * self.scale(content))
             for target, content in zip(targets, batch.content_sizes, strict=True)
         ]
-        layers = self.layers(self.square(batch))
+        layers = self.layers(self.prepare(batch))
         return losses_of(layers, truths, points=self.network.config.train_num_points)
 
     def layers(self, pixels: Tensor) -> list[Layer]:

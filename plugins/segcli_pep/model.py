@@ -86,12 +86,21 @@ class PEP(BaseSegmenter):
         )
         self.purify = Purify(width) if purify else None
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: what is perceived, and the features of masks."""
+        maps = self.backbone(x)
+        return [*self.perceive(maps).tensors, self.general(maps)]
+
+    def forward(self, batch: Batch) -> tuple[Perceived, Tensor]:
+        """What is perceived, and features (B, D, H/4, W/4)."""
+        *tensors, features = self.dense(batch)
+        return Perceived.of(tensors), features
+
     # Inference.
 
     def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
         """A score is class confidence times maskness."""
-        maps = self.backbone(self.normalize(batch))
-        perceived, features = self.perceive(maps), self.general(maps)
+        perceived, features = self(batch)
         answers = []
         for b, content in enumerate(batch.content_sizes):
             one = perceived.image(b)
@@ -165,9 +174,8 @@ class PEP(BaseSegmenter):
 
     def losses(self, batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """See segcli.plugin.Trainable: perceive, mask, and those of the switched-on parts."""
-        maps = self.backbone(self.normalize(batch))
-        perceived, features = self.perceive(maps), self.general(maps)
-        sizes = [(x.shape[2], x.shape[3]) for x in maps]
+        perceived, features = self(batch)
+        sizes = [(x.shape[2], x.shape[3]) for x in perceived.logits]
         truths = [truth_of(t, sizes, self.options.sampling) for t in targets]
         each = [
             self._losses_of(perceived.image(b), features[b], truth)

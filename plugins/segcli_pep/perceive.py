@@ -62,6 +62,17 @@ class Perceived:
     logits: list[Tensor]
     vectors: list[Tensor]
 
+    @staticmethod
+    def of(tensors: Sequence[Tensor]) -> Perceived:
+        """The inverse of `tensors`."""
+        levels = len(tensors) // 2
+        return Perceived(list(tensors[:levels]), list(tensors[levels:]))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All maps in one list."""
+        return [*self.logits, *self.vectors]
+
     def image(self, b: int) -> Perceived:
         """Image b alone, still with a batch dimension."""
         return Perceived([x[b : b + 1] for x in self.logits], [x[b : b + 1] for x in self.vectors])

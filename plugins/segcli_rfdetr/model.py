@@ -10,6 +10,7 @@ the network sees.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,7 +70,29 @@ class RFDETR(BaseSegmenter):
         fewest = math.ceil(math.sqrt(self.network.config.num_queries)) * patch
         return math.ceil(max(self.info.resize.short, fewest) / self.unit) * self.unit
 
-    def square(self, batch: Batch) -> Tensor:
+    @property
+    def canvas(self) -> Size:
+        """See segcli.plugin.Compilable."""
+        return self.side, self.side
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: the map of the body (B, D, s/12, s/12), and that of the
+        masks (B, D, s/4, s/4)."""
+        body = self.network.model.model.backbone
+        features = body.projector(body.backbone(x).feature_maps)
+        size = [length // self.network.downsample_ratio for length in x.shape[2:]]
+        drawn = F.interpolate(features, size, mode="bilinear")
+        for block in self.network.blocks:
+            drawn = block(drawn)
+        return [features, self.network.spatial_features_proj(drawn)]
+
+    def decoded(self, features: Tensor) -> Any:
+        """What transformers' decoder makes of the map of the body (B, D, s/12, s/12)."""
+        rest = copy.copy(self.network.model.model)
+        rest._modules = {**rest._modules, "backbone": _Given()}
+        return rest(features)
+
+    def prepare(self, batch: Batch) -> Tensor:
         """Normalised pixels (B, 3, s, s): each image's content, which training and other callers
         may have given another shape than the one that `info.resize` makes."""
         x = self.normalize(batch)
@@ -83,12 +106,15 @@ class RFDETR(BaseSegmenter):
 
     def answer(self, batch: Batch, selection: Selection) -> list[Instances]:
         """Of all pairs of query and category the best are taken, at most as many as queries."""
-        raw = self.network(self.square(batch))
+        features, drawn = self.dense(batch)
+        found = self.decoded(features)
+        queries, points = found.last_hidden_state, found.intermediate_reference_points[-1]
+        logits, boxes = self.network.model.predict_class_and_boxes(queries, points)
+        masks = self.network.get_mask_logits(queries, drawn)
+        outputs = zip(logits.float(), boxes.float(), masks, batch.content_sizes, strict=True)
         return [
-            self.instances(logits.float(), boxes.float(), masks, selection, content)
-            for logits, boxes, masks, content in zip(
-                raw.logits, raw.pred_boxes, raw.pred_masks, batch.content_sizes, strict=True
-            )
+            self.instances(logits, boxes, masks, selection, content)
+            for logits, boxes, masks, content in outputs
         ]
 
     def instances(
@@ -124,7 +150,7 @@ class RFDETR(BaseSegmenter):
             truth_of(target, content, self.logit_of, self.network.config.num_labels)
             for target, content in zip(targets, batch.content_sizes, strict=True)
         ]
-        return losses_of(self.layers(self.square(batch)), truths, groups=groups)
+        return losses_of(self.layers(self.prepare(batch)), truths, groups=groups)
 
     def layers(self, pixels: Tensor) -> list[Layer]:
         """What the proposals and then each layer of the decoder say of pixels (B, 3, s, s)."""
@@ -141,6 +167,13 @@ class RFDETR(BaseSegmenter):
         )
         masks = head(features, hidden, pixels.shape[2:])
         return [proposals, *map(Layer, logits, boxes, masks)]
+
+
+class _Given(nn.Module):
+    """In place of the body, for a network that gets the body's map instead of pixels."""
+
+    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return features, mask.bool()
 
 
 def _stretched(image: Tensor, size: Size) -> Tensor:

@@ -26,11 +26,21 @@ class Dense:
     categories: list[Tensor]
     masks: Masks
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All in one list; `dense` of the head is the inverse."""
+        return [*self.categories, *self.masks.tensors]
+
 
 def levels(maps: Sequence[Tensor]) -> list[Tensor]:
     """P2..P6 -> maps of strides 8, 8, 16, 32, 32: the ends meet their neighbours."""
     first, *middle, last = maps
     return [_to(first, middle[0].shape[-2:]), *middle, _to(last, middle[-1].shape[-2:])]
+
+
+def parts(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
+    """Tensors in lists of `count`, one for each level."""
+    return [list(tensors[i : i + count]) for i in range(0, len(tensors), count)]
 
 
 def _to(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -66,9 +76,14 @@ class DynamicHead(nn.Module):
             cells = _to(torch.cat((x, coordinates(x)), 1), (grid, grid))  # (B, inputs + 2, S, S)
             kernels.append(self.kernel(self.kernel_tower(cells)).float())
             categories.append(self.category(self.category_tower(cells[:, :-2])).float())
+        return self.dense([*categories, *kernels, self.features(maps).float()])
+
+    def dense(self, tensors: Sequence[Tensor]) -> Dense:
+        """The outputs, from all their tensors."""
+        *levels, features = tensors
+        categories, kernels = parts(levels, len(self.grids))
         # Laid out for the matrix product with the kernels, once for all levels.
-        features = self.features(maps).float().contiguous()
-        return Dense(categories, Dynamic(kernels, features))
+        return Dense(categories, Dynamic(kernels, features.contiguous()))
 
 
 class Features(nn.Module):
@@ -126,7 +141,12 @@ class DirectHead(nn.Module):
             tall = self.mask_tower(torch.cat((x, coordinates(x)), 1))
             logits.append(conv(_double(tall)).float())  # (B, S * S, 2y, 2x)
             found.append(self.category(self.category_tower(_to(x, (grid, grid)))).float())
-        return Dense(found, Direct(logits, _MASK_STRIDES))
+        return self.dense([*found, *logits])
+
+    def dense(self, tensors: Sequence[Tensor]) -> Dense:
+        """The outputs, from all their tensors."""
+        categories, logits = parts(tensors, len(self.grids))
+        return Dense(categories, Direct(logits, _MASK_STRIDES))
 
 
 class DecoupledHead(nn.Module):
@@ -164,7 +184,12 @@ class DecoupledHead(nn.Module):
             xs.append(self.x_masks[index](across).float())  # (B, S, 2y, 2x)
             ys.append(self.y_masks[index](along).float())
             found.append(self.category(self.category_tower(_to(x, (grid, grid)))).float())
-        return Dense(found, Decoupled(xs, ys, _MASK_STRIDES))
+        return self.dense([*found, *xs, *ys])
+
+    def dense(self, tensors: Sequence[Tensor]) -> Dense:
+        """The outputs, from all their tensors."""
+        categories, xs, ys = parts(tensors, len(self.grids))
+        return Dense(categories, Decoupled(xs, ys, _MASK_STRIDES))
 
     def _towers(self, x: Tensor) -> tuple[Tensor, Tensor]:
         place = coordinates(x)

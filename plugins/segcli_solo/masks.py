@@ -31,6 +31,11 @@ class Masks(Protocol):
         """Canvas px of a cell in training, per level."""
         ...
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All maps in one list."""
+        ...
+
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
         """Soft masks (n, y, x) of `cell` (n,) of image b, at the level's stride."""
         ...
@@ -55,6 +60,10 @@ class Dynamic:
     def strides(self) -> tuple[int, ...]:
         return (CELL,) * len(self.kernels)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [*self.kernels, self.features]
+
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
         kernels = self.kernels[level][b].flatten(1)[:, cell].T
         return dynamic_conv(kernels, self.features[b]).sigmoid()
@@ -72,6 +81,10 @@ class Direct:
 
     logits: list[Tensor]
     strides: tuple[int, ...]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return self.logits
 
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
         return self.logits[level][b, cell].sigmoid()
@@ -91,6 +104,10 @@ class Decoupled:
     x: list[Tensor]
     y: list[Tensor]
     strides: tuple[int, ...]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [*self.x, *self.y]
 
     def learnt(self, b: int, level: int, cell: Tensor) -> Tensor:
         x, y = self._both(b, level, cell)

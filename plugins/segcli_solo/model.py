@@ -72,9 +72,13 @@ class SOLO(BaseSegmenter):
         self.head = head
         self.options = options
 
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: classes, and the maps that masks are made of."""
+        dense: Dense = self.head(self.backbone(x))
+        return dense.tensors
+
     def forward(self, batch: Batch) -> Dense:
-        dense: Dense = self.head(self.backbone(self.normalize(batch)))
-        return dense
+        return self.head.dense(self.dense(batch))
 
     # Inference.
 

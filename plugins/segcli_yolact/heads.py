@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from segcli.types import Size
 
+STRIDES = (8, 16, 32, 64, 128)  # canvas px of a cell of P3..P7
 _CENTRE, _SIZE = 0.1, 0.2  # the SSD variances
 
 
@@ -111,6 +112,12 @@ class Anchors:
     @property
     def per_cell(self) -> int:
         return len(self.scales[0]) * len(self.ratios)
+
+
+def shapes_of(canvas: Size) -> list[Size]:
+    """Rows and columns of P3..P7: every level halves the one before, rounded up."""
+    height, width = canvas
+    return [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
 
 
 def priors_of(shapes: Sequence[Size], canvas: Size, anchors: Anchors) -> Tensor:

@@ -21,7 +21,16 @@ from segcli_blocks.nms import fast_nms
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.segmenter import BaseSegmenter, Selection, keep_categories
 from segcli_blocks.soft_masks import dynamic_conv
-from segcli_yolact.heads import FPN, Anchors, Head, Rescore, decode, priors_of, prototype_net
+from segcli_yolact.heads import (
+    FPN,
+    Anchors,
+    Head,
+    Rescore,
+    decode,
+    priors_of,
+    prototype_net,
+    shapes_of,
+)
 from segcli_yolact.losses import losses
 from segcli_yolact.masks import cropped, windows
 from segcli_yolact.targets import Learning, Truth, truth_of
@@ -98,23 +107,21 @@ class YOLACT(BaseSegmenter):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def forward(self, batch: Batch) -> Raw:
-        return self.raw(self.normalize(batch))
-
-    def raw(self, x: Tensor) -> Raw:
-        """Normalised images (B, 3, H, W) -> the network's outputs."""
+    def static(self, x: Tensor) -> list[Tensor]:
+        """See segcli.plugin.Compilable: the outputs at every prior, the prototypes, and in training
+        the semantic logits."""
         maps = self.fpn(self.body(x)[1:])
-        boxes, logits, coefficients = self.head(maps)
-        shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
-        priors = priors_of(shapes, (x.shape[-2], x.shape[-1]), self.options.anchors)
-        return Raw(
-            priors=priors.to(x.device),
-            boxes=boxes,
-            logits=logits,
-            coefficients=coefficients,
-            prototypes=self.prototypes(maps[0]).float(),
-            semantic=self.semantic(maps[0]).float() if self.training else None,
-        )
+        found = [*self.head(maps), self.prototypes(maps[0]).float()]
+        return [*found, self.semantic(maps[0]).float()] if self.training else found
+
+    def forward(self, batch: Batch) -> Raw:
+        return self.raw(self.dense(batch), (batch.pixels.shape[-2], batch.pixels.shape[-1]))
+
+    def raw(self, tensors: Sequence[Tensor], canvas: Size) -> Raw:
+        """What `static` computes for a canvas, with the priors."""
+        boxes, logits, coefficients, prototypes, *semantic = tensors
+        priors = priors_of(shapes_of(canvas), canvas, self.options.anchors).to(boxes.device)
+        return Raw(priors, boxes, logits, coefficients, prototypes, next(iter(semantic), None))
 
     # Inference.
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from segcli.errors import UsageError
 from segcli.files import replacing
 from segcli.plugin import Compilable, Fusible
+from segcli.types import Size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'segcli[openvino]'"
 PREFIX = "openvino."  # of the graph's tensors in a file
 _EXAMPLE, _OTHER = (128, 192), (192, 128)  # canvases that trace a network, and check its graph
+# OpenVINO's generated kernels ("snippets") crash the process while they are compiled for some sums
+# of normalised maps, as in PANet's pyramid (2026.4). Other networks are within 2 % without them.
+NO_SNIPPETS = {"SNIPPETS_MODE": "DISABLE"}
 _NEAR = 1e-3  # of a tensor's spread: how far its values may be from torch's
 _KEPT_S = 90 * 86400.0  # a graph that was not used for so long is deleted
 
@@ -129,10 +133,15 @@ def cache_folder() -> Path:
 
 
 def _key(model: Compilable, sha256: str) -> str:
-    """A digest of all that decides the graph: weights, versions, and the code of the network."""
+    """A digest of all that decides the graph: weights, canvas, versions, and the code of the
+    network."""
     digest = hashlib.sha256()
-    parts = [model.info.family, model.info.variant, sha256]
+    parts = [model.info.family, model.info.variant, sha256, str(fixed_canvas(model))]
     parts += [version(name) for name in ("segcli", "torch", "openvino")]
+    kinds = {type(module).__module__ for module in getattr(model, "modules", list)()}
+    for package in sorted({name.partition(".")[0] for name in kinds}):
+        with suppress(PackageNotFoundError):  # of segcli's own plugins
+            parts.append(f"{package} {version(package)}")
     digest.update("\n".join(parts).encode())
     for kind in type(model).__mro__:
         with suppress(OSError, TypeError):
@@ -141,7 +150,7 @@ def _key(model: Compilable, sha256: str) -> str:
 
 
 def converted(model: Compilable) -> Graph:
-    """The graph of the static part, its norms folded, for every batch and canvas.
+    """The graph of the static part, its norms folded, for every batch and canvas that it takes.
 
     Raises Inconvertible if OpenVINO lacks an operator or if its results are not torch's.
     """
@@ -152,23 +161,31 @@ def converted(model: Compilable) -> Graph:
     if isinstance(folded, Fusible):
         folded.fuse(torch.float32)
     network = _last(folded)
+    canvas = fixed_canvas(model)
+    example, other = (canvas, canvas) if canvas else (_EXAMPLE, _OTHER)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: sizes become constants, which is checked
         try:
-            graph = openvino.convert_model(network, example_input=torch.zeros(1, 3, *_EXAMPLE))
-            graph.reshape({0: openvino.PartialShape([-1, 3, -1, -1])})
+            graph = openvino.convert_model(network, example_input=torch.zeros(1, 3, *example))
+            graph.reshape({0: openvino.PartialShape([-1, 3, *(canvas or (-1, -1))])})
             made = Graph.of(graph)
-            graph.reshape({0: openvino.PartialShape([1, 3, *_OTHER])})
+            graph.reshape({0: openvino.PartialShape([1, 3, *other])})
             compute = openvino.Core().compile_model(
-                graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+                graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"} | NO_SNIPPETS
             )
-            x = torch.randn((1, 3, *_OTHER), generator=torch.Generator().manual_seed(0))
+            x = torch.randn((1, 3, *other), generator=torch.Generator().manual_seed(0))
             found = [torch.from_numpy(y) for y in compute([x.numpy()]).values()]
         # An operator that is missing, or a network that cannot be traced, can raise anything.
         except Exception as error:
             raise Inconvertible(reason_of(error)) from error
         _check(found, network(x))
     return made
+
+
+def fixed_canvas(model: Compilable) -> Size | None:
+    """The only canvas (H, W) that the static part takes; None: every canvas."""
+    canvas: Size | None = getattr(model, "canvas", None)
+    return canvas
 
 
 def _last(model: Compilable) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segcli.errors import UsageError
 from segcli.models import openvino_graph
 from segcli.models.device import autocast, is_int8, one_thread, torch_precision
-from segcli.models.openvino_graph import Graph, Inconvertible
+from segcli.models.openvino_graph import Graph, Inconvertible, fixed_canvas
 from segcli.plugin import Compilable, Segmenter
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Compiled:
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # workers have cores of their own already
+            **openvino_graph.NO_SNIPPETS,
         }
         request = self._core.compile_model(self._model, "CPU", options).create_infer_request()
         self._requests[canvas] = request
@@ -178,7 +179,8 @@ def openvino_gain(
 
     best: dict[Callable[[Tensor], list[Tensor]], float]
     best = {model.static: math.inf, compiled: math.inf}
-    x = torch.zeros((1, 3, *_MEASURED)).contiguous(memory_format=torch.channels_last)
+    x = torch.zeros((1, 3, *(fixed_canvas(model) or _MEASURED)))
+    x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode(), autocast(device, precision), one_thread(device):
         for turn in range(4):
             for compute in best:

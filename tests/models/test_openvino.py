@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from segcli.models import openvino_graph
 from segcli.models.openvino_graph import Graph, Inconvertible, converted, kept_graph
 from segcli.models.runtime import Compiled
+from segcli_blocks.deform import DeformConv2d
 
 pytestmark = pytest.mark.skipif(
     not openvino_graph.is_installed(), reason="OpenVINO is not installed (extra openvino)"
@@ -30,6 +31,30 @@ class Pyramid(Network):
         coarse = self.coarse(fine).relu()
         fine = fine + F.interpolate(coarse, fine.shape[-2:], mode="nearest")
         return [fine, coarse, fine.mean((2, 3))]
+
+
+class Deformed(Network):
+    """Deformable convolutions, as in YOLACT++, whose taps move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.deformed = nn.Conv2d(3, 8, 3, 2, 1), DeformConv2d(8, 8, stride=2)
+        nn.init.normal_(self.deformed.conv_offset_mask.weight, std=0.3)
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [self.deformed(self.conv(x).relu())]
+
+
+class NormalisedSum(Network):
+    """A sum as in PANet's pyramid: OpenVINO's snippets crash the process here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16)
+        self.others = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16), nn.ReLU())
+
+    def static(self, x: Tensor) -> list[Tensor]:
+        return [self.others(x) + self.norm(self.conv(x))]
 
 
 class Missing(Network):
@@ -70,6 +95,17 @@ def test_results_are_those_of_torch_on_every_canvas(network, graph, precision) -
         for y, other in zip(found, expected, strict=True):
             torch.testing.assert_close(y, other, atol=1e-4, rtol=1e-4)
         assert found[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("kind", [Deformed, NormalisedSum])
+def test_operators_that_need_care(kind) -> None:
+    torch.manual_seed(0)
+    network = kind().eval()
+    x = torch.randn(1, 3, 96, 64)
+    with torch.inference_mode():
+        expected = network.static(x)
+    (found,) = Compiled(converted(network), "float32")(x)
+    torch.testing.assert_close(found, expected[0], atol=1e-4, rtol=1e-4)
 
 
 def test_an_image_does_not_depend_on_its_batch_and_results_are_kept(graph) -> None:

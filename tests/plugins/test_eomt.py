@@ -53,7 +53,7 @@ def test_the_input_is_that_of_transformers_processor(model, batch) -> None:
     processor = EomtImageProcessor(
         size={"shortest_edge": 128, "longest_edge": 128}, do_pad=True, do_split_image=False
     )
-    ours = model.square(batch)
+    ours = model.prepare(batch)
     for made, pixels, (h, w) in zip(ours, batch.pixels, batch.content_sizes, strict=True):
         theirs = processor(pixels[:, :h, :w], return_tensors="pt")["pixel_values"][0]
         torch.testing.assert_close(made, theirs, atol=1e-5, rtol=1e-5)
@@ -65,7 +65,7 @@ def test_objects_are_those_of_transformers_post_processing(model, batch) -> None
     """One object for each query there; here a query may answer with several categories."""
     from transformers import EomtImageProcessor
 
-    raw = model.network(model.square(batch))
+    raw = model.network(model.prepare(batch))
     processor = EomtImageProcessor(size={"shortest_edge": 128, "longest_edge": 128})
     answers = model.predict(batch, **ALL)
     for index, found in enumerate(answers):
@@ -102,7 +102,7 @@ def test_a_canvas_of_another_size_is_scaled(model) -> None:
     wide = Batch(("a",), pixels, ((100, 256),), ((100, 256),))
     (found, *_) = model.predict(wide, min_score=0, max_masks=2)
     assert found.extents[0].tolist() == [0, 0, 256, 256]
-    square = model.square(wide)
+    square = model.prepare(wide)
     black = -model.normalize.statistics[0, :, 0, 0] / model.normalize.statistics[1, :, 0, 0]
     assert torch.equal(square[0, :, 50:], black[:, None, None].expand(3, 78, 128))
     assert (square[0, 0, 49] != black[0]).any()

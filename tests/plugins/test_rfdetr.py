@@ -138,7 +138,7 @@ def test_a_canvas_of_another_shape_is_stretched(model) -> None:
     wide = Batch(("a",), pixels, ((60, 200),), ((60, 200),))
     (found,) = model.predict(wide, min_score=0, max_masks=5)
     assert found.extents[0].tolist() == [0, 0, 200, 60]
-    assert model.square(wide).shape == (1, 3, 120, 120)
+    assert model.prepare(wide).shape == (1, 3, 120, 120)
     assert (found.boxes[:, 2] <= 200).all()
     assert (found.boxes[:, 3] <= 60).all()
 

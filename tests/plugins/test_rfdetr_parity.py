@@ -68,7 +68,7 @@ def recording():
 @torch.no_grad()
 def test_outputs_are_those_of_the_authors_package(recording) -> None:
     model, found, batch = recording
-    raw = model.network(model.square(batch))
+    raw = model.network(model.prepare(batch))
     close(raw.logits, found["logits"], 1e-4)
     close(raw.pred_boxes, found["boxes"], 1e-4)
     close(raw.pred_masks, found["masks"], 1e-4)
@@ -101,7 +101,7 @@ def test_masks_are_those_of_transformers_post_processing(recording) -> None:
 
     model, _, batch = recording
     with torch.no_grad():
-        raw = model.network(model.square(batch))
+        raw = model.network(model.prepare(batch))
     results = RfDetrImageProcessor().post_process_instance_segmentation(
         raw, threshold=0.0, target_sizes=list(batch.image_sizes), return_binary_maps=True
     )

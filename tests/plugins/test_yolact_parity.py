@@ -47,10 +47,14 @@ def test_body_and_pyramid(recording):
         close(found, given[f"fpn_p{level + 3}"])
 
 
+def raw_of(model, x):
+    return model.raw(model.static(x), x.shape[-2:])
+
+
 @torch.no_grad()
 def test_raw_outputs(recording):
     model, given = recording.model(), recording.infer
-    raw = model.raw(given["input_fast"])
+    raw = raw_of(model, given["input_fast"])
     close(raw.priors, given["priors"], atol=1e-6)
     close(raw.boxes, given["eval_loc"])
     close(raw.logits.softmax(-1), given["eval_conf_softmax"])
@@ -151,7 +155,7 @@ def test_predict_gives_the_detections(recording):
     noise = (
         torch.rand(given["input_fast"].shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     )
-    noisy = model.raw(given["input_fast"] + noise * GREY_LEVEL).logits.softmax(-1)
+    noisy = raw_of(model, given["input_fast"] + noise * GREY_LEVEL).logits.softmax(-1)
     bound = 3 * float((noisy - given["eval_conf_softmax"]).abs().max())
     close(probability, given["eval_conf_softmax"], atol=bound)
     (found,) = model.predict(batch, min_score=CANDIDATE, max_masks=100)
@@ -169,7 +173,7 @@ def trained(recording, *, batch_statistics=False):
     """A model, what it says of the recorded training batch, and its losses."""
     model = recording.model().train()
     model.use_statistics(batch=batch_statistics)
-    raw = model.raw(recording.train["train_input"])
+    raw = raw_of(model, recording.train["train_input"])
     return model, raw, model.losses_of(raw, recording.truths())
 
 
