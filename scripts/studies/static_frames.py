@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -35,9 +35,8 @@ Picture = NDArray[np.float64]
 
 def main(footage: Path, out: Path) -> None:
     default = min_scores(read_settings(out), None)
-    images = list(read_image_masks(out, min_score=MinScores(0.3)))
-    for clip, group in groupby(images, key=lambda image: split_frame(image.key)[0]):
-        frames = list(group)
+    images = read_image_masks(out, min_score=MinScores(0.3))
+    for clip, frames in by_clip(images):
         looks, decode_ms, look_ms = looked_at(footage / clip, frames)
         print(f"{clip}: {len(frames)} frames")
         print(f"  {decode_ms:.1f} ms to decode one, {look_ms:.1f} ms to look at and compare it")
@@ -53,6 +52,13 @@ def main(footage: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, event in EVENTS.items():
             print(f"{name:<34} {' '.join(outcome(Path(folder) / 'clip.mp4', event))}")
+
+
+def by_clip(images: Iterable[ImageMasks]) -> Iterator[tuple[str, list[ImageMasks]]]:
+    """The frames of each clip in their order, whatever parts they are in."""
+    ordered = sorted(images, key=lambda image: (split_frame(image.key)[0], image.frame or 0))
+    for clip, group in groupby(ordered, key=lambda image: split_frame(image.key)[0]):
+        yield clip, list(group)
 
 
 def looked_at(path: Path, frames: list[ImageMasks]) -> tuple[list[Look], float, float]:

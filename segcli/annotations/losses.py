@@ -42,7 +42,7 @@ class Losses:
         raw = name.encode("utf-8", "surrogateescape")
         shown = raw.decode("utf-8", "replace")
         if shown.encode() != raw:
-            self.lost("{} names of images have bytes that are not text, written as U+FFFD")
+            self.lost("{} image names have bytes that are not text, written as U+FFFD")
         return shown
 
     def xml(self, name: str) -> str:
@@ -60,7 +60,7 @@ class Losses:
 def _numbered(sentence: str, count: int) -> str:
     """The sentence with its count: "{} masks were left out" becomes "1 mask was left out"."""
     if count == 1:
-        fact, colon, reason = re.sub(r"(\{\} \w+)s\b", r"\1", sentence).partition(":")
+        fact, colon, reason = re.sub(r"(\{\}(?: image)? \w+)s\b", r"\1", sentence).partition(":")
         if fact.startswith("{}"):  # the counted noun is the subject
             fact = re.sub(r"\bwere\b", "was", re.sub(r"\bhave\b", "has", fact))
         sentence = fact + colon + reason

@@ -141,7 +141,9 @@ def _opened(
     location: str, column: str | None, key_prefix: str, *, containers: bool, all_folders: bool
 ) -> Source:
     if (url := url_of(location)) is not None:
-        source = open_url(url, column, key_prefix, containers=containers, all_folders=all_folders)
+        if column is not None or is_manifest(url):
+            return _checked(_open_manifest(url, column, key_prefix), f"no row in {shown(url)!r}")
+        source = open_url(url, key_prefix, containers=containers, all_folders=all_folders)
         return _checked(source, f"no image below {shown(url)}; expected objects named as files are")
     try:
         mode = os.stat(location).st_mode
@@ -209,8 +211,9 @@ def _open_manifest(location: str, column: str | None, key_prefix: str) -> Source
     from segcli.sources import parquet  # pyarrow takes a third of a second: only where needed
 
     columns = parquet.layout(location, column)
+    url = url_of(location)
     return Source(
-        os.path.realpath(location),
+        os.path.realpath(location) if url is None else shown(url),
         lambda: parquet.list_rows(location, columns, key_prefix),
         columns.carried,
         columns.left,
@@ -226,7 +229,10 @@ def _checked(source: Source, complaint: str) -> Source:
 
 
 def is_manifest(location: str) -> bool:
-    """Whether a file is Parquet, according to its name or first bytes. Raises UsageError."""
+    """Whether a file is Parquet, according to its name or first bytes, or an object, according to
+    its name. Raises UsageError."""
+    if (url := url_of(location)) is not None:
+        return url.partition("?")[0].lower().endswith(MANIFEST_SUFFIXES)
     return location.lower().endswith(MANIFEST_SUFFIXES) or _head(location).startswith(b"PAR1")
 
 

@@ -2,7 +2,8 @@
 
 Rows are streamed in small batches, independent of the row groups. Memory holds about one page of
 the image column, the smallest unit of Parquet (a few megabytes, or up to a thousand large images
-with pyarrow's defaults). The other columns are carried to the output.
+with pyarrow's defaults). The other columns are carried to the output. A manifest in a bucket is
+read by ranges, and one on a web server as a whole.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from io import BufferedReader, BytesIO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
+from segcli.cloud.errors import StoreError
+from segcli.cloud.object_file import ObjectFile
+from segcli.cloud.objects import fetch
+from segcli.cloud.urls import WEB, scheme_of, shown, url_of
 from segcli.errors import UsageError
 from segcli.keys import key_from_path, prefixed
 from segcli.sources.named import sample_named
-from segcli.sources.remote import url_sample
+from segcli.sources.remote import below, url_sample
 from segcli.suggest import did_you_mean
 from segcli.types import Sample
 
@@ -31,6 +37,7 @@ _NAMES_OF_BYTES = ("key", "path", "file_name", "filename", "file")
 _TEXT = (kinds.is_string, kinds.is_large_string, kinds.is_string_view)
 _BYTES = (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view)
 _ROWS_OF_PATHS, _ROWS_OF_BYTES = 1024, 8
+_MOST_WEB_BYTES = 2**28
 _READ_AHEAD = 2**20
 """In bytes. With pre-buffering or unbuffered, a whole column chunk would be read at once."""
 
@@ -52,17 +59,18 @@ class Layout:
 
 def layout(manifest: str, column: str | None) -> Layout:
     """Read only the footer. Raises UsageError for an unsuitable file or column."""
+    called = shown(manifest)
     with _translated(manifest):
-        schema = pq.read_schema(manifest)
+        schema = pq.read_schema(_file(manifest))
     names = list(schema.names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            f"the manifest {manifest!r} has several columns named {twice[0]!r}; expected one of "
+            f"the manifest {called!r} has several columns named {twice[0]!r}; expected one of "
             "each name: rename them"
         )
     types = {field.name: field.type for field in schema}
-    image = _chosen(manifest, column, types) if column else _guessed(manifest, types)
+    image = _chosen(called, column, types) if column else _guessed(called, types)
     holds_bytes = not _is_text(types[image])
     name = None
     if holds_bytes:
@@ -82,23 +90,35 @@ def list_rows(manifest: str, columns: Layout, key_prefix: str = "") -> Iterator[
     """The samples of the manifest, in its order. Raises UsageError if it cannot be read."""
     wanted = [columns.image, *columns.carried] + ([columns.name] if columns.name else [])
     rows = _ROWS_OF_BYTES if columns.holds_bytes else _ROWS_OF_PATHS
-    folder = os.path.dirname(os.path.abspath(manifest))
     number = 0
     with _translated(manifest), _opened(manifest) as file:
         for batch in file.iter_batches(batch_size=rows, columns=wanted):
             values = _values(batch, columns)
             for row in range(batch.num_rows):
                 cells = {name: column[row] for name, column in values.items()}
-                yield _sample(cells, columns, number=number, folder=folder, prefix=key_prefix)
+                yield _sample(cells, columns, number=number, manifest=manifest, prefix=key_prefix)
                 number += 1
 
 
 def _opened(manifest: str) -> pq.ParquetFile:
-    return pq.ParquetFile(manifest, buffer_size=_READ_AHEAD, pre_buffer=False)
+    return pq.ParquetFile(_file(manifest), buffer_size=_READ_AHEAD, pre_buffer=False)
+
+
+def _file(manifest: str) -> str | IO[bytes]:
+    """The manifest for pyarrow. Raises OSError."""
+    url = url_of(manifest)
+    if url is None:
+        return manifest
+    if scheme_of(url) not in WEB:
+        return BufferedReader(ObjectFile(url))
+    try:
+        return BytesIO(fetch(url, limit=_MOST_WEB_BYTES).data)
+    except StoreError as error:
+        raise error.as_os_error() from None
 
 
 def _sample(
-    cells: Mapping[str, Any], columns: Layout, *, number: int, folder: str, prefix: str
+    cells: Mapping[str, Any], columns: Layout, *, number: int, manifest: str, prefix: str
 ) -> Sample:
     """One row. Keys are names as written; a row without a name gets its number, from 0."""
     carried = {name: cells[name] for name in columns.carried}
@@ -113,7 +133,9 @@ def _sample(
         return Sample(key, "", carried=carried)
     if (remote := url_sample(name, prefix)) is not None:
         return replace(remote, carried=carried)
-    found = sample_named(name, folder, prefix)
+    if (url := url_of(manifest)) is not None:
+        return Sample(key, below(url, name), carried=carried)
+    found = sample_named(name, os.path.dirname(os.path.abspath(manifest)), prefix)
     time_s = carried.get("time_s") if found.frame is not None else None
     return replace(found, carried=carried, time_s=time_s)
 
@@ -197,13 +219,14 @@ def _rides(kind: pa.DataType) -> bool:
 @contextmanager
 def _translated(manifest: str) -> Iterator[None]:
     """Translate errors of pyarrow about the file into one sentence."""
+    name = shown(manifest)
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise UsageError(f"{manifest!r} is not a readable Parquet file: {_first(error)}") from None
+        raise UsageError(f"{name!r} is not a readable Parquet file: {_first(error)}") from None
     except OSError as error:
         reason = error.strerror or _first(error)
-        raise UsageError(f"cannot read the manifest {manifest!r}: {reason}") from None
+        raise UsageError(f"cannot read the manifest {name!r}: {reason}") from None
 
 
 def _first(error: Exception) -> str:

@@ -22,13 +22,9 @@ MANIFEST_SUFFIXES = (".parquet", ".pq")
 _MOST_LIST_BYTES = 1 << 30
 
 
-def open_url(
-    url: str, column: str | None, key_prefix: str, *, containers: bool, all_folders: bool
-) -> Source:
-    """The source at a URL, without listing it. Raises UsageError."""
+def open_url(url: str, key_prefix: str, *, containers: bool, all_folders: bool) -> Source:
+    """The source at a URL that is no manifest, without listing it. Raises UsageError."""
     name = url.partition("?")[0].lower()
-    if column is not None or name.endswith(MANIFEST_SUFFIXES):
-        raise UsageError(f"{shown(url)}: Parquet manifests are read only from disk; download it")
     if name.endswith(LIST_SUFFIXES):
         return Source(shown(url), lambda: _list_lines(url, key_prefix))
     if scheme_of(url) in WEB or (scheme_of(url) == "hf" and is_media_name(url)):
@@ -109,11 +105,12 @@ def _list_lines(url: str, key_prefix: str) -> Iterator[Sample]:
             continue
         if (sample := url_sample(written, key_prefix)) is None:
             key = prefixed(key_from_path(written), key_prefix)
-            sample = Sample(key, _below(url, written))
+            sample = Sample(key, below(url, written))
         yield sample
 
 
-def _below(url: str, written: str) -> str:
+def below(url: str, written: str) -> str:
+    """The URL of a path that is written in the list or manifest at `url`."""
     if scheme_of(url) in WEB:
         return urljoin(urlsplit(url)._replace(query="", fragment="").geturl(), written)
     return f"{posixpath.dirname(url)}/{written}"

@@ -86,7 +86,7 @@ def _columns(paths: Sequence[str], column: str | None) -> list[str | None]:
     """`column` for the manifests; a single source always gets it, so that it is checked."""
     if column is None or len(paths) == 1:
         return [column] * len(paths)
-    manifests = [os.path.isfile(path) and is_manifest(path) for path in paths]
+    manifests = [(is_url(path) or os.path.isfile(path)) and is_manifest(path) for path in paths]
     if not any(manifests):
         raise UsageError(
             f"`column` {column!r} was given, but none of the sources is a Parquet manifest: leave "

@@ -11,7 +11,7 @@ from typing import Any
 
 import obstore
 import pytest
-from cloud.conftest import SECRET, Store, png
+from cloud.conftest import SECRET, Store, Web, png, send
 from toy_data import keys, rows
 from video.numbered import write_clip
 
@@ -256,3 +256,35 @@ def test_without_obstore_the_command_says_how_to_install_it(
     with pytest.raises(UsageError, match="hf:// needs huggingface_hub.*pip install") as caught:
         open_source("hf://datasets/owner/name")
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def manifest_bytes(**columns: list[Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = BytesIO()
+    pq.write_table(pa.table(columns), file, row_group_size=2)
+    return file.getvalue()
+
+
+def test_a_manifest_in_a_bucket_is_a_source(images: str, tmp_path: Path, store: Store) -> None:
+    names = ["archive/cam0/0.png", f"{images}/cam1/1.png", "archive/gone.png"]
+    root = images.removesuffix("/archive")
+    put(root, **{"m.parquet": manifest_bytes(path=names, site=["n", "s", "n"])})
+    out = tmp_path / "m.parquet"
+    assert run(f"{root}/m.parquet", out).failed == 1
+    found = [key.rpartition("archive/")[2] for key in keys(out)]
+    assert sorted(found) == ["cam0/0.png", "cam1/1.png", "gone.png"]
+    assert errors(out).keys() == {"archive/gone.png"}
+    assert run(f"{root}/m.parquet", out).images == 0
+    with pytest.raises(UsageError, match=r"m.parquet' has no column 'file'; it has path"):
+        open_source(f"{root}/m.parquet", column="file")
+    with pytest.raises(UsageError, match=r"cannot read the manifest 's3://.*/no.parquet': it does"):
+        open_source(f"{root}/no.parquet")
+
+
+def test_a_manifest_of_encoded_images_on_a_server(web: Web) -> None:
+    data = manifest_bytes(image=[png(0), png(1)], key=["a", "b"])
+    web.pages["/m.parquet"] = lambda handler: send(handler, 200, data)
+    found = [(one.key, one.data) for one in open_source(f"{web.url}/m.parquet")]
+    assert found == [("a", png(0)), ("b", png(1))]

@@ -69,7 +69,7 @@ def test_label_maps_do_not_overwrite_the_images(
 def test_names_that_are_no_text_are_counted(tmp_path: Path, to: str) -> None:
     output = an_output(tmp_path / "m.parquet", [r"a\xff.jpg", "b.jpg"], masks=1)
     tally = run(output, to, tmp_path / "out")
-    assert tally.sentences() == ["1 name of images has bytes that are not text, written as U+FFFD"]
+    assert tally.sentences() == ["1 image name has bytes that are not text, written as U+FFFD"]
 
 
 @pytest.mark.parametrize("polygons", [False, True])

@@ -70,7 +70,7 @@ def xml(name: str) -> str:
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools
 def test_coco(output: Path, tmp_path: Path) -> None:
     (lost,) = export(output, "coco", tmp_path / "a.json")
-    assert lost.startswith("1 name of images has bytes that are not text")
+    assert lost.startswith("1 image name has bytes that are not text")
     assert not export(output, "coco-results", tmp_path / "r.json")
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(tmp_path / "a.json")

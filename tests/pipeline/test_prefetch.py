@@ -1,17 +1,20 @@
 """Images come in order, within a budget of bytes, and a bad one does not stop the others."""
 
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from segcli_toy import TINY
 
-from segcli.pipeline.stages import prefetch
+from segcli.pipeline.stages import clips, prefetch
 from segcli.pipeline.stages.prefetch import Budget, Prefetch
 from segcli.sources import open_source
-from segcli.types import Sample
+from segcli.types import Image, Sample
+from segcli.video.every import parse_every
 
 
 def test_images_come_in_order_and_fitted(pictures: Callable[..., Path]) -> None:
@@ -101,3 +104,23 @@ def test_sample_with_data_is_not_read_from_disk(pictures: Callable[..., Path]) -
     inside = replace(sample, data=Path(sample.path).read_bytes(), path="nowhere.png")
     (loaded,) = Prefetch(TINY, threads=1, max_pixels=10**6).load([inside])
     assert loaded.image is not None
+
+
+def test_clips_of_one_chunk_are_decoded_at_the_same_time(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each clip waits before its first frame until the other one has begun."""
+    begun = threading.Barrier(2, timeout=30)
+
+    def together(*args: Any, **options: Any) -> Iterator[Callable[[], Image]]:
+        begun.wait()
+        yield from clips.clip_images(*args, **options)
+
+    monkeypatch.setattr(prefetch, "clip_images", together)
+    for name in ("a.mkv", "b.mkv"):
+        shutil.copy(clip, tmp_path / name)
+    samples = list(open_source(str(tmp_path), every=parse_every("10f")))
+    loaded = list(Prefetch(TINY, threads=2, max_pixels=10**6).load(samples))
+    assert [item.error for item in loaded] == [None] * len(samples)
+    assert [item.sample for item in loaded] == samples
+    assert len({item.sample.path for item in loaded}) == 2
