@@ -1,7 +1,7 @@
 """Write README's table of models: python -m scripts.figures.models.
 
 It is made of what the families state, so that it says the same as `segcli models` on a machine that
-has only the weights that ship.
+has only the weights that ship. The table of evidence in docs/methods.md is written as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.figures import families_table
 from segcli.models import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +79,7 @@ def main() -> None:
     text = README.read_text()
     block = f"{BEGIN}\n{table()}\n{END}"
     README.write_text(re.sub(f"{BEGIN}.*{END}", lambda found: block, text, flags=re.DOTALL))
+    families_table.main()
 
 
 if __name__ == "__main__":

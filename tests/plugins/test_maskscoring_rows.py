@@ -88,7 +88,9 @@ def test_both_scores_survive_export_and_import(output: Path, tmp_path: Path) -> 
     segcli("export", output, "--to", "coco", "--min-score", 0, "--out", tmp_path / "ann.json")
     back = tmp_path / "back.parquet"
     segcli("import", tmp_path / "ann.json", "--from", "coco", "--out", back)
-    scores = [sorted((m.score, m.mask_score, m.rle) for m in masks(path)) for path in (output, back)]
+    scores = [
+        sorted((m.score, m.mask_score, m.rle) for m in masks(path)) for path in (output, back)
+    ]
     assert scores[0] == scores[1]
     for iou, name in (("segm", "mask_score"), ("bbox", "score")):
         path = tmp_path / f"{iou}.json"
