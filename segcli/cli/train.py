@@ -111,6 +111,13 @@ Repeat = Annotated[
         "(repeat-factor sampling); 0 repeats none.",
     ),
 ]
+Norms = Annotated[
+    Literal["learn", "fixed"],
+    typer.Option(
+        help="Whether batch norms learn the statistics of their inputs or keep those of the "
+        "initial weights (fixed), which is better for few images per device."
+    ),
+]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Save a checkpoint every this many steps.")]
 Warmup = Annotated[
     int,
@@ -177,7 +184,7 @@ def train(
     optimizer: Optimizer = "adamw", schedule: Schedule = "cosine", warmup: Warmup = 200,
     repeats: Repeats = None, repeat_threshold: Repeat = 0.0, save_every: SaveEvery = 200,
     image_size: Size = "288-416", test_size: TestSize = None, augment: Augment = True,
-    jitter: Jitter = "0.7-1.3", freeze: Freeze = None,
+    jitter: Jitter = "0.7-1.3", freeze: Freeze = None, norms: Norms = "learn",
     device: Device = "auto", precision: Precision = "auto", workers: Workers = 2, seed: Seed = 0,
     resume: Resume = False,
 ) -> None:  # fmt: skip
@@ -204,7 +211,7 @@ def train(
     recipe = Recipe(
         epochs=epochs, batch_size=batch_size, parts=accumulate, optimizer=optimizer,
         schedule=schedule, rate=lr, warmup=warmup, seed=seed, workers=workers,
-        save_every=save_every, frozen=freeze,
+        save_every=save_every, frozen=freeze, norms=norms,
         short=pixel_range(image_size, "--image-size"),
         augmentation=Augmentation(scale=scale) if augment else Augmentation.none(),
     )  # fmt: skip

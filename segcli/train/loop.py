@@ -122,6 +122,8 @@ def _epoch(
     """Run the rest of an epoch; yields losses, learning rate and images/s of each step."""
     recipe = training.recipe
     model = state.model.train()
+    if recipe.norms == "fixed":
+        _fix_statistics(model)
     plans = plan_epoch(
         training.rows,
         batch_size=recipe.batch_size,
@@ -176,6 +178,13 @@ def _gradients(
         for name, loss in losses.items():
             found[name] = found.get(name, 0.0) + loss.detach().float() * share
     return found
+
+
+def _fix_statistics(model: nn.Module) -> None:
+    """Let batch norms normalise by their running statistics, and keep these as they are."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _trainable(model: nn.Module) -> Trainable:

@@ -25,6 +25,7 @@ class Recipe:
     schedule: RateSchedule = "cosine"
     weight_decay: float = 0.01
     warmup: int = 200  # steps
+    norms: Literal["learn", "fixed"] = "learn"  # the statistics of batch norms
     clip: float = 5.0  # L2 norm of the gradient
     average: float = 0.999  # decay of the moving average of the weights
     short: tuple[int, int] = (256, 384)  # px, short side of the canvas

@@ -171,6 +171,20 @@ def test_nothing_to_resume_is_said(rows, tmp_path) -> None:
         train(model_of(), Training(rows, RECIPE, tmp_path, CPU), resume=True)
 
 
+@pytest.mark.parametrize("norms", ["learn", "fixed"])
+def test_norms_learn_their_statistics_or_keep_them(rows, tmp_path, norms) -> None:
+    model = model_of()
+    norm = nn.BatchNorm2d(3)
+    model.conv = nn.Sequential(model.conv, norm)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    train(model, Training(rows, replace(RECIPE, norms=norms), tmp_path, CPU))
+    after = norm.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(after[name], value)}
+    statistics = {"running_mean", "running_var", "num_batches_tracked"}
+    assert changed - statistics == {"weight", "bias"}
+    assert changed & statistics == (statistics if norms == "learn" else set())
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(rows, tmp_path) -> None:
     model = model_of()
     model.losses = lambda batch, targets: {"class": torch.tensor(float("nan"), requires_grad=True)}
