@@ -70,10 +70,9 @@ class ResNet(nn.Module):
         """(B, 3, H, W) -> four maps of strides 4, 8, 16 and 32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         maps = []
-        for name, stage in self.named_children():
-            if name.startswith("layer"):
-                x = stage(x)
-                maps.append(x)
+        for *_, stage in self.stages():
+            x = stage(x)
+            maps.append(x)
         return maps
 
     def take_last(self) -> nn.Sequential:
@@ -104,8 +103,8 @@ class ResNet(nn.Module):
 
     def stages(self) -> list[list[nn.Module]]:
         """See backbone.Body."""
-        first = [self.conv1, self.bn1, self.layer1]
-        return [first, [self.layer2], [self.layer3], [self.layer4]]
+        layers = [layer for name, layer in self.named_children() if name.startswith("layer")]
+        return [[self.conv1, self.bn1, layers[0]], *([layer] for layer in layers[1:])]
 
     def freeze_stem(self) -> None:
         """Take the stem and the first stage out of training, as most published recipes do."""
