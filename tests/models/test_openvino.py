@@ -46,15 +46,17 @@ class Deformed(Network):
 
 
 class NormalisedSum(Network):
-    """A sum as in PANet's pyramid: OpenVINO's snippets crash the process here."""
+    """A sum as in PANet's pyramid: compiling it with OpenVINO's snippets crashes the process."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16)
-        self.others = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16), nn.ReLU())
+        self.fine, self.coarse = nn.Conv2d(3, 32, 3, 4, 1), nn.Conv2d(32, 32, 3, 2, 1)
+        self.down = nn.Sequential(nn.Conv2d(32, 32, 3, 2, 1), nn.GroupNorm(8, 32), nn.ReLU())
+        self.lateral = nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), nn.GroupNorm(8, 32))
 
     def static(self, x: Tensor) -> list[Tensor]:
-        return [self.others(x) + self.norm(self.conv(x))]
+        fine = self.fine(x).relu()
+        return [self.down(fine) + self.lateral(self.coarse(fine).relu())]
 
 
 class Missing(Network):
