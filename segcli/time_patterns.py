@@ -109,6 +109,12 @@ def moment_of(pattern: str, key: str) -> datetime | None:
         return None
 
 
+def states_date(pattern: str) -> bool:
+    """Whether a pattern states year, month and day."""
+    fields = {"year" if name == "short_year" else name for name in compiled(pattern)[1]}
+    return "epoch" in fields or {"year", "month", "day"} <= fields
+
+
 def camera_of(pattern: str, key: str) -> str | None:
     """The camera that a key states; None where the pattern does not fit or has none."""
     return _fields_of(pattern, key).get("camera")

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
     "errors",
-    "types categories keypoints keys cameras time_patterns files suggest machine startup cloud",
+    "types categories keypoints keys cameras time_patterns partitions files suggest machine "
+    "startup cloud",
     "plugin",
     "sources images models masks store video",
     "annotations zones",

@@ -50,13 +50,14 @@ class Job:
     world: World
     out: Path
     max_masks: int
+    partition_by: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
     def options(self, **more: Any) -> PredictOptions:
         given = {"model": "toy", "device": "cpu", "precision": "float32", "replicas": 0} | more
         return PredictOptions(
             source=str(self.world.folder), out=self.out, max_masks=self.max_masks, chunk_size=6,
-            older_than="5m", count_ahead=False, **given,
+            older_than="5m", count_ahead=False, partition_by=self.partition_by, **given,
         )  # fmt: skip
 
     def run(self, **more: Any) -> str:
@@ -174,10 +175,11 @@ class Year:
             assert before.images + before.pruned == after.images + after.pruned, (name, after)
 
     def _change_the_model(self) -> None:
-        """The old output refuses the new settings; a new one is begun, and the old one stays."""
+        """The old output refuses the new settings; a new one, with partitions, is begun, and the
+        old one stays."""
         while self.job.run() != "complete":
             self.world.hour()
-        new = Job(self.world, self.home / "masks-b.parquet", 50)
+        new = Job(self.world, self.home / "masks-b.parquet", 50, "date,camera")
         if not self.job.out.exists():
             return
         before = status(self.job.out)

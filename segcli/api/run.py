@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     newer_than: str | None
     older_than: str | None
     time_pattern: str | None
+    partition_by: str | None
 
 
 def predict(

@@ -99,6 +99,13 @@ TimePattern = Annotated[
         help="How names state time and camera: 'cam%(camera)_%Y%m%d-%H%M%S', or %s for seconds.",
     ),
 ]
+PartitionBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="date|camera|date,camera",
+        help="Put the parts of a new output into Hive-style folders by date, camera or both.",
+    ),
+]
 TimeColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="The column with the time of the image.")
 ]

@@ -17,6 +17,7 @@ from segcli.cli.options import (
     MinArea,
     Model,
     Nice,
+    PartitionBy,
     Quiet,
     SkipStatic,
     Slice,
@@ -242,7 +243,7 @@ def predict(
     workers: Workers = None, max_memory: MaxMemory = None, chunk_timeout: ChunkTimeout = None,
     batch_size: BatchSize = "auto", precision: Precision = "auto", chunk_size: ChunkSize = None,
     dry_run: DryRun = False, wait: Wait = False, nice: Nice = 0, runtime: Runtime = "auto",
-    log_format: LogFormat = "text", quiet: Quiet = False,
+    partition_by: PartitionBy = None, log_format: LogFormat = "text", quiet: Quiet = False,
     summary_json: SummaryJson = None, metrics: Metrics = None, log_json: LogJson = None,
 # fmt: on
 ) -> None:
@@ -257,7 +258,7 @@ def predict(
     options = PredictOptions(
         source=tuple(source), out=out, model=model, weights=weights, device=device, zones=zones,
         replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, engine=engine,
-        min_area=min_area, time_pattern=time_pattern,
+        min_area=min_area, time_pattern=time_pattern, partition_by=partition_by,
         **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
         limit=limit, max_time=seconds(max_time), shard=shard, strict_images=strict_images, tta=tta,
         chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,

@@ -247,7 +247,7 @@ def failed_lines(event: Summary) -> list[str]:
 
 def failed_query(out: str) -> str:
     """A DuckDB query for the failed images of an output and their reasons."""
-    table = f"{out.rstrip('/')}/*.parquet".replace("'", "''")
+    table = f"{out.rstrip('/')}/**/*.parquet".replace("'", "''")
     return f"SELECT key, error FROM read_parquet('{table}') WHERE status = 'failed'"
 
 

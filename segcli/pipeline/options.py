@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from segcli.errors import UsageError
+from segcli.partitions import Partitions
 from segcli.time_patterns import compiled
 
 
@@ -28,7 +29,8 @@ class PredictOptions:
     chooses the frames of videos ("1s", "5f", "keyframe"), `stream` one of their video streams, from
     0. `include` and `exclude` are patterns of keys; `newer_than` and `older_than` ages of files
     ("2h", "5m"). `time_pattern` finds the times of images and videos in their keys (see
-    segcli.time_patterns).
+    segcli.time_patterns). `partition_by` "date", "camera" or "date,camera": the parts are in
+    folders by what keys state (segcli.partitions).
     `prune_missing` removes the rows of images whose files are gone. `class_scores`
     are names with the least scores of their categories, `min_score` that of the others; `min_area`
     is the least area of a mask, px. `tta` "flip" merges what the model finds in each image and in
@@ -86,6 +88,7 @@ class PredictOptions:
     older_than: str | None = None
     all_folders: bool = False
     time_pattern: str | None = None
+    partition_by: str | None = None
     prune_missing: bool = False
     count_ahead: bool = True
     command_line: tuple[str, ...] = ()
@@ -98,6 +101,8 @@ class PredictOptions:
     def __post_init__(self) -> None:
         if self.time_pattern is not None:
             compiled(self.time_pattern)
+        if self.partition_by is not None:
+            Partitions.parse(self.partition_by, self.time_pattern)
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"`min_score` {self.min_score}: expected a number from 0 to 1")
         for category, score in self.class_scores:
@@ -119,6 +124,12 @@ class PredictOptions:
         for name, known in _CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"`{name}` {value}: expected one of {', '.join(known)}")
+
+    @property
+    def partitions(self) -> Partitions | None:
+        if self.partition_by is None:
+            return None
+        return Partitions.parse(self.partition_by, self.time_pattern)
 
     @property
     def is_limited(self) -> bool:

@@ -202,6 +202,7 @@ def _tasks(
         options.count_ahead and not options.dry_run,
         Completion.of(options, output, source.containers),
         static=described.static,
+        partitions=options.partitions,
     )
 
 

@@ -165,6 +165,8 @@ def run_settings(
         compared["runtime"] = runtime
     if options.stream:
         compared["stream"] = options.stream
+    if options.partitions is not None:
+        compared |= options.partitions.facts()
     compared |= described.facts()
     prefix = next(iter(source.roots), options.key_prefix)  # NAME=PATH has one of its own
     several = source.roots if len(source.roots) > 1 else {}

@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from segcli.keys import prefix_of
+from segcli.partitions import Partitions
 from segcli.pipeline.chunk_size import ChunkSize
 from segcli.pipeline.completion import Completion
 from segcli.pipeline.job import Outcome
 from segcli.pipeline.listing import Listing, sample_bytes
-from segcli.pipeline.stages.static import MOST, StaticRule
+from segcli.pipeline.open_chunks import MOST_BYTES, OpenChunks
+from segcli.pipeline.stages.static import StaticRule
 from segcli.sources import Source
 from segcli.store import Output
 from segcli.types import Sample
 
-MOST_BYTES = 64 << 20
 _BISECT_AFTER = 2  # deaths; the first may have another cause, such as a kill or a lack of memory
 
 
@@ -39,8 +39,7 @@ class TaskList:
     `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones; `redone`
     have rows that are replaced; `repeated` keys were listed again; `taken` are in tasks. Each task
     is settled or dropped. A task, and the samples that wait to be redone, hold about `most_bytes`
-    at most, encoded images of a manifest included. With a `static` rule, chunks are cut between two
-    stretches.
+    at most, encoded images of a manifest included.
     """
 
     source: Source
@@ -51,6 +50,7 @@ class TaskList:
     completion: Completion | None = None
     most_bytes: int = MOST_BYTES
     static: StaticRule | None = None
+    partitions: Partitions | None = None
     earlier: int = 0
     earlier_failed: int = 0
     redone: int = 0
@@ -84,30 +84,24 @@ class TaskList:
         return self.earlier_failed + failed
 
     def tasks(self, size: ChunkSize) -> Iterator[Task]:
-        """Chunks of new samples in the order of the source; what is redone at the end, part by
-        part, or earlier when much of it waits.
+        """Chunks of new samples, each in the order of the source; what is redone at the end, part
+        by part, or earlier when much of it waits.
 
-        Only the samples of one chunk and those to be redone are held in memory.
+        Only the samples of open chunks and those to be redone are held in memory.
         """
-        chunk: dict[str, Sample] = {}
-        held = 0
+        chunks = OpenChunks(self.source, self.partitions, self.static, self.most_bytes)
         for sample in self.listing:
+            ready: list[dict[str, Sample]] = []
             taken_before = self.taken
-            if sample.key in chunk or sample.key in self._in_hand:
+            if sample in chunks or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
-                if chunk and self._is_cut_before(sample, chunk, size.now):
-                    yield self._task(chunk)
-                    chunk, held = {}, 0
-                chunk[sample.key] = sample
-                held += len(sample.data or b"")
+                ready = chunks.add(sample, size.now)
                 self.taken += 1
             if self.completion is not None:
                 self.completion.listed(sample, taken=self.taken > taken_before)
-            most = size.now if self.static is None else max(MOST, size.now)
-            if len(chunk) >= most or held >= self.most_bytes:
+            for chunk in ready:
                 yield self._task(chunk)
-                chunk, held = {}, 0
             if self._redo_bytes >= self.most_bytes:
                 yield from self._redo_tasks()
             if self.limit is not None and self.taken >= self.limit:
@@ -115,7 +109,7 @@ class TaskList:
         else:
             if self.completion is not None:
                 self.completion.end()
-        if chunk:
+        for chunk in chunks.rest():
             yield self._task(chunk)
         yield from self._redo_tasks()
 
@@ -132,19 +126,6 @@ class TaskList:
     def drop(self, task: Task) -> None:
         """No worker will process the task."""
         self._in_hand.difference_update(sample.key for sample in task.samples)
-
-    def _is_cut_before(self, sample: Sample, chunk: dict[str, Sample], size: int) -> bool:
-        if self._is_of_another_source(sample.key, next(iter(chunk))):
-            return True
-        if self.static is None or len(chunk) < size:
-            return False
-        last = next(reversed(chunk.values()))
-        return self.static.stretch(sample) != self.static.stretch(last)
-
-    def _is_of_another_source(self, key: str, other: str) -> bool:
-        """Of several; a part has rows of one."""
-        roots = self.source.roots
-        return len(roots) > 1 and prefix_of(key, roots) != prefix_of(other, roots)
 
     def _task(self, samples: dict[str, Sample], part: str | None = None) -> Task:
         self._in_hand.update(samples)

@@ -28,7 +28,7 @@ from segcli.store.place import Place, remove_stale, staging_paths
 from segcli.store.pruned import Pruning, finish, record
 from segcli.store.pruned_files import pruned_path
 from segcli.store.query import Rows, literal
-from segcli.time_patterns import compiled
+from segcli.time_patterns import compiled, states_date
 
 _AT_ONCE = 100_000  # keys that are packed in one go
 
@@ -102,8 +102,7 @@ def _check_date(options: PruneOptions) -> None:
     pattern = options.time_pattern
     if pattern is None or options.time_column is not None:
         return
-    fields = {"year" if name == "short_year" else name for name in compiled(pattern)[1]}
-    if not (fields <= {"camera"} or "epoch" in fields or {"year", "month", "day"} <= fields):
+    if {*compiled(pattern)[1]} != {"camera"} and not states_date(pattern):
         raise UsageError(
             f"`time_pattern` {pattern!r} does not state the whole date, by which rows are removed; "
             f"expected %Y (or %y), %m and %d, or %s"
@@ -117,9 +116,9 @@ def _prune(options: PruneOptions, real: Path, before: datetime, place: Place | N
         tempfile.TemporaryDirectory(prefix="segcli-prune-") as spill,
         Rows(parts, static="repeat", spill=Path(spill)) as rows,
     ):
-        _select(rows, options, parts, before)
+        _select(rows, options, parts, real, before)
         ((total,),) = rows.tuples("SELECT count(*) FROM rows WHERE mask IS NULL OR mask = 0")
-        pruning = _pruning(rows, parts, before)
+        pruning = _pruning(rows, parts, real, before)
         if pruning.images and place is not None:
             scores = min_scores(read_settings(real), None)
             record(place, pruning, counts_of(rows, scores) if options.keep_counts else None)
@@ -136,7 +135,9 @@ def _prune(options: PruneOptions, real: Path, before: datetime, place: Place | N
     )
 
 
-def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: datetime) -> None:
+def _select(
+    rows: Rows, options: PruneOptions, parts: Sequence[Path], real: Path, before: datetime
+) -> None:
     """Make the table `gone`: one row per image that is older."""
     found = moments_of(
         rows.types, pattern=options.time_pattern, column=options.time_column, exif=False
@@ -148,7 +149,7 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
         )
         refuse_useless_pattern(options.time_pattern, options.out, rows)
     columns = {"part": "BIGINT", "processed": "TIMESTAMP"}
-    rows.table("made", columns, enumerate(_processed(parts)))
+    rows.table("made", columns, enumerate(_processed(parts, real)))
     moment = f"coalesce({found.time}, made.processed)"
     limit = f"TIMESTAMP {literal(before.isoformat(' ', 'seconds')[:19])}"
     has_static = "repeats" in rows.types
@@ -170,20 +171,20 @@ def _select(rows: Rows, options: PruneOptions, parts: Sequence[Path], before: da
         )
 
 
-def _processed(parts: Sequence[Path]) -> Iterator[datetime]:
+def _processed(parts: Sequence[Path], real: Path) -> Iterator[datetime]:
     """When the images of each part were processed, at the latest."""
-    url = url_of(parts[0].parent)
+    url = url_of(real)
     listed = {} if url is None else dict(list_bucket_parts(url))
     for part, footer in zip(parts, read_footers(parts), strict=True):
         seconds = footer.ended
-        if seconds is None and part.name in listed:
-            seconds = (listed[part.name].mtime_ns or 0) / 1e9
+        if seconds is None and (name := part.relative_to(real).as_posix()) in listed:
+            seconds = (listed[name].mtime_ns or 0) / 1e9
         if seconds is None:
             seconds = part.stat().st_mtime
         yield datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:
+def _pruning(rows: Rows, parts: Sequence[Path], real: Path, before: datetime) -> Pruning:
     containers: dict[str, tuple[int, int]] = {}
     packed = [np.empty((2, 0), np.uint64)]
     names = rows.tuples("SELECT DISTINCT part FROM gone ORDER BY part")
@@ -200,7 +201,7 @@ def _pruning(rows: Rows, parts: Sequence[Path], before: datetime) -> Pruning:
     return Pruning(
         packed=np.concatenate(packed, axis=1),
         origins=tuple(by_origin),
-        parts=tuple(parts[number].name for (number,) in names),
+        parts=tuple(parts[number].relative_to(real).as_posix() for (number,) in names),
         containers=containers,
         failed=failed,
         masks=masks,

@@ -15,7 +15,13 @@ from segcli.cloud.ahead import in_threads
 from segcli.cloud.urls import url_of
 from segcli.files import reporting
 from segcli.store.bucket_place import Bucket
-from segcli.store.directory import list_bucket_parts, resolve, staging_path, sync_directory
+from segcli.store.directory import (
+    list_bucket_parts,
+    make_folders,
+    resolve,
+    staging_path,
+    sync_directory,
+)
 from segcli.store.footer import Footer
 from segcli.store.output_lock import lock_output
 from segcli.store.part_file import images_of, open_part, read_part, write_part
@@ -75,14 +81,14 @@ def _compact_bucket(bucket: Bucket, images: int) -> Compacted:
     bucket.finish_exchange()
     finish(bucket)
     listed = dict(list_bucket_parts(str(url_of(bucket.directory))))
-    paths = [bucket.directory / name for name in sorted(listed)]
-    read = in_threads(lambda path: _read(path, listed[path.name].mtime_ns or 0), paths)
-    parts = dict(zip(paths, read, strict=True))
+    names = {bucket.directory / name: name for name in sorted(listed)}
+    read = in_threads(lambda path: _read(path, listed[names[path]].mtime_ns or 0), names)
+    parts = dict(zip(names, read, strict=True))
     groups = list(_groups(parts, images))
     for group in groups:
         if len(group) > 1:
-            name, rows, footer = _merged(group, parts)
-            bucket.exchange([path.name for path in group], name, rows, footer)
+            name, rows, footer = _merged(group, parts, bucket.directory)
+            bucket.exchange([names[path] for path in group], name, rows, footer)
     return Compacted(len(parts), len(groups), sum(part.footer.images for part in parts.values()))
 
 
@@ -95,10 +101,10 @@ def _read(path: Path, mtime_ns: int) -> _Part:
 def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
     """Groups of parts to merge, in the order in which they were written.
 
-    They have the same settings, source and columns, and all or none have been tracked; versions of
-    segcli may differ.
+    They have the same settings, source, columns and partition, and all or none have been tracked;
+    versions of segcli may differ.
     """
-    pending: dict[tuple[bytes, pa.Schema], list[Path]] = {}
+    pending: dict[tuple[Path, bytes, pa.Schema], list[Path]] = {}
     for path in sorted(parts, key=lambda p: (parts[p].mtime_ns, p.name)):
         footer, columns = parts[path].footer, parts[path].columns
         bare = replace(footer.settings, recorded={}, shard=None)
@@ -106,10 +112,10 @@ def _groups(parts: dict[Path, _Part], images: int) -> Iterator[list[Path]]:
             footer, settings=bare, images=0, failed=0, masks=0, static=0, redone={},
             begun=None, ended=None, complete=frozenset(), tracking=None, late=0, rewritten=(),
         ).to_json()  # fmt: skip
-        group = pending.setdefault((alike, columns), [])
+        group = pending.setdefault((path.parent, alike, columns), [])
         if group and sum(parts[p].footer.images for p in group) + footer.images > images:
             yield group
-            group = pending[alike, columns] = []
+            group = pending[path.parent, alike, columns] = []
         group.append(path)
     yield from pending.values()
 
@@ -123,10 +129,14 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Pa
             fresh.mkdir(parents=True)
             shutil.copystat(real, fresh)
             for group in groups:
+                name = group[0].relative_to(real).as_posix()
+                make_folders(fresh, name)
                 if len(group) == 1:
-                    os.link(group[0], fresh / group[0].name)
+                    os.link(group[0], fresh / name)
                 else:
-                    _merge(group, parts, fresh)
+                    _merge(group, parts, real, fresh)
+            for folder in {(fresh / path.relative_to(real)).parent for path in parts}:
+                sync_directory(folder)
             sync_directory(fresh)
             exchange(fresh, real)
             sync_directory(real.parent)
@@ -134,15 +144,17 @@ def _rebuild(real: Path, groups: Sequence[Sequence[Path]], parts: dict[Path, _Pa
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _merge(group: Sequence[Path], parts: dict[Path, _Part], fresh: Path) -> None:
-    name, rows, footer = _merged(group, parts)
+def _merge(group: Sequence[Path], parts: dict[Path, _Part], real: Path, fresh: Path) -> None:
+    name, rows, footer = _merged(group, parts, real)
     write_part(fresh / name, rows, footer)
     # As new as its newest image: `status` and `prune` go by it.
     newest_ns = max(parts[path].mtime_ns for path in group)
     os.utime(fresh / name, ns=(newest_ns, newest_ns))
 
 
-def _merged(group: Sequence[Path], parts: dict[Path, _Part]) -> tuple[str, pa.Table, Footer]:
+def _merged(
+    group: Sequence[Path], parts: dict[Path, _Part], real: Path
+) -> tuple[str, pa.Table, Footer]:
     """One part of all of these: its name, rows and footer."""
     rows = pa.concat_tables([read_part(path)[0] for path in group])
     newest = parts[group[-1]].footer
@@ -157,7 +169,8 @@ def _merged(group: Sequence[Path], parts: dict[Path, _Part]) -> tuple[str, pa.Ta
         late=sum(parts[path].footer.late for path in group),
         rewritten=tuple(key for path in group for key in parts[path].footer.rewritten),
     )  # fmt: skip
-    return part_name(images_of(rows)), rows, footer
+    name = group[0].with_name(part_name(images_of(rows))).relative_to(real).as_posix()
+    return name, rows, footer
 
 
 def _tracking(footers: Sequence[Footer]) -> Mapping[str, Any] | None:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.keys import prefixed
+from segcli.partitions import BY, PATTERN
 from segcli.store.filtering import filtered_command
-from segcli.store.footer import Footer, differences, new_command
+from segcli.store.footer import ROOT, Footer, differences, new_command
 from segcli.store.schema import column_differences
 
 
@@ -43,11 +44,28 @@ class Joining:
             )
 
     def _advice(self, there: Footer) -> str:
+        if (kept := self._partitions_advice(there)) is not None:
+            return kept
         filtered = filtered_command(self.path, there, self.footer)
         advice = f"Use the old settings, or choose a new output: {self.new_command()}"
         if filtered is None:
             return advice
         return f"The output already has these masks: {filtered} (or export) reads them. {advice}"
+
+    def _partitions_advice(self, there: Footer) -> str | None:
+        """What to do if only the partitions differ; None if they do not, or not only they."""
+        old, new = there.settings.compared, self.footer.settings.compared
+        differing = {n for n in {*old, *new} - {ROOT} if old.get(n) != new.get(n)}
+        if not differing or not differing <= {BY, PATTERN}:
+            return None
+        by, pattern = old.get(BY), old.get(PATTERN)
+        given = f"give `{BY}={by!r}`" if by else f"leave out `{BY}`"
+        if by:
+            given += f" and `{PATTERN}={pattern!r}`" if pattern else f" without `{PATTERN}`"
+        return (
+            f"Parts are not moved from one partition to another: {given}, as before, or choose a "
+            f"new output: {self.new_command()}"
+        )
 
     def check_roots(self, now: str, roots: Set[str], may_be_same: Callable[[], bool]) -> None:
         """`now`: a source root of the run; `roots`: of the parts with the same key prefix. Several

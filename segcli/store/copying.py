@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
@@ -32,7 +32,7 @@ def copy_rows(source: Path, target: Path, place: Place) -> None:
     """
     if resolve(source) == resolve(target):
         raise UsageError(f"`out` {shown(target)} is the output itself; leave `out` away")
-    parts = part_paths(source)
+    parts, real = part_paths(source), resolve(source)
     columns = schema(peek_carried(source) or {})
     there = _known(resolve(target))
     for path in parts:
@@ -46,7 +46,7 @@ def copy_rows(source: Path, target: Path, place: Place) -> None:
                 redone.setdefault(name, []).append(mark.key)
         if fresh or redone:
             rows = _upgraded(read_part(path)[0], columns)
-            _add(place, rows, fresh, footer)
+            _add(place, path.relative_to(real).as_posix(), rows, fresh, footer)
             for name, keys in redone.items():
                 _replace(place, name, rows, keys)
 
@@ -95,7 +95,8 @@ def _upgraded(rows: pa.Table, columns: pa.Schema) -> pa.Table:
     return pa.table(values, schema=columns)
 
 
-def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> None:
+def _add(place: Place, part: str, rows: pa.Table, keys: Sequence[str], footer: Footer) -> None:
+    """`part`: the name of the part that has the rows, in whose partition they stay."""
     if not keys:
         return
     some = rows_of(rows, keys)
@@ -103,7 +104,8 @@ def _add(place: Place, rows: pa.Table, keys: Sequence[str], footer: Footer) -> N
         footer, schema_version=SCHEMA_VERSION, tracking=None, tracked=False, late=0, rewritten=(),
         begun=None, ended=None,
     )  # fmt: skip
-    place.add(part_name(images_of(some)), some, footer, create=True, check=lambda *_: None)
+    name = str(PurePosixPath(part).with_name(part_name(images_of(some))))
+    place.add(name, some, footer, create=True, check=lambda *_: None)
 
 
 def _replace(place: Place, name: str, rows: pa.Table, keys: Sequence[str]) -> None:

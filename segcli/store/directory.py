@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from segcli.cloud.errors import StoreError
 from segcli.cloud.objects import Listed, list_objects
 from segcli.cloud.urls import BUCKETS, is_url, scheme_of, shown, split_bucket, url_of
 from segcli.errors import UsageError
+from segcli.partitions import is_folder
 from segcli.store.exchange import find_exchange
 
-_PART = re.compile(r"part-[0-9a-f]{32}\.parquet")
+_PART = re.compile(r"(?:[^/=]+=[^/]+/)*part-[0-9a-f]{32}\.parquet")
 _NFS_OPEN = ".nfs"  # NFS's name for a replaced file that is still open
 
 
@@ -51,15 +52,12 @@ def duckdb_note(path: Path) -> str | None:
     """A note for outputs whose name DuckDB does not accept as a table."""
     if path.name.endswith(".parquet"):
         return None
-    return f"DuckDB reads a directory of this name as read_parquet('{path}/*.parquet')"
-
-
-def is_part(name: str) -> bool:
-    return _PART.fullmatch(name) is not None
+    return f"DuckDB reads a directory of this name as read_parquet('{path}/**/*.parquet')"
 
 
 def list_parts(path: Path) -> list[str]:
-    """Sorted names of the parts in `path`; empty if it does not exist.
+    """Sorted names of the parts in `path`, those in partitions with their folders
+    ("date=2026-11-27/part-....parquet"); empty if it does not exist.
 
     Raises UsageError if it contains anything else: several readers would refuse the directory or
     mix in foreign rows.
@@ -67,7 +65,7 @@ def list_parts(path: Path) -> list[str]:
     if (url := url_of(path)) is not None:
         return sorted(name for name, _ in list_bucket_parts(url))
     try:
-        names = sorted(os.listdir(path))
+        names, foreign = _scan(path)
     except FileNotFoundError:
         return []
     except NotADirectoryError:
@@ -76,16 +74,62 @@ def list_parts(path: Path) -> list[str]:
         ) from None
     except OSError as e:
         raise UsageError(f"cannot read {path}: {e.strerror}") from e
-    names = [n for n in names if not n.startswith(_NFS_OPEN)]
-    foreign = [n for n in names if not _PART.fullmatch(n)]
-    if not foreign:
-        return names
-    if len(foreign) == len(names):
+    if foreign and not names:
         raise UsageError(
             f"{path} contains {foreign[0]!r} and no part, so it is not an output; name the output "
             f"of a run, or for a new output a directory that does not exist yet"
         )
-    raise _foreign(str(path), foreign[0])
+    if foreign:
+        raise _foreign(str(path), foreign[0])
+    _check_alike(str(path), names)
+    return names
+
+
+def parts_among(path: Path) -> list[str]:
+    """The same, whatever else the directory contains. Raises OSError."""
+    return _scan(path)[0]
+
+
+def _scan(path: Path, folder: str = "") -> tuple[list[str], list[str]]:
+    """The names of the parts in `path`/`folder` and in partitions there, and of what else there is,
+    both sorted. Raises OSError."""
+    parts: list[str] = []
+    foreign: list[str] = []
+    for name in os.listdir(path / folder):
+        below = f"{folder}{name}"
+        if _PART.fullmatch(name):
+            parts.append(below)
+        elif name.startswith(_NFS_OPEN):
+            continue
+        elif is_folder(name):
+            try:
+                found = _scan(path, f"{below}/")
+            except NotADirectoryError:
+                foreign.append(below)
+            except FileNotFoundError:  # removed meanwhile, with its last part
+                continue
+            else:
+                parts += found[0]
+                foreign += found[1]
+        else:
+            foreign.append(below)
+    return sorted(parts), sorted(foreign)
+
+
+def _check_alike(output: str, names: Sequence[str]) -> None:
+    """Raises UsageError unless all parts are in partitions by the same names, or none is."""
+    kinds = {_kind(name): name for name in names}
+    if len(kinds) > 1:
+        one, other = list(kinds.values())[:2]
+        raise UsageError(
+            f"{output} contains {one} and {other}, but the parts of an output have the same "
+            f"partitions: they were probably copied from another output; move them away"
+        )
+
+
+def _kind(name: str) -> tuple[str, ...]:
+    """ "date=2026-11-27/part-....parquet" -> ("date",)"""
+    return tuple(folder.partition("=")[0] for folder in name.split("/")[:-1])
 
 
 def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
@@ -103,9 +147,12 @@ def list_bucket_parts(url: str) -> Iterator[tuple[str, Listed]]:
             before = now  # parts were exchanged while they were listed
     except StoreError as error:
         raise UsageError(f"cannot list {shown(url)}: {error}") from None
-    for name, listed in parts:
-        if not _PART.fullmatch(name):
+    for name, _ in parts:
+        *folders, _ = name.split("/")
+        if not (_PART.fullmatch(name) and all(map(is_folder, folders))):
             raise _foreign(url, name)
+    _check_alike(url, [name for name, _ in parts])
+    for name, listed in parts:
         if name not in now.hidden:
             yield name, listed
 
@@ -128,14 +175,19 @@ def refuse_among_parts(path: Path, option: str) -> None:
     real = resolve(path)
     place = next((p for p in (real, *real.parents) if p.is_dir()), None)
     with contextlib.suppress(OSError):
-        with os.scandir(place) as entries:
-            names = (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN))
-            first = next(names, "")  # an output holds parts alone, so the first name tells
-        if _PART.fullmatch(first):
+        if place is not None and _is_in_output(place):
             raise UsageError(
                 f"{option} {path} is inside {place}, an output, which may contain only parts; "
                 f"choose another place"
             )
+
+
+def _is_in_output(place: Path) -> bool:
+    """Whether a directory is an output or a partition of one. Raises OSError."""
+    with os.scandir(place) as entries:
+        names = (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN))
+        first = next(names, "")  # an output contains only parts, so the first name decides
+    return _PART.fullmatch(first) is not None or (is_folder(first) and _is_in_output(place / first))
 
 
 def check_place(path: Path) -> None:
@@ -185,3 +237,23 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_folders(directory: Path, name: str) -> None:
+    """Make the folders of a part in `directory`, which is there, durable. Raises OSError."""
+    for folder in reversed(PurePosixPath(name).parents[:-1]):
+        try:
+            os.mkdir(directory / folder)
+        except FileExistsError:
+            continue
+        sync_directory((directory / folder).parent)
+
+
+def remove_empty(folder: Path, directory: Path) -> None:
+    """Remove `folder`, and those between it and `directory`, as far as they are empty."""
+    while folder != directory:
+        try:
+            os.rmdir(folder)
+        except OSError:  # not empty, or another process was faster
+            return
+        folder = folder.parent

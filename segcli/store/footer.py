@@ -24,6 +24,7 @@ _OPTIONS = frozenset(
     {
         *("min_score", "max_masks", "categories", "precision", "runtime", "max_pixels", "model"),
         *("class_scores", "slice", "zones", "skip_static", "static_threshold", "static_age"),
+        *("partition_by", "time_pattern"),
     }
 )
 _WORDS = {

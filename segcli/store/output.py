@@ -18,7 +18,7 @@ from segcli.store.inventory import HeldTwice, Inventory, State
 from segcli.store.key_index import KeyIndex
 from segcli.store.output_lock import OutputLock, lock_output
 from segcli.store.part_file import read_footer
-from segcli.store.part_writer import PartWriter, part_name
+from segcli.store.part_writer import PartWriter
 from segcli.store.place import Disk, Place, remove_stale, staging_paths
 from segcli.store.pruned import finish
 from segcli.store.schema import SCHEMA_VERSION, Categories, schema
@@ -240,7 +240,7 @@ class Output:
         keys = [r.sample.key for r in records]
         if not keys or len({*keys}) < len(keys):
             raise ValueError("a chunk needs images, each of them once")
-        name = part_name(keys)
+        name = self.writer.name_of(keys)
         for key in keys:
             if self.inventory.part_of(key) not in (None, name):
                 raise ValueError(f"{key!r} is in another part already: replace it")

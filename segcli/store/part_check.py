@@ -14,6 +14,7 @@ from segcli.errors import UsageError
 from segcli.keys import normalized
 from segcli.masks import rle
 from segcli.masks.batch import Masks, measure
+from segcli.partitions import Partitions
 from segcli.store.footer import Footer
 from segcli.store.key_index import Mark, pack
 from segcli.store.part_file import open_part
@@ -53,11 +54,13 @@ class PartCheck:
     """
 
     path: Path
+    name: str
     number: int
     images: int = 0
     failed: int = 0
     static: int = 0
     masks: int = 0
+    _partitions: Partitions | None = None
     _packed: list[NDArray[np.uint64]] = field(default_factory=list)
     _ok: set[str] = field(default_factory=set)
     _repeats: list[tuple[str, str]] = field(default_factory=list)
@@ -75,6 +78,7 @@ class PartCheck:
             wrong = _foreign_columns(file.schema_arrow, footer)
             if wrong:
                 yield self._problem(None, f"its columns are not segcli's: {', '.join(wrong)}")
+            self._partitions = Partitions.of(footer.settings.compared)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 batch.validate(full=True)
                 if not wrong:
@@ -86,7 +90,7 @@ class PartCheck:
                 yield from self._counts(footer)
 
     def _problem(self, key: str | None, problem: str) -> Problem:
-        return Problem(self.path.name, key, problem)
+        return Problem(self.name, key, problem)
 
     def _images(self, batch: pa.RecordBatch) -> Iterator[Problem]:
         """The masks of an image follow one another and are numbered 0, 1, 2, ..."""
@@ -115,11 +119,18 @@ class PartCheck:
             if repeats is not None:
                 self._repeats.append((key, repeats))
             keys.append(Mark(normalized(key), None, None, failed=False))
+            if (folder := self._other_partition(key)) is not None:
+                yield self._problem(key, f"its partition is {folder}")
             if status not in _STATUSES or (status != "ok") != (masks is None):
                 yield self._problem(key, f"its status is {status!r}, its column `masks` {masks}")
             if (status == "static") != (repeats is not None):
                 yield self._problem(key, f"its status is {status!r}, its `repeats` {repeats!r}")
         self._packed.append(pack(keys, self.number, fresh=False))
+
+    def _other_partition(self, key: str) -> str | None:
+        """The partition of an image, if the part is in another one."""
+        folder = "" if self._partitions is None else self._partitions.folder(key)
+        return None if folder == self.name.rpartition("/")[0] else folder or "none"
 
     def _end_image(self) -> Iterator[Problem]:
         if self._seen != (self._expected or 0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from segcli.keys import prefixed
+from segcli.partitions import Partitions
 from segcli.store.compatibility import Joining
 from segcli.store.directory import list_parts
 from segcli.store.footer import Footer
@@ -50,7 +51,7 @@ class PartWriter:
         `create`: the directory may not exist yet; else its absence means that it was removed.
         `begun`: when the run began them (seconds since 1970).
         """
-        name = part_name(r.sample.key for r in records)
+        name = self.name_of([r.sample.key for r in records])
         settings = self.footer.settings.of(records[0].sample.key)
         ended = None if begun is None else time.time()
         footer = replace(self.footer, settings=settings, begun=begun, ended=ended)
@@ -58,9 +59,17 @@ class PartWriter:
         self.place.add(name, rows, footer, create=create, check=self._check_neighbour)
         return name
 
-    def find(self, keys: Iterable[str]) -> tuple[str, Footer, tuple[tuple[str, str], ...]] | None:
+    def name_of(self, keys: Collection[str]) -> str:
+        """The name of the part of these images, with the folder of their partition."""
+        partitions = Partitions.of(self.footer.settings.compared)
+        if partitions is None:
+            return part_name(keys)
+        (folder,) = {partitions.folder(key) for key in keys}
+        return f"{folder}/{part_name(keys)}"
+
+    def find(self, keys: Collection[str]) -> tuple[str, Footer, tuple[tuple[str, str], ...]] | None:
         """The part of exactly these images, if it is in place, and its failures (key, reason)."""
-        name = part_name(keys)
+        name = self.name_of(keys)
         if not self.place.has(name):
             return None
         with open_part(self.directory / name) as (file, footer):

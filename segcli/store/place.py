@@ -12,14 +12,21 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import pyarrow as pa
 
 from segcli.errors import OutputError
 from segcli.files import reporting
-from segcli.store.directory import list_parts, shards_path, staging_path, sync_directory
+from segcli.store.directory import (
+    list_parts,
+    make_folders,
+    remove_empty,
+    shards_path,
+    staging_path,
+    sync_directory,
+)
 from segcli.store.footer import Footer
 from segcli.store.lock import in_turn
 from segcli.store.part_file import read_part, write_part
@@ -105,9 +112,13 @@ class Disk:
         self._publish(name, rows, footer, None)
 
     def remove(self, name: str) -> None:
-        with reporting(self.directory / name, "remove"):
-            os.unlink(self.directory / name)
-            sync_directory(self.directory)
+        part = self.directory / name
+        with reporting(part, "remove"):
+            os.unlink(part)
+            sync_directory(part.parent)
+            # Another shard may have made an empty partition, and be about to put a part there.
+            if self.turn is None:
+                remove_empty(part.parent, self.directory)
 
     def has(self, name: str) -> bool:
         return (self.directory / name).exists()
@@ -126,36 +137,39 @@ class Disk:
     ) -> None:
         """`check`: the directory may not exist yet, see `add`."""
         # A directory of its own, so that it can become the output when this is the first part.
-        home = self.staging / name.removesuffix(".parquet")
+        home = self.staging / PurePosixPath(name).stem
         staged = home / name
         with reporting(self.directory, "write to", advice=_ADVICE):
-            home.mkdir(parents=True, exist_ok=True)
+            staged.parent.mkdir(parents=True, exist_ok=True)
             try:
                 write_part(staged, rows, footer)
-                self._put_in_place(staged, check)
+                self._put_in_place(home, name, check)
             finally:
                 with contextlib.suppress(OSError):
                     staged.unlink(missing_ok=True)
-                    home.rmdir()
+                    remove_empty(staged.parent, self.staging)
 
-    def _put_in_place(self, staged: Path, check: Callable[..., None] | None) -> None:
+    def _put_in_place(self, home: Path, name: str, check: Callable[..., None] | None) -> None:
         if check is not None:
             with in_turn(self.turn):
-                if self._create(staged.parent):
+                if self._create(home, name):
                     return
                 if self.turn is not None:
                     check()
-        os.replace(staged, self.directory / staged.name)
-        sync_directory(self.directory)
+        # Readers take no notice of a partition that is still empty.
+        make_folders(self.directory, name)
+        os.replace(home / name, self.directory / name)
+        sync_directory((self.directory / name).parent)
 
-    def _create(self, home: Path) -> bool:
+    def _create(self, home: Path, name: str) -> bool:
         """The directory appears together with its first part: nobody sees it empty.
 
         False when it is there already; somebody may have been faster.
         """
         if self.directory.exists():
             return False
-        sync_directory(home)
+        for folder in PurePosixPath(name).parents:
+            sync_directory(home / folder)
         try:
             os.rename(home, self.directory)
         except OSError as e:

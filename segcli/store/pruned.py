@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -176,16 +176,18 @@ def _remove_rows(place: Place, pruning: Pruning) -> None:
     if whole and not rest:
         # Readers take no empty folder for an output.
         rows, footer = read_part(real / whole[0])
-        place.add(EMPTY, rows.slice(0, 0), _bare(footer), create=False, check=lambda *_: None)
+        name = str(PurePosixPath(whole[0]).with_name(EMPTY))
+        place.add(name, rows.slice(0, 0), _bare(footer), create=False, check=lambda *_: None)
     keep_tracks(place, whole)
     for name in whole:
         place.remove(name)
     for name, gone, is_all in marked:
         if not is_all:
             _rewrite(place, name, gone)
-    if EMPTY in rest and len(rest) > 1:
-        keep_tracks(place, [EMPTY])
-        place.remove(EMPTY)
+    empty = next((name for name in rest if name.endswith(EMPTY)), None)
+    if empty is not None and len(rest) > 1:
+        keep_tracks(place, [empty])
+        place.remove(empty)
     place.clear(everything=False)
 
 

@@ -95,7 +95,7 @@ class Rows:
     def part(self, number: int) -> str:
         """What to write after FROM for the rows of one part, in their order in the file."""
         if not self._repeats:
-            return f"read_parquet([{self._files[number]}])"
+            return _read(self._files[number])
         rows = repeated_sql(f"({_stored(self._files[number])})", self.columns)
         return f"(SELECT * FROM ({rows}) ORDER BY image, mask)"
 
@@ -204,8 +204,13 @@ def _stored(files: str) -> str:
     return (
         f"SELECT *, file_index AS part, "
         f"(file_index::BIGINT << 32) + file_row_number - coalesce(mask, 0) AS image "
-        f"FROM read_parquet([{files}])"
+        f"FROM {_read(files)}"
     )
+
+
+def _read(files: str) -> str:
+    """The files as a table; folders named NAME=VALUE on the way to them are not columns."""
+    return f"read_parquet([{files}], hive_partitioning = false)"
 
 
 def write_parquet(table: Sequence[Mapping[str, Any]], path: Path) -> None:

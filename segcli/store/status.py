@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,11 @@ from segcli.cloud.objects import Listed
 from segcli.cloud.urls import shown, url_of
 from segcli.errors import UsageError
 from segcli.store.directory import (
-    is_part,
     lease_url,
     list_bucket_parts,
     list_parts,
     lock_path,
+    parts_among,
     resolve,
 )
 from segcli.store.footer import ROOT, Footer
@@ -141,7 +140,7 @@ def _parts(real: Path, found: Status) -> list[str]:
         return list_parts(real)
     except UsageError as error:
         found.problems.append(str(error))
-        return sorted(name for name in os.listdir(real) if is_part(name))
+        return parts_among(real)
 
 
 def _add(found: Status, footer: Footer) -> None:

@@ -63,9 +63,14 @@ class Tracked:
         self._holders = set(holders)
 
     @property
+    def names(self) -> list[str]:
+        """The parts, in order."""
+        return list_parts(self._place.directory)
+
+    @property
     def paths(self) -> list[Path]:
-        """The parts, in the order of their names."""
-        return [self._place.directory / name for name in list_parts(self._place.directory)]
+        """The same as paths."""
+        return [self._place.directory / name for name in self.names]
 
     def write(self, changes: Mapping[str, TrackIds], state: Mapping[str, Any], holder: str) -> None:
         """Write `changes` by the names of their parts, then the state, into the part `holder`.
@@ -148,7 +153,7 @@ def open_tracked(
                 f"tracks; make a tracked copy of it: `out={str(fresh_path(path))!r}`"
             )
         paths = part_paths(path)
-        names = [p.name for p in paths]
+        names = [p.relative_to(real).as_posix() for p in paths]
         yield Tracked(place, dict(zip(names, read_footers(paths), strict=True)))
         place.clear(everything=False)
 

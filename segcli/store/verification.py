@@ -18,7 +18,14 @@ from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.store.bucket_place import Bucket
-from segcli.store.directory import is_part, list_parts, resolve, sync_directory
+from segcli.store.directory import (
+    list_parts,
+    make_folders,
+    parts_among,
+    remove_empty,
+    resolve,
+    sync_directory,
+)
 from segcli.store.footer import Footer, differences
 from segcli.store.key_index import KeyIndex
 from segcli.store.output_lock import lock_output
@@ -104,7 +111,7 @@ class _Checks:
         waiting = repeats = 0
         # From the last to the first: of a key in two parts, the index keeps the first.
         for number in reversed(range(len(self._names))):
-            check = PartCheck(self._real / self._names[number], number)
+            check = PartCheck(self._real / self._names[number], self._names[number], number)
             if not self._check(check, usual):
                 continue
             self._intact.append(number)
@@ -129,7 +136,7 @@ class _Checks:
         except UsageError as error:
             if is_url(self._real):
                 raise
-            names = sorted(name for name in os.listdir(self._real) if is_part(name))
+            names = parts_among(self._real)
             if not names:
                 raise
             self._found.problems.append(Problem(None, None, str(error)))
@@ -146,7 +153,7 @@ class _Checks:
 
     def _check(self, check: PartCheck, usual: _Kind | None) -> bool:
         """Whether the part is intact."""
-        name = check.path.name
+        name = check.name
         with self._reading(name):
             self._add(name, first_few(name, check.read()))
             self._found.parts += 1
@@ -228,9 +235,11 @@ def _move(real: Path, names: Sequence[str], aside: Path) -> None:
         aside.mkdir(exist_ok=True)
         sync_directory(aside.parent)
         for name in names:
+            make_folders(aside, name)
             os.rename(real / name, _free(aside / name))
-        sync_directory(aside)
-        sync_directory(real)
+            sync_directory((aside / name).parent)
+            sync_directory((real / name).parent)
+            remove_empty((real / name).parent, real)
 
 
 def _free(path: Path) -> Path:

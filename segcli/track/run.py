@@ -162,7 +162,7 @@ class _Pass:
     def _list_late(self, rows: Rows) -> None:
         """Count the images that came late or were processed again, whatever was removed since."""
         earlier = count_earlier(rows) if "untracked" not in self._state else {}  # an older state
-        names = {number: path.name for number, path in enumerate(self._output.paths)}
+        names = dict(enumerate(self._output.names))
         self._fresh = {
             name: earlier.get(n, 0) for n, name in names.items() if name in self._output.fresh
         }
@@ -207,13 +207,13 @@ class _Pass:
 
     def _commit(self, batch: Sequence[Frame], parts: Mapping[str, int]) -> None:
         """Write the ids of a batch, and with them where it ended."""
-        paths = self._output.paths
+        names = self._output.names
         changes: dict[str, TrackIds] = {}
         for frame in batch:
-            changes.setdefault(paths[frame.part].name, TrackIds()).seen.add(frame.key)
+            changes.setdefault(names[frame.part], TrackIds()).seen.add(frame.key)
         for (key, number), track in self._ids:
             if key in parts:  # or its rows have been removed since
-                name = paths[parts[key]].name
+                name = names[parts[key]]
                 changes.setdefault(name, TrackIds()).add(key, number, track)
         for name, late in self._fresh.items():
             changes.setdefault(name, TrackIds()).late = late
@@ -223,7 +223,7 @@ class _Pass:
             "next": self._next,
             "sequences": {name: one.to_json() for name, one in self._sequences.items()},
         }
-        self._output.write(changes, state, paths[batch[-1].part].name)
+        self._output.write(changes, state, names[batch[-1].part])
         self.summary.masks += len(self._ids)
         self._ids = []
 

@@ -82,6 +82,10 @@ def _shards(images: Path, out: Path) -> None:
         _predict(images, out, shard=f"{index}/2")
 
 
+def _partitioned(images: Path, out: Path) -> None:
+    _predict(images, out, partition_by="camera")
+
+
 def _rewritten(images: Path, out: Path) -> None:
     """A part rewritten: its failed image was done again, in vain."""
     _predict(images, out)
@@ -130,7 +134,7 @@ def _ray(images: Path, out: Path) -> None:
 
 MAKERS = {
     maker.__name__.strip("_"): maker
-    for maker in (_plain, _shards, _rewritten, _manifest, _older, _imported, _ray)
+    for maker in (_plain, _shards, _partitioned, _rewritten, _manifest, _older, _imported, _ray)
 }
 FAILED = {name: 0 if name == "imported" else 1 for name in MAKERS}
 WAYS = [
@@ -180,9 +184,10 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_compact(way: str, outputs: Outputs, images: Path, tmp_path: Path) -> None:
     path = tmp_path / "masks.parquet"
     shutil.copytree(outputs(way), path)
-    before, parts = rows(path), len(list(path.iterdir()))
+    before, parts = rows(path), len(list(path.rglob("*.parquet")))
     told = run("compact", path)
-    assert told.startswith(f"{parts} parts -> 1, {IMAGES + FAILED[way]} images")
+    after = 2 if way == "partitioned" else 1  # the cameras are the top folder and "a"
+    assert told.startswith(f"{parts} parts -> {after}, {IMAGES + FAILED[way]} images")
     assert rows(path) == before
     assert parts > 1 or way == "imported"
     if way in ("plain", "shards", "older", "rewritten"):

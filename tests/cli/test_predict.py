@@ -366,7 +366,7 @@ def test_summaries() -> None:
         "listed more than once, done once: 2 images",
         "failed: a.png: cut",
         "all failed images, by DuckDB: SELECT key, error FROM "
-        "read_parquet('o.parquet/*.parquet') WHERE status = 'failed'",
+        "read_parquet('o.parquet/**/*.parquet') WHERE status = 'failed'",
     ]
 
 

@@ -17,7 +17,7 @@ from segcli.api import read
 from segcli.cli import app
 from segcli.cloud.errors import Kind, StoreError
 from segcli.cloud.objects import list_objects
-from segcli.cloud.writing import find, put_new
+from segcli.cloud.writing import find, put_if, put_new
 from segcli.errors import Locked, OutputError, SegcliError, UsageError
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Summary
@@ -427,3 +427,35 @@ def test_missing_buckets_are_refused(store: Store, out: str) -> None:
             status(Path(place))
     with pytest.raises(StoreError, match="no such bucket"):
         put_new("s3://nobody/m", b"")
+
+
+def test_partitions_are_folders_of_objects(out: str, tmp_path: Path) -> None:
+    source, plain = tmp_path / "source", tmp_path / "plain.parquet"
+    for key in ("gate/2026-11-26/a.png", "site/gate/2026-11-27/a.png", "site/gate/a.png"):
+        (source / key).parent.mkdir(parents=True, exist_ok=True)
+        (source / key).write_bytes(png(len(key)))
+    run(source, plain)
+    run(source, out, partition_by="date,camera")
+    assert sorted(map(str, read(out))) == sorted(map(str, read(plain)))
+    names = [path.parent.as_posix().partition("date=")[2] for path in part_paths(Path(out))]
+    assert names == [
+        "2026-11-26/camera=gate",
+        "2026-11-27/camera=site%2Fgate",
+        "__HIVE_DEFAULT_PARTITION__/camera=site%2Fgate",
+    ]
+    (source / "gate/2026-11-26/b.png").write_bytes(png(7))
+    (source / "gate/2026-11-26/a.png").write_bytes(png(8))
+    again = run(source, out, partition_by="date,camera")
+    assert (again.images, again.redone) == (2, 1)
+    done = compact(Path(out), images=100)
+    assert (done.before, done.after, done.images) == (4, 3, 4)
+    assert status(Path(out)).images == 4
+    first = f"{out}/date=2026-11-26/camera=gate/{part_paths(Path(out))[0].name}"
+    there = find(first)
+    assert there is not None
+    put_if(first, there.data[:50], there)
+    assert verify(Path(out), repair=True).is_intact
+    assert run(source, out, partition_by="date,camera").images == 2
+    assert verify(Path(out)).images == 4
+    with pytest.raises(OtherSettings, match="give `partition_by='date,camera'`"):
+        run(source, out, partition_by="date")

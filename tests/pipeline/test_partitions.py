@@ -1,0 +1,198 @@
+"""Runs with partitions: rows, chunks, and what reads the parts."""
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pytest
+import toy_data
+from PIL import Image
+from pipeline.conftest import TOY
+
+from segcli.errors import UsageError
+from segcli.partitions import Partitions
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.chunk_size import ChunkSize
+from segcli.pipeline.events import Summary
+from segcli.pipeline.open_chunks import OpenChunks
+from segcli.sources import Source
+from segcli.store import compact, part_paths, status
+from segcli.store.directory import list_parts
+from segcli.store.verification import verify
+from segcli.track import TrackOptions, track
+from segcli.types import Sample
+
+DAYS = ("20261126", "20261127")
+CAMERAS = ("gate", "yard")
+
+
+def run(source: Path, out: Path, **options: Any) -> Summary:
+    given = {
+        "model": "toy", "device": "cpu", "precision": "float32", "replicas": 0, "workers": 1,
+        "partition_by": "date,camera", "chunk_size": 4, **options,
+    }  # fmt: skip
+    return predict(PredictOptions(source=str(source), out=out, **given), report=lambda event: None)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three stills of two cameras on two days, which alternate in the listing, and one undated."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(3):
+        for day in DAYS:
+            for camera in CAMERAS:
+                write(folder / f"{number}" / camera / f"{day}_{number}.png", number)
+    write(folder / "undated.png", 9)
+    return folder
+
+
+def write(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(toy_data.picture(number, (48, 64))).save(path, compress_level=1)
+
+
+PATTERN = "%(camera)/%Y%m%d_"
+
+
+@pytest.fixture(scope="module")
+def outputs(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same images without and with partitions."""
+    home = tmp_path_factory.mktemp("outputs")
+    plain, parted = home / "plain.parquet", home / "parted.parquet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOY)
+        run(archive, plain, partition_by=None, time_pattern=PATTERN)
+        run(archive, parted, time_pattern=PATTERN)
+    return plain, parted
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    found = [row for part in part_paths(out) for row in ds.dataset(part).to_table().to_pylist()]
+    return sorted(found, key=lambda row: (row["key"], row["mask"] or 0))
+
+
+def test_rows_are_those_without_partitions(outputs: tuple[Path, Path]) -> None:
+    plain, parted = outputs
+    assert rows(plain) == rows(parted)
+    unknown = "__HIVE_DEFAULT_PARTITION__"
+    folders = Counter(name.rpartition("/")[0] for name in list_parts(parted))
+    expected = {f"date=2026-11-{day}/camera={camera}" for day in (26, 27) for camera in CAMERAS}
+    assert folders == Counter([*expected, f"date={unknown}/camera=."]), "a part for each"
+    assert verify(parted).is_intact
+
+
+def test_duckdb_and_pyarrow_read_only_the_partitions_that_are_asked_for(
+    outputs: tuple[Path, Path],
+) -> None:
+    plain, parted = outputs
+    expected = [row for row in rows(plain) if "gate/20261127" in row["key"]]
+    files = f"'{parted}/**/*.parquet'"
+    query = (
+        f"SELECT key, filename FROM read_parquet({files}, hive_partitioning = true, "
+        f"filename = true) WHERE date = '2026-11-27' AND camera = 'gate'"
+    )
+    found = duckdb.sql(query).fetchall()
+    assert sorted(key for key, _ in found) == [row["key"] for row in expected]
+    assert len({name for _, name in found}) == 1
+    ((plan,),) = [row[1:] for row in duckdb.sql(f"EXPLAIN ANALYZE {query}").fetchall()]
+    assert "Total Files Read: 1" in plan
+    columns = duckdb.sql(f"DESCRIBE FROM read_parquet({files})").fetchall()
+    assert {("date", "DATE"), ("camera", "VARCHAR")} <= {column[:2] for column in columns}
+    data = ds.dataset(parted, partitioning="hive")
+    where = (pc.field("date") == "2026-11-27") & (pc.field("camera") == "gate")
+    assert data.to_table(filter=where).num_rows == len(expected)
+    assert len([*data.get_fragments(filter=where)]) == 1
+    assert data.to_table(filter=pc.field("date").is_null()).num_rows > 0, "the undated one"
+
+
+def test_tracks_are_those_without_partitions(outputs: tuple[Path, Path], tmp_path: Path) -> None:
+    found = []
+    for out in outputs:
+        path, copy = tmp_path / out.name, tmp_path / f"copy-{out.name}"
+        shutil.copytree(out, path)
+        track(TrackOptions(masks=path), report=lambda text: None)
+        track(TrackOptions(masks=out, out=copy), report=lambda text: None)
+        assert rows(path) == rows(copy)
+        assert list_parts(path) == list_parts(copy) == list_parts(out)
+        found.append([(row["key"], row["mask"], row["track_id"]) for row in rows(path)])
+    assert found[0] == found[1]
+    assert any(track is not None for _, _, track in found[0])
+
+
+def test_a_later_run_does_what_is_new_changed_or_failed(archive: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "m.parquet"
+    shutil.copytree(archive, source)
+    broken = source / "0" / "gate" / f"{DAYS[0]}_0.png"
+    content = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    assert run(source, out).failed == 1
+    names = list_parts(out)
+    os.utime(source / "1" / "yard" / f"{DAYS[0]}_1.png", (2e9, 2e9))  # in 2033
+    write(source / "2" / "yard" / "20261128_1.png", 1)
+    again = run(source, out)
+    assert (again.images, again.redone) == (2, 1)
+    assert {*list_parts(out)} - {*names} == {
+        name for name in list_parts(out) if name.startswith("date=2026-11-28/camera=2%2Fyard/")
+    }
+    broken.write_bytes(content)
+    assert run(source, out, retry_failed=True).redone == 1
+    assert status(out).failed == 0
+    broken.unlink()
+    assert run(source, out, prune_missing=True).pruned == 1
+    assert verify(out).is_intact
+    part_paths(out)[0].write_bytes(b"damaged")
+    assert verify(out, repair=True).is_intact
+    run(source, out)
+    assert compact(out, images=100).after == len(
+        {name.rpartition("/")[0] for name in list_parts(out)}
+    )
+    plain = tmp_path / "plain.parquet"
+    run(source, plain, partition_by=None)
+    assert rows(plain) == rows(out)
+
+
+def test_shards_share_an_output(archive: Path, outputs: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "m.parquet"
+    for index in range(2):
+        run(archive, out, shard=f"{index}/2", time_pattern=PATTERN)
+    assert rows(out) == rows(outputs[0])
+    assert verify(out).is_intact
+
+
+def test_another_partition_is_refused_with_the_old_one(
+    archive: Path, outputs: tuple[Path, Path]
+) -> None:
+    plain, parted = outputs
+    with pytest.raises(UsageError, match="leave out `partition_by`, as before"):
+        run(archive, plain)
+    with pytest.raises(UsageError, match=r"give `partition_by='date,camera'` and `time_pattern="):
+        run(archive, parted, partition_by="camera")
+
+
+def samples(*keys: str, data: bytes | None = None) -> list[Sample]:
+    return [Sample(key, key, data=data) for key in keys]
+
+
+def cut(found: list[Sample], size: int, **options: Any) -> list[str]:
+    source = Source("in", lambda: iter(found))
+    chunks = OpenChunks(source, Partitions(("camera",)), **options)
+    ready = [chunk for sample in found for chunk in chunks.add(sample, ChunkSize(size).now)]
+    return [" ".join(chunk) for chunk in [*ready, *chunks.rest()]]
+
+
+def test_cameras_that_alternate_fill_a_chunk_each() -> None:
+    found = cut(samples("a/1", "b/1", "a/2", "b/2", "a/3"), 2)
+    assert found == ["a/1 a/2", "b/1 b/2", "a/3"]
+
+
+def test_open_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = samples("a/1", "a/2", "b/1", "a/3", data=bytes(10_000))
+    assert cut(large, 9, most_bytes=30_500) == ["a/1 a/2", "b/1", "a/3"], "the largest one"
+    monkeypatch.setattr("segcli.pipeline.open_chunks._MOST_OPEN", 2)
+    found = cut(samples("a/1", "b/1", "a/2", "c/1", "a/3"), 9)
+    assert found == ["b/1", "c/1", "a/1 a/2 a/3"], "the one that has waited longest"
