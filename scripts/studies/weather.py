@@ -5,7 +5,7 @@
 
 No footage of weather is at hand, so weather is drawn on the frames. For each kind: the share of
 frames that are skipped, and the objects of skipped frames that the repeated one lacks, by the masks
-that the output has of the clear frames. Then the frames are taken for stills 10 seconds apart, with
+that the output has of the clear frames. Then the frames are taken for stills 30 seconds apart, with
 weather in the middle third, and the events of camera health are counted.
 """
 
@@ -28,7 +28,7 @@ from segcli.store import MinScores, min_scores, read_settings
 from segcli.store.image_masks import ImageMasks, read_image_masks
 from segcli.video.frames import read_frames
 
-STEP_S = 10.0
+STEP_S = 30.0
 Picture = NDArray[np.float32]
 Weather = Callable[[Picture, int, np.random.Generator], Picture]
 """weather(picture (h, w, 3) of 0 to 255, number of the frame, generator) -> picture."""

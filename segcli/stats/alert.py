@@ -172,8 +172,12 @@ class Rule:
         """One sentence if the rule fires there."""
         if not _SIGNS[self.sign](value, limit):
             return []
-        compared = f", limit {limit:.4g}" if self.previous else ""  # else the rule states it
-        return [f"{self.text}: {value:.4g} now{place}{compared}"]
+        compared = f", limit {_shown(limit)}" if self.previous else ""  # else the rule states it
+        return [f"{self.text}: {_shown(value)} now{place}{compared}"]
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:

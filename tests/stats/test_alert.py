@@ -70,6 +70,11 @@ def test_a_median_of_nothing_is_said_to_be_one():
     assert said == "cat: score < 0.6: 0 now (there is no mask of it)"
 
 
+def test_large_numbers_are_written_out():
+    (said,) = alerts([parse("person: count > 9")], statistics(123456), None)
+    assert said == "person: count > 9: 123,456 now"
+
+
 def test_a_rule_compares_with_the_previous_output():
     rule = parse("person: count/hour < 0.2 * previous")
     said = alerts([rule], statistics(10), statistics(100))
