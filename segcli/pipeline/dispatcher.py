@@ -128,11 +128,12 @@ class Dispatcher:
     def run(self, progress: RunProgress) -> None:
         """Run all tasks, until a stop is requested; all workers have ended afterwards.
 
-        Loads a model only if there is a task. Raises UsageError if a worker's device or memory is
-        not available, OutputError, NothingDone if the model or the workers fail on everything, and
-        WorkersLost if no worker can be started.
+        Loads a model only if there is a task, and while the rest of the first one is listed. Raises
+        UsageError if a worker's device or memory is not available, OutputError, NothingDone if the
+        model or the workers fail on everything, and WorkersLost if no worker can be started.
         """
         output = progress.tasks.output
+        progress.tasks.on_first = self._start_missing
         queue = TaskQueue(progress.tasks.tasks(self._size))
         self._progress, self._retries = progress, Retries(progress, queue)
         self.executor.attach(output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from segcli.types import Sample
 AHEAD_BYTES = 48 << 20  # of samples that are listed but not yet taken: about 100,000 paths
 _SAMPLE_BYTES = 512
 _BLOCK = 64  # samples per block
-_PAUSE_S = 0.001  # after each block, so that the run gets the interpreter
+_PAUSE_S = 0.001  # at most, after each block, while the run works and needs the interpreter
 
 
 def sample_bytes(sample: Sample) -> int:
@@ -37,6 +36,7 @@ class Listing:
     _blocks: deque[list[Sample]] = field(default_factory=deque)
     _held_bytes: int = 0
     _is_over: bool = False
+    _is_awaited: bool = False
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -65,7 +65,10 @@ class Listing:
 
     def _next_block(self) -> list[Sample] | None:
         with self._changed:
+            self._is_awaited = not self._blocks
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._blocks or self._is_over)
+            self._is_awaited = False
             if not self._blocks:
                 return None
             block = self._blocks.popleft()
@@ -82,7 +85,7 @@ class Listing:
                     if not self._hand_over(block):
                         return
                     block = []
-                    time.sleep(_PAUSE_S)
+                    self._pause()
             if self._hand_over(block):
                 self.total = total
         except BaseException as error:  # raised again where the samples are taken
@@ -90,6 +93,11 @@ class Listing:
             self._error = error
         finally:
             self.close()
+
+    def _pause(self) -> None:
+        """A run that waits for the next block does not need the interpreter."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_awaited or self._is_over, _PAUSE_S)
 
     def _hand_over(self, block: list[Sample]) -> bool:
         """Wait for room; False after `close`."""

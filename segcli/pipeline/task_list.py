@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from segcli.partitions import Partitions
@@ -39,7 +39,8 @@ class TaskList:
     `earlier` samples have rows and stay as they are, `earlier_failed` of them failed ones; `redone`
     have rows that are replaced; `repeated` keys were listed again; `taken` are in tasks. Each task
     is settled or dropped. A task, and the samples that wait to be redone, hold about `most_bytes`
-    at most, encoded images of a manifest included.
+    at most, encoded images of a manifest included. `on_first` is called once, when the first sample
+    is found that will be in a task.
     """
 
     source: Source
@@ -51,6 +52,7 @@ class TaskList:
     most_bytes: int = MOST_BYTES
     static: StaticRule | None = None
     partitions: Partitions | None = None
+    on_first: Callable[[], None] | None = None
     earlier: int = 0
     earlier_failed: int = 0
     redone: int = 0
@@ -98,6 +100,9 @@ class TaskList:
             elif self._is_new(sample):
                 ready = chunks.add(sample, size.now)
                 self.taken += 1
+            if self.taken and self.on_first is not None:
+                first, self.on_first = self.on_first, None
+                first()
             if self.completion is not None:
                 self.completion.listed(sample, taken=self.taken > taken_before)
             for chunk in ready:

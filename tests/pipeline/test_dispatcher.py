@@ -1,6 +1,7 @@
 """What the dispatcher makes of the events of workers, whatever order they come in."""
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,22 @@ def test_chunks_go_to_the_workers_that_are_free() -> None:
     assert output.adopted == [*"abcdef"]
     assert [e for e in told if isinstance(e, Loading)] == [Loading("toy/tiny", "tiny.safetensors")]
     assert progress.end().images == 6
+
+
+def test_workers_start_while_the_first_chunk_is_listed() -> None:
+    executor, output = Scripted(lambda n, w, c: [finished(w, c)], 1), Output()
+    started: list[int] = []
+
+    def listed() -> Iterable[Sample]:
+        for key in "abc":
+            started.append(len(executor.events))  # Ready
+            yield Sample(key, key)
+
+    tasks = TaskList(Source("in", lambda: iter(listed())), output)
+    progress = RunProgress(OPTIONS, DESCRIBED, tasks, lambda event: None, Stop())
+    Dispatcher(executor, replace(OPTIONS, chunk_size=3), lambda event: None).run(progress)
+    assert started == [0, 1, 1]
+    assert output.adopted == [*"abc"]
 
 
 def test_a_worker_that_dies_after_its_report_has_counted_once() -> None:

@@ -53,6 +53,13 @@ def test_the_total_is_known_before_the_samples_are_taken() -> None:
     assert source.times == 1
 
 
+def test_the_listing_does_not_pause_while_the_run_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_PAUSE_S", PATIENCE_S)
+    began = time.monotonic()
+    assert sum(1 for _ in Listing(Counted(1000), ahead=True)) == 1000
+    assert time.monotonic() - began < PATIENCE_S / 2
+
+
 def test_no_more_than_the_bound_is_listed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "AHEAD_BYTES", 10_000)
     source = Counted(100, data=bytes(4000))

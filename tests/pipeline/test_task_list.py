@@ -19,6 +19,9 @@ class Empty:
     def state(self, sample: Sample) -> str:
         return "new"
 
+    def repeated(self, sample: Sample) -> bool:
+        return False
+
     def adopt(self, part: str, samples: list[Sample]) -> None:
         self.adopted.append((part, [sample.key for sample in samples]))
 
@@ -65,6 +68,25 @@ def test_chunks_become_smaller_towards_the_end_for_several_workers() -> None:
     fixed = ChunkSize(7)
     fixed.share_out(10, workers=4)
     assert fixed.now == 7
+
+
+def test_the_first_sample_to_be_done_is_announced_once_before_its_task_is_complete() -> None:
+    told: list[int] = []
+    found = work(*"abcde", on_first=lambda: told.append(found.taken))
+    found.output.state = lambda sample: "done" if sample.key in "ab" else "new"
+    tasks = found.tasks(ChunkSize(2))
+    next(tasks)
+    assert told == [1]
+    assert [len(task.samples) for task in tasks] == [1]
+    assert told == [1]
+
+
+def test_nothing_is_announced_where_all_is_done() -> None:
+    told: list[str] = []
+    found = work(*"abc", on_first=lambda: told.append("first"))
+    found.output.state = lambda sample: "done"
+    assert cut(found, 2) == []
+    assert (told, found.earlier) == ([], 3)
 
 
 class Changed(Empty):
