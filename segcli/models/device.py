@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
+from segcli.models.gains import kept_gain
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +96,15 @@ def bfloat16_gain(device: torch.device) -> float:
     return best[torch.float32] / best[torch.bfloat16]
 
 
+def _kept_bfloat16_gain(device: torch.device) -> float:
+    facts = ["bfloat16", device.type]
+    if device.type == "cuda":
+        import torch
+
+        facts.append(torch.cuda.get_device_name(device))
+    return kept_gain(tuple(facts), ("torch",), lambda: bfloat16_gain(device))
+
+
 def _clock(device: torch.device) -> float:
     """The time in seconds, after the device has finished all work."""
     if device.type == "cpu":
@@ -108,12 +118,12 @@ def _clock(device: torch.device) -> float:
 def resolve_precision(name: str, device: torch.device) -> str:
     """Resolve a precision: "auto" is bfloat16 if it is faster, otherwise float32; see INT8, too.
 
-    "auto" measures (`bfloat16_gain`) if the device has bfloat16, so a run resolves it once and
-    passes the result to its workers; a later run takes it from the output. Raises UsageError for an
-    unknown name or a precision that the device does not support.
+    "auto" measures (`bfloat16_gain`) if the device has bfloat16, once on each machine (`gains`). A
+    run resolves it once and passes the result to its workers; a later run takes it from the output.
+    Raises UsageError for an unknown name or a precision that the device does not support.
     """
     if name in ("auto", INT8):
-        pays = has_bfloat16(device) and bfloat16_gain(device) >= _PAYS
+        pays = has_bfloat16(device) and _kept_bfloat16_gain(device) >= _PAYS
         fastest = "bfloat16" if pays else "float32"
         return fastest if name == "auto" else f"{INT8}+{fastest}"
     if name not in (*PRECISIONS, f"{INT8}+bfloat16", f"{INT8}+float32"):

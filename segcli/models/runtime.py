@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from segcli.errors import UsageError
 from segcli.models import openvino_graph
 from segcli.models.device import autocast, is_int8, one_thread, torch_precision
+from segcli.models.gains import kept_gain
 from segcli.models.openvino_graph import Graph, Inconvertible, fixed_canvas
 from segcli.plugin import Compilable, Segmenter
 
@@ -33,11 +35,13 @@ class Compiled:
     """A graph in place of `Compilable.static`: compiled for each canvas when it first comes, for
     one image, so that an image's result does not depend on its batch.
 
-    A compiled canvas takes a tenth of a second to make; those used last are kept.
+    A compiled canvas takes a tenth of a second to make; those used last are kept. `digest` is that
+    of the graph, without its constants.
     """
 
     def __init__(self, graph: Graph, precision: str) -> None:
         self._model = graph.model()
+        self.digest = hashlib.sha256(graph.description).hexdigest()
         self._hint = _HINTS[torch_precision(precision)]
         self._core = openvino_graph.library().Core()
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
@@ -128,13 +132,19 @@ def use(
 ) -> str:
     """Let `model`, on its device and fused, compute with `compiled`; returns its runtime.
 
-    "auto" measures, and uses OpenVINO where it is faster than torch.
+    "auto" measures once on each machine (`gains`), and uses OpenVINO where it is faster than torch.
     """
     if compiled is None:
         return "torch"
     assert isinstance(model, Compilable)
-    if runtime == "auto" and openvino_gain(model, compiled, precision, device) < _PAYS:
-        return "torch"
+    if runtime == "auto":
+        gain = kept_gain(
+            ("openvino", compiled.digest, precision),
+            ("segcli", "torch", "openvino"),
+            lambda: openvino_gain(model, compiled, precision, device),
+        )
+        if gain < _PAYS:
+            return "torch"
     model.compiled = compiled
     return "openvino"
 

@@ -1,4 +1,5 @@
 import contextlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +8,11 @@ from segcli.errors import UsageError
 from segcli.models import device
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _no_measurements(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_cpu_is_always_here() -> None:
@@ -53,6 +59,18 @@ def test_auto_precision_wants_a_gain(gain, expected, monkeypatch) -> None:
     monkeypatch.setattr(device, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(device, "bfloat16_gain", lambda device: gain)
     assert device.resolve_precision("auto", CPU) == expected
+
+
+def test_bfloat16_is_measured_once(monkeypatch) -> None:
+    measured: list[torch.device] = []
+    monkeypatch.setattr(device, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(device, "bfloat16_gain", lambda device: measured.append(device) or 1.3)
+    assert [device.resolve_precision(name, CPU) for name in ("auto", "auto", "int8")] == [
+        "bfloat16",
+        "bfloat16",
+        "int8+bfloat16",
+    ]
+    assert measured == [CPU]
 
 
 def test_the_gain_is_measured_with_one_thread(monkeypatch) -> None:

@@ -4,6 +4,7 @@ The tests of OpenVINO itself are in test_openvino.py; these do not need it.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from kit.compilable import INFO, Network
 from torch import Tensor
 
 from segcli.errors import UsageError
-from segcli.models import openvino_graph, runtime
+from segcli.models import gains, openvino_graph, runtime
 from segcli.models.openvino_graph import Graph, Inconvertible
 
 CPU = torch.device("cpu")
@@ -24,6 +25,7 @@ class Fake:
 
     graph: Graph
     precision: str
+    digest = "of the graph"
     is_dropped = False
 
     def __call__(self, x: Tensor) -> list[Tensor]:
@@ -36,8 +38,15 @@ class Fake:
         self.is_dropped = True
 
 
+@pytest.fixture(autouse=True)
+def _no_measurements(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The versions of what is measured; OpenVINO may not be installed.
+    monkeypatch.setattr(gains, "version", lambda name: "1")
     monkeypatch.setattr(openvino_graph, "is_installed", lambda: True)
     monkeypatch.setattr(runtime, "Compiled", Fake)
 
@@ -81,6 +90,22 @@ def test_auto_stays_with_torch_where_it_is_as_fast(monkeypatch) -> None:
     compiled = compiled_for("auto", model=model)
     assert runtime.use(model, compiled, "auto", precision="float32", device=CPU) == "torch"
     assert model.compiled is None
+
+
+@pytest.mark.usefixtures("installed")
+def test_openvino_is_measured_once_for_a_network_and_precision(monkeypatch) -> None:
+    measured: list[str] = []
+
+    def gain(model, compiled, precision, device) -> float:
+        measured.append(precision)
+        return 1.2
+
+    monkeypatch.setattr(runtime, "openvino_gain", gain)
+    for precision in ("float32", "float32", "bfloat16", "float32"):
+        model = Network()
+        compiled = compiled_for("auto", model=model, precision=precision)
+        assert runtime.use(model, compiled, "auto", precision=precision, device=CPU) == "openvino"
+    assert measured == ["float32", "bfloat16"]
 
 
 def test_the_gain_is_measured_on_one_canvas() -> None:

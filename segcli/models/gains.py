@@ -1,0 +1,75 @@
+"""How many times as fast one way of computing is as another on this machine, measured once.
+
+The ratios decide what "auto" means. They are kept in the user's cache folder, so that a new run
+does not take time to measure again, and chooses what the one before has chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import OutputError
+from segcli.files import write_text
+
+_MOST = 500  # ratios in the file, of all machines that share a home; the oldest go first
+_CPUINFO = Path("/proc/cpuinfo")
+_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # they limit a processor's instructions
+
+
+def kept_gain(
+    facts: tuple[str, ...], libraries: tuple[str, ...], measure: Callable[[], float]
+) -> float:
+    """The ratio that was measured for these facts, on this machine and with these versions of the
+    libraries; `measure` is called if there is none.
+
+    Without a cache that can be written, the next run measures again.
+    """
+    key = _key(facts, libraries)
+    found = _read().get(key)
+    if found is not None:
+        return found
+    gain = measure()
+    everything = {**_read(), key: gain}  # read again: measuring took time
+    with suppress(OutputError):
+        write_text(_path(), json.dumps(dict([*everything.items()][-_MOST:]), indent=1))
+    return gain
+
+
+def _key(facts: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+    parts = [platform.node(), _processor(), *(os.environ.get(name, "") for name in _VARIABLES)]
+    parts += [f"{name} {version(name)}" for name in libraries]
+    return hashlib.sha256("\n".join([*parts, *facts]).encode()).hexdigest()[:32]
+
+
+def _processor() -> str:
+    """The name and the features of the first core: a virtual machine may move to another."""
+    try:
+        lines = _CPUINFO.read_text().partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(
+        line
+        for line in lines
+        if line.lower().startswith(("model name", "flags", "features", "cpu part"))
+    )
+
+
+def _path() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli/gains.json"
+
+
+def _read() -> dict[str, float]:
+    try:
+        found: Any = json.loads(_path().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, float)}
