@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from segcli.keys import ARCHIVE_SUFFIXES, key_from_path, prefixed
@@ -29,8 +29,15 @@ VIDEO_SUFFIXES = frozenset(_VIDEO_NAMES.split())
 SUFFIXES = frozenset(_NAMES.split())
 """Suffixes of images. `images` has the formats; a test compares both lists."""
 
-_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(SUFFIXES))
-_VIDEO_BYTES_SUFFIXES = tuple(suffix.encode() for suffix in sorted(VIDEO_SUFFIXES))
+
+def _endings(suffixes: Iterable[str]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    text = tuple(sorted(suffixes))
+    return text, tuple(suffix.encode() for suffix in text)
+
+
+_IMAGE_ENDINGS = _endings(SUFFIXES)
+_VIDEO_ENDINGS = _endings(VIDEO_SUFFIXES)
+_ARCHIVE_ENDINGS = _endings(ARCHIVE_SUFFIXES)
 
 # Names are compared in lower case.
 SYSTEM_FOLDERS = frozenset(
@@ -60,17 +67,25 @@ class _Directory:
 
 def is_image_name(name: str | bytes) -> bool:
     """Whether a file of this name is listed in a folder."""
-    return os.fsencode(name).lower().endswith(_BYTES_SUFFIXES)
+    return _ends(name, _IMAGE_ENDINGS)
 
 
 def is_video_name(name: str | bytes) -> bool:
     """Whether a file of this name is a video."""
-    return os.fsencode(name).lower().endswith(_VIDEO_BYTES_SUFFIXES)
+    return _ends(name, _VIDEO_ENDINGS)
 
 
 def is_archive_name(name: str | bytes) -> bool:
     """Whether a file of this name is an archive whose images are listed."""
-    return os.fsdecode(name).lower().endswith(ARCHIVE_SUFFIXES)
+    return _ends(name, _ARCHIVE_ENDINGS)
+
+
+def _ends(name: str | bytes, endings: tuple[tuple[str, ...], tuple[bytes, ...]]) -> bool:
+    """`endings` as text and as bytes: this is asked of each file, and decoding takes time."""
+    text, encoded = endings
+    if isinstance(name, bytes):
+        return name.lower().endswith(encoded)
+    return name.lower().endswith(text)
 
 
 def is_media_name(name: str | bytes) -> bool:
@@ -114,12 +129,13 @@ def list_folder(
             unnamed[os.fsdecode(folder + first)] = len(names)
 
     is_wanted = is_media_name if containers else is_image_name
+    below = os.path.join(root, b"")
     for relative in _walk(root, is_wanted, is_left_out, skip):
         if unread is not None and relative.endswith(b"/"):
             unread.add(os.fsdecode(relative))
         key = prefixed(key_from_path(relative), key_prefix)
         if wanted is None or wanted(key):
-            path = os.path.join(root, relative)
+            path = below + relative
             yield sample_at(os.fsdecode(path), key=key, path_bytes=path)
 
 
