@@ -103,7 +103,7 @@ class KeyIndex:
         head, check = _words(key)
         bits, buckets = self._table
         # Heads and then tails, as Python's integers: NumPy takes three times as long for one key.
-        words = memoryview(buckets[head >> (64 - bits)].reshape(-1))
+        words = buckets[head >> (64 - bits)].reshape(-1).data
         length = len(words) // 2
         i = bisect_left(words, head, 0, length)
         while i < length and words[i] == head:
