@@ -163,7 +163,8 @@ def test_openvino_computes_body_and_proposal_head(variant: str) -> None:
 @pytest.mark.parametrize("variant", ["r50-c4", "r50-dc5", "r101-c4", "r101-dc5"])
 def test_published_names_load(variant: str) -> None:
     depth, _, kind = variant.partition("-")
-    state = listed(f"d2_mask_rcnn_R_50_{kind.upper()}")
+    names = {"c4": "d2_mask_rcnn_R_50_C4", "dc5": "d2_mask_rcnn_R_50_DC5"}
+    state = listed(names[kind])
     if depth == "r101":  # 23 blocks in the fourth stage instead of 6
         last = {k: v for k, v in state.items() if k.startswith("backbone.res4.5.")}
         for block in range(6, 23):
