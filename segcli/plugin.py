@@ -92,6 +92,30 @@ class Compilable(Segmenter, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What `compute` makes of the features of regions, region by region independent: f32
+    (N, *shape) -> tensors (N, ...). In eval mode it uses only operators that torch.jit.trace can
+    record for any N."""
+
+    compute: Callable[[Tensor], list[Tensor]]
+    shape: tuple[int, int, int]
+
+
+@runtime_checkable
+class Headed(Compilable, Protocol):
+    """A compilable segmenter with a second stage: heads for regions, of which the image decides
+    how many there are."""
+
+    compiled_heads: dict[str, Callable[[Tensor, Sequence[int]], list[Tensor]]]
+    """What `predict` has to call in place of heads, by their names; with the features (N, ...) of
+    the regions of all images, and how many each image has."""
+
+    def heads(self) -> dict[str, Head]:
+        """The heads by their names."""
+        ...
+
+
 @runtime_checkable
 class Calibratable(Trainable, Protocol):
     """A trainable segmenter that can adapt its random layers to a pretrained body."""

@@ -29,6 +29,8 @@ class CascadedHeads(RoIHeads):
     (`probabilities`), and with what `weights` each stage codes its boxes.
     """
 
+    replaced = frozenset({"box", "mask"})
+
     def __init__(
         self,
         categories: int,

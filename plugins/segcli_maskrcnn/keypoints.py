@@ -26,6 +26,8 @@ class KeypointHeads(RoIHeads):
     """Mask R-CNN's second stage with `keypoint_head` and `keypoint_predictor` in place of the
     layers for masks."""
 
+    replaced = frozenset({"mask"})
+
     def __init__(
         self, *layers: nn.Module, conventions: Conventions = TORCHVISION, classes: Sequence[int]
     ) -> None:

@@ -56,6 +56,8 @@ class LastMap(nn.Module):
 class Res5Heads(RoIHeads):
     """A second stage whose box part and mask part both begin with `res5`, a stage of stride 2."""
 
+    replaced = frozenset({"box", "mask"})
+
     def __init__(
         self,
         res5: nn.Module,

@@ -40,7 +40,7 @@ class MaskScoringHeads(RoIHeads):
     ) -> tuple[Tensor, Tensor | None]:
         """See RoIHeads; the authors' scores may leave 0 to 1, these are cut to it."""
         features, of = self.mask_features(maps, boxes), self.classes[labels]
-        masks = self.mask_logits(features, of).sigmoid()
+        masks = self.mask_logits(features, of, boxes).sigmoid()
         return masks, (scores * self.fit(features, masks, of)).clamp(0, 1)
 
     def fit(self, features: Tensor, masks: Tensor, of: Tensor) -> Tensor:

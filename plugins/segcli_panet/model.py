@@ -19,6 +19,8 @@ class PANetHeads(RoIHeads):
     """Mask R-CNN's heads, but regions are pooled from all levels and masks have a fully connected
     path."""
 
+    replaced = frozenset({"box", "mask"})
+
     def __init__(
         self, categories: int, *, width: int, hidden: int, groups: int, conventions: Conventions
     ) -> None:

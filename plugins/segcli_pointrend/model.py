@@ -51,6 +51,8 @@ class PointRendHeads(RoIHeads):
 
     mask_head: MaskHeads
 
+    replaced = frozenset({"mask"})
+
     def __init__(
         self,
         box_head: nn.Module,

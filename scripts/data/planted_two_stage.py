@@ -80,4 +80,6 @@ def _masks(model: Any) -> Replaced:
             "roi_heads.steps": lambda features: [features] * 3,
             "roi_heads.stage_logits": lambda number, x, of: ellipse.expand(len(of), 28, 28),
         }
-    return {"roi_heads.mask_logits": lambda features, of: ellipse.expand(len(of), side, side)}
+    return {
+        "roi_heads.mask_logits": lambda features, of, boxes: ellipse.expand(len(of), side, side)
+    }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
 from segcli.models import checkpoint
-from segcli.models.openvino_graph import PREFIX, Graph
+from segcli.models.openvino_graph import PREFIX, Graph, graphs_of
 from segcli.models.plugins import Plugin, default_families
 from segcli.models.plugins import families as families
 from segcli.models.plugins import plugins as plugins
@@ -47,15 +47,15 @@ class Weights:
 class Loaded:
     """A model with its weights, on the CPU, in eval mode.
 
-    `sha256` is that of the weights' file, "none" without one. `quantized`: the int8 graph of the
-    static part that the file contains, if any.
+    `sha256` is that of the weights' file, "none" without one. `quantized`: the int8 graphs that the
+    file contains, if any, by the names of the parts.
     """
 
     model: Segmenter
     info: ModelInfo
     weights: str
     sha256: str
-    quantized: Graph | None = None
+    quantized: Mapping[str, Graph] = field(default_factory=dict)
 
 
 def find(model: str | None) -> tuple[Family, ModelInfo]:
@@ -171,10 +171,10 @@ def load_model(model: str | None, weights: str | None) -> Loaded:
     found = locate(model, weights)
     import_torchvision()
     network = found.family.build(found.info)
-    quantized = None
+    quantized: Mapping[str, Graph] = {}
     if found.path != NO_WEIGHTS:
         state = checkpoint.load(found.path)[1] if found.native else convert_published(found)
-        quantized = Graph.of_tensors(state)
+        quantized = graphs_of(state)
         state = {name: t for name, t in state.items() if not name.startswith(PREFIX)}
         if isinstance(network, Adaptable):
             network.adapt(state)

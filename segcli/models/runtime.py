@@ -1,4 +1,4 @@
-"""The runtime of a model: what computes its static part, torch or OpenVINO."""
+"""The runtime of a model: what computes its static part and its heads, torch or OpenVINO."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import math
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segcli.errors import UsageError
 from segcli.models import openvino_graph
 from segcli.models.device import autocast, is_int8, one_thread, torch_precision
 from segcli.models.gains import kept_gain
-from segcli.models.openvino_graph import Graph, Inconvertible, fixed_canvas
-from segcli.plugin import Compilable, Segmenter
+from segcli.models.openvino_graph import STATIC, Graph, Inconvertible, fixed_canvas
+from segcli.plugin import Compilable, Headed, Segmenter
 
 if TYPE_CHECKING:
     import torch
@@ -28,54 +29,49 @@ VARIABLE = "SEGCLI_RUNTIME"
 _PAYS = 1.1  # times as fast; a smaller gain is not worth different rows
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _MEASURED = (256, 384)  # px: the canvas of the comparison
-_MOST_CANVASES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are copied for each
+_MOST_SHAPES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are copied for each
+_REGIONS = (8, 16, 32, 64, 104, 160, 304)  # of an image, for which a head is compiled
 
 
-class Compiled:
-    """A graph in place of `Compilable.static`: compiled for each canvas when it first comes, for
-    one image, so that an image's result does not depend on its batch.
+class Requests:
+    """A graph, compiled for each shape of its input when it first comes.
 
-    A compiled canvas takes a tenth of a second to make; those used last are kept. `digest` is that
-    of the graph, without its constants.
+    Compiling takes a tenth of a second; what was used last is kept.
     """
 
     def __init__(self, graph: Graph, precision: str) -> None:
         self._model = graph.model()
-        self.digest = hashlib.sha256(graph.description).hexdigest()
         self._hint = _HINTS[torch_precision(precision)]
         self._core = openvino_graph.library().Core()
-        self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         size = max(1, len(graph.constants))
-        self._most = max(2, min(_MOST_CANVASES, _MOST_BYTES // size))
+        self._most = max(2, min(_MOST_SHAPES, _MOST_BYTES // size))
 
     def __call__(self, x: Tensor) -> list[Tensor]:
-        """See Compilable.static; float32, maps in channels-last memory."""
+        """The outputs, which the next call with this shape overwrites."""
         import torch
 
-        request = self._request((x.shape[2], x.shape[3]))
-        made: list[Tensor] = []
-        for b, image in enumerate(x.contiguous().numpy()):
-            # The arrays are the request's own memory, which the next image overwrites.
-            found = request.infer([image[None]], share_inputs=True, share_outputs=True).values()
-            parts = [torch.from_numpy(y) for y in found]
-            made = made or [torch.empty((len(x), *part.shape[1:])) for part in parts]
-            for whole, part in zip(made, parts, strict=True):
-                whole[b : b + 1] = part
-        return [y.permute(0, 3, 1, 2) if y.dim() == 4 else y for y in made]
+        request = self._request(tuple(x.shape))
+        found = request.infer([x.numpy()], share_inputs=True, share_outputs=True).values()
+        return [torch.from_numpy(y) for y in found]
 
     def forget(self) -> None:
         """Drop what is compiled; later calls compile again, for torch's threads of that time."""
-        self._requests.clear()
+        self._kept.clear()
 
-    def _request(self, canvas: tuple[int, int]) -> Any:
-        if canvas in self._requests:
-            self._requests.move_to_end(canvas)
-            return self._requests[canvas]
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those for which it is compiled now."""
+        return list(self._kept)
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        if shape in self._kept:
+            self._kept.move_to_end(shape)
+            return self._kept[shape]
         import torch
 
-        while len(self._requests) >= self._most:
-            self._requests.popitem(last=False)
-        self._model.reshape([1, 3, *canvas])
+        while len(self._kept) >= self._most:
+            self._kept.popitem(last=False)
+        self._model.reshape([*shape])
         options = {
             "INFERENCE_PRECISION_HINT": self._hint,
             "PERFORMANCE_HINT": "LATENCY",
@@ -85,8 +81,75 @@ class Compiled:
             **openvino_graph.NO_SNIPPETS,
         }
         request = self._core.compile_model(self._model, "CPU", options).create_infer_request()
-        self._requests[canvas] = request
+        self._kept[shape] = request
         return request
+
+
+class Compiled:
+    """A graph in place of `Compilable.static`, for one image at a time, so that an image's result
+    does not depend on its batch. `digest` is that of the graph, without its constants."""
+
+    def __init__(self, graph: Graph, precision: str) -> None:
+        self.digest = hashlib.sha256(graph.description).hexdigest()
+        self.requests = Requests(graph, precision)
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """See Compilable.static; float32, maps in channels-last memory."""
+        import torch
+
+        made: list[Tensor] = []
+        for b, image in enumerate(x.contiguous()):
+            parts = self.requests(image[None])
+            made = made or [torch.empty((len(x), *part.shape[1:])) for part in parts]
+            for whole, part in zip(made, parts, strict=True):
+                whole[b : b + 1] = part
+        return _first(made)
+
+    def forget(self) -> None:
+        """See Requests."""
+        self.requests.forget()
+
+
+class CompiledHead:
+    """A graph in place of one of `Headed.heads`, for one image at a time as well.
+
+    It is compiled for a few numbers of regions, to which each image is filled up.
+    """
+
+    def __init__(self, graph: Graph, precision: str) -> None:
+        self.requests = Requests(graph, precision)
+
+    def __call__(self, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """See Headed.compiled_heads; float32, maps in channels-last memory. At least one region."""
+        import torch
+
+        found = [
+            self._of_image(own) for own in torch.split(x.permute(0, 2, 3, 1), [*counts]) if len(own)
+        ]
+        return _first([torch.cat(parts) for parts in zip(*found, strict=True)])
+
+    def _of_image(self, own: Tensor) -> list[Tensor]:
+        import torch
+
+        parts = []
+        for some in torch.split(own, _REGIONS[-1]):
+            filled = torch.zeros((next(n for n in _REGIONS if n >= len(some)), *some.shape[1:]))
+            filled[: len(some)] = some
+            parts.append([y[: len(some)].clone() for y in self.requests(filled)])
+        return [torch.cat(each) for each in zip(*parts, strict=True)]
+
+
+def _first(made: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (B, H, W, C) as (B, C, H, W)."""
+    return [y.permute(0, 3, 1, 2) if y.dim() == 4 else y for y in made]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is compiled of a model; `heads` by their names, those without a graph left out."""
+
+    static: Compiled
+    heads: dict[str, CompiledHead] = field(default_factory=dict)
 
 
 def compiled_for(
@@ -95,12 +158,12 @@ def compiled_for(
     *,
     precision: str,
     device: torch.device,
-    graph: Callable[[Compilable], Graph],
+    graphs: Callable[[Compilable], Mapping[str, Graph]],
     note: Callable[[str], None],
-) -> Compiled | None:
-    """The static part of `model`, not fused yet, compiled with OpenVINO; None to stay with torch.
+) -> Parts | None:
+    """The parts of `model`, not fused yet, compiled with OpenVINO; None to stay with torch.
 
-    `graph` gives the model's graph. With "auto", None if OpenVINO is not installed or cannot be
+    `graphs` gives the model's graphs. With "auto", None if OpenVINO is not installed or cannot be
     used; `note` gets a line where it lacks an operator. Raises UsageError if it is asked for and
     cannot be used.
     """
@@ -112,7 +175,9 @@ def compiled_for(
         raise UsageError(f"OpenVINO cannot be used: {reason}; use `runtime` torch")
     assert isinstance(model, Compilable)
     try:
-        return Compiled(graph(model), precision)
+        found = {**graphs(model)}
+        static = Compiled(found.pop(STATIC), precision)
+        return Parts(static, {name: CompiledHead(g, precision) for name, g in found.items()})
     except Inconvertible as error:
         if wanted:
             raise UsageError(
@@ -124,7 +189,7 @@ def compiled_for(
 
 def use(
     model: Segmenter,
-    compiled: Compiled | None,
+    compiled: Parts | None,
     runtime: str,
     *,
     precision: str,
@@ -139,13 +204,15 @@ def use(
     assert isinstance(model, Compilable)
     if runtime == "auto":
         gain = kept_gain(
-            ("openvino", compiled.digest, precision),
+            ("openvino", compiled.static.digest, precision),
             ("segcli", "torch", "openvino"),
-            lambda: openvino_gain(model, compiled, precision, device),
+            lambda: openvino_gain(model, compiled.static, precision, device),
         )
         if gain < _PAYS:
             return "torch"
-    model.compiled = compiled
+    model.compiled = compiled.static
+    if isinstance(model, Headed):
+        model.compiled_heads.update(compiled.heads)
     return "openvino"
 
 

@@ -1,4 +1,5 @@
-"""Make weights with an int8 form of the static part, by post-training quantization."""
+"""Make weights with an int8 form of the static part and of the heads, by post-training
+quantization."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +17,11 @@ from segcli.errors import UsageError
 from segcli.images import MAX_PIXELS
 from segcli.images.batch import collate
 from segcli.models import checkpoint, openvino_graph, registry
-from segcli.models.openvino_graph import Graph, Inconvertible
+from segcli.models.openvino_graph import STATIC, Graph, Inconvertible
 from segcli.models.runtime import Compiled
 from segcli.pipeline.resources import QUEUE_BYTES, default_threads
 from segcli.pipeline.stages.prefetch import Prefetch
-from segcli.plugin import Compilable
+from segcli.plugin import Compilable, Head, Headed
 from segcli.sources import Source
 from segcli.sources.several import open_sources
 from segcli.types import Batch, ModelInfo, Sample
@@ -34,7 +36,9 @@ IMAGES = 300
 
 _LISTED = 100_000  # of a source, from which the images are chosen
 _FEWEST = 8
-_FAR = 0.1  # bfloat16 is at 0.05
+_FAR = 0.15  # bfloat16 is at 0.05
+_LEAST = 0.05  # score of the objects whose regions calibrate the mask head
+_WITH_HEADS, _REGIONS = 100, 32  # images, and regions of each, that calibrate a head
 _BODY = r".*[./]body[./].*"  # operators of the body, by the names of their modules
 
 
@@ -84,12 +88,14 @@ def quantize(
     try:
         graph = openvino_graph.kept_graph(network, loaded.sha256, note)
         note(f"quantizing {name} on {count} images, which may take minutes")
-        int8 = _quantized(graph, batches, network, note)
+        int8 = {STATIC: _quantized(graph, batches, network, note)}
+        if isinstance(network, Headed):
+            int8 |= _quantized_heads(graph, batches, network)
     except Inconvertible as error:
         raise UsageError(f"OpenVINO cannot compute {name}: {error}") from error
     state = network.state_dict()
     half = all(torch.equal(t, t.half().float()) for t in state.values() if t.is_floating_point())
-    state |= int8.tensors()
+    state |= openvino_graph.tensors_of(int8)
     notes = {"source": loaded.weights, "source_sha256": loaded.sha256, "calibrated_on": f"{count}"}
     checkpoint.save(out, state, loaded.info, notes=notes, half=half)  # if they were float16
     return Quantized(name, out, count, len(samples) - count)
@@ -152,21 +158,9 @@ def _quantized(
     Where int8 is too far from float, the body keeps its precision: bodies of depthwise
     convolutions and linear bottlenecks, as MobileNet's, have channels of very different ranges.
     """
-    nncf = openvino_graph.library("nncf")
-    dataset = nncf.Dataset(batches, lambda batch: _input(network, batch))
     few = [_input(network, batch) for batch in batches[:_FEWEST]]
-    for ignored in (None, nncf.IgnoredScope(patterns=[_BODY], validate=False)):
-        with _silent(nncf):
-            made = Graph.of(
-                nncf.quantize(
-                    graph.model(),
-                    dataset,
-                    preset=nncf.QuantizationPreset.MIXED,
-                    subset_size=len(batches),
-                    fast_bias_correction=True,
-                    ignored_scope=ignored,
-                )
-            )
+    for ignored in (None, _BODY):
+        made = _int8(graph, batches, lambda batch: _input(network, batch), ignored)
         error = _error(made, graph, few)
         if ignored is None and error > _FAR:
             note(
@@ -177,6 +171,58 @@ def _quantized(
             break
     note(f"int8 differs by {error:.2f} of the spread from float32")
     return made
+
+
+def _quantized_heads(graph: Graph, batches: Sequence[Batch], network: Headed) -> dict[str, Graph]:
+    """The int8 forms of the heads of `network`, by their names, calibrated on regions that it finds
+    in the batches; a head that gets no regions is left out."""
+    seen = _regions(graph, batches[:_WITH_HEADS], network)
+    graphs = openvino_graph.converted_heads(network)
+    return {
+        name: _int8(graphs[name], rows, lambda x: x, None) for name, rows in seen.items() if rows
+    }
+
+
+def _regions(
+    graph: Graph, batches: Sequence[Batch], network: Headed
+) -> dict[str, list[NDArray[np.float32]]]:
+    """What each head sees of some regions of each batch, evenly chosen: (n, h, w, C)."""
+    seen: dict[str, list[NDArray[np.float32]]] = {}
+
+    def keep(name: str, head: Head, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        some = x[:: max(1, -(-len(x) // _REGIONS))].permute(0, 2, 3, 1)
+        if len(some):
+            seen.setdefault(name, []).append(some.contiguous().numpy())
+        return head.compute(x)
+
+    network.compiled = Compiled(graph, "float32")
+    try:
+        for name, head in network.heads().items():
+            network.compiled_heads[name] = partial(keep, name, head)
+        for batch in batches:
+            network.predict(batch, min_score=_LEAST, max_masks=100)
+    finally:
+        network.compiled = None
+        network.compiled_heads.clear()
+    return seen
+
+
+def _int8(
+    graph: Graph, items: Sequence[Any], see: Callable[[Any], Any], ignored: str | None
+) -> Graph:
+    """The int8 form of a graph, calibrated on what it sees of `items`; `ignored`: a pattern of the
+    operators that keep their precision."""
+    nncf = openvino_graph.library("nncf")
+    with _silent(nncf):
+        made = nncf.quantize(
+            graph.model(),
+            nncf.Dataset(items, see),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(items),
+            fast_bias_correction=True,
+            ignored_scope=ignored and nncf.IgnoredScope(patterns=[ignored], validate=False),
+        )
+        return Graph.of(made)
 
 
 def _error(int8: Graph, graph: Graph, inputs: Sequence[NDArray[np.float32]]) -> float:

@@ -9,8 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.models import openvino_graph
-from segcli.models.openvino_graph import Graph, Inconvertible, converted, kept_graph
-from segcli.models.runtime import Compiled
+from segcli.models.openvino_graph import (
+    Graph,
+    Inconvertible,
+    converted,
+    converted_heads,
+    kept_graph,
+)
+from segcli.models.runtime import Compiled, CompiledHead
+from segcli.plugin import Head
 from segcli_blocks.deform import DeformConv2d
 
 pytestmark = pytest.mark.skipif(
@@ -120,11 +127,51 @@ def test_an_image_does_not_depend_on_its_batch_and_results_are_kept(graph) -> No
 
 
 def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
-    monkeypatch.setattr("segcli.models.runtime._MOST_CANVASES", 2)
+    monkeypatch.setattr("segcli.models.runtime._MOST_SHAPES", 2)
     compiled = Compiled(graph, "float32")
     for side in (32, 64, 32, 96):
         compiled(torch.zeros(1, 3, side, side))
-    assert list(compiled._requests) == [(32, 32), (96, 96)]
+    assert compiled.requests.shapes() == [(1, 3, 32, 32), (1, 3, 96, 96)]
+
+
+class Second(Pyramid):
+    """A head with a linear layer, and one that keeps maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled_heads: dict = {}
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+        self.linear = nn.Linear(8 * 4 * 4, 5)
+
+    def heads(self) -> dict[str, Head]:
+        return {"flat": Head(self.flat, (8, 4, 4)), "maps": Head(self.maps, (8, 6, 6))}
+
+    def flat(self, x: Tensor) -> list[Tensor]:
+        found = self.linear(self.conv(x).relu().flatten(1))
+        return [found, found[:, :2]]
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        return [self.conv(x)]
+
+
+@pytest.mark.parametrize("name", ["flat", "maps"])
+@torch.inference_mode()
+def test_heads_are_those_of_torch_image_by_image(name: str, monkeypatch) -> None:
+    monkeypatch.setattr("segcli.models.runtime._REGIONS", (2, 4))
+    torch.manual_seed(0)
+    network = Second().eval()
+    head = network.heads()[name]
+    graph = converted_heads(network)[name]
+    assert isinstance(network.linear, nn.Linear)  # the network stays as it was
+    compiled, counts = CompiledHead(graph, "float32"), [3, 0, 7, 1]
+    x = torch.randn(11, *head.shape).contiguous(memory_format=torch.channels_last)
+    together, expected = compiled(x, counts), head.compute(x)
+    for y, other in zip(together, expected, strict=True):
+        torch.testing.assert_close(y, other, atol=1e-4, rtol=1e-4)
+    assert compiled.requests.shapes() == [(4, *head.shape[1:], 8), (2, *head.shape[1:], 8)]
+    alone = compiled(x[3:10], [7])
+    for y, other in zip(together, alone, strict=True):
+        assert torch.equal(y[3:10], other)
 
 
 @pytest.mark.parametrize(

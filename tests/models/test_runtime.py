@@ -13,7 +13,8 @@ from torch import Tensor
 
 from segcli.errors import UsageError
 from segcli.models import gains, openvino_graph, runtime
-from segcli.models.openvino_graph import Graph, Inconvertible
+from segcli.models.openvino_graph import Graph, Inconvertible, graphs_of, tensors_of
+from segcli.models.runtime import Parts
 
 CPU = torch.device("cpu")
 GRAPH = Graph(b"<net/>", b"1234")
@@ -59,15 +60,15 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
 def compiled_for(
     name: str, *, model: object = None, graph: object = None, notes: list[str] | None = None,
     precision: str = "float32", device: torch.device = CPU,
-) -> object:  # fmt: skip
+) -> Parts | None:  # fmt: skip
     return runtime.compiled_for(
         model or Network(), name, precision=precision, device=device,
-        graph=graph or (lambda model: GRAPH),
+        graphs=graph or (lambda model: {"": GRAPH}),
         note=(notes if notes is not None else []).append,
     )  # fmt: skip
 
 
-def inconvertible(model: object) -> Graph:
+def inconvertible(model: object) -> dict[str, Graph]:
     raise Inconvertible("no operator aten::strange")
 
 
@@ -76,11 +77,11 @@ def inconvertible(model: object) -> Graph:
 def test_openvino_computes_in_place_of_torch(name, monkeypatch) -> None:
     model = Network()
     compiled = compiled_for(name, model=model, precision="bfloat16")
-    assert isinstance(compiled, Fake)
-    assert compiled == Fake(GRAPH, "bfloat16")
+    assert compiled is not None
+    assert compiled == Parts(Fake(GRAPH, "bfloat16"))
     monkeypatch.setattr(runtime, "openvino_gain", lambda *_: 1.2)
     assert runtime.use(model, compiled, name, precision="bfloat16", device=CPU) == "openvino"
-    assert model.compiled is compiled
+    assert model.compiled is compiled.static
 
 
 @pytest.mark.usefixtures("installed")
@@ -169,8 +170,12 @@ def test_int8_needs_openvino(monkeypatch) -> None:
         runtime.resolve_runtime("torch", "int8+float32")
 
 
-def test_a_graph_is_two_tensors_of_a_file() -> None:
-    tensors = GRAPH.tensors()
-    assert sorted(tensors) == ["openvino.constants", "openvino.description"]
-    assert Graph.of_tensors({**tensors, "body.weight": torch.zeros(3)}) == GRAPH
-    assert Graph.of_tensors({"body.weight": torch.zeros(3)}) is None
+def test_graphs_are_two_tensors_each_of_a_file() -> None:
+    graphs = {"": GRAPH, "box": Graph(b"<other/>", b"5")}
+    tensors = tensors_of(graphs)
+    assert sorted(tensors) == [
+        "openvino.box.constants", "openvino.box.description", "openvino.constants",
+        "openvino.description",
+    ]  # fmt: skip
+    assert graphs_of({**tensors, "body.weight": torch.zeros(3)}) == graphs
+    assert graphs_of({"body.weight": torch.zeros(3)}) == {}

@@ -1,6 +1,6 @@
 """An int8 form of weights; skipped where OpenVINO and NNCF are not installed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from segcli.errors import UsageError
 from segcli.models import openvino_graph, registry
 from segcli.models.checkpoint import load, read_info
-from segcli.models.openvino_graph import Graph
-from segcli.models.runtime import Compiled
+from segcli.models.openvino_graph import graphs_of
+from segcli.models.runtime import Compiled, CompiledHead
 from segcli.pipeline.quantize import chosen, quantize
+from segcli.plugin import Head
 from segcli.sources.several import open_sources
+from segcli.types import Batch, Instances
 
 needs_openvino = pytest.mark.skipif(
     not openvino_graph.is_installed(), reason="OpenVINO is not installed (extra openvino)"
@@ -33,6 +35,32 @@ class Convolutions(Network):
 
     def static(self, x: Tensor) -> list[Tensor]:
         return [self.layers(self.body(x))]
+
+
+class TwoStage(Convolutions):
+    """With a head that sees three windows of each image's map, and one that sees nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled_heads: dict[str, Callable[[Tensor, Sequence[int]], list[Tensor]]] = {}
+        self.linear = nn.Linear(4 * 4 * 4, 6)
+
+    def heads(self) -> dict[str, Head]:
+        shape = (4, 4, 4)
+        return {"windows": Head(self.of_windows, shape), "idle": Head(self.of_windows, shape)}
+
+    def of_windows(self, x: Tensor) -> list[Tensor]:
+        return [self.linear(x.flatten(1))]
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch, **options: object) -> list[Instances]:
+        (maps,) = (self.compiled or self.static)(batch.pixels.float() / 255)
+        self.compiled_heads["windows"](windows(maps), [3])
+        return []
+
+
+def windows(maps: Tensor) -> Tensor:
+    return torch.cat([maps[:, :, i : i + 4, i : i + 4] for i in range(3)])
 
 
 @pytest.fixture
@@ -55,8 +83,7 @@ def test_weights_get_an_int8_form(network, pictures: Callable[..., Path], tmp_pa
     assert read_info(out) == INFO
     assert network.compiled is None
     _, state = load(out)
-    graph = Graph.of_tensors(state)
-    assert graph is not None
+    graph = graphs_of(state)[""]
     assert b'element_type="i8"' in graph.description
     for name, tensor in network.state_dict().items():
         assert torch.equal(state[name], tensor)
@@ -70,6 +97,27 @@ def test_weights_get_an_int8_form(network, pictures: Callable[..., Path], tmp_pa
 
 
 @needs_openvino
+def test_heads_get_an_int8_form(
+    network, pictures: Callable[..., Path], tmp_path: Path, monkeypatch
+) -> None:
+    model = TwoStage().eval()
+    loaded = registry.Loaded(model, INFO, "tiny.safetensors", "0" * 64)
+    monkeypatch.setattr(registry, "load_model", lambda *_: loaded)
+    out = tmp_path / "int8.safetensors"
+    quantize(None, [str(pictures(8))], out, note=lambda _: None)
+    assert model.compiled_heads == {}
+    graphs = graphs_of(load(out)[1])
+    assert sorted(graphs) == ["", "windows"]
+    assert b'element_type="i8"' in graphs["windows"].description
+    with torch.inference_mode():
+        x = windows(model.static(torch.rand(1, 3, 64, 64))[0])
+        found = CompiledHead(graphs["windows"], "int8+float32")(x, [3])[0]
+        expected = model.of_windows(x)[0]
+    difference = (found - expected).abs().mean() / expected.std()
+    assert 0 < difference < 0.15
+
+
+@needs_openvino
 @pytest.mark.slow
 def test_a_body_that_int8_spoils_stays_in_float(
     network: Convolutions, pictures: Callable[..., Path], tmp_path: Path, monkeypatch
@@ -80,8 +128,7 @@ def test_a_body_that_int8_spoils_stays_in_float(
     out = tmp_path / "int8.safetensors"
     quantize(None, [str(pictures(8))], out, note=notes.append)
     assert "quantizing again without the body" in notes[-2]
-    graph = Graph.of_tensors(load(out)[1])
-    assert graph is not None
+    graph = graphs_of(load(out)[1])[""]
     assert graph.description.count(b'element_type="i8"') == 2  # not the body's weights
 
 

@@ -11,7 +11,8 @@ Methods that change the second stage (Mask Scoring, PointRend, Cascade, HTC, PAN
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.rpn import RPNHead
 
+from segcli.plugin import Head
 from segcli.types import Batch, Instances, ModelInfo, Size, Targets
 from segcli_blocks.normalize import Normalize
 from segcli_blocks.rcnn import box_head as boxes_of
@@ -46,6 +48,8 @@ class RoIHeads(nn.Module):
     """
 
     classes: Tensor
+    replaced: frozenset[str] = frozenset()
+    """Of `heads`, those that a method has replaced."""
 
     def __init__(
         self,
@@ -68,21 +72,43 @@ class RoIHeads(nn.Module):
         self.box_pool = Pooler(7, conventions)
         self.mask_pool = Pooler(14, conventions)
         self.register_buffer("classes", torch.tensor(classes), persistent=False)  # (C,)
+        self.compiled: dict[str, Callable[[Tensor, Sequence[int]], list[Tensor]]] = {}
+
+    def heads(self) -> dict[str, Head]:
+        """See segcli.plugin.Headed: `box` and `mask`, without those that the method replaces."""
+        width = next(m for m in self.modules() if isinstance(m, nn.Conv2d)).in_channels
+        shapes = {"box": (width, 7, 7), "mask": (width, 14, 14)}
+        return {n: Head(partial(self.rows, n), shapes[n]) for n in shapes if n not in self.replaced}
+
+    def rows(self, name: str, features: Tensor) -> list[Tensor]:
+        """Of a head: `box`: class logits (N, K) and deltas (N, K * 4 or 4); `mask`: logits (N, K or
+        1, 28, 28)."""
+        if name == "box":
+            return list(self.box_predictor(self.box_head(features)))
+        return [self.mask_predictor(self.mask_head(features))]
+
+    def computed(self, name: str, features: Tensor, boxes: Sequence[Tensor] | None) -> list[Tensor]:
+        """What a head makes of the features (N, ...) of boxes per image; float32."""
+        if name in self.compiled and boxes is not None:
+            return self.compiled[name](features, [len(b) for b in boxes])
+        return [y.float() for y in self.rows(name, features)]
 
     def classify(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Boxes per image -> class logits (N, K) and deltas (N, K * 4 or 4), float32."""
-        features = self.box_head(self.box_pool(maps[:4], boxes))
-        logits, deltas = self.box_predictor(features)
-        return logits.float(), deltas.float()
+        logits, deltas = self.computed("box", self.box_pool(maps[:4], boxes), boxes)
+        return logits, deltas
 
     def mask_features(self, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Boxes per image -> what the mask head sees (N, width, 14, 14)."""
         pooled: Tensor = self.mask_pool(maps[:4], boxes)
         return pooled.contiguous(memory_format=torch.channels_last)
 
-    def mask_logits(self, features: Tensor, of: Tensor) -> Tensor:
-        """The mask logits (N, 28, 28) of the class positions `of` (N,), float32."""
-        logits = self.mask_predictor(self.mask_head(features)).float()
+    def mask_logits(
+        self, features: Tensor, of: Tensor, boxes: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """The mask logits (N, 28, 28) of the class positions `of` (N,), float32. With the boxes per
+        image, another runtime may compute them."""
+        (logits,) = self.computed("mask", features, boxes)
         return at_class(logits, of, agnostic=self.agnostic)
 
     # Inference.
@@ -107,9 +133,8 @@ class RoIHeads(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Of detections, per image and then all together (N,): soft masks (N, m, m) over the boxes,
         and mask scores (N,) if there are any. N > 0."""
-        return self.mask_logits(
-            self.mask_features(maps, boxes), self.classes[labels]
-        ).sigmoid(), None
+        features = self.mask_features(maps, boxes)
+        return self.mask_logits(features, self.classes[labels], boxes).sigmoid(), None
 
     # Training.
 
@@ -201,6 +226,11 @@ class TwoStage(BaseSegmenter):
         self.backbone = backbone
         self.rpn = RPN(rpn_head or RPNHead(width, 3), conventions)
         self.roi_heads = roi_heads
+        self.compiled_heads = roi_heads.compiled
+
+    def heads(self) -> dict[str, Head]:
+        """See segcli.plugin.Headed: those of the second stage."""
+        return self.roi_heads.heads()
 
     def static(self, x: Tensor) -> list[Tensor]:
         """See segcli.plugin.Compilable: the pyramid's maps, their objectness, and their deltas."""

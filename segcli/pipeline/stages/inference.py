@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from segcli.models.device import (
     resolve_precision,
     torch_precision,
 )
-from segcli.models.openvino_graph import Graph, kept_graph
+from segcli.models.openvino_graph import STATIC, Graph, kept_graph
 from segcli.models.registry import Loaded as LoadedModel
 from segcli.models.registry import load_model
 from segcli.models.runtime import compiled_for, resolve_runtime, use
@@ -221,7 +221,7 @@ def load_inference(job: Job, report: Report) -> Inference:
         model = loaded.model.to(device, memory_format=torch.channels_last)
         compiled = compiled_for(
             model, runtime, precision=precision, device=device,
-            graph=lambda model: _graph(model, loaded, precision, note),
+            graphs=lambda model: _graphs(model, loaded, precision, note),
             note=note,
         )  # fmt: skip
         if isinstance(model, Fusible):
@@ -248,12 +248,12 @@ def load_inference(job: Job, report: Report) -> Inference:
     )
 
 
-def _graph(
+def _graphs(
     model: Compilable, loaded: LoadedModel, precision: str, note: Callable[[str], None]
-) -> Graph:
+) -> Mapping[str, Graph]:
     if not is_int8(precision):
-        return kept_graph(model, loaded.sha256, note)
-    if loaded.quantized is None:
+        return {STATIC: kept_graph(model, loaded.sha256, note)}
+    if not loaded.quantized:
         raise UsageError(
             f"{loaded.weights} has no int8 form: make weights that have one with `segcli weights "
             f"quantize`, and give them as `weights`"
