@@ -169,8 +169,11 @@ def _merged(
         late=sum(parts[path].footer.late for path in group),
         rewritten=tuple(key for path in group for key in parts[path].footer.rewritten),
     )  # fmt: skip
-    name = group[0].with_name(part_name(images_of(rows))).relative_to(real).as_posix()
-    return name, rows, footer
+    images, old = images_of(rows), {path.name for path in group}
+    name = part_name(images)
+    while name in old:  # of a part that had all of these images before some were pruned
+        name = part_name([*images, name])
+    return group[0].with_name(name).relative_to(real).as_posix(), rows, footer
 
 
 def _tracking(footers: Sequence[Footer]) -> Mapping[str, Any] | None:

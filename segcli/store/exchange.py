@@ -49,11 +49,13 @@ def find_exchange(url: str) -> Exchange:
 
 
 def exchange(url: str, old: Sequence[str], new: str, data: bytes, held: Callable[[], None]) -> None:
-    """Replace the parts `old` by `new`, which has these bytes.
+    """Replace the parts `old` by `new`, another one, which has these bytes.
 
     `held` raises where the lease has been lost. Raises StoreError, with Kind.CHANGED if another run
     has taken over, and what `held` raises.
     """
+    if new in old:
+        raise ValueError(f"{new} would be hidden, and removed after a kill")
     finish_exchange(url, held)
     held()
     state = _put(url, Exchange(uuid4().hex, (new,), False, find_exchange(url).there))

@@ -14,7 +14,7 @@ from segcli.cloud import writing
 from segcli.cloud.objects import list_objects
 from segcli.errors import Locked, OutputError, UsageError
 from segcli.retention import Pruned, PruneOptions, kept_counts, prune
-from segcli.store import bucket_place, lease, pruned_files, status
+from segcli.store import Compacted, bucket_place, compact, lease, pruned_files, status
 from segcli.store import output_lock as lock_module
 from segcli.store.verification import verify
 from segcli.types import Record, Sample
@@ -148,3 +148,26 @@ def test_one_that_was_overtaken_ends_and_a_store_that_fails_is_reported(
     with pytest.raises(Locked, match="has taken over"):
         pruned(parts)
     assert images(parts) == [*KEPT, "new/2.png"]
+
+
+def test_pruned_parts_are_merged_although_one_has_the_name_of_all_images(
+    out: str,  # noqa: F811
+) -> None:
+    """A part is named after the images that it had at first."""
+    with opened(out) as output:
+        output.commit(OLD[:2])
+    pruned(out)
+    with opened(out) as output:
+        output.commit(NEW)  # next to the part without images
+    assert compact(Path(out), images=100) == Compacted(2, 1, 2)
+    assert (counts(out), images(out)) == ((2, 2), KEPT)
+    with opened(out) as output:
+        output.commit([OLD[2], aged("new/2.png", 1)])
+    pruned(out)
+    again = aged("old/2.png", 0)  # its file has changed
+    with opened(out) as output:
+        assert output.state(again.sample) == "new"
+        output.commit([again])
+    assert compact(Path(out), images=2) == Compacted(3, 2, 4)
+    assert images(out) == [*KEPT, "new/2.png", "old/2.png"]
+    assert verify(Path(out)).is_intact
