@@ -24,14 +24,15 @@ def on_disk(parts: Sequence[Path]) -> Iterator[list[Path]]:
         yield list(parts)
         return
     with tempfile.TemporaryDirectory(prefix="segcli-parts-") as folder:
-        yield list(in_threads(partial(_copy, folder=Path(folder)), parts))
+        yield list(in_threads(partial(_copy, folder=Path(folder)), enumerate(parts)))
 
 
-def _copy(part: Path, folder: Path) -> Path:
+def _copy(numbered: tuple[int, Path], folder: Path) -> Path:
+    number, part = numbered  # in partitions, two parts may have the same name
     url = url_of(part)
     if url is None:
         return part
-    copy = folder / part.name
+    copy = folder / f"{number}-{part.name}"
     try:
         copy.write_bytes(fetch(url).data)
     except StoreError as error:

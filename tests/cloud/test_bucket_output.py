@@ -108,6 +108,14 @@ def test_rows_and_readers_are_those_of_an_output_on_a_disk(
     assert (run(folder, out).redone, run(folder, out).images) == (1, 0)
 
 
+def test_copies_of_parts_with_one_name_are_kept_apart(out: str) -> None:
+    folders = [f"{out}/camera={name}" for name in ("gate", "yard")]
+    for folder in folders:
+        put_new(f"{folder}/part.parquet", folder.encode())
+    with on_disk([Path(folder) / "part.parquet" for folder in folders]) as copies:
+        assert [copy.read_text() for copy in copies] == folders
+
+
 def test_workers_commit_under_the_lease_of_their_coordinator(out: str, folder: Path) -> None:
     (folder / "once.png").write_bytes(png(5))  # kills the first worker that gets it
     summary = predict(
