@@ -213,7 +213,7 @@ def _int8(
     """The int8 form of a graph, calibrated on what it sees of `items`; `ignored`: a pattern of the
     operators that keep their precision."""
     nncf = openvino_graph.library("nncf")
-    with _silent(nncf):
+    with _silent(nncf), _without_snippets():
         made = nncf.quantize(
             graph.model(),
             nncf.Dataset(items, see),
@@ -247,3 +247,21 @@ def _silent(nncf: Any) -> Iterator[None]:
     nncf.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+@contextlib.contextmanager
+def _without_snippets() -> Iterator[None]:
+    """NNCF compiles the graph and parts of it, and has no option that takes OpenVINO's."""
+    openvino = openvino_graph.library()
+    core = openvino.Core
+
+    def without() -> Any:
+        made = core()
+        made.set_property("CPU", openvino_graph.NO_SNIPPETS)
+        return made
+
+    openvino.Core = without
+    try:
+        yield
+    finally:
+        openvino.Core = core

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from kit.compilable import INFO, Network
@@ -13,7 +14,7 @@ from segcli.models import openvino_graph, registry
 from segcli.models.checkpoint import load, read_info
 from segcli.models.openvino_graph import graphs_of
 from segcli.models.runtime import Compiled, CompiledHead
-from segcli.pipeline.quantize import chosen, quantize
+from segcli.pipeline.quantize import _int8, chosen, quantize
 from segcli.plugin import Head
 from segcli.sources.several import open_sources
 from segcli.types import Batch, Instances
@@ -152,3 +153,27 @@ def test_without_nncf_there_is_one_sentence(monkeypatch, tmp_path: Path) -> None
     monkeypatch.setattr(openvino_graph, "import_module", missing)
     with pytest.raises(UsageError, match=r"pip install 'segcli\[openvino\]'"):
         quantize(None, ["images"], tmp_path / "int8.safetensors", note=print)
+
+
+@needs_openvino
+def test_nncf_compiles_without_snippets(monkeypatch) -> None:
+    # With them, OpenVINO ends the process with a segmentation fault for some networks (PANet).
+    graph = openvino_graph.converted(Convolutions().eval())
+    openvino = openvino_graph.library()
+    before, set_there = openvino.Core, []
+
+    class Core(before):  # type: ignore[misc, valid-type]
+        def set_property(self, *args: object) -> None:
+            super().set_property(*args)
+            set_there.append(args)
+
+        def compile_model(self, *args: object, **options: object) -> object:
+            assert set_there[-1] == ("CPU", openvino_graph.NO_SNIPPETS)
+            set_there.append("compiled")
+            return super().compile_model(*args, **options)
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    images = list(np.random.default_rng(0).random((8, 1, 3, 64, 64), dtype=np.float32))
+    _int8(graph, images, lambda x: x, None)
+    assert set_there[-1] == "compiled"
+    assert openvino.Core is Core
