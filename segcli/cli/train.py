@@ -198,7 +198,7 @@ def train(
     from segcli.train.augment import Augmentation
     from segcli.train.recipe import Recipe
 
-    _check(out, lr, resume=resume)
+    _check(out, lr, resume=resume, unnormed=from_scratch and norms == "fixed")
     names = category_names(categories)
     given = _Given(data, images, ann, only_categories, names, val_images, val_ann)
     scale = factor_range(jitter, "--jitter")
@@ -224,7 +224,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return None if text is None else pixel_range(text, "--test-size")
 
 
-def _check(out: Path, rate: float, *, resume: bool) -> None:
+def _check(out: Path, rate: float, *, resume: bool, unnormed: bool) -> None:
     """Raises UsageError before anything is loaded or overwritten."""
     refuse_places({"--out": out})
     if not resume and (out / "last.pt").exists():
@@ -234,6 +234,11 @@ def _check(out: Path, rate: float, *, resume: bool) -> None:
         )
     if not 0 < rate < math.inf:
         raise UsageError(f"--lr {rate:g}: expected a number above 0, such as 3e-4")
+    if unnormed:
+        raise UsageError(
+            "--norms fixed keeps the statistics of the initial weights, and --from-scratch starts "
+            "without any; leave out one of them"
+        )
 
 
 class _Given(NamedTuple):

@@ -202,8 +202,8 @@ def parse(text: str) -> Rule:
         factor = float(found["factor"] or found["value"] or 1)
     except ValueError:
         raise UsageError(
-            f"--alert {text!r} is no rule; expected CLASS: METRIC < NUMBER, or NUMBER * previous, "
-            f"as in 'person: count/hour < 0.2 * previous'"
+            f"--alert {text!r} is not a rule; expected CLASS: METRIC < NUMBER, or NUMBER * "
+            f"previous, as in 'person: count/hour < 0.2 * previous'"
         ) from None
     subject, metric = found["subject"], found["metric"]
     previous = bool(found["previous"] or found["same"])

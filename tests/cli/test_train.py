@@ -103,6 +103,7 @@ def test_pictures_of_the_validation_show_found_beside_true(data, tmp_path) -> No
         (["--val-images", "x"], "go together"),
         (["--resume"], "leave out --resume"),
         (["--jitter", "2-0.1"], "--jitter 2-0.1: expected LOW-HIGH"),
+        (["--from-scratch", "--norms", "fixed"], "leave out one of them"),
         (["--freeze", "9"], "has 4 stages, so 9 of them cannot be frozen"),
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
         (["--lr", "-1"], "--lr -1: expected a number above 0"),
