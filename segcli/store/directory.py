@@ -185,9 +185,12 @@ def refuse_among_parts(path: Path, option: str) -> None:
 def _is_in_output(place: Path) -> bool:
     """Whether a directory is an output or a partition of one. Raises OSError."""
     with os.scandir(place) as entries:
-        names = (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN))
-        first = next(names, "")  # an output contains only parts, so the first name decides
-    return _PART.fullmatch(first) is not None or (is_folder(first) and _is_in_output(place / first))
+        for name in (entry.name for entry in entries if not entry.name.startswith(_NFS_OPEN)):
+            if not is_folder(name):  # an output contains only parts, so the first one decides
+                return _PART.fullmatch(name) is not None
+            if _is_in_output(place / name):  # else a partition that is empty
+                return True
+    return False
 
 
 def check_place(path: Path) -> None:

@@ -268,3 +268,10 @@ def test_empty_partitions_are_not_noticed(filled: Path) -> None:
     (filled / "date=2030-01-01").mkdir()
     assert len(pq.read_table(filled)) == 36
     assert folders(filled) == FOLDERS
+
+
+def test_empty_partitions_do_not_hide_that_a_folder_is_an_output(filled: Path) -> None:
+    for day in range(10, 30):
+        (filled / f"date=2026-10-{day}" / "camera=gate").mkdir(parents=True)
+    with pytest.raises(UsageError, match="is inside .*, an output"):
+        refuse_among_parts(filled / "new.parquet", "`out`")
