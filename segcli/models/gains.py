@@ -37,10 +37,12 @@ def kept_gain(
     if found is not None:
         return found
     gain = measure()
-    everything = {**_read(), key: gain}  # read again: measuring took time
-    with suppress(OutputError):
-        write_text(_path(), json.dumps(dict([*everything.items()][-_MOST:]), indent=1))
-    return gain
+    there = _read()  # again: meanwhile, another process may have measured, whose ratio counts then
+    if key not in there:
+        pairs = [*there.items(), (key, gain)]
+        with suppress(OutputError):
+            write_text(_path(), json.dumps(dict(pairs[-_MOST:]), indent=1))
+    return there.get(key, gain)
 
 
 def _key(facts: tuple[str, ...], libraries: tuple[str, ...]) -> str:
@@ -69,7 +71,7 @@ def _path() -> Path:
 def _read() -> dict[str, float]:
     try:
         found: Any = json.loads(_path().read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     pairs = found.items() if isinstance(found, dict) else ()
     return {key: value for key, value in pairs if isinstance(value, float)}

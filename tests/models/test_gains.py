@@ -33,6 +33,12 @@ def test_a_ratio_is_measured_once_for_its_facts(file: Path, measured) -> None:
     assert sorted(json.loads(file.read_bytes()).values()) == [0.5, 1.5]
 
 
+def test_the_process_that_measures_first_decides(file: Path, measured) -> None:
+    found = gains.kept_gain(("a",), ("numpy",), lambda: measured(1.5, "a") and 2.5)
+    assert found == 1.5
+    assert [*json.loads(file.read_bytes()).values()] == [1.5]
+
+
 def test_another_machine_version_or_limit_of_instructions_is_measured_anew(
     file: Path, measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +55,9 @@ def test_another_machine_version_or_limit_of_instructions_is_measured_anew(
     assert measured(5.0, "a") == (1.0, False)
 
 
-@pytest.mark.parametrize("content", [b"[", b"[1]", b'{"a": "fast"}'])
+@pytest.mark.parametrize(
+    "content", [b"[", b"[1]", b'{"a": "fast"}', pytest.param(b"[" * 100_000, id="deep")]
+)
 def test_a_damaged_file_is_written_again(content: bytes, file: Path, measured) -> None:
     file.parent.mkdir(parents=True)
     file.write_bytes(content)

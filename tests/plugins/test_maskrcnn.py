@@ -22,7 +22,7 @@ from segcli_blocks.rcnn.losses import box_losses, mask_loss, mask_targets, rpn_l
 from segcli_blocks.rcnn.mask_head import mask_predictor
 from segcli_blocks.rcnn.rpn import propose
 from segcli_blocks.rcnn.sampler import region_targets
-from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage
+from segcli_blocks.rcnn.two_stage import RoIHeads, TwoStage, fpn_heads
 from segcli_maskrcnn import FAMILY
 
 
@@ -183,3 +183,11 @@ def test_another_family_of_the_same_framework_is_refused() -> None:
         UsageError, match=r"not the weights of maskrcnn/r101-fpn: \d+ tensors missing"
     ):
         FAMILY.convert(condinst, FAMILY.variants["r101-fpn"])
+
+
+def test_no_region_at_all_is_left_to_torch() -> None:
+    layers = fpn_heads(3, width=8, hidden=8, depth=1)
+    heads = RoIHeads(*layers, conventions=TORCHVISION, classes=[1, 2])
+    heads.compiled["box"] = lambda *_: []  # a compiled head takes at least one region
+    logits, deltas = heads.computed("box", torch.zeros(0, 8, 7, 7), [torch.zeros(0, 4)])
+    assert (logits.shape, deltas.shape) == ((0, 3), (0, 12))

@@ -89,7 +89,7 @@ class RoIHeads(nn.Module):
 
     def computed(self, name: str, features: Tensor, boxes: Sequence[Tensor] | None) -> list[Tensor]:
         """What a head makes of the features (N, ...) of boxes per image; float32."""
-        if name in self.compiled and boxes is not None:
+        if name in self.compiled and boxes is not None and len(features):
             return self.compiled[name](features, [len(b) for b in boxes])
         return [y.float() for y in self.rows(name, features)]
 
