@@ -1,7 +1,9 @@
 """Fixtures shared by all tests: where recordings and real images lie."""
 
+import ctypes
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,19 @@ import pytest
 os.environ["SEGCLI_RUNTIME"] = "torch"
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.fixture(autouse=True)
+def signals_on_the_ordinary_stack() -> None:
+    """pytest's faulthandler gives signals a stack of 11 kB. OpenVINO in int8 turns on registers
+    (AMX) whose contents alone need more, and the next signal would end the process (SIGSEGV)."""
+    if sys.platform == "linux":
+        disabled = _SignalStack(None, 2, 0)  # SS_DISABLE
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(disabled), None)
 
 
 @pytest.fixture(scope="session")
