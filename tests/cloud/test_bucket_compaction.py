@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud.killing import Killed, until
 from cloud.test_bucket_output import images, opened, out, record  # noqa: F401
 
 from segcli.cloud import writing
@@ -13,10 +14,6 @@ from segcli.store import bucket_place, compact, exchange, lease, part_paths
 from segcli.store import output_lock as lock_module
 
 KEYS = [f"{number}.png" for number in range(6)]
-
-
-class Killed(BaseException):
-    """The process ends at this request."""
 
 
 @pytest.fixture
@@ -51,20 +48,10 @@ def test_killed_at_any_request(parts: str, monkeypatch: pytest.MonkeyPatch, at: 
     """Each request that changes something is the last one, in turn."""
     left = [at]
 
-    def until(change: Any) -> Any:
-        def made(*args: Any) -> Any:
-            if "lease" not in args[0]:
-                if not left[0]:
-                    raise Killed
-                left[0] -= 1
-            return change(*args)
-
-        return made
-
     with monkeypatch.context() as patch:
         for module in (exchange, bucket_place):
             for name in ("put_new", "put_if", "delete"):
-                patch.setattr(module, name, until(getattr(writing, name)))
+                patch.setattr(module, name, until(left, getattr(writing, name)))
         with pytest.raises(Killed):
             compact(Path(parts), images=3)
         # A reader, while nobody has cleared up.

@@ -1,13 +1,13 @@
 """Old images are pruned from an output in a bucket, and a kill loses none of them."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cloud.conftest import Store
+from cloud.killing import Killed, until
 from cloud.test_bucket_output import images, opened, out, record  # noqa: F401
 
 from segcli.cloud import writing
@@ -21,10 +21,6 @@ from segcli.types import Record, Sample
 
 DAY_S = 86400
 NOW_S = int(time.time())
-
-
-class Killed(BaseException):
-    """The process ends at this request."""
 
 
 def aged(key: str, days: float) -> Record:
@@ -72,19 +68,6 @@ def test_old_rows_go_and_a_run_skips_the_images(parts: str) -> None:
     assert pruned(parts).images == 0
     assert pruned(parts, 0).images == 2
     assert counts(parts) == (0, 5)  # the settings stay
-
-
-def until(left: list[int], change: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls `change` as often as `left` says."""
-
-    def made(*args: Any) -> Any:
-        if "lease" not in args[0]:
-            if not left[0]:
-                raise Killed
-            left[0] -= 1
-        return change(*args)
-
-    return made
 
 
 def test_a_kill_at_any_request_loses_nothing_and_counts_nothing_twice(
