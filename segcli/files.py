@@ -1,4 +1,5 @@
-"""Atomic writing of files: a file appears under its name complete or not at all."""
+"""Atomic writing of files: a file appears under its name complete or not at all; and the folder
+of files that can be made again."""
 
 from __future__ import annotations
 
@@ -12,6 +13,11 @@ from pathlib import Path
 from segcli.errors import OutputError
 
 _numbers = count()
+
+
+def cache_folder() -> Path:
+    """Where segcli keeps what it can make again, for this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli"
 
 
 @contextmanager

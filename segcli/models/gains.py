@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import OutputError
-from segcli.files import write_text
+from segcli.files import cache_folder, write_text
 
 _MOST = 500  # ratios in the file, of all machines that share a home; the oldest go first
 _CPUINFO = Path("/proc/cpuinfo")
@@ -65,7 +65,7 @@ def _processor() -> str:
 
 
 def _path() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli/gains.json"
+    return cache_folder() / "gains.json"
 
 
 def _read() -> dict[str, float]:

@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from segcli.errors import UsageError
-from segcli.files import replacing
+from segcli.files import cache_folder, replacing
 from segcli.plugin import Compilable, Fusible, Headed
 from segcli.types import Size
 
@@ -123,7 +123,7 @@ def kept_graph(model: Compilable, sha256: str, note: Callable[[str], None]) -> G
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
-    path = cache_folder() / f"{_key(model, sha256)}.safetensors"
+    path = cache_folder() / "openvino" / f"{_key(model, sha256)}.safetensors"
     with suppress(OSError, SafetensorError):
         if found := graphs_of(load_file(path)).get(STATIC):
             os.utime(path)
@@ -137,10 +137,6 @@ def kept_graph(model: Compilable, sha256: str, note: Callable[[str], None]) -> G
             if time.time() - other.stat().st_mtime > _KEPT_S:
                 other.unlink()
     return graph
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli/openvino"
 
 
 def _key(model: Compilable, sha256: str) -> str:

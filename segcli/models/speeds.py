@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segcli.files import write_text
+from segcli.files import cache_folder, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def keep_speed(model: str, speed: Speed) -> Path:
 
 def _path() -> Path:
     """One file for all machines that share a home."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli/speeds.json"
+    return cache_folder() / "speeds.json"
 
 
 def _read() -> dict[str, dict[str, dict[str, Any]]]:
