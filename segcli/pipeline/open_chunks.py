@@ -44,8 +44,11 @@ class OpenChunks:
     def __contains__(self, sample: Sample) -> bool:
         return sample.key in self._keys
 
-    def add(self, sample: Sample, size: int) -> list[dict[str, Sample]]:
-        """Put the sample into its chunk, of `size` images; returns the chunks that are complete."""
+    def add(
+        self, sample: Sample, size: int, data_bytes: int = MOST_BYTES
+    ) -> list[dict[str, Sample]]:
+        """Put the sample into its chunk, which has `size` images and `data_bytes` of encoded ones
+        at most; returns the chunks that are complete."""
         group, ready = self._group(sample), list[dict[str, Sample]]()
         if group in self._chunks and self._is_cut_before(sample, self._chunks[group], size):
             ready.append(self._take(group))
@@ -61,7 +64,7 @@ class OpenChunks:
         chunk.bytes += sample_bytes(sample)
         self._bytes += sample_bytes(sample)
         most = size if self.static is None else max(MOST, size)
-        if len(chunk.samples) >= most or chunk.data_bytes >= self.most_bytes:
+        if len(chunk.samples) >= most or chunk.data_bytes >= data_bytes:
             ready.append(self._take(group))
         elif self._bytes >= self.most_bytes and len(self._chunks) > 1:
             ready.append(self._take(max(self._chunks, key=lambda one: self._chunks[one].bytes)))

@@ -91,14 +91,14 @@ class TaskList:
 
         Only the samples of open chunks and those to be redone are held in memory.
         """
-        chunks = OpenChunks(self.source, self.partitions, self.static, self.most_bytes)
+        chunks = OpenChunks(self.source, self.partitions, self.static)
         for sample in self.listing:
             ready: list[dict[str, Sample]] = []
             taken_before = self.taken
             if sample in chunks or sample.key in self._in_hand:
                 self.repeated += 1
             elif self._is_new(sample):
-                ready = chunks.add(sample, size.now)
+                ready = chunks.add(sample, size.now, self.most_bytes)
                 self.taken += 1
             if self.taken and self.on_first is not None:
                 first, self.on_first = self.on_first, None

@@ -81,6 +81,12 @@ def test_the_first_sample_to_be_done_is_announced_once_before_its_task_is_comple
     assert told == [1]
 
 
+def test_what_the_number_of_workers_leaves_for_a_chunk_holds_from_the_first_one_on() -> None:
+    found = work(*"abcde", data=b"12345")
+    found.on_first = lambda: setattr(found, "most_bytes", 10)
+    assert cut(found, 4) == ["ab", "cd", "e"]
+
+
 def test_nothing_is_announced_where_all_is_done() -> None:
     told: list[str] = []
     found = work(*"abc", on_first=lambda: told.append("first"))
