@@ -13,13 +13,16 @@ from segcli.types import Sample
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_FUTURE_S = 86400
+"""A file from further in the future has the time of a clock that is wrong: nobody writes it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """`include`, `exclude`: shell patterns, in which `*` also matches `/`; without an include, all
     keys are wanted. `newer_than`, `older_than`: ages in seconds, by the modification time at the
-    time of listing."""
+    time of listing. A file from the future counts as new, from more than a day on also as old,
+    because it would be left out for years otherwise."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -45,7 +48,7 @@ class Wanted:
         age = now - sample.mtime_ns / 1e9
         if self.newer_than is not None and age > self.newer_than:
             return False
-        return self.older_than is None or age >= self.older_than
+        return self.older_than is None or age >= self.older_than or age < -_FUTURE_S
 
 
 def parse_age(text: str) -> float:

@@ -40,6 +40,14 @@ def test_ages_are_those_of_the_files(folder: Path) -> None:
     assert keys(folder, Wanted(newer_than=3600)) == list(KEYS[1:])
 
 
+def test_a_file_whose_clock_was_wrong_does_not_wait_for_years(folder: Path) -> None:
+    for name, hours in (("a.jpg", 5000), ("cam1/b.jpg", 3)):
+        at = time.time() + 3600 * hours
+        os.utime(folder / name, (at, at))
+    assert keys(folder, Wanted(older_than=300)) == ["a.jpg"]
+    assert keys(folder, Wanted(newer_than=300)) == list(KEYS)
+
+
 def test_nothing_left_is_an_error_that_names_the_options(folder: Path) -> None:
     with pytest.raises(UsageError, match="`include`"):
         open_source(str(folder), wanted=Wanted(include=("*.gif",)))
