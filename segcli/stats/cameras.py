@@ -26,14 +26,16 @@ def camera_table(rows: Rows, now: datetime | None = None) -> list[dict[str, Any]
     `images`; `age`, the hours from its last image until `now` (with a time zone; None: the present
     time); `gap`, the hours of the longest time without images; the hours of the longest event of
     each kind in IN_HOURS, and the number of events of each kind in COUNTED, which are None where no
-    image has a view. The times of files are UTC, all others are in the machine's time zone. Needs
-    the view `pictures`.
+    image has a view. The times of files are UTC, all others are in the machine's time zone. For
+    `age`, images from the future, of a clock that was wrong, count only if a camera has no others.
+    Needs the view `pictures`.
     """
     now = datetime.now(UTC) if now is None else now
     ages = rows.dicts(
-        "SELECT camera, count(*) AS images, min(epoch(CASE WHEN time_from = 'files' "
+        "SELECT camera, count(*) AS images, coalesce(min(age) FILTER (age >= 0), max(age)) AS age "
+        "FROM (SELECT camera, (epoch(CASE WHEN time_from = 'files' "
         "THEN $utc::TIMESTAMP ELSE $local::TIMESTAMP END) - epoch(moment)) / 3600 AS age "
-        "FROM pictures WHERE moment IS NOT NULL GROUP BY camera ORDER BY camera",
+        "FROM pictures WHERE moment IS NOT NULL) GROUP BY camera ORDER BY camera",
         {
             "utc": now.astimezone(UTC).replace(tzinfo=None).isoformat(" "),
             "local": now.astimezone().replace(tzinfo=None).isoformat(" "),

@@ -84,6 +84,15 @@ def test_a_camera_without_new_images_is_named(out: Path) -> None:
     assert fired(out, "camera gate: gap > 1.9", "person: count > 0").endswith("now in gate")
 
 
+def test_an_image_from_the_future_does_not_hide_that_a_camera_has_stopped(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "m.parquet",
+        records("gate", [-1000, 300], views=False),
+        records("yard", [-1000, -60], views=False),
+    )
+    assert fired(path, "camera: age > 2").endswith("now in gate")
+
+
 def test_what_cannot_be_known_is_refused(out: Path) -> None:
     with pytest.raises(UsageError, match=r"of camera 'gat' .* of: door, gate.*did you mean 'gate'"):
         fired(out, "camera gat: age > 2")
