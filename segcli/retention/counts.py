@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segcli.stats.moments import UNKNOWN
 from segcli.store import MinScores
 from segcli.store.directory import resolve
 from segcli.store.pruned import read_counts
@@ -52,7 +53,7 @@ def kept_counts(path: Path) -> list[dict[str, Any]]:
     totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     masks: defaultdict[tuple[str, str], dict[str, list[int]]] = defaultdict(dict)
     for row in read_counts(resolve(path)).to_pylist():
-        group = row["day"], row["camera"]
+        group = row["day"], row["camera"] or UNKNOWN  # which earlier versions left out
         if row["category"] is None:
             _add(totals[group], row, _OF_IMAGES)
         else:

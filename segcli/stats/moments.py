@@ -14,12 +14,14 @@ from segcli.time_patterns import compiled, recognised
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
+UNKNOWN = "unknown"
+"""The camera of an image that a pattern for cameras does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """SQL over the rows: `time` (a TIMESTAMP, null when unknown) and `camera`, and where each of
-    them is from (a text, null when it is unknown)."""
+    """SQL over the rows: `time` (a TIMESTAMP, null when unknown) and `camera` (UNKNOWN then), and
+    where each of them is from (a text, null when it is unknown)."""
 
     time: str
     time_from: str
@@ -115,7 +117,8 @@ def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[
     if pattern is not None and "%(camera)" in pattern:
         regex, fields = compiled(pattern)
         found = f"nullif(regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1}), '')"
-        return found, f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
+        place_from = f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
+        return f"coalesce({found}, {literal(UNKNOWN)})", place_from
     place = camera_sql()
     # A clip that is in no folder of a camera states the camera in its name.
     named = f"frame IS NOT NULL AND ({folder_sql()} = '')"

@@ -93,6 +93,15 @@ def test_an_image_from_the_future_does_not_hide_that_a_camera_has_stopped(tmp_pa
     assert fired(path, "camera: age > 2").endswith("now in gate")
 
 
+def test_a_camera_that_the_names_do_not_state_is_unknown(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.parquet", records("c1_", [5], views=False), records("yard", [5]))
+    words = ["stats", str(path), "--time-pattern", "%(camera)_", "--alert"]
+    with pytest.raises(UsageError, match=r"those with times are of: c1, unknown"):
+        CliRunner().invoke(app, [*words, "camera gate: age > 2"], catch_exceptions=False)
+    with pytest.raises(AlertFired, match="now in unknown"):
+        CliRunner().invoke(app, [*words, "camera unknown: age < 2"], catch_exceptions=False)
+
+
 def test_what_cannot_be_known_is_refused(out: Path) -> None:
     with pytest.raises(UsageError, match=r"of camera 'gat' .* of: door, gate.*did you mean 'gate'"):
         fired(out, "camera gat: age > 2")

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,23 @@ def test_names_with_times_count_instead_of_those_of_files(tmp_path: Path) -> Non
     assert pruned(out, **options).images == 1
     (row,) = kept_counts(out)
     assert (row["day"], row["camera"], row["category"]) == ("2020-01-01", "1", "person")
+
+
+def test_images_whose_names_do_not_state_a_camera_are_counted_as_unknown(tmp_path: Path) -> None:
+    out = tmp_path / "masks.parquet"
+    with opened(out) as output:
+        output.commit([record("c7_a.jpg", 100), record("other.jpg", 100)])
+    pruned(out, time_pattern="%(camera)_", keep_counts=True)
+    assert [(row["camera"], row["masks"]) for row in kept_counts(out)] == [
+        ("c7", 1),
+        ("unknown", 1),
+    ]
+    (counts,) = pruned_path(out).glob("*/counts.parquet")
+    table = pyarrow.parquet.read_table(counts)
+    cameras = [None if name == "unknown" else name for name in table["camera"].to_pylist()]
+    at = table.column_names.index("camera")  # as an earlier version wrote them
+    pyarrow.parquet.write_table(table.set_column(at, "camera", [cameras]), counts)
+    assert [row["camera"] for row in kept_counts(out)] == ["c7", "unknown"]
 
 
 @pytest.mark.parametrize("pattern", ["%H%M%S", "%m%d-%H%M%S", "%Y%m", "%y-%m-%d_%H%M"])

@@ -178,6 +178,19 @@ def test_cameras_are_tracked_apart(path: Path) -> None:
     assert files == set(names)
 
 
+def test_stills_whose_names_do_not_state_a_camera_are_tracked_once(
+    path: Path, rows: list[Record]
+) -> None:
+    names = [*(f"still-{number:02}.jpg" for number in range(9)), "c1_0.jpg"]
+    stills = [
+        replace(one, sample=replace(one.sample, key=name, frame=None, time_s=None))
+        for one, name in zip(rows, names, strict=False)
+    ]
+    write(path, stills)
+    assert go(path, time_pattern="%(camera)_").images == 10
+    assert go(path, time_pattern="%(camera)_").images == 0
+
+
 def test_late_images_are_counted_and_tracked_by_a_restart(
     path: Path, rows: list[Record], whole: Partition
 ) -> None:
