@@ -16,7 +16,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from segcli.store.place import Place
 KEYS, COUNTS = "keys.parquet", "counts.parquet"
 _FINISHED = "finished"
 _UNFINISHED, _PENDING = ".unfinished", ".pending"
+_NAMED = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
@@ -109,12 +110,22 @@ def read_table(pruning: Noted, file: str) -> pa.Table:
 
 def note(real: Path, place: Place, tables: Mapping[str, pa.Table]) -> None:
     """A new pruning, whose rows are to be removed. Raises OutputError."""
-    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    name = _new_name(real)
     files = {file: _encoded(table) for file, table in tables.items()}
     if isinstance(place, Bucket):
         _put(place, pruned_path(real), name, files)
     else:
         _write(pruned_path(real), name, files)
+
+
+def _new_name(real: Path) -> str:
+    """The time now, or just after the last pruning if the clock has been set back since: of an
+    image that was pruned in two states, the later one counts."""
+    now = datetime.now(UTC)
+    for last in noted(real)[-1:]:
+        then = datetime.strptime(last.name, _NAMED).replace(tzinfo=UTC)
+        now = max(now, then + timedelta(microseconds=1))
+    return now.strftime(_NAMED)
 
 
 def _encoded(table: pa.Table) -> memoryview:

@@ -238,6 +238,27 @@ def test_images_whose_names_do_not_state_a_camera_are_counted_as_unknown(tmp_pat
     assert [row["camera"] for row in kept_counts(out)] == ["c7", "unknown"]
 
 
+def test_of_an_image_that_was_pruned_twice_the_later_state_counts_if_the_clock_goes_back(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import segcli.store.pruned_files as module
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    pruned(out)
+    with opened(out) as output:
+        output.commit([record("cam1/0.jpg", 99)])
+    monkeypatch.setattr(module, "datetime", SetBack)
+    pruned(out)
+    monkeypatch.undo()
+    with opened(out) as output:
+        assert output.state(sample("cam1/0.jpg", 99)) == "done"
+        assert output.state(sample("cam1/0.jpg", 100)) == "new"
+
+
 @pytest.mark.parametrize("pattern", ["%H%M%S", "%m%d-%H%M%S", "%Y%m", "%y-%m-%d_%H%M"])
 def test_a_pattern_without_a_whole_date_or_that_fits_no_name_is_refused(
     pattern: str, tmp_path: Path
