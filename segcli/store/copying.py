@@ -12,11 +12,12 @@ from segcli.cloud.urls import shown
 from segcli.errors import UsageError
 from segcli.store.directory import list_parts, resolve
 from segcli.store.footer import Footer, differences
-from segcli.store.key_index import Mark, key_hash
+from segcli.store.key_index import KeyIndex, Mark, key_hash
 from segcli.store.part_file import images_of, read_marks, read_part
 from segcli.store.part_reader import part_paths, peek_carried
 from segcli.store.part_writer import part_name
 from segcli.store.place import Place
+from segcli.store.pruned import load_pruned, refuse_keys_alone
 from segcli.store.repeated import rows_of
 from segcli.store.schema import SCHEMA_VERSION, schema
 from segcli.store.tracks_end import note_rewritten
@@ -27,8 +28,10 @@ def copy_rows(source: Path, target: Path, place: Place) -> None:
     at `source`.
 
     New images are copied, and rows of images that were processed again are replaced. Images that
-    `source` does not have any more keep their rows. Raises UsageError when `target` has rows of
-    another run, OutputError when it cannot be written. A kill leaves whole parts.
+    `source` does not have any more keep their rows. Images that were pruned from `target` are only
+    copied again when they have changed. Raises UsageError when `target` has rows of another run, or
+    was removed without its pruned keys; OutputError when it cannot be written. A kill leaves whole
+    parts.
     """
     if resolve(source) == resolve(target):
         raise UsageError(f"`out` {shown(target)} is the output itself; leave `out` away")
@@ -38,7 +41,7 @@ def copy_rows(source: Path, target: Path, place: Place) -> None:
     for path in parts:
         marks, _, footer = read_marks(path)
         _check(target, there, footer)
-        fresh = [mark.key for mark in marks if key_hash(mark.key) not in there.images]
+        fresh = [mark.key for mark in marks if there.lacks(mark)]
         redone: dict[str, list[str]] = {}
         for mark in marks:
             name, state = there.images.get(key_hash(mark.key), ("", _state(mark)))
@@ -56,10 +59,16 @@ _State = tuple[int | None, int | None, bool, bool]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The images of the copy by the hash of the key, each with its part and its state."""
+    """The images of the copy by the hash of the key, each with its part and its state; and those
+    whose rows were pruned from it."""
 
     images: Mapping[bytes, tuple[str, _State]]
     footer: Footer | None
+    pruned: KeyIndex
+
+    def lacks(self, mark: Mark) -> bool:
+        """Whether the image is to be added."""
+        return key_hash(mark.key) not in self.images and not self.pruned.has(mark)
 
 
 def _known(real: Path) -> _Known:
@@ -68,7 +77,10 @@ def _known(real: Path) -> _Known:
     for name in list_parts(real):
         marks, _, footer = read_marks(real / name)
         images |= {key_hash(mark.key): (name, _state(mark)) for mark in marks}
-    return _Known(images, footer)
+    pruned = load_pruned(real).index
+    if footer is None:
+        refuse_keys_alone(real, pruned)
+    return _Known(images, footer, pruned)
 
 
 def _state(mark: Mark) -> _State:

@@ -23,8 +23,7 @@ from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
 from segcli.store.part_file import Marks, read_marks
 from segcli.store.part_writer import PartWriter
-from segcli.store.pruned import PrunedKeys, load_pruned
-from segcli.store.pruned_files import pruned_path
+from segcli.store.pruned import PrunedKeys, load_pruned, refuse_keys_alone
 from segcli.store.shard_spec import ShardSpec
 from segcli.types import Record, Sample
 
@@ -104,7 +103,8 @@ class Inventory:
                 pending, waiting = [], 0
         if pending:
             repeats += self.done.insert(np.concatenate(pending, axis=1))
-        self._check_pruned()
+        if not self.parts:
+            refuse_keys_alone(self._writer.directory, self.pruned.index)
         for prefix, now in self._writer.footer.settings.roots.items():
             there = roots.get(prefix, set())
             were = there | self.pruned.roots_of(prefix)
@@ -117,19 +117,6 @@ class Inventory:
                 f"output were copied into it; remove them, or choose a new output: "
                 f"{self._new_command()}"
             )
-
-    def _check_pruned(self) -> None:
-        """Raises UsageError where pruned keys are those of an output that was removed: one that
-        was pruned always keeps a part."""
-        if self.parts or not len(self.pruned.index):
-            return
-        folder = shown(pruned_path(self._writer.directory))
-        raise UsageError(
-            f"{self._name} has no parts, but {folder} still has the keys of "
-            f"{len(self.pruned.index):,} images that were pruned from an earlier output, which "
-            f"this run would skip; remove or rename that folder to process them, or restore the "
-            f"output to go on with it"
-        )
 
     def _read(self, split: ShardSpec | None) -> Iterator[tuple[str, Marks]]:
         """The parts, in the order of their names; those in a bucket are fetched ahead."""

@@ -88,6 +88,13 @@ class KeyIndex:
     def find(self, key: str) -> Entry | None:
         return self._entry(key, listed=False)
 
+    def has(self, mark: Mark) -> bool:
+        """Whether the image is known in this state of its file."""
+        entry = self.find(mark.key)
+        if entry is None:
+            return False
+        return entry.same_size(mark.size_bytes) and entry.same_mtime(mark.mtime_ns)
+
     def find_listed(self, key: str) -> Entry | None:
         """The same of a key that the source lists, which is remembered of it."""
         return self._entry(key, listed=True)

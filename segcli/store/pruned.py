@@ -35,6 +35,7 @@ from segcli.store.pruned_files import (
     Noted,
     note,
     noted,
+    pruned_path,
     read_table,
     set_finished,
     unreadable,
@@ -105,6 +106,19 @@ def load_pruned(real: Path) -> PrunedKeys:
             found.images_in[container] += images
             found.failed_in[container] += failed
     return found
+
+
+def refuse_keys_alone(real: Path, index: KeyIndex) -> None:
+    """Raises UsageError if an output without parts has pruned keys: they are those of one that was
+    removed, because one that was pruned always keeps a part."""
+    if not len(index):
+        return
+    folder = shown(pruned_path(real))
+    raise UsageError(
+        f"{shown(real)} has no parts, but {folder} still has the keys of {len(index):,} images "
+        f"that were pruned from an earlier output, which this run would skip; remove or rename "
+        f"that folder to process them, or restore the output to go on with it"
+    )
 
 
 def count_pruned(real: Path) -> int:
@@ -202,11 +216,7 @@ def _marked(real: Path, pruning: Pruning, names: set[str]) -> Iterator[tuple[str
         if name not in names:
             continue
         marks, _, _ = read_marks(real / name)
-        gone = []
-        for mark in marks:
-            entry = index.find(mark.key)
-            if entry and entry.same_size(mark.size_bytes) and entry.same_mtime(mark.mtime_ns):
-                gone.append(mark.key)
+        gone = [mark.key for mark in marks if index.has(mark)]
         if gone:
             yield name, gone, len(gone) == len(marks)
 

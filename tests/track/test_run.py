@@ -305,6 +305,25 @@ def test_rows_that_changed_are_copied_again(path: Path, rows: list[Record]) -> N
     assert sum(row["mtime_ns"] == 2 and row["masks"] == 0 for row in images) == 5
 
 
+def test_images_that_were_pruned_from_a_copy_come_back_when_they_change(
+    path: Path, rows: list[Record]
+) -> None:
+    out = path.with_name("tracked.parquet")
+    write(path, rows[:20])
+    go(path, out=out)
+    prune(PruneOptions(out=out, older_than=DAY_S))
+    write(path, rows[20:])
+    assert go(path, out=out).images == 20
+    with opened(path) as output:
+        output.replace([replace(rows[5], sample=replace(rows[5].sample, mtime_ns=2))])
+    go(path, out=out)
+    images = [row["key"] for batch in read_images(out) for row in batch.to_pylist()]
+    assert sorted(images) == sorted(one.sample.key for one in [rows[5], *rows[20:]])
+    shutil.rmtree(out)
+    with pytest.raises(UsageError, match=r"tracked.parquet.pruned still has the keys of 20 images"):
+        go(path, out=out)
+
+
 def test_images_that_lost_their_ids_are_counted_once(path: Path, rows: list[Record]) -> None:
     write(path, rows[:10], rows[10:20])
     go(path)
