@@ -86,13 +86,18 @@ def list_parts(path: Path) -> list[str]:
 
 
 def parts_among(path: Path) -> list[str]:
-    """The same, whatever else the directory contains. Raises OSError."""
-    return _scan(path)[0]
+    """The same, whatever else the directory contains, as far as its folders can be read."""
+    try:
+        return _scan(path, all_readable=False)[0]
+    except OSError:
+        return []
 
 
-def _scan(path: Path, folder: str = "") -> tuple[list[str], list[str]]:
+def _scan(
+    path: Path, folder: str = "", *, all_readable: bool = True
+) -> tuple[list[str], list[str]]:
     """The names of the parts in `path`/`folder` and in partitions there, and of what else there is,
-    both sorted. Raises OSError."""
+    both sorted. Raises OSError, unless partitions need not be `all_readable`."""
     parts: list[str] = []
     foreign: list[str] = []
     for name in os.listdir(path / folder):
@@ -103,11 +108,15 @@ def _scan(path: Path, folder: str = "") -> tuple[list[str], list[str]]:
             continue
         elif is_folder(name):
             try:
-                found = _scan(path, f"{below}/")
+                found = _scan(path, f"{below}/", all_readable=all_readable)
             except NotADirectoryError:
                 foreign.append(below)
             except FileNotFoundError:  # removed meanwhile, with its last part
                 continue
+            except OSError:
+                if all_readable:
+                    raise
+                foreign.append(below)
             else:
                 parts += found[0]
                 foreign += found[1]

@@ -264,6 +264,16 @@ def test_nothing_is_written_into_a_partition(filled: Path) -> None:
             refuse_among_parts(place / "pictures", "`out`")
 
 
+def test_a_partition_that_cannot_be_read_is_a_problem_and_no_traceback(filled: Path) -> None:
+    loop = filled / "date=2026-11-28"
+    loop.symlink_to(loop.name)
+    with pytest.raises(UsageError, match="cannot read .*symbolic links"):
+        part_paths(filled)
+    found = status(filled)
+    assert (found.images, len(found.problems)) == (24, 1)
+    assert [p.part for p in verify(filled).problems] == [None]
+
+
 def test_empty_partitions_are_not_noticed(filled: Path) -> None:
     (filled / "date=2030-01-01").mkdir()
     assert len(pq.read_table(filled)) == 36
