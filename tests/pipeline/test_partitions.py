@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 import toy_data
+import toy_worker
 from PIL import Image
 from pipeline.conftest import TOY
 
@@ -154,6 +156,57 @@ def test_a_later_run_does_what_is_new_changed_or_failed(archive: Path, tmp_path:
     plain = tmp_path / "plain.parquet"
     run(source, plain, partition_by=None)
     assert rows(plain) == rows(out)
+
+
+def test_archives_and_clips_of_several_partitions_are_not_opened_again(
+    archive: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, plain, parted = tmp_path / "source", tmp_path / "plain", tmp_path / "parted"
+    source.mkdir()
+    with tarfile.open(source / "all.tar", "w") as tar:  # of which cameras and days alternate
+        tar.add(archive, "")
+    for name in ("gate_20261126_0800.mkv", "yard_20261127_0800.mkv"):
+        shutil.copy(clip, source / name)
+    run(source, plain, partition_by=None, every="10f")
+    assert run(source, parted, every="10f", limit=7).images == 7
+    run(source, parted, every="10f")
+    assert rows(parted) == rows(plain)
+    monkeypatch.setattr("segcli.sources.archive._members", None)  # what opens them
+    monkeypatch.setattr("segcli.video.timeline.read_timeline", None)
+    again = run(source, parted, every="10f")
+    assert (again.images, again.earlier) == (0, 19)
+
+
+def test_static_images_repeat_one_of_their_partition(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for camera in CAMERAS:
+        for name in (f"{day}_{number}.png" for day in DAYS for number in range(3)):
+            write(source / camera / name, 1)
+            os.utime(source / camera / name, (1e9, 1e9))
+    static = {}
+    for by in (None, "camera", "date,camera"):
+        out = tmp_path / f"{by}.parquet"
+        static[by] = run(source, out, partition_by=by, skip_static=True).static
+        assert verify(out).is_intact
+    assert static == {None: 10, "camera": 10, "date,camera": 8}
+    assert rows(tmp_path / "camera.parquet") == rows(tmp_path / "None.parquet")
+
+
+def test_a_worker_that_dies_costs_no_image_of_any_partition(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "m.parquet"
+    keys = [f"{n}/{camera}/{day}.png" for n in "012" for camera in CAMERAS for day in DAYS]
+    keys.append("0/gate/once.png")  # kills the first worker that gets it
+    for key in keys:
+        write(source / key, 1)
+    options = PredictOptions(
+        source=str(source), out=out, model="toy", device="cpu", replicas=2, chunk_size=2,
+        partition_by="camera,date",
+    )  # fmt: skip
+    done = predict(options, report=lambda event: None, load=toy_worker.load_fake)
+    assert (done.images, done.failed) == (13, 0)
+    assert [row["key"] for row in rows(out)] == sorted(keys)
+    folder = Partitions(("camera", "date")).folder
+    assert {name.rpartition("/")[0] for name in list_parts(out)} == {*map(folder, keys)}
 
 
 def test_shards_share_an_output(archive: Path, outputs: tuple[Path, Path], tmp_path: Path) -> None:
