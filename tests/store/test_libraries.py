@@ -1,5 +1,6 @@
 """Each library reads the directory itself as one table, in its most obvious call."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -130,3 +131,16 @@ def test_the_folders_above_mean_nothing_to_any_reader(path, datasets, tmp_path, 
     assert pl.read_parquet(moved).width == columns == 27
     table = datasets.load_dataset(str(moved), cache_dir=str(tmp_path / "cache"))
     assert {name: part.num_rows for name, part in table.items()} == {"train": ROWS}
+
+
+def test_partitions_whose_names_mean_something_to_a_reader(path, datasets, tmp_path):
+    import polars as pl
+
+    names, out = ("007", "7", "gate-test"), tmp_path / "parted.parquet"
+    for name in names:
+        shutil.copytree(path, out / f"camera={name}")
+    cameras = pl.scan_parquet(out, hive_schema={"camera": pl.String}).select("camera").collect()
+    assert sorted(cameras.unique()["camera"]) == sorted(names)
+    files = {"data_files": f"{out}/**/*.parquet", "split": "train"}
+    table = datasets.load_dataset("parquet", cache_dir=str(tmp_path / "cache"), **files)
+    assert table.num_rows == len(names) * ROWS
