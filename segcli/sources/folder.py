@@ -140,14 +140,16 @@ def list_folder(
 
 
 def sample_at(path: str, *, key: str, path_bytes: bytes | None = None) -> Sample:
-    """The sample of a file on disk; without size and time if it is missing or not a file."""
+    """The sample of a file on disk; without size and time if it is missing or not a file, and
+    without a time that does not fit into 64 bits (after the year 2262)."""
     try:
         found = os.stat(path if path_bytes is None else path_bytes)
     except (OSError, ValueError):
         return Sample(key, path)
     if not stat.S_ISREG(found.st_mode):
         return Sample(key, path)
-    return Sample(key, path, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
+    mtime_ns = found.st_mtime_ns if abs(found.st_mtime_ns) < 2**63 else None
+    return Sample(key, path, size_bytes=found.st_size, mtime_ns=mtime_ns)
 
 
 def _walk(

@@ -68,6 +68,13 @@ def test_size_and_time_are_known(tmp_path: Path) -> None:
     assert (sample.size_bytes, sample.mtime_ns) == (1, 1_600_000_000_123_456_789)
 
 
+def test_a_time_after_the_year_2262_is_unknown(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    os.utime(tmp_path / "a.jpg", (10**10, 10**10))  # more ns than a column has room for
+    (sample,) = list_folder(str(tmp_path))
+    assert (sample.size_bytes, sample.mtime_ns) == (1, None)
+
+
 def test_directory_with_an_image_name_is_a_failure_and_walked(tmp_path: Path) -> None:
     make(tmp_path, "x.jpg/y.jpg")
     first, second = list_folder(str(tmp_path))
