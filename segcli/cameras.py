@@ -31,7 +31,9 @@ _ARCHIVE = "|".join(re.escape(suffix) for suffix in sorted(ARCHIVE_SUFFIXES, rev
 _DATED_FOLDERS = rf"(?:/{_DATE}(?:/[0-9]{{2}})*(?:{_ARCHIVE})?)+/"
 """A date, or its year with its month, day and hour in folders below."""
 
-_FROM_DATE = r"[-_. ]*(?:19|20)[0-9]{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12][0-9]|3[01]).*$"
+_FROM_DATE = (
+    r"[-_. ]*(?:19|20)[0-9]{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12][0-9]|3[01])[^/]*$"
+)
 _NUMBER = r"^[-_. 0-9]*$"
 
 
@@ -66,4 +68,4 @@ def camera_sql(stated: str | None = None) -> str:
 
 def folder_sql() -> str:
     """The folder of a row's file in its key, or ""."""
-    return "regexp_extract(regexp_replace(key, '#frame=[0-9]+$', ''), '^(.*)/[^/]*$', 1)"
+    return "regexp_extract(regexp_replace(key, '#frame=[0-9]+$', ''), '(?s)^(.*)/[^/]*$', 1)"

@@ -28,6 +28,8 @@ KEYS = {
     "2026-04-01/0800.mp4#frame=7": ".",
     "2026-04-01/cam2_0800.mp4#frame=7": "cam2_0800",
     "a/b.c/v1.2.mp4#frame=7": "a/b.c",
+    "new\nline/0800.jpg": "new\nline",
+    "new\nline_20260401\n0800.mp4#frame=7": "new\nline",
     "v1.2.mp4#frame=7": "v1.2",
     r"gate\#frame=1": ".",
 }
