@@ -91,7 +91,10 @@ class BaseSegmenter(nn.Module):
         """See segcli.plugin.Staged."""
         bodies = [part for part in self.modules() if isinstance(part, Body)]
         if not bodies:
-            raise UsageError(f"the body of {self.info.family}/{self.info.variant} has no stages")
+            raise UsageError(
+                f"the body of {self.info.family}/{self.info.variant} has no stages that can be "
+                "frozen; leave out `frozen`"
+            )
         for body in bodies:
             stages = body.stages()
             if count > len(stages):

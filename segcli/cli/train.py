@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from segcli.cli.options import Model, category_names
 from segcli.cli.output_checks import refuse_places
 from segcli.cli.quantities import factor_range, pixel_range
 from segcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from segcli.train.sources import Sources
 
 Images = Annotated[
     list[Path] | None,
@@ -168,6 +171,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last c
 ValImages = Annotated[Path | None, typer.Option(help="The images for validation.")]
 ValAnn = Annotated[Path | None, typer.Option(help="The COCO JSON of --val-images.")]
 
+_JITTER = "0.7-1.3"
+
 
 def train(
     out: Out,
@@ -181,7 +186,7 @@ def train(
     optimizer: Optimizer = "adamw", schedule: Schedule = "cosine", warmup: Warmup = 200,
     repeats: Repeats = None, repeat_threshold: Repeat = 0.0, save_every: SaveEvery = 200,
     image_size: Size = "288-416", test_size: TestSize = None, augment: Augment = True,
-    jitter: Jitter = "0.7-1.3", freeze: Freeze = None, norms: Norms = "learn",
+    jitter: Jitter = _JITTER, freeze: Freeze = None, norms: Norms = "learn",
     device: Device = "auto", precision: Precision = "auto", workers: Workers = 2, seed: Seed = 0,
     resume: Resume = False,
 ) -> None:  # fmt: skip
@@ -195,12 +200,15 @@ def train(
     from segcli.train.augment import Augmentation
     from segcli.train.recipe import Recipe
 
-    _check(out, lr, resume=resume, unnormed=from_scratch and norms == "fixed")
+    _check(out, lr, resume=resume)
+    if from_scratch:
+        _refuse_from_scratch(norms, freeze)
     names = category_names(categories)
     given = Given(data, images, ann, only_categories, names, val_images, val_ann)
-    scale = factor_range(jitter, "--jitter")
+    sources, scale = sources_of(given), factor_range(jitter, "--jitter")
+    _refuse_without_effect(sources, val_every, patience, None if augment else jitter)
     plan = TrainingOptions(
-        sources=sources_of(given), out=out, model=model, weights=weights, from_scratch=from_scratch,
+        sources=sources, out=out, model=model, weights=weights, from_scratch=from_scratch,
         test_size=_size(test_size), repeat_threshold=repeat_threshold, repeats=repeats,
         rescale=rescale, val_every=val_every, patience=patience, device=device,
         precision=precision, resume=resume,
@@ -221,7 +229,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return None if text is None else pixel_range(text, "--test-size")
 
 
-def _check(out: Path, rate: float, *, resume: bool, unnormed: bool) -> None:
+def _check(out: Path, rate: float, *, resume: bool) -> None:
     """Raises UsageError before anything is loaded or overwritten."""
     refuse_places({"--out": out})
     if not resume and (out / "last.pt").exists():
@@ -231,8 +239,34 @@ def _check(out: Path, rate: float, *, resume: bool, unnormed: bool) -> None:
         )
     if not 0 < rate < math.inf:
         raise UsageError(f"--lr {rate:g}: expected a number above 0, such as 3e-4")
-    if unnormed:
+
+
+def _refuse_from_scratch(norms: str, freeze: int | None) -> None:
+    """Options that keep initial weights as they are."""
+    if norms == "fixed":
         raise UsageError(
             "--norms fixed keeps the statistics of the initial weights, and --from-scratch starts "
             "without any; leave out one of them"
         )
+    if freeze:
+        raise UsageError(
+            f"--freeze {freeze} keeps the initial weights of {freeze} stages, and --from-scratch "
+            "starts without any; leave out one of them"
+        )
+
+
+def _refuse_without_effect(
+    sources: Sources, val_every: int, patience: int, unused_jitter: str | None
+) -> None:
+    """`unused_jitter`: that of a training without augmentation."""
+    if unused_jitter not in (None, _JITTER):
+        raise UsageError(
+            f"--jitter {unused_jitter} is a part of the augmentation, which --no-augment turns "
+            "off; leave out one of them"
+        )
+    for option, given in (("--val-every", val_every > 1), ("--patience", patience > 0)):
+        if given and not sources.val:
+            raise UsageError(
+                f"{option} needs validation images; give --val-images and --val-ann, or [[val]] in "
+                "the file of --data"
+            )

@@ -9,13 +9,14 @@ from dataclasses import fields
 
 _OPTIONS = {
     "class_scores": "--min-score",
+    "frozen": "--freeze",
     "strong_score": "--min-score",
 }  # of another name than the argument
 _FIELD = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 _OF_OTHER_COMMANDS = {
-    *("accept_licence", "copy_images", "from_scratch", "images", "iou", "key", "link_images"),
-    *("merge_categories", "restart", "to", "where_image"),
+    *("accept_licence", "copy_images", "from_scratch", "frozen", "images", "iou", "key"),
+    *("link_images", "merge_categories", "restart", "to", "where_image"),
     *("max_gap", "min_frames", "strong_score", "time_column", "time_pattern", "weak_score"),
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from segcli.errors import UsageError
 from segcli.keypoints import Skeleton
@@ -72,6 +73,8 @@ def begin(
     if frozen is not None:
         _freeze(model, frozen)
     if initial is None:
+        if frozen:
+            raise UsageError("`frozen` keeps initial weights as they are, and there are none")
         return InitialModel(model, frozenset(), fresh=True)
     if checkpoint.read_info(initial) is not None:
         _, state = checkpoint.load(initial)
@@ -87,6 +90,8 @@ def begin(
             f"{', '.join(sorted(state)[:3])}, the model with {', '.join(sorted(ours)[:3])}"
         )
     model.load_state_dict(fitting, strict=False)
+    if frozen and isinstance(model, nn.Module):
+        _refuse_random_stages(model, fitting, str(initial))
     fresh = len(fitting) < 0.9 * len(ours)  # more than a last layer is missing
     if frozen is None and fresh and isinstance(model, Freezable):
         model.freeze_stem()
@@ -96,8 +101,19 @@ def begin(
 def _freeze(model: Trainable, count: int) -> None:
     if not isinstance(model, Staged):
         name = f"{model.info.family}/{model.info.variant}"
-        raise UsageError(f"{name} has no stages that can be frozen")
+        raise UsageError(f"{name} has no stages that can be frozen; leave out `frozen`")
     model.freeze_stages(count)
+
+
+def _refuse_random_stages(model: nn.Module, learned: Collection[str], source: str) -> None:
+    """Raises UsageError if a parameter that is frozen has no initial weight."""
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    if random := [name for name in frozen if name not in learned]:
+        raise UsageError(
+            f"{source} has no weights for {len(random)} of the {len(frozen)} tensors that `frozen` "
+            f"would keep as they are, such as {random[0]}: they would stay random; freeze fewer "
+            "stages, or give other weights"
+        )
 
 
 def calibrate(beginning: InitialModel, rows: Sequence[AnnotatedImage], *, seed: int) -> None:
