@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from segcli.api import read
 from segcli.cloud import objects
+from segcli.pipeline import PredictOptions, predict
+from segcli.pipeline.events import Summary
+from segcli.store import Output, Settings, lease, open_output
+from segcli.types import Record, Sample, Segment
 
 TOY = Path(__file__).resolve().parent.parent / "toy"
 sys.path.insert(0, str(TOY))
@@ -129,6 +134,50 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(objects.RETRIES, "max_retries", 3)
     objects.store_at.cache_clear()
     objects._exactly_at.cache_clear()
+
+
+CATEGORIES = (("person", "car"), (1, 3))
+
+
+@pytest.fixture
+def out(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new output whose lease expires soon."""
+    monkeypatch.setattr(lease, "LEASE_S", 1.2)
+    monkeypatch.setattr("segcli.cloud.writing._PAUSE_S", 0.01)
+    return f"{store.bucket()}/runs/m.parquet"
+
+
+def opened(out: str, **options: Any) -> Output:
+    return open_output(
+        Path(out), Settings({"source_root": "/a"}, {}), carried={}, categories=CATEGORIES, **options
+    )
+
+
+def record(key: str, size: int = 1) -> Record:
+    """The row of an image with one mask."""
+    sample = Sample(key, f"/a/{key}", size_bytes=size, mtime_ns=1)
+    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0, 0, 1, 4), 4, b"04<"),))
+
+
+def images(out: str) -> list[str]:
+    """The keys of an output."""
+    return sorted(row["key"] for row in read(out).images())
+
+
+def run(source: str | Path, out: str | Path, **options: Any) -> Summary:
+    """`predict` with the toy model, in this process."""
+    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, "replicas": 0}
+    wanted = PredictOptions(source=str(source), out=Path(out), **(given | options))
+    return predict(wanted, report=[].append)
+
+
+def die(output: Output) -> None:
+    """As if its process had been stopped or killed: it renews nothing and releases nothing."""
+    assert output._lock is not None
+    held = output._lock.lease
+    assert held is not None
+    held._ended.set()
+    held._thread.join()
 
 
 def png(seed: int) -> bytes:

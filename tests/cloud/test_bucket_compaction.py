@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud.conftest import images, opened, record
 from cloud.killing import Killed, until
-from cloud.test_bucket_output import images, opened, out, record  # noqa: F401
 
 from segcli.cloud import writing
 from segcli.cloud.objects import list_objects
@@ -17,7 +17,7 @@ KEYS = [f"{number}.png" for number in range(6)]
 
 
 @pytest.fixture
-def parts(out: str) -> str:  # noqa: F811
+def parts(out: str) -> str:
     """Six parts of one image."""
     with opened(out) as output:
         for key in KEYS:
@@ -25,7 +25,7 @@ def parts(out: str) -> str:  # noqa: F811
     return out
 
 
-def objects(out: str) -> int:  # noqa: F811
+def objects(out: str) -> int:
     return sum("part-" in listed.key for listed in list_objects(out))
 
 

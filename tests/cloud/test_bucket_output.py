@@ -6,11 +6,10 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import toy_worker
-from cloud.conftest import SECRET, Store, png
+from cloud.conftest import SECRET, Store, die, images, opened, png, record, run
 from toy_data import rows
 
 from segcli.api import read
@@ -20,16 +19,13 @@ from segcli.cloud.objects import list_objects
 from segcli.cloud.writing import find, put_if, put_new
 from segcli.errors import Locked, OutputError, SegcliError, UsageError
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.events import Summary
 from segcli.stats import StatsOptions, statistics
 from segcli.store import (
     OtherSettings,
     Output,
-    Settings,
     compact,
     lease,
     lock_output,
-    open_output,
     part_paths,
     status,
 )
@@ -37,38 +33,8 @@ from segcli.store.copies import on_disk
 from segcli.store.directory import lease_url
 from segcli.store.part_file import encoded, read_footer
 from segcli.store.verification import verify
-from segcli.types import Record, Sample, Segment
+from segcli.types import Record
 from segcli.viz import VizOptions, visualise
-
-CATEGORIES = (("person", "car"), (1, 3))
-
-
-def run(source: Path, out: str | Path, **options: Any) -> Summary:
-    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, "replicas": 0}
-    wanted = PredictOptions(source=str(source), out=Path(out), **(given | options))
-    return predict(wanted, report=[].append)
-
-
-def opened(out: str, **options: Any) -> Output:
-    return open_output(
-        Path(out), Settings({"source_root": "/a"}, {}), carried={}, categories=CATEGORIES, **options
-    )
-
-
-def record(key: str, size: int = 1) -> Record:
-    sample = Sample(key, f"/a/{key}", size_bytes=size, mtime_ns=1)
-    return Record(sample, 4, 4, segments=(Segment(0, 0.5, (0, 0, 1, 4), 4, b"04<"),))
-
-
-def images(out: str) -> list[str]:
-    return sorted(row["key"] for row in read(out).images())
-
-
-@pytest.fixture
-def out(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(lease, "LEASE_S", 1.2)
-    monkeypatch.setattr("segcli.cloud.writing._PAUSE_S", 0.01)
-    return f"{store.bucket()}/runs/m.parquet"
 
 
 @pytest.fixture
@@ -185,15 +151,6 @@ def test_one_of_many_takes_a_free_lease(out: str, monkeypatch: pytest.MonkeyPatc
         thread.join()
     assert (len(taken), len(refused)) == (1, 3)
     taken[0].close()
-
-
-def die(output: Output) -> None:
-    """As if its process had been stopped or killed: it renews nothing and releases nothing."""
-    assert output._lock is not None
-    held = output._lock.lease
-    assert held is not None
-    held._ended.set()
-    held._thread.join()
 
 
 def test_a_killed_holder_is_followed_when_its_lease_has_expired(out: str, folder: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud.conftest import Store
+from cloud.conftest import Store, images, opened, record
 from cloud.killing import Killed, until
-from cloud.test_bucket_output import images, opened, out, record  # noqa: F401
 
 from segcli.cloud import writing
 from segcli.cloud.objects import list_objects
@@ -34,7 +33,7 @@ KEPT = ["new/0.png", "new/1.png"]
 
 
 @pytest.fixture
-def parts(out: str) -> str:  # noqa: F811
+def parts(out: str) -> str:
     """Parts of old images, of an old and a new one, and of a new one."""
     with opened(out) as output:
         for some in (OLD[:2], [OLD[2], NEW[0]], [NEW[1]]):
@@ -42,11 +41,11 @@ def parts(out: str) -> str:  # noqa: F811
     return out
 
 
-def pruned(out: str, days: float = 90, **more: Any) -> Pruned:  # noqa: F811
+def pruned(out: str, days: float = 90, **more: Any) -> Pruned:
     return prune(PruneOptions(out=Path(out), older_than=days * DAY_S, keep_counts=True, **more))
 
 
-def counts(out: str) -> tuple[int, int]:  # noqa: F811
+def counts(out: str) -> tuple[int, int]:
     found = status(Path(out))
     assert not found.problems
     return found.images, found.pruned
@@ -134,7 +133,7 @@ def test_one_that_was_overtaken_ends_and_a_store_that_fails_is_reported(
 
 
 def test_pruned_parts_are_merged_although_one_has_the_name_of_all_images(
-    out: str,  # noqa: F811
+    out: str,
 ) -> None:
     """A part is named after the images that it had at first."""
     with opened(out) as output:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud.conftest import Store, png
-from cloud.test_bucket_output import CATEGORIES, die, images, record, run
+from cloud.conftest import CATEGORIES, die, images, png, record, run
 
 from segcli.api import read
 from segcli.errors import Locked
@@ -28,11 +27,9 @@ OWN = {index: [key for key in KEYS if key in ShardSpec(index, 2)] for index in (
 
 
 @pytest.fixture
-def out(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(lease, "LEASE_S", 1.2)
-    monkeypatch.setattr("segcli.cloud.writing._PAUSE_S", 0.01)
+def out(out: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("segcli.store.part_writer._PAUSE_S", 0.05)
-    return f"{store.bucket()}/runs/m.parquet"
+    return out
 
 
 def opened(out: str, index: int | None, weights: str = "a") -> Output:

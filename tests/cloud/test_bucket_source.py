@@ -11,26 +11,18 @@ from typing import Any
 
 import obstore
 import pytest
-from cloud.conftest import SECRET, Store, Web, png, send
+from cloud.conftest import SECRET, Store, Web, png, run, send
 from toy_data import keys, rows
 from video.numbered import write_clip
 
 from segcli.cloud.objects import store_at
 from segcli.errors import ExitCode, UsageError
 from segcli.manifest import make_manifest
-from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.events import Summary
 from segcli.report import ReportOptions, write_report
 from segcli.sources import Source, Wanted, archive, open_source
 from segcli.store import read_roots
 from segcli.video.every import parse_every
 from segcli.viz import VizOptions, visualise
-
-
-def run(source: str | Path, out: Path, **options: Any) -> Summary:
-    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, "replicas": 0}
-    wanted = PredictOptions(source=str(source), out=out, **(given | options))
-    return predict(wanted, report=[].append)
 
 
 def errors(out: Path) -> dict[str, str]:

@@ -8,22 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud.conftest import SECRET, Web, png, send
+from cloud.conftest import SECRET, Web, png, run, send
 from toy_data import keys
 
 from segcli.cloud import objects
 from segcli.errors import UsageError
 from segcli.pipeline import PredictOptions, predict
-from segcli.pipeline.events import ImageFailed, Summary
+from segcli.pipeline.events import ImageFailed
 from segcli.sources import open_source, read
 from segcli.store import read_settings
 from segcli.viz import VizOptions, visualise
-
-
-def run(source: str | Path, out: Path, **options: Any) -> Summary:
-    given = {"model": "toy", "device": "cpu", "precision": "float32", "workers": 2, "replicas": 0}
-    wanted = PredictOptions(source=str(source), out=out, **(given | options))
-    return predict(wanted, report=[].append)
 
 
 def cut(handler: BaseHTTPRequestHandler) -> None:
