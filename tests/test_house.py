@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors",
     "types categories keypoints keys cameras time_patterns partitions files suggest machine "
-    "startup cloud",
+    "startup cloud plurals",
     "plugin",
     "sources images models masks store video",
     "annotations zones",

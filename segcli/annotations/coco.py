@@ -29,6 +29,7 @@ from segcli.annotations.ground_truth import GroundTruth
 from segcli.annotations.outlines import Outline, check_outlines, to_rle
 from segcli.errors import UsageError
 from segcli.masks import rle
+from segcli.plurals import with_count
 from segcli.types import Size
 
 KINDS = ("segm", "bbox", "boundary", "keypoints")
@@ -37,7 +38,7 @@ _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentati
 _BROKEN_BOX = "{} invalid boxes were ignored, because masks are compared"
 _NAMELESS = "{} categories have no name; their id is used instead"
 _ALL_CROWD = (
-    "all {} objects are marked as crowds (iscrowd 1), as CVAT marks masks: set it to 0 if they "
+    "all objects ({}) are marked as crowds (iscrowd 1), as CVAT marks masks: set it to 0 if they "
     "are single objects"
 )
 _DANGLING = "{{}} annotations of {} that the file does not list were left out"
@@ -117,7 +118,7 @@ def parse_coco(
         **keypoint_fields(items, categories, category, iou == "keypoints", lenient, notes),
         federated=federated(images, categories),
         annotations=items if lenient else (),
-        notes=tuple(text.format(count) for text, count in (notes or {}).items()),
+        notes=tuple(with_count(text, count) for text, count in (notes or {}).items()),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from segcli.annotations.ground_truth import Federated, GroundTruth
 from segcli.errors import UsageError
 from segcli.keypoints import Skeleton
+from segcli.plurals import with_count
 from segcli.suggest import nearest
 
 
@@ -47,7 +48,10 @@ def merged(truth: GroundTruth) -> GroundTruth:
         category=new[truth.category],
         skeletons=_of_merged(truth.skeletons, new.tolist()),
         federated=None if truth.federated is None else _merged_lists(truth.federated, moved, kept),
-        notes=(*truth.notes, f"{lost} categories were merged with another one of their name"),
+        notes=(
+            *truth.notes,
+            with_count("{} categories were merged with another one of their name", lost),
+        ),
         merged_ids={one: now for one, now in moved.items() if one != now},
     )
 

@@ -37,7 +37,7 @@ _FOREIGN = "{} JSON files without shapes are not LabelMe's and were left out"
 _NO_LABEL = "{} shapes without a label were left out"
 _SHORT = "{} polygons of fewer than three points were left out"
 _LARGEST_CANVAS = 2**30  # px, bytes
-_FLAT = "{} points and lines were left out: they have no area"
+_FLAT = "{} shapes without an area, points or lines, were left out"
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})
 _CORNERS = frozenset({"polygon", "oriented_rectangle", "rotation", "quadrilateral"})
 

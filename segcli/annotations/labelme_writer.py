@@ -18,8 +18,8 @@ from segcli.masks.contours import parts
 from segcli.store.image_masks import ImageMasks, Mask
 
 _NOT_THERE = (
-    "{} images are not where LabelMe looks for them; `copy_images` or `link_images` places them "
-    "next to the files, `images` refers to another folder"
+    "{} images are not where LabelMe looks for images; `copy_images` or `link_images` places "
+    "images next to the files, `images` refers to another folder"
 )
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from segcli.plurals import with_count
 from segcli.store.image_masks import ImageMasks
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -54,14 +55,4 @@ class Losses:
         return shown
 
     def sentences(self) -> list[str]:
-        return [_numbered(sentence, count) for sentence, count in self.losses.items()]
-
-
-def _numbered(sentence: str, count: int) -> str:
-    """The sentence with its count: "{} masks were left out" becomes "1 mask was left out"."""
-    if count == 1:
-        fact, colon, reason = re.sub(r"(\{\}(?: image)? \w+)s\b", r"\1", sentence).partition(":")
-        if fact.startswith("{}"):  # the counted noun is the subject
-            fact = re.sub(r"\bwere\b", "was", re.sub(r"\bhave\b", "has", fact))
-        sentence = fact + colon + reason
-    return sentence.format(count)
+        return [with_count(sentence, count) for sentence, count in self.losses.items()]

@@ -15,6 +15,7 @@ from segcli.images.probe import probe
 from segcli.keypoints import Skeleton
 from segcli.keys import key_from_path
 from segcli.masks import rle
+from segcli.plurals import with_count
 from segcli.types import Record, Sample, Segment, Size
 
 EMPTY = "{} masks without a pixel were left out"
@@ -45,7 +46,7 @@ class Annotations:
                 raise UsageError(f"the category {name!r} is not text; rename it") from None
 
     def sentences(self) -> tuple[str, ...]:
-        return tuple(text.format(count) for text, count in self.notes.items())
+        return tuple(with_count(text, count) for text, count in self.notes.items())
 
 
 def segment(label: int, text: bytes, height: int, width: int, score: Any = 1.0) -> Segment:

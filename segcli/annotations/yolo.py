@@ -22,21 +22,22 @@ from segcli.images.probe import probe
 from segcli.keys import path_from_key
 from segcli.masks.contours import Part, Ring, parts
 from segcli.masks.even_odd import fill
+from segcli.plurals import counted
 from segcli.sources import open_source, read
 from segcli.store.image_masks import ImageMasks
 from segcli.types import Record, Sample, Segment
 
 _CLASSES = ("classes.txt", "_classes.txt", "obj.names")  # names, as labelling programs write them
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
-_BOX = "{} boxes and lines of two points were left out: they are not outlines"
+_BOX = "{} labels of only a box or a line were left out: neither is an outline"
 _COMMAS = "{} lines have decimal commas"
 _ORPHANS = "{} labels without an image were left out"
 _SHARED = "{} images share their label file with another one; each gets its objects"
 _NOT_THERE = (
-    "{} images are not in images/ next to labels/, where other tools look for them; `copy_images` "
-    "or `link_images` places them there"
+    "{} images are not in images/ next to labels/, where other tools look for images; "
+    "`copy_images` or `link_images` places images there"
 )
-_BARE = "{} images have no label file, so they have no objects"
+_BARE = "{} images have no label file and so no objects"
 
 _Pair = tuple[Sample, Path | None]
 
@@ -63,8 +64,7 @@ def read_yolo(folder: Path, images: Path | None = None) -> Annotations:
     if alone and not used - {None}:
         raise UsageError(f"no image {alone[0].stem}.* in {root} for the label {alone[0]}")
     if alone:
-        example = repr(str(alone[0].relative_to(folder))).replace("{", "{{").replace("}", "}}")
-        notes[f"{_ORPHANS}, such as {example}"] = len(alone)
+        notes[f"{_ORPHANS}, such as {str(alone[0].relative_to(folder))!r}"] = len(alone)
     place = {number: i for i, number in enumerate(names)}
     records = _records(pairs, place, notes)
     categories = tuple(names.values()), tuple(names)
@@ -112,7 +112,8 @@ def _records(pairs: list[_Pair], place: dict[int, int], notes: Counter[str]) -> 
         yield record(path_from_key(sample.key), *size, segments, notes)
     if notes[_BOX] and not is_outlined:
         raise UsageError(
-            f"{notes[_BOX]} boxes, no outline: these are labels for detection, without masks"
+            f"{counted(notes[_BOX], 'box')}, no outline: these are labels for detection, without "
+            "masks"
         )
 
 

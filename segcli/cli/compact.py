@@ -8,6 +8,7 @@ import typer
 
 from segcli.cli.options import Masks, Quiet, Wait
 from segcli.errors import UsageError
+from segcli.plurals import counted
 
 Images = Annotated[
     int, typer.Option(help="About how many images a part gets; larger parts are kept unchanged.")
@@ -30,4 +31,5 @@ def compact(
         raise UsageError(f"--images {images}: expected a whole number of at least 1")
     done = merge(masks, images=images, wait=wait)
     if not quiet:
-        typer.echo(f"{done.before} parts -> {done.after}, {done.images} images: {masks}")
+        parts, pictures = counted(done.before, "part"), counted(done.images, "image")
+        typer.echo(f"{parts} -> {done.after:,}, {pictures}: {masks}")

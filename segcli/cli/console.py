@@ -6,6 +6,7 @@ import typer
 
 from segcli.cli.wording import worded
 from segcli.errors import ExitCode
+from segcli.plurals import counted as counted
 
 
 def say(sentence: str) -> None:
@@ -15,11 +16,6 @@ def say(sentence: str) -> None:
 
 def silent(sentence: str) -> None:
     """`say` with --quiet."""
-
-
-def counted(number: int, name: str) -> str:
-    """1 image, 2,000 images."""
-    return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
 def skipped_text(skipped: int, missing: int) -> str:

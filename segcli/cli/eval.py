@@ -11,6 +11,7 @@ import typer
 from segcli.cli.options import Static, Wide, category_names, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import UsageError
+from segcli.plurals import counted
 from segcli.startup import uncollected
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def eval_(
 def _write(report: FullReport, json: Path | None, plots: Path | None, html: Path | None) -> None:
     pictures = report.write(json_file=json, plots=plots, html=html)
     if plots:
-        typer.echo(f"{pictures} pictures in {plots}")
+        typer.echo(f"{counted(pictures, 'picture')} in {plots}")
     if html:
         typer.echo(f"{html}")
 

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from segcli.cli.tables import TablePrinter
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.evaluate import Evaluation
@@ -39,8 +40,8 @@ def _summary(printer: TablePrinter, result: Evaluation) -> None:
     case = result.case
     objects = sum(one.objects for one in result.classes)
     printer.line(
-        f"{result.iou} by {result.engine}: {len(case.images)} images, {objects} objects, "
-        f"{len(case.scores)} detections",
+        f"{result.iou} by {result.engine}: {counted(len(case.images), 'image')}, "
+        f"{counted(objects, 'object')}, {counted(len(case.scores), 'detection')}",
         style="bold",
     )
     names = list(result.metrics)
@@ -101,7 +102,7 @@ def _worst(printer: TablePrinter, diagnosis: Diagnosis) -> None:
 
 
 def _difference(printer: TablePrinter, comparison: Comparison) -> None:
-    printer.line(f"against {comparison.other}, {comparison.images} images", style="bold")
+    printer.line(f"against {comparison.other}, {counted(comparison.images, 'image')}", style="bold")
     rows = [
         [
             name,

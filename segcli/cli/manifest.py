@@ -10,6 +10,7 @@ import typer
 from segcli.cli.options import Every, Threads, Wait, comma_list
 from segcli.cli.output_checks import refuse_places
 from segcli.errors import ExitCode, UsageError
+from segcli.plurals import counted
 
 Sources = Annotated[
     list[str],
@@ -61,11 +62,11 @@ def manifest(
     warned = f"{summary.warned} with a warning, " if summary.warned else ""
     repeated = f"{summary.repeated} listed again, " if summary.repeated else ""
     typer.echo(
-        f"{summary.images} images, {summary.broken} broken, {warned}{repeated}"
+        f"{counted(summary.images, 'image')}, {summary.broken} broken, {warned}{repeated}"
         f"{summary.known} known before -> {out}"
     )
     for name, count in summary.splits.items():
-        typer.echo(f"{name}: {count} images")
+        typer.echo(f"{name}: {counted(count, 'image')}")
     if summary.broken:
         raise typer.Exit(ExitCode.SOME_FAILED)
 

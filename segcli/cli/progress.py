@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from segcli.cli.streams import shows_bars
 from segcli.cli.wording import worded
 from segcli.pipeline.events import Event, Loading, Note, Progress, Report, Started, Summary
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -171,11 +172,12 @@ def started_line(event: Started) -> str:
 
 
 def progress_line(event: Progress) -> str:
-    total = "" if event.total is None else f" of {event.total}"
+    done = f"{event.images:,} of " if event.total is not None else ""
+    total = event.images if event.total is None else event.total
     eta = "" if event.eta_s is None else f", {duration(event.eta_s)} left"
     return (
-        f"{event.images}{total} images, {event.images_per_s:.1f} images/s, {event.masks} masks, "
-        f"{event.failed} failed{eta}"
+        f"{done}{images(total)}, {event.images_per_s:.1f} images/s, {counted(event.masks, 'mask')}, "
+        f"{event.failed:,} failed{eta}"
     )
 
 
@@ -184,25 +186,25 @@ def summary_text(event: Summary) -> str:
     missing = missing_lines(event)
     if event.planned is not None:
         line = (
-            f"dry run: {images(event.planned)} to do, {event.earlier} done before "
-            f"({event.earlier_failed} of them failed); nothing was written"
+            f"dry run: {images(event.planned)} to do, {event.earlier:,} done before "
+            f"({event.earlier_failed:,} of them failed); nothing was written"
         )
         return "\n".join([line, *missing])
     before = f"{images(event.earlier)} done before"
     if event.earlier_failed:
-        before += f", {event.earlier_failed} of them failed (retry them: --retry-failed)"
+        before += f", {event.earlier_failed:,} of them failed (retry them: --retry-failed)"
     if event.is_out_of_time and not event.images:
         return f"out of time before the first image of {event.out}: {before}"
     if not event.images:
         return "\n".join([f"nothing new to do in {event.out}: {before}", *missing])
     lines = [
-        f"{images(event.images)}, {event.masks} masks, {event.failed} failed in "
+        f"{images(event.images)}, {counted(event.masks, 'mask')}, {event.failed:,} failed in "
         f"{duration(event.seconds)} ({event.images_per_s:.1f} images/s) -> {event.out}"
         + (f"; {before}" if event.earlier else "")
     ]
     if event.static:
         are = "is static and was" if event.static == 1 else "are static and were"
-        lines.append(f"{event.static} of these images {are} not processed (column `repeats`)")
+        lines.append(f"{event.static:,} of these images {are} not processed (column `repeats`)")
     if event.masks and event.default_score is not None and event.min_score is not None:
         kept, shown = event.min_score, event.default_score
         by_class = " or that of the class" if event.scores_by_class else ""
@@ -252,7 +254,7 @@ def failed_query(out: str) -> str:
 
 
 def images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    return counted(count, "image")
 
 
 def duration(seconds: float) -> str:

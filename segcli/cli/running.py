@@ -12,6 +12,7 @@ import typer
 
 from segcli.errors import ExitCode, UsageError
 from segcli.pipeline import PredictOptions
+from segcli.plurals import counted
 
 
 class Reports(NamedTuple):
@@ -62,7 +63,7 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
         typer.echo(hint, err=True)
     if summary.failed:
         if quiet:
-            typer.echo(f"{summary.failed} of {summary.images} images failed", err=True)
+            typer.echo(f"{summary.failed} of {counted(summary.images, 'image')} failed", err=True)
             typer.echo("\n".join(failed_lines(summary)), err=True)
         raise typer.Exit(ExitCode.SOME_FAILED)
 

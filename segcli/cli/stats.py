@@ -23,6 +23,7 @@ from segcli.cli.options import (
     Zones,
 )
 from segcli.cli.output_checks import refuse_places
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics, StatsOptions
@@ -232,4 +233,4 @@ def _plot(found: Statistics, folder: Path) -> None:
     from segcli.viz.palette import as_hex, colour_of
 
     written = write_plots(found, folder, lambda number: as_hex(colour_of(number)))
-    typer.echo(f"{len(written)} plots in {folder}", err=True)
+    typer.echo(f"{counted(len(written), 'plot')} in {folder}", err=True)

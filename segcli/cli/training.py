@@ -17,6 +17,7 @@ import typer
 from segcli.cli.options import comma_list
 from segcli.errors import SegcliError, UsageError
 from segcli.models.device import available_devices, resolve_device, resolve_precision
+from segcli.plurals import counted, with_count
 
 if TYPE_CHECKING:
     import torch
@@ -118,12 +119,13 @@ def _run(plan: TrainingOptions, recipe: Recipe, device: torch.device, group: Gro
     if recipe.warmup > steps // 10:
         recipe = replace(recipe, warmup=max(1, steps // 10))
         training = replace(training, recipe=recipe)
-        typer.echo(f"{steps} steps, including {recipe.warmup} of warm-up")
+        typer.echo(f"{counted(steps, 'step')}, including {recipe.warmup} of warm-up")
     info = beginning.model.info
     where = f"{device}" if group.size == 1 else f"{group.size} processes ({plan.device})"
     typer.echo(
-        f"{info.family}/{info.variant}: {len(info.categories)} categories, {len(rows)} images, "
-        f"{len(beginning.learned)} tensors from initial weights, on {where} in {recipe.precision}"
+        f"{info.family}/{info.variant}: {counted(len(info.categories), 'category')}, "
+        f"{counted(len(rows), 'image')}, {counted(len(beginning.learned), 'tensor')} from initial "
+        f"weights, on {where} in {recipe.precision}"
     )
     if not plan.resume:
         calibrate(beginning, rows, seed=recipe.seed)
@@ -156,10 +158,11 @@ def _prepare(plan: TrainingOptions, recipe: Recipe) -> tuple[InitialModel, list[
         check_keypoints(rows)
     for name in check_objects(rows, names):
         typer.echo(f"warning: there is no object of {name}, so it cannot be trained", err=True)
-    typer.echo(f"comparing the sizes of {len(rows)} images with their annotations")
+    typer.echo(f"comparing the size of {counted(len(rows), 'image')} with the annotations")
     stretched = check_sizes(rows, rescale=plan.rescale)
     if stretched:
-        typer.echo(f"the annotations of {stretched} images are stretched to the size of the image")
+        pictures = counted(stretched, "image")
+        typer.echo(f"the annotations of {pictures} are stretched to the size of the image")
     for validation in plan.sources.val:
         check_validation(validation, names, iou="segm" if info.keypoints is None else "keypoints")
     beginning = begin(info, _initial(plan), seed=recipe.seed, frozen=recipe.frozen)
@@ -196,10 +199,13 @@ def _rows(
         notes: Counter[str] = Counter()
         found = read_dataset(dataset, names, notes=notes, keypoints=keypoints)
         for sentence, count in sorted(notes.items()):
-            typer.echo(f"{dataset.annotations}: {sentence.format(count)}", err=True)
+            typer.echo(f"{dataset.annotations}: {with_count(sentence, count)}", err=True)
         boxes = sum(a.box is not None for row in found for a in row.annotations)
         if boxes:
-            typer.echo(f"{dataset.annotations}: {boxes} objects have a box but no outline")
+            typer.echo(
+                f"{dataset.annotations}: "
+                + with_count("{} objects have a box but no outline", boxes)
+            )
         rows += found
     return rows
 
@@ -210,7 +216,8 @@ def _repeated(rows: list[AnnotatedImage], repeats: int | None) -> list[Annotated
     if repeats is None and samples < _SMALL:
         repeats = -(-_SMALL // max(1, round(samples)))
         typer.echo(
-            f"{len(rows)} images are few: each is shown {repeats} times per epoch (--repeats)"
+            f"only {counted(len(rows), 'image')}: an epoch shows each one "
+            f"{counted(repeats, 'time')} (--repeats)"
         )
     return rows if repeats is None else [replace(r, weight=r.weight * repeats) for r in rows]
 

@@ -14,6 +14,7 @@ import typer
 
 from segcli.cli.wording import worded
 from segcli.files import write_bytes, write_text
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class Validator:
                 self._save(state, measured, "best")
             draw_curves(plan.out, history.entries)
         if plan.patience and history.stale >= plan.patience:
-            typer.echo(f"no better AP for {history.stale} validations: stopping early")
+            typer.echo(f"no better AP for {counted(history.stale, 'validation')}: stopping early")
             return True
         return False
 
@@ -168,6 +169,8 @@ def draw_pictures(
             VizOptions(masks=options.out, out=out, gt=subset, beside=True),
             report=lambda text: None,
         )  # fmt: skip
-        typer.echo(f"{out}: {drawn.pictures} pictures of {validation.name} next to ground truth")
+        typer.echo(
+            f"{out}: {counted(drawn.pictures, 'picture')} of {validation.name} next to ground truth"
+        )
     except (SegcliError, OSError) as error:
         typer.echo(f"warning: no pictures of {validation.name}: {worded(str(error))}", err=True)

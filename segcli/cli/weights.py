@@ -10,6 +10,7 @@ import typer
 
 from segcli.cli.options import Json, Quiet, Wide
 from segcli.errors import ExitCode
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.models.kept_weights import Kept
@@ -168,7 +169,7 @@ def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = 
     use = f"--model {made.model}" if found_by_name else f"--weights {made.path}"
     size_mb = made.path.stat().st_size / 1e6
     typer.echo(
-        f"{made.path}: {made.tensors} tensors of {made.model}, {size_mb:.1f} MB; use it with {use}"
+        f"{made.path}: {counted(made.tensors, 'tensor')} of {made.model}, {size_mb:.1f} MB; use it with {use}"
     )
 
 
@@ -195,6 +196,6 @@ def quantize(
     skipped = f" ({made.skipped} could not be read)" if made.skipped else ""
     typer.echo(
         f"{made.path}: {made.model} with an int8 form, {made.path.stat().st_size / 1e6:.1f} MB, "
-        f"calibrated on {made.images} images{skipped}; use it with --weights {made.path} "
+        f"calibrated on {counted(made.images, 'image')}{skipped}; use it with --weights {made.path} "
         f"--precision int8"
     )

@@ -27,6 +27,7 @@ from segcli.evaluate.mismatch_errors import (
 from segcli.evaluate.predictions import Results, Rows
 from segcli.evaluate.rescaling import rescaled
 from segcli.masks.batch import Masks, measure
+from segcli.plurals import with_count
 from segcli.store.repeated import Static
 from segcli.suggest import did_you_mean
 
@@ -157,7 +158,7 @@ def _from_results(truth: GroundTruth, found: Results, choices: Choices) -> tuple
         compared=len(case.images),
         run_only=tuple((f"id {number}", None) for number in lost),
         not_counted=len(image) - len(keep),
-        notes=(*truth.notes, *(text.format(count) for text, count in notes.items())),
+        notes=(*truth.notes, *(with_count(text, count) for text, count in notes.items())),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcli.evaluate.matched import Matching
+from segcli.plurals import counted, with_count
 
 SHOWN = 5
 
@@ -12,34 +13,32 @@ SHOWN = 5
 def sentences(matching: Matching, *, missing: str = "error") -> list[str]:
     """First what was matched, then everything without a counterpart: counts and first names."""
     lines = [
-        f"{matching.compared} images compared, matched by {matching.images_by}; categories by "
-        f"{matching.categories_by}"
+        f"{counted(matching.compared, 'image')} compared, matched by {matching.images_by}; "
+        f"categories by {matching.categories_by}"
     ]
     never = len(matching.never_predicted)
     if never:
-        fate = "left out" if missing == "ignore" else "their objects count as missed"
+        fate = "left out" if missing == "ignore" else "the objects count as missed"
         lines.append(
-            f"{never} images of the ground truth were never predicted, {fate}: "
-            f"{_some(matching.never_predicted)}"
+            with_count("{} images of the ground truth were never predicted", never)
+            + f", {fate}: {_some(matching.never_predicted)}"
         )
     if matching.failed:
-        fate = "left out" if missing == "ignore" else "all their objects count as missed"
+        fate = "left out" if missing == "ignore" else "all objects count as missed"
         first = [f"{key} ({reason})" for key, reason in matching.failed]
-        lines.append(f"{len(first)} images failed in the run, {fate}: {_some(first)}")
+        lines.append(f"{counted(len(first), 'image')} failed in the run, {fate}: {_some(first)}")
     if matching.without_truth:
         lines.append(
-            f"{len(matching.without_truth)} predicted images are not in the ground truth and were "
-            f"left out: {_some(matching.without_truth)}"
+            _counted(
+                "{} predicted images are not in the ground truth and were left out",
+                matching.without_truth,
+            )
         )
     if matching.ambiguous:
-        lines.append(
-            f"{len(matching.ambiguous)} names are ambiguous, because several images have them: "
-            f"{_some(matching.ambiguous)}"
-        )
+        lines.append(_counted("{} names of several images are ambiguous", matching.ambiguous))
     if matching.rescaled:
         lines.append(
-            f"{len(matching.rescaled)} images differ in size, their masks were stretched: "
-            f"{_some(matching.rescaled)}"
+            _counted("{} images differ in size, their masks were stretched", matching.rescaled)
         )
     return [*lines, *_about_categories(matching), *matching.notes]
 
@@ -48,15 +47,25 @@ def _about_categories(matching: Matching) -> list[str]:
     lines = []
     if matching.truth_only:
         lines.append(
-            f"{len(matching.truth_only)} categories of the ground truth are unknown to the run and "
-            f"do not count (--categories all counts them): {_some(_near(matching.truth_only))}"
+            _counted(
+                "{} categories of the ground truth are unknown to the run and do not count "
+                "(--categories all counts them)",
+                _near(matching.truth_only),
+            )
         )
     if matching.run_only:
         lines.append(
-            f"{len(matching.run_only)} categories of the run are not in the ground truth and were "
-            f"left out: {_some(_near(matching.run_only))}"
+            _counted(
+                "{} categories of the run are not in the ground truth and were left out",
+                _near(matching.run_only),
+            )
         )
     return lines
+
+
+def _counted(sentence: str, names: Sequence[str]) -> str:
+    """The sentence with their number, and the first of them."""
+    return f"{with_count(sentence, len(names))}: {_some(names)}"
 
 
 def _near(pairs: Sequence[tuple[str, str | None]]) -> list[str]:

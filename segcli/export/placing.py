@@ -16,9 +16,9 @@ from segcli.store import read_roots
 from segcli.store.image_masks import ImageMasks
 from segcli.viz import images_of
 
-_FRAME = "{} frames of videos are not files and were not placed"
-_UNREADABLE = "{} images could not be placed: their files are missing or cannot be read"
-_PACKED = "{} images are not files of their own and were copied instead of linked"
+_FRAME = "{} frames of videos have no file and were not placed"
+_UNREADABLE = "{} images could not be placed: the file is missing or cannot be read"
+_PACKED = "{} images have no file of their own and were copied instead of linked"
 
 
 def place_images(masks: Path, images: str | None, *, link: bool) -> Place:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from segcli.errors import UsageError
 from segcli.keys import path_from_key, prefixed
 from segcli.pipeline.options import PredictOptions
+from segcli.plurals import counted
 from segcli.sources import Source
 from segcli.store import Output
 
@@ -48,7 +49,7 @@ def find_missing(options: PredictOptions, source: Source, output: Output) -> Mis
         return Missing()
     if source.unread:
         return Missing(
-            reason=f"{len(source.unread)} folders could not be listed, such as "
+            reason=f"{counted(len(source.unread), 'folder')} could not be listed, such as "
             f"{min(source.unread)!r}: their files may be there, so no row was removed"
         )
     left = removed = 0

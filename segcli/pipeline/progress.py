@@ -16,6 +16,7 @@ from segcli.pipeline.missing import Missing
 from segcli.pipeline.options import PredictOptions
 from segcli.pipeline.settings import Described
 from segcli.pipeline.signals import Stop
+from segcli.plurals import counted, with_count
 from segcli.types import Record, Sample
 
 if TYPE_CHECKING:
@@ -232,14 +233,15 @@ class RunProgress:
         self.report(summary)
         if self.stop.requested and not self.stop.is_out_of_time:
             raise Interrupted(
-                f"interrupted; the {done.images} images processed by this run are committed in "
-                f"{shown(self.options.out)}: run the same command again to continue",
+                f"interrupted; what this run has processed, {counted(done.images, 'image')}, is committed "
+                f"in {shown(self.options.out)}: run the same command again to continue",
                 terminated=self.stop.signum == signal.SIGTERM,
             )
         if done.images and done.failed == done.images:
             key, reason = self._first_failures[0]
             raise NothingDone(
-                f"not one of {done.images} images could be processed, the first ({key}): {reason}"
+                f"not one of {counted(done.images, 'image')} could be processed, the first ({key}): "
+                f"{reason}"
             )
         return summary
 
@@ -248,8 +250,8 @@ class RunProgress:
         if left_out := self.tasks.source.left_out:
             self.report(
                 Note(
-                    f"{len(left_out)} folders of NAS or archive tools were left out, such as "
-                    f"{min(left_out)}; `all_folders=True` includes them"
+                    with_count("{} folders of NAS or archive tools were left out", len(left_out))
+                    + f", such as {min(left_out)}; `all_folders=True` includes them"
                 )
             )
         if self.tasks.source.containers.has_videos:
@@ -260,23 +262,23 @@ class RunProgress:
         if untimed := self.tasks.source.containers.untimed:
             self.report(
                 Note(
-                    f"the JSON files of {len(untimed)} videos do not state `start` as a time, such "
+                    f"the JSON files of {counted(len(untimed), 'video')} do not state `start` as a time, such "
                     f'as that of {min(untimed)}; expected "start": "2026-11-18 11:06:40"'
                 )
             )
         if unfit := self.tasks.source.containers.sidecars.unfit:
             self.report(
                 Note(
-                    f"values of {len(unfit)} fields in archives were not copied, such as "
+                    f"values of {counted(len(unfit), 'field')} in archives were not copied, such as "
                     f"{min(unfit)!r}: the output has no such column, or one of another type"
                 )
             )
         if unnamed := self.tasks.source.unnamed:
             self.report(
                 Note(
-                    f"{sum(unnamed.values())} files without a suffix were left out, such as "
-                    f"{min(unnamed)!r}, which is an image: give them a suffix, or list their paths "
-                    f"in a text file"
+                    with_count("{} files without a suffix were left out", sum(unnamed.values()))
+                    + f", such as {min(unnamed)!r}, which is an image: give them a suffix, or list "
+                    f"their paths in a text file"
                 )
             )
         if self.options.prune_missing and self.missing.reason:

@@ -22,6 +22,7 @@ from segcli.models.runtime import Compiled
 from segcli.pipeline.resources import QUEUE_BYTES, default_threads
 from segcli.pipeline.stages.prefetch import Prefetch
 from segcli.plugin import Compilable, Head, Headed
+from segcli.plurals import counted
 from segcli.sources import Source
 from segcli.sources.several import open_sources
 from segcli.types import Batch, ModelInfo, Sample
@@ -80,7 +81,7 @@ def quantize(
     if not isinstance(network, Compilable):
         raise UsageError(f"{name} has no static part, which is what int8 is for")
     samples = chosen(open_sources(sources), images)
-    note(f"reading {len(samples)} images")
+    note(f"reading {counted(len(samples), 'image')}")
     batches = list(_batches(network.info, samples))
     count = len(batches)
     if count < _FEWEST:
@@ -106,7 +107,7 @@ def _too_few(readable: int, found: int, asked: int) -> str:
         return f"`images` {asked}: at least {_FEWEST} are needed"
     kind = "of the kind that the model will see"
     if readable == found:
-        return f"the source has {found} images; at least {_FEWEST} are needed, {kind}"
+        return f"the source has {counted(found, 'image')}; at least {_FEWEST} are needed, {kind}"
     return f"only {readable} of {found} images can be read; give {_FEWEST} or more, {kind}"
 
 

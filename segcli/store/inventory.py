@@ -18,6 +18,7 @@ from segcli.cloud.ahead import in_threads
 from segcli.cloud.urls import is_url, shown
 from segcli.errors import UsageError
 from segcli.keys import containers_of, prefix_of, prefixed
+from segcli.plurals import counted
 from segcli.store.directory import list_parts
 from segcli.store.footer import ROOT, Footer, Settings
 from segcli.store.key_index import MAX_PARTS, KeyIndex, Mark, pack
@@ -113,8 +114,8 @@ class Inventory:
                 self.moved.add(prefix)
         if repeats:
             raise HeldTwice(
-                f"{self._name} contains {repeats} images twice, probably because parts of another "
-                f"output were copied into it; remove them, or choose a new output: "
+                f"{self._name} contains {counted(repeats, 'image')} twice, probably because parts "
+                f"of another output were copied into it; remove them, or choose a new output: "
                 f"{self._new_command()}"
             )
 

@@ -11,6 +11,7 @@ from segcli.annotations.coco import read_coco
 from segcli.errors import ImageError, UsageError
 from segcli.evaluate.keypoints import annotated
 from segcli.images.probe import Header, probe
+from segcli.plurals import counted
 from segcli.train.data import AnnotatedImage, DataSet, read_dataset
 from segcli.train.sources import Validation
 
@@ -89,7 +90,8 @@ def check_objects(rows: Sequence[AnnotatedImage], categories: Sequence[str]) -> 
     if not known:
         crowd = f"; {len(objects)} are regions to ignore (iscrowd)" if objects else ""
         raise UsageError(
-            f"the {len(rows)} images have no object of {', '.join(categories)} to train on{crowd}"
+            f"no object of {', '.join(categories)} to train on in {counted(len(rows), 'image')}"
+            f"{crowd}"
         )
     return [name for label, name in enumerate(categories) if label not in known]
 

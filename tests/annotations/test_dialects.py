@@ -106,7 +106,9 @@ def test_images_listed_again_and_annotations_of_others_are_counted(tmp_path: Pat
 def test_masks_of_cvat_are_all_crowds(tmp_path: Path) -> None:
     done, rows, _ = bring_in(tmp_path, coco(iscrowd=1))
     assert not rows
-    assert done.notes[0].startswith("all 1 objects are marked as crowds (iscrowd 1), as CVAT marks")
+    assert done.notes[0].startswith(
+        "all objects (1) are marked as crowds (iscrowd 1), as CVAT marks"
+    )
 
 
 def test_outlines_that_leave_their_image_are_counted(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_ids_may_be_texts(tmp_path: Path) -> None:
     assert score_records([found], document).metrics["AP"] == pytest.approx(1)
     done, rows, _ = bring_in(tmp_path, document)
     assert rows == [("person", 1600)]
-    assert "1 categories got new ids" in done.notes[0]
+    assert "1 category got new ids" in done.notes[0]
 
 
 def test_ids_of_several_lines_are_named_in_one() -> None:
@@ -184,12 +186,12 @@ def test_boxes_need_no_sizes() -> None:
 def test_an_object_without_a_mask_is_counted(tmp_path: Path, empty: Any) -> None:
     done, rows, keys = bring_in(tmp_path, coco(segmentation=empty))
     assert (rows, keys) == ([], ["a.jpg"])
-    assert done.notes == ("1 annotations without a mask were left out",)
+    assert done.notes == ("1 annotation without a mask was left out",)
 
 
 def test_a_mask_without_a_pixel_is_counted(tmp_path: Path) -> None:
     done, rows, _ = bring_in(tmp_path, coco(segmentation=[[1, 1, 5, 5, 1, 1]]))
-    assert (rows, done.notes) == ([], ("1 masks without a pixel were left out",))
+    assert (rows, done.notes) == ([], ("1 mask without a pixel was left out",))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -203,7 +205,7 @@ def test_one_picture_under_two_ids(tmp_path: Path) -> None:
     document["annotations"].append(document["annotations"][0] | {"id": 2, "image_id": 2})
     done, rows, keys = bring_in(tmp_path, document)
     assert (rows, keys) == ([("person", 1600)] * 2, ["a.jpg"])
-    assert "1 images occur more than once" in done.notes[0]
+    assert "1 image occurs more than once" in done.notes[0]
 
 
 def test_two_categories_of_one_name(tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_two_categories_of_one_name(tmp_path: Path) -> None:
         bring_in(tmp_path, document)
     done, rows, _ = bring_in(tmp_path, document, merge_categories=True)
     assert rows == [("person", 1600)]
-    assert "1 categories were merged" in done.notes[0]
+    assert "1 category was merged" in done.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -317,15 +319,15 @@ def test_lines_of_yolo_that_are_no_outlines_are_counted(tmp_path: Path) -> None:
     done, rows, _ = imported("yolo", tmp_path, tmp_path)
     assert rows == [("car", 1600)]
     assert done.notes == (
-        "1 labels without an image were left out, such as 'labels/z{}.txt'",
-        "2 boxes and lines of two points were left out: they are not outlines",
-        "1 lines have decimal commas",
+        "1 label without an image was left out, such as 'labels/z{}.txt'",
+        "2 labels of only a box or a line were left out: neither is an outline",
+        "1 line has decimal commas",
     )
 
 
 def test_labels_of_other_tasks_are_refused(tmp_path: Path) -> None:
     yolo(tmp_path, {"labels/a.txt": "0 0.5 0.5 0.2 0.2\n"}, ["images/a.png"])
-    with pytest.raises(UsageError, match="1 boxes, no outline: these are labels for detection"):
+    with pytest.raises(UsageError, match="1 box, no outline: these are labels for detection"):
         imported("yolo", tmp_path, tmp_path)
     (tmp_path / "data.yaml").write_text("names: [person]\nkpt_shape: [17, 3]")
     with pytest.raises(UsageError, match="these are labels of poses"):
@@ -371,8 +373,9 @@ def test_shapes_of_labelme(tmp_path: Path, shapes: Any, areas: list[int]) -> Non
     done, rows, keys = imported("labelme", labelme(tmp_path, shapes), tmp_path)
     assert [area for _, area in rows] == areas
     assert keys == ["json/a.jpg"]
-    flat = [f"{n} points and lines" for n in [sum(s["shape_type"] == "point" for s in shapes)] if n]
-    assert [note[: len(flat[0])] for note in done.notes] == flat
+    points = sum(s["shape_type"] == "point" for s in shapes)
+    flat = ["1 shape without an area, points or lines, was left out"] * points
+    assert [*done.notes] == flat
 
 
 def test_the_picture_is_where_its_path_leads(tmp_path: Path) -> None:
@@ -380,7 +383,7 @@ def test_the_picture_is_where_its_path_leads(tmp_path: Path) -> None:
     (folder / "json/b.json").write_bytes((folder / "json/a.json").read_bytes())
     done, rows, keys = imported("labelme", folder, tmp_path)
     assert (len(rows), keys) == (2, ["images/a.jpg"])
-    assert "1 images occur more than once" in done.notes[0]
+    assert "1 image occurs more than once" in done.notes[0]
 
 
 def test_shapes_without_area_or_label_and_other_files_are_counted(tmp_path: Path) -> None:
@@ -395,7 +398,7 @@ def test_shapes_without_area_or_label_and_other_files_are_counted(tmp_path: Path
     done, rows, _ = imported("labelme", folder, tmp_path)
     assert [area for _, area in rows] == [100, 200]
     assert sorted(note.split(" ")[1] for note in done.notes) == [
-        "JSON", "outlines", "polygons", "shapes",
+        "JSON", "outline", "polygon", "shape",
     ]  # fmt: skip
 
 

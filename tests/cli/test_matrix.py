@@ -89,7 +89,7 @@ def _partitioned(images: Path, out: Path) -> None:
 def _rewritten(images: Path, out: Path) -> None:
     """A part rewritten: its failed image was done again, in vain."""
     _predict(images, out)
-    with pytest.raises(Exception, match="not one of 1 images"):
+    with pytest.raises(Exception, match="not one of 1 image"):
         _predict(images, out, retry_failed=True)
 
 

@@ -37,7 +37,7 @@ def test_converted_weights_are_found_by_the_model(tmp_path, kept) -> None:
     torch.save({"margin": torch.tensor(0.125)}, tmp_path / "p.pth")
     result = convert(tmp_path / "p.pth", "--model", "toy")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"{kept}/toy/tiny.safetensors: 1 tensors of toy/tiny")
+    assert result.stdout.startswith(f"{kept}/toy/tiny.safetensors: 1 tensor of toy/tiny")
     assert "use it with --model toy/tiny" in result.stdout
     loaded = registry.load_model("toy", None)
     assert loaded.model.state_dict()["margin"] == 0.125

@@ -113,7 +113,9 @@ def test_never_predicted_is_the_users_choice(tmp_path: Path, missing: str, recal
         run(known, path)
     found = run(known, path, missing=missing)
     assert found.metrics["AR100"] == pytest.approx(recall)
-    assert "were never predicted" in "\n".join(sentences(found.matching, missing=missing))
+    assert "1 image of the ground truth was never predicted" in "\n".join(
+        sentences(found.matching, missing=missing)
+    )
 
 
 def test_failed_images_count_unless_ignored(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_failed_images_count_unless_ignored(tmp_path: Path) -> None:
     found = run(known, path, missing="ignore")
     assert found.metrics["AR100"] == pytest.approx(1)
     assert found.matching.failed == (("b.jpg", "truncated"),)
-    assert "1 images failed in the run, left out: b.jpg (truncated)" in sentences(
+    assert "1 image failed in the run, left out: b.jpg (truncated)" in sentences(
         found.matching, missing="ignore"
     )
 
@@ -224,7 +226,7 @@ def test_categories_of_one_name_are_refused_or_merged(tmp_path: Path) -> None:
     (one,) = found.classes
     assert (one.name, one.objects, one.detections) == ("person", 2, 3)
     assert found.metrics["AR100"] == pytest.approx(1)
-    assert "1 categories were merged with another one of their name" in sentences(
+    assert "1 category was merged with another one of its name" in sentences(
         found.matching, missing="error"
     )
 

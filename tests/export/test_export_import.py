@@ -87,7 +87,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
     }
     (tmp_path / "ann.json").write_text(json.dumps(document))
     done = import_annotations("coco", tmp_path / "ann.json", tmp_path / "in.parquet")
-    assert done == Imported("coco", 1, 1, False, ("1 crowd regions were left out",))
+    assert done == Imported("coco", 1, 1, False, ("1 crowd region was left out",))
     (row,) = rows(tmp_path / "in.parquet")
     assert (row["key"], row["category_id"], row["area"], row["score"]) == ("a#1.jpg", 3, 16, 1.0)
 

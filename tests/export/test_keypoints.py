@@ -104,7 +104,7 @@ def test_ground_truth_of_coco_is_imported(output: Path, tmp_path: Path) -> None:
     document["annotations"][0]["keypoints"] = [1, 2]
     (tmp_path / "ann.json").write_text(json.dumps(document))
     done = import_annotations(None, tmp_path / "ann.json", tmp_path / "in.parquet")
-    assert done.notes == ("invalid keypoints of 1 annotations were ignored",)
+    assert done.notes == ("invalid keypoints of 1 annotation were ignored",)
     first, second = objects(tmp_path / "in.parquet")
     assert first.keypoints is None
     assert second.keypoints == ((1, 2, 1), (4, 3, 1), (0, 0, 0))

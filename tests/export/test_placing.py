@@ -104,7 +104,7 @@ def test_what_is_missing_is_said(masks: Path, tmp_path: Path) -> None:
     assert len(told.splitlines()) == 1
     (images / "a.jpg").unlink()
     told = export(masks, "--to", "yolo", "--out", tmp_path / "y", "--copy-images")
-    assert "1 image could not be placed: their files are missing" in told
+    assert "1 image could not be placed: the file is missing" in told
     assert "3 images" not in told
     assert (tmp_path / "y/images/cam1/b.v2.PNG").exists()
 

@@ -101,7 +101,7 @@ def test_nothing_is_removed_when_a_folder_cannot_be_listed(
     summary = run(folder, out, told, prune_missing=True)
     assert (summary.missing, summary.pruned) == (None, 0)
     (note,) = (event.message for event in told if isinstance(event, Note))
-    assert note.startswith("1 folders could not be listed, such as 'sub/'")
+    assert note.startswith("1 folder could not be listed, such as 'sub/'")
     assert {"0001.png", "sub/0000.png", "sub/0001.png"} <= {*keys(out)}
 
 
@@ -153,7 +153,7 @@ def test_the_last_part_keeps_its_rows(pictures: Callable[..., Path], tmp_path: P
     run(folder, out)
     (folder / "0000.png").unlink()
     (folder / "damaged.png").write_bytes(b"no picture")
-    with pytest.raises(Exception, match="not one of 1 images could be processed"):
+    with pytest.raises(Exception, match="not one of 1 image could be processed"):
         run(folder, out, prune_missing=True)
     assert keys(out) == ["0000.png", "damaged.png"]
     (folder / "damaged.png").unlink()

@@ -196,7 +196,7 @@ def test_limit_and_retry(files: Callable[..., Path], tmp_path: Path) -> None:
     assert run(folder, out, limit=3, chunk_size=2).images == 3
     assert run(folder, out, chunk_size=2).images == 3
     assert len(reasons(out)) == 1
-    with pytest.raises(NothingDone, match="not one of 1 images"):
+    with pytest.raises(NothingDone, match="not one of 1 image"):
         run(folder, out, retry_failed=True)
     assert len(keys(out)) == 6
 

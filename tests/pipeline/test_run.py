@@ -390,5 +390,5 @@ def test_folders_left_out_are_reported(pictures: Callable[..., Path], tmp_path: 
     folder, told = pictures(1), list[Event]()
     shutil.copytree(folder, tmp_path / "images" / "@eaDir")
     assert run(folder, tmp_path / "m.parquet", told).images == 1
-    assert "1 folders of NAS or archive tools were left out, such as @eaDir/" in str(told[-2])
+    assert "1 folder of NAS or archive tools was left out, such as @eaDir/" in str(told[-2])
     assert run(folder, tmp_path / "all.parquet", all_folders=True).images == 2

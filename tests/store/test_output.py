@@ -226,7 +226,7 @@ def test_parts_copied_in_from_elsewhere_do_not_double_a_key(output, record, tmp_
     with output("other") as other:
         path = other.commit([record("b"), record("c")])
     (tmp_path / "masks.parquet" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UsageError, match="contains 1 images twice"):
+    with pytest.raises(UsageError, match="contains 1 image twice"):
         output()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from segcli.errors import UsageError
+from segcli.plurals import with_count
 from segcli.train.balance import ignore_boxes, repeat_rare
 from segcli.train.data import AnnotatedImage, Annotation, DataSet, categories_of, read_dataset
 
@@ -127,11 +128,11 @@ def test_what_is_of_no_use_is_counted(dataset) -> None:
     change(dataset[1], alter)
     notes: Counter[str] = Counter()
     rows = read_dataset(DataSet(*dataset), ("box", "disc"), notes=notes)
-    assert {sentence.format(count) for sentence, count in notes.items()} == {
+    assert {with_count(sentence, count) for sentence, count in notes.items()} == {
         "2 polygons of fewer than three points were left out",
-        "1 annotations of images that the file does not list were left out",
-        "1 annotations of categories that the file does not list were left out",
-        "1 objects with neither an outline nor a box were left out",
+        "1 annotation of images that the file does not list was left out",
+        "1 annotation of categories that the file does not list was left out",
+        "1 object with neither an outline nor a box was left out",
     }
     assert len(rows[0].annotations[0].outline) == 1
     assert [a.box is None for row in rows[1:3] for a in row.annotations] == [False, False]
