@@ -1,5 +1,5 @@
-"""Atomic writing of files: a file appears under its name complete or not at all; and the folder
-of files that can be made again."""
+"""Atomic writing of files: a file appears under its name complete or not at all; and the folders of
+a user."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ from segcli.errors import OutputError
 _numbers = count()
 
 
-def cache_folder() -> Path:
-    """Where segcli keeps what it can make again, for this user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segcli"
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """The folder that an environment variable names, by default one in the user's home; None for a
+    user without a home, as in some containers."""
+    if given := os.environ.get(variable):
+        return Path(given)
+    try:
+        return Path.home() / below_home
+    except RuntimeError:
+        return None
+
+
+def cache_folder() -> Path | None:
+    """Where segcli keeps what it can make again, for this user; None without such a place."""
+    folder = user_folder("XDG_CACHE_HOME", ".cache")
+    return None if folder is None else folder / "segcli"
 
 
 @contextmanager

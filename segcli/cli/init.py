@@ -56,7 +56,7 @@ def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
 
     wanted = _checked(source, out, passed)
     where = url_of(out) or os.path.abspath(out)
-    log = Path(Path.home() if url_of(out) else Path(where).parent, f"{Path(where).name}.log")
+    log = Path(_log_folder(where), f"{Path(where).name}.log")
     if not log.parent.is_dir():
         raise UsageError(f"no such folder: {str(log.parent)!r}; create it, then run this again")
     if wanted["prune_missing"]:
@@ -74,6 +74,21 @@ def _job(source: str, out: str, passed: list[str], every: str) -> schedules.Job:
     words += _with_absolute_paths(passed)
     _refuse_unprintable([*words, str(log)])
     return schedules.Job(tuple(words), where, log, interval, waits=bool(wanted["wait"]))
+
+
+def _log_folder(where: str) -> Path:
+    """The folder of a local output; for one in a bucket, the home of the user."""
+    from segcli.cloud.urls import url_of
+
+    if not url_of(where):
+        return Path(where).parent
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError(
+            "the log of an output in a bucket is written to the home folder, and this user has "
+            "none: set HOME to a folder, then run this again"
+        ) from None
 
 
 def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:

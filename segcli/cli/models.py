@@ -67,8 +67,9 @@ def _measure(model: str) -> None:
     name = f"{info.family}/{info.variant}"
     typer.echo(f"timing {name}", err=True)
     speed = measure_speed(name)
-    keep_speed(name, speed)
     typer.echo(f"{name}: {_speed(speed)}", err=True)
+    if keep_speed(name, speed) is None:
+        typer.echo("this is not kept, because this user has no home; set XDG_CACHE_HOME", err=True)
 
 
 def _print(found: dict[str, Any], *, wide: bool) -> None:

@@ -163,14 +163,12 @@ def convert(checkpoint: Checkpoint, model: Model, out: Out = None, half: Half = 
     from segcli.models.conversion import convert as convert_checkpoint
 
     made = convert_checkpoint(model, checkpoint, out=out, half=half)
-    _, info = registry.find(made.model)
-    ships = info.variant in registry.shipped(info.family)
-    found_by_name = made.path == registry.kept(info) and not ships
-    use = f"--model {made.model}" if found_by_name else f"--weights {made.path}"
+    family, info = registry.find(made.model)
+    is_found_by_name = made.path == registry.installed(family, info)
+    use = f"--model {made.model}" if is_found_by_name else f"--weights {made.path}"
     size_mb = made.path.stat().st_size / 1e6
-    typer.echo(
-        f"{made.path}: {counted(made.tensors, 'tensor')} of {made.model}, {size_mb:.1f} MB; use it with {use}"
-    )
+    tensors = counted(made.tensors, "tensor")
+    typer.echo(f"{made.path}: {tensors} of {made.model}, {size_mb:.1f} MB; use it with {use}")
 
 
 @app.command("quantize")
@@ -196,6 +194,6 @@ def quantize(
     skipped = f" ({made.skipped} could not be read)" if made.skipped else ""
     typer.echo(
         f"{made.path}: {made.model} with an int8 form, {made.path.stat().st_size / 1e6:.1f} MB, "
-        f"calibrated on {counted(made.images, 'image')}{skipped}; use it with --weights {made.path} "
-        f"--precision int8"
+        f"calibrated on {counted(made.images, 'image')}{skipped}; use it with --weights "
+        f"{made.path} --precision int8"
     )

@@ -20,6 +20,8 @@ from segcli.models.registry import command
 from segcli.plugin import Family, Published
 from segcli.types import ModelInfo
 
+PART = ".part"
+"""The suffix of an unfinished download."""
 MIRROR = "SEGCLI_WEIGHTS_MIRROR"
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
@@ -64,8 +66,7 @@ def fetchable(model: str, *, accept_licence: bool) -> Published | None:
 
 def is_here(family: Family, info: ModelInfo) -> bool:
     """Whether the model can be used without fetching anything."""
-    ships = info.variant in registry.shipped(info.family)
-    return ships or not family.needs_weights or registry.kept(info).is_file()
+    return not family.needs_weights or registry.installed(family, info) is not None
 
 
 def missing_modules(family: Family) -> list[str]:
@@ -110,7 +111,7 @@ def fetch(model: str, *, accept_licence: bool, report: Report, note: Note) -> Pa
 
 def part_path(info: ModelInfo) -> Path:
     """The path of an unfinished download."""
-    return registry.kept(info).with_suffix(".part")
+    return registry.kept(info).with_suffix(PART)
 
 
 def mirrored(url: str) -> str | Path:

@@ -38,10 +38,11 @@ def kept_gain(
         return found
     gain = measure()
     there = _read()  # again: meanwhile, another process may have measured, whose ratio counts then
-    if key not in there:
+    path = _path()
+    if key not in there and path is not None:
         pairs = [*there.items(), (key, gain)]
         with suppress(OutputError):
-            write_text(_path(), json.dumps(dict(pairs[-_MOST:]), indent=1))
+            write_text(path, json.dumps(dict(pairs[-_MOST:]), indent=1))
     return there.get(key, gain)
 
 
@@ -64,13 +65,15 @@ def _processor() -> str:
     )
 
 
-def _path() -> Path:
-    return cache_folder() / "gains.json"
+def _path() -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / "gains.json"
 
 
 def _read() -> dict[str, float]:
+    path = _path()
     try:
-        found: Any = json.loads(_path().read_bytes())
+        found: Any = {} if path is None else json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     pairs = found.items() if isinstance(found, dict) else ()

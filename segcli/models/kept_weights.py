@@ -11,7 +11,7 @@ from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.models import registry
 from segcli.models.checkpoint import DATA_SHA256, read_info, read_metadata
-from segcli.models.fetch import part_path
+from segcli.models.fetch import PART
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def kept_weights() -> list[Kept]:
             name = f"{family.name}/{info.variant}"
             if info.variant in ships:
                 found.append(_describe(name, ships[info.variant], "shipped"))
-            if (path := registry.kept(info)).is_file():
+            if (path := registry.kept_file(info)) is not None:
                 found.append(_describe(name, path, "converted"))
-            if (path := part_path(info)).is_file():
+            if (path := registry.kept_file(info, PART)) is not None:
                 found.append(Kept(name, path, path.stat().st_size, "unfinished"))
     return found
 

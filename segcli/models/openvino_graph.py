@@ -123,7 +123,14 @@ def kept_graph(model: Compilable, sha256: str, note: Callable[[str], None]) -> G
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
-    path = cache_folder() / "openvino" / f"{_key(model, sha256)}.safetensors"
+    folder = cache_folder()
+    if folder is None:
+        note(
+            "converting the network for OpenVINO takes some seconds, in each run because this user "
+            "has no home folder to keep the result in; set XDG_CACHE_HOME to another folder"
+        )
+        return converted(model)
+    path = folder / "openvino" / f"{_key(model, sha256)}.safetensors"
     with suppress(OSError, SafetensorError):
         if found := graphs_of(load_file(path)).get(STATIC):
             os.utime(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,9 @@ from segcli.models.openvino_graph import PREFIX, Graph, graphs_of
 from segcli.models.plugins import Plugin, default_families
 from segcli.models.plugins import families as families
 from segcli.models.plugins import plugins as plugins
+from segcli.models.user_weights import kept as kept
+from segcli.models.user_weights import kept_file as kept_file
+from segcli.models.user_weights import weights_folder as weights_folder
 from segcli.plugin import Adaptable, Family, Segmenter
 from segcli.startup import import_torchvision
 from segcli.suggest import did_you_mean
@@ -88,15 +90,9 @@ def shipped(name: str) -> dict[str, Path]:
     return _shipped(plugin) if plugin else {}
 
 
-def kept(info: ModelInfo) -> Path:
-    """The path of weights that do not ship, where `convert` writes them."""
-    return weights_folder() / info.family / f"{info.variant}.safetensors"
-
-
-def weights_folder() -> Path:
-    """$SEGCLI_WEIGHTS, else a folder of the user's data."""
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    return Path(os.environ.get("SEGCLI_WEIGHTS") or data / "segcli/weights")
+def installed(family: Family, info: ModelInfo) -> Path | None:
+    """The weights of a model that ship, else those that are kept; None if there are none."""
+    return shipped(family.name).get(info.variant) or kept_file(info)
 
 
 def locate(model: str | None, weights: str | None) -> Weights:
@@ -108,11 +104,12 @@ def locate(model: str | None, weights: str | None) -> Weights:
     if weights is None:
         family, info = find(model)
         name = f"{info.family}/{info.variant}"
-        path = shipped(family.name).get(info.variant, kept(info))
-        if not path.is_file():
-            if not family.needs_weights:
-                return Weights(family, info, NO_WEIGHTS, name, native=True)
+        found = installed(family, info)
+        if found is None and not family.needs_weights:
+            return Weights(family, info, NO_WEIGHTS, name, native=True)
+        if found is None:
             raise UsageError(_how_to_get(family, info))
+        path = found
     else:
         path, name = _path_of(weights)
     described = checkpoint.read_info(path)
@@ -141,9 +138,8 @@ def initial_weights(model: str | None, weights: str | None) -> tuple[Path, str]:
         return path, f"the weights {name}"
     family, info = find(model)
     name = f"{info.family}/{info.variant}"
-    path = shipped(family.name).get(info.variant, kept(info))
-    if path.is_file():
-        return path, f"the weights of {name}"
+    if (there := installed(family, info)) is not None:
+        return there, f"the weights of {name}"
     body = family.bodies.get(info.variant)
     folder = weights_folder() / "imagenet"
     found = sorted(folder.glob(f"{body}*")) if body else []

@@ -37,22 +37,28 @@ def read_speeds() -> dict[str, Speed]:
     return found
 
 
-def keep_speed(model: str, speed: Speed) -> Path:
-    """Write it into the file, which is returned. Raises OutputError."""
+def keep_speed(model: str, speed: Speed) -> Path | None:
+    """Write it into the file, which is returned; None for a user without a cache folder. Raises
+    OutputError."""
+    path = _path()
+    if path is None:
+        return None
     everything = _read()
     everything.setdefault(platform.node(), {})[model] = asdict(speed)
-    write_text(_path(), json.dumps(everything, indent=2))
-    return _path()
+    write_text(path, json.dumps(everything, indent=2))
+    return path
 
 
-def _path() -> Path:
+def _path() -> Path | None:
     """One file for all machines that share a home."""
-    return cache_folder() / "speeds.json"
+    folder = cache_folder()
+    return None if folder is None else folder / "speeds.json"
 
 
 def _read() -> dict[str, dict[str, dict[str, Any]]]:
+    path = _path()
     try:
-        found = json.loads(_path().read_bytes())
+        found = {} if path is None else json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     machines = found.items() if isinstance(found, dict) else ()

@@ -200,6 +200,13 @@ def test_a_graph_is_converted_once(network, tmp_path: Path, monkeypatch) -> None
     assert kept_graph(network, "0" * 64, notes.append).constants == first.constants
 
 
+def test_without_a_cache_folder_each_run_converts(network, monkeypatch) -> None:
+    monkeypatch.setattr(openvino_graph, "cache_folder", lambda: None)
+    notes: list[str] = []
+    assert kept_graph(network, "0" * 64, notes.append).description
+    assert "XDG_CACHE_HOME" in notes[0]
+
+
 def test_nothing_is_reported_to_anyone() -> None:
     import sys
 
