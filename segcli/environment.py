@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from segcli import __version__
 from segcli.errors import UsageError
 
 LIBRARIES = ("numpy", "pyarrow", "pycocotools", "safetensors", "av", "duckdb", "typer", "rich")
@@ -33,8 +34,17 @@ def examine() -> list[Finding]:
     return [finding for check in _CHECKS for finding in check()]
 
 
+def _own_version() -> Finding:
+    try:
+        metadata.version("segcli")
+    except metadata.PackageNotFoundError:
+        advice = "it is not installed, so no models are found: scripts/setup in the checkout"
+        return Finding("segcli", f"{__version__}, a checkout", advice, works=False)
+    return Finding("segcli", __version__)
+
+
 def _versions() -> Iterator[Finding]:
-    yield Finding("segcli", metadata.version("segcli"))
+    yield _own_version()
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     old = sys.version_info[:2] < (3, 11)
     yield Finding("python", python, "segcli needs Python 3.11 or newer" if old else None, not old)

@@ -116,9 +116,9 @@ def application(names: Iterable[str]) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from segcli import __version__
 
-        typer.echo(f"segcli {version('segcli')}")
+        typer.echo(f"segcli {__version__}")
         raise typer.Exit
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from segcli import __version__
 from segcli.errors import GateNotMet, UsageError
 from segcli.evaluate.bootstrap import Comparison
 from segcli.evaluate.diagnosis import Diagnosis
@@ -25,7 +26,7 @@ def as_json(
     where = evaluation.found.where if evaluation.found else None
     result: dict[str, Any] = {
         "schema": SCHEMA,
-        "segcli": version("segcli"),
+        "segcli": __version__,
         "gt": case.truth.where,
         "pred": where,
         "iou": evaluation.iou,

@@ -14,11 +14,11 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from io import BufferedRandom
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from segcli import __version__
 from segcli.errors import UsageError
 from segcli.files import reporting
 from segcli.plugin import Published
@@ -139,7 +139,7 @@ def _open(
     url: str, offset: int, file: BufferedRandom, promise: _Promise
 ) -> http.client.HTTPResponse | None:
     """The answer to a request for what follows `offset`; None when nothing does."""
-    headers = {"User-Agent": f"segcli/{version('segcli')}"}
+    headers = {"User-Agent": f"segcli/{__version__}"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     opener = urllib.request.build_opener(_Redirects(urlsplit(url).scheme == "http", promise))

@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from segcli import __version__
 from segcli.errors import UsageError
 from segcli.files import cache_folder, replacing
 from segcli.plugin import Compilable, Fusible, Headed
@@ -151,7 +152,7 @@ def _key(model: Compilable, sha256: str) -> str:
     network."""
     digest = hashlib.sha256()
     parts = [model.info.family, model.info.variant, sha256, str(fixed_canvas(model))]
-    parts += [version(name) for name in ("segcli", "torch", "openvino")]
+    parts += [__version__, version("torch"), version("openvino")]
     kinds = {type(module).__module__ for module in getattr(model, "modules", list)()}
     for package in sorted({name.partition(".")[0] for name in kinds}):
         with suppress(PackageNotFoundError):  # of segcli's own plugins

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from segcli import __version__
 from segcli.errors import UsageError
 from segcli.models import openvino_graph
 from segcli.models.device import autocast, is_int8, one_thread, torch_precision
@@ -204,8 +205,8 @@ def use(
     assert isinstance(model, Compilable)
     if runtime == "auto":
         gain = kept_gain(
-            ("openvino", compiled.static.digest, precision),
-            ("segcli", "torch", "openvino"),
+            ("openvino", compiled.static.digest, precision, f"segcli {__version__}"),
+            ("torch", "openvino"),
             lambda: openvino_gain(model, compiled.static, precision, device),
         )
         if gain < _PAYS:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from segcli import keypoints
+from segcli import __version__, keypoints
 from segcli.categories import known_name
 from segcli.cloud.urls import shown
 from segcli.errors import UsageError
@@ -216,11 +216,12 @@ def _by_category(info: ModelInfo) -> dict[str, float] | None:
 def _versions() -> dict[str, str | None]:
     """Without importing anything; "pillow" or "pillow-simd", whichever is installed."""
     names = (
-        "segcli", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow",
+        "torch", "torchvision", "numpy", "pillow", "pillow-simd", "pyarrow",
         "simplejpeg", "imagecodecs", "tifffile", "pi-heif", "obstore", "openvino",
     )  # fmt: skip
     found = {name: _version(name) for name in names}
-    return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
+    ours = {"python": platform.python_version(), "segcli": __version__}
+    return {**ours, **{k: v for k, v in found.items() if v}}
 
 
 @cache

@@ -1,11 +1,14 @@
 import json
 import shutil
+import tomllib
+from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from segcli import environment
+from segcli import __version__, environment
 from segcli.cli import app
 from segcli.errors import UsageError
 from segcli.models import registry
@@ -87,3 +90,23 @@ def test_little_disk(monkeypatch) -> None:
     assert "0.5 GB free" in found["value"]
     assert "can be resumed" in found["advice"]
     assert environment.SMALL_DISK == 1e9
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch) -> None:
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == "segcli":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert CliRunner().invoke(app, ["--version"]).output == f"segcli {__version__}\n"
+    found = next(environment._versions())
+    assert (found.value, found.works) == (f"{__version__}, a checkout", False)
+    assert "it is not installed" in str(found.advice)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    pyproject = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    assert tomllib.loads(pyproject.read_text())["project"]["version"] == __version__
