@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import torch
 from segcli_toy import TINY
 
 from segcli.errors import NothingDone, UsageError, WorkersLost
+from segcli.models.openvino_graph import Graph
+from segcli.models.registry import Loaded as LoadedModel
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.events import Committed, Event, Note
 from segcli.pipeline.job import Job
 from segcli.pipeline.settings import describe
-from segcli.pipeline.stages.inference import GIVE_UP_AFTER, Inference, load_inference
+from segcli.pipeline.stages.inference import GIVE_UP_AFTER, Inference, _graphs, load_inference
 from segcli.pipeline.stages.predictor import load_predictor
 from segcli.pipeline.stages.prefetch import Loaded
 from segcli.types import Image, Sample
@@ -186,3 +189,10 @@ def test_only_a_gpu_is_fed_from_locked_memory(device: str, monkeypatch: pytest.M
     monkeypatch.setattr("segcli.pipeline.stages.inference._free_memory", lambda device: None)
     assert toy.records(CANVAS, [red(0)])[0].error
     assert asked == [device == "cuda"]
+
+
+def test_int8_heads_need_an_int8_form_of_the_static_part() -> None:
+    heads = {"box": Graph(b"", b"")}
+    loaded = LoadedModel(cast(Any, None), TINY, "heads.safetensors", "0" * 64, heads)
+    with pytest.raises(UsageError, match=r"heads\.safetensors has no int8 form of the static part"):
+        _graphs(cast(Any, None), loaded, "int8+float32", print)

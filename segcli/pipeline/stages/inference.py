@@ -253,9 +253,10 @@ def _graphs(
 ) -> Mapping[str, Graph]:
     if not is_int8(precision):
         return {STATIC: kept_graph(model, loaded.sha256, note)}
-    if not loaded.quantized:
+    if STATIC not in loaded.quantized:
+        what = "int8 form of the static part" if loaded.quantized else "int8 form"
         raise UsageError(
-            f"{loaded.weights} has no int8 form: make weights that have one with `segcli weights "
+            f"{loaded.weights} has no {what}: make weights that have one with `segcli weights "
             f"quantize`, and give them as `weights`"
         )
     return loaded.quantized
