@@ -7,7 +7,7 @@ an image stays in its partition when its file changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -57,6 +57,24 @@ class Partitions:
         """What decides the partitions, for the settings of a run."""
         facts = {BY: ",".join(self.by)}
         return facts if self.pattern is None else {**facts, PATTERN: self.pattern}
+
+    def unstated(self, keys: Iterable[str]) -> str | None:
+        """ "date" or "camera" if the folders are by it but no key states it; None otherwise. Reads
+        keys until each has been stated. A camera counts as stated unless the pattern has one."""
+        left = [*self.by]
+        for key in keys:
+            own, _ = split_frame(key)
+            left = [name for name in left if not self._is_stated(name, own)]
+            if not left:
+                return None
+        return left[0]
+
+    def _is_stated(self, name: str, key: str) -> bool:
+        if name == "date":
+            return _date_value(key, key, self.pattern) is not None
+        if self.pattern is None or not time_patterns.states_camera(self.pattern):
+            return True
+        return time_patterns.camera_of(self.pattern, key) is not None
 
     def folder(self, key: str) -> str:
         """The folder of the image in an output, as in "date=2026-11-27/camera=gate"."""

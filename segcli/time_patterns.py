@@ -115,6 +115,11 @@ def states_date(pattern: str) -> bool:
     return "epoch" in fields or {"year", "month", "day"} <= fields
 
 
+def states_camera(pattern: str) -> bool:
+    """Whether a pattern states the camera."""
+    return "camera" in compiled(pattern)[1]
+
+
 def camera_of(pattern: str, key: str) -> str | None:
     """The camera that a key states; None where the pattern does not fit or has none."""
     return _fields_of(pattern, key).get("camera")

@@ -176,8 +176,8 @@ def progress_line(event: Progress) -> str:
     total = event.images if event.total is None else event.total
     eta = "" if event.eta_s is None else f", {duration(event.eta_s)} left"
     return (
-        f"{done}{images(total)}, {event.images_per_s:.1f} images/s, {counted(event.masks, 'mask')}, "
-        f"{event.failed:,} failed{eta}"
+        f"{done}{images(total)}, {event.images_per_s:.1f} images/s, "
+        f"{counted(event.masks, 'mask')}, {event.failed:,} failed{eta}"
     )
 
 
@@ -219,6 +219,7 @@ def summary_text(event: Summary) -> str:
         lines.append(f"{images(event.redone)} of these replaced: changed, or failed before")
     if event.repeated:
         lines.append(f"listed more than once, done once: {images(event.repeated)}")
+    lines += unpartitioned_lines(event)
     lines += missing
     if event.warnings:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(event.warnings.items()))
@@ -239,6 +240,14 @@ def missing_lines(event: Summary) -> list[str]:
             "(remove them: --prune-missing)"
         )
     return lines
+
+
+def unpartitioned_lines(event: Summary) -> list[str]:
+    """How many images are in a partition without a value."""
+    if not event.unpartitioned:
+        return []
+    found = f"{event.unpartitioned:,} of {images(event.images)}"
+    return [f"in a partition without a value, because the name does not state it: {found}"]
 
 
 def failed_lines(event: Summary) -> list[str]:

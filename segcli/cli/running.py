@@ -32,7 +32,7 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcli.cli.json_log import json_log
     from segcli.cli.metrics import metrics_file
-    from segcli.cli.progress import failed_lines, reporter
+    from segcli.cli.progress import failed_lines, reporter, unpartitioned_lines
     from segcli.cli.summary_file import summary_file
     from segcli.cloud.urls import shown as shown_path
     from segcli.pipeline import predict as run
@@ -61,6 +61,8 @@ def run_and_report(options: PredictOptions, reports: Reports, nice: int = 0) -> 
         summary = run(options, report=report)
     if hint is not None:
         typer.echo(hint, err=True)
+    if quiet and summary.unpartitioned and summary.unpartitioned == summary.images:
+        typer.echo("\n".join(unpartitioned_lines(summary)), err=True)
     if summary.failed:
         if quiet:
             typer.echo(f"{summary.failed} of {counted(summary.images, 'image')} failed", err=True)

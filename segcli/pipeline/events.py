@@ -81,7 +81,8 @@ class Summary:
     part of its source. The rows of `pruned` images without a file have been removed.
     `is_out_of_time`: `max_time` was over, and images may be left for the next run. `categories`
     counts masks from the default score on. `lag_mean_s` and `lag_max_s` are the ages of the files
-    of this run's images when they were committed; None without any.
+    of this run's images when they were committed; None without any. `unpartitioned` images of this
+    run are in a partition without a value, because their names do not state it.
     """
 
     out: str
@@ -107,6 +108,7 @@ class Summary:
     categories: Mapping[str, int] = field(default_factory=dict)
     lag_mean_s: float | None = None
     lag_max_s: float | None = None
+    unpartitioned: int = 0
 
 
 Event = Loading | Started | Progress | Committed | ImageFailed | Note | Summary

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from segcli.cloud.urls import shown
 from segcli.errors import Interrupted, NothingDone
+from segcli.partitions import UNKNOWN
 from segcli.pipeline.events import Committed, ImageFailed, Note, Progress, Report, Started, Summary
 from segcli.pipeline.missing import Missing
 from segcli.pipeline.options import PredictOptions
@@ -138,6 +139,7 @@ class RunProgress:
     missing: Missing = Missing()
     categories: Counter[str] = field(default_factory=Counter)
     lag: Lag = field(default_factory=Lag)
+    unpartitioned: int = 0
     _first_failures: list[tuple[str, str]] = field(default_factory=list)
 
     def start(self, device: str, precision: str, runtime: str) -> None:
@@ -173,6 +175,8 @@ class RunProgress:
             return
         path = self.tasks.output.writer.directory / outcome.part
         self.report(Committed(shown(path), outcome.counts.images))
+        if UNKNOWN in outcome.part:
+            self.unpartitioned += outcome.counts.images
         self.categories += outcome.categories
         self.lag.add(s for s in task.samples if s.key not in outcome.undone)
         for key, reason in outcome.failures:
@@ -228,20 +232,21 @@ class RunProgress:
             categories=dict(self.categories.most_common()),
             lag_mean_s=self.lag.mean,
             lag_max_s=self.lag.longest,
+            unpartitioned=self.unpartitioned,
         )
         self._note()
         self.report(summary)
         if self.stop.requested and not self.stop.is_out_of_time:
             raise Interrupted(
-                f"interrupted; what this run has processed, {counted(done.images, 'image')}, is committed "
-                f"in {shown(self.options.out)}: run the same command again to continue",
+                f"interrupted; what this run has processed, {counted(done.images, 'image')}, is "
+                f"committed in {shown(self.options.out)}: run the same command again to continue",
                 terminated=self.stop.signum == signal.SIGTERM,
             )
         if done.images and done.failed == done.images:
             key, reason = self._first_failures[0]
             raise NothingDone(
-                f"not one of {counted(done.images, 'image')} could be processed, the first ({key}): "
-                f"{reason}"
+                f"not one of {counted(done.images, 'image')} could be processed, the first "
+                f"({key}): {reason}"
             )
         return summary
 
@@ -262,15 +267,15 @@ class RunProgress:
         if untimed := self.tasks.source.containers.untimed:
             self.report(
                 Note(
-                    f"the JSON files of {counted(len(untimed), 'video')} do not state `start` as a time, such "
-                    f'as that of {min(untimed)}; expected "start": "2026-11-18 11:06:40"'
+                    f"the JSON files of {counted(len(untimed), 'video')} do not state `start` as a "
+                    f'time, such as that of {min(untimed)}; expected "start": "2026-11-18 11:06:40"'
                 )
             )
         if unfit := self.tasks.source.containers.sidecars.unfit:
             self.report(
                 Note(
-                    f"values of {counted(len(unfit), 'field')} in archives were not copied, such as "
-                    f"{min(unfit)!r}: the output has no such column, or one of another type"
+                    f"values of {counted(len(unfit), 'field')} in archives were not copied, such "
+                    f"as {min(unfit)!r}: the output has no such column, or one of another type"
                 )
             )
         if unnamed := self.tasks.source.unnamed:

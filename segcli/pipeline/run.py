@@ -17,6 +17,7 @@ from segcli.pipeline.executors.processes import ProcessPool
 from segcli.pipeline.job import Job, Load
 from segcli.pipeline.missing import check_prunable, find_missing
 from segcli.pipeline.options import PredictOptions
+from segcli.pipeline.partition_check import check_partitions
 from segcli.pipeline.placement import ALL, parse_devices
 from segcli.pipeline.progress import RunProgress
 from segcli.pipeline.settings import Described, describe, run_settings
@@ -57,7 +58,8 @@ def predict(options: PredictOptions, *, report: Report, load: Load = load_predic
     for note in source.notes:
         report(Note(note))
     described = describe(options)
-    for note in check_cameras(options, described.zones, source):
+    checked = check_cameras(options, described.zones, source) + check_partitions(options, source)
+    for note in checked:
         report(Note(note))
     if options.dry_run:
         return _preview(options, described, source, report=report)

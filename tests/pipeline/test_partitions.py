@@ -4,6 +4,8 @@ import os
 import shutil
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ import toy_worker
 from PIL import Image
 from pipeline.conftest import TOY
 
+from segcli.cli.progress import unpartitioned_lines
 from segcli.errors import UsageError
 from segcli.partitions import Partitions
 from segcli.pipeline import PredictOptions, predict
 from segcli.pipeline.chunk_size import ChunkSize
 from segcli.pipeline.events import Summary
 from segcli.pipeline.open_chunks import OpenChunks
+from segcli.pipeline.partition_check import check_partitions
 from segcli.sources import Source
 from segcli.store import compact, part_paths, status
 from segcli.store.directory import list_parts
@@ -249,3 +253,41 @@ def test_open_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segcli.pipeline.open_chunks._MOST_OPEN", 2)
     found = cut(samples("a/1", "b/1", "a/2", "c/1", "a/3"), 9)
     assert found == ["b/1", "c/1", "a/1 a/2 a/3"], "the one that has waited longest"
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "by", "reason"),
+    [
+        (["gate/1.png"], None, "date", "no name in the source states a date, such as 'gate/1.png'"),
+        (["27-11-2026.png"], None, "camera,date", "`time_pattern='%d-%m-%Y'` fits"),
+        (["gate/20261127.png"], "_%Y%m%d", "date", r"'_%Y%m%d', no name .*`time_pattern='%Y%m%d'`"),
+        (["gate/1.png"], "cam%(camera)_", "camera", "'cam%.camera._', no name .* states a camera"),
+    ],
+)
+def test_names_that_state_nothing_are_refused(
+    names: list[str], pattern: str | None, by: str, reason: str, tmp_path: Path
+) -> None:
+    source, out = Source("in", lambda: iter(samples(*names))), tmp_path / "m.parquet"
+    options = PredictOptions(source="in", out=out, partition_by=by, time_pattern=pattern)
+    with pytest.raises(UsageError, match=reason):
+        check_partitions(options, source)
+    (note,) = check_partitions(replace(options, shard="0/2"), source)
+    assert "no name in the source" in note
+
+
+def test_names_are_read_until_one_states_it(outputs: tuple[Path, Path]) -> None:
+    def listing() -> Iterator[Sample]:
+        yield from samples("undated.png", "gate/20261127.png")
+        raise AssertionError("the rest is not read")
+
+    options = PredictOptions(source="in", out=Path("new.parquet"), partition_by="date,camera")
+    assert check_partitions(options, Source("in", listing)) == []
+    odd = Source("in", lambda: iter(samples("undated.png")))
+    assert check_partitions(replace(options, out=outputs[1]), odd) == [], "only for a new output"
+
+
+def test_images_in_a_partition_without_a_value_are_counted(archive: Path, tmp_path: Path) -> None:
+    summary = run(archive, tmp_path / "m.parquet")
+    assert (summary.images, summary.unpartitioned) == (13, 1)
+    assert unpartitioned_lines(summary)[0].endswith("does not state it: 1 of 13 images")
+    assert unpartitioned_lines(replace(summary, unpartitioned=0)) == []
