@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from segcli.cli import schedules
+from segcli.cli import quantities, schedules
+from segcli.cli.options import category_names, least_scores
 from segcli.errors import UsageError
 
 Scheduler = Annotated[
@@ -91,8 +94,9 @@ def _log_folder(where: str) -> Path:
         ) from None
 
 
-def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
-    """The arguments of predict by name. Raises UsageError, and typer's errors of the options."""
+def _checked(source: str, out: str, passed: list[str]) -> dict[str, Any]:
+    """The arguments of predict by name. Raises UsageError for values that predict would
+    refuse, and typer's errors of the options."""
     from typer.main import get_command
 
     from segcli.cli.commands import application
@@ -100,13 +104,36 @@ def _checked(source: str, out: str, passed: list[str]) -> dict[str, object]:
     group = get_command(application(["predict"]))
     predict = group.commands["predict"]  # type: ignore[attr-defined]
     words = [source, "--out", out, *passed]
-    arguments: dict[str, object] = predict.make_context("segcli predict", words).params
+    arguments: dict[str, Any] = predict.make_context("segcli predict", words).params
+    _check_values(arguments)
     if arguments["source"] != [source] or str(arguments["out"]) != str(Path(out)):
         raise UsageError(
             f"{' '.join(passed)!r} after OUT: expected options of segcli predict other than --out, "
             "and no second source"
         )
     return arguments
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Raises UsageError for arguments that predict would refuse before it reads anything."""
+    from segcli.pipeline import PredictOptions
+    from segcli.sources import parse_age
+    from segcli.video.every import parse_every
+
+    parse_every(given["every"])
+    for limit in filter(None, (given["older_than"], given["newer_than"])):
+        parse_age(limit)
+    names = {field.name for field in fields(PredictOptions)}
+    same = {name: value for name, value in given.items() if name in names}
+    converted = {
+        "categories": category_names(given["categories"]),
+        "static_age": quantities.age(given["static_age"]),
+        "max_time": quantities.seconds(given["max_time"]),
+        "max_memory": quantities.size(given["max_memory"]),
+        "batch_size": quantities.batch_size(given["batch_size"]),
+        **least_scores(given["min_score"], PredictOptions(source="", out=Path()).min_score),
+    }
+    PredictOptions(**{**same, **converted})
 
 
 def _program() -> list[str]:
