@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segcli.errors import UsageError
-from segcli.stats.cameras import METRICS, needs_views
+from segcli.stats.cameras import IN_HOURS, METRICS, needs_views
 from segcli.stats.drift import refuse_unlike
 from segcli.stats.groups import label
 from segcli.stats.statistics import Statistics
@@ -43,6 +43,7 @@ _FIELDS = {
     "score": "score_p50",
     "area": "area_p50",
 }
+_UNITS = {**dict.fromkeys(("age", "gap", *IN_HOURS), "h"), "dwell": "s", "area": "px"}
 _OF_RUN = ("images", "failed", "empty", "failed/image", "empty/image", "gap")
 RUN = "run"
 """The subject of a rule on the run as a whole."""
@@ -124,6 +125,7 @@ class Rule:
         name = self.subject.removeprefix(CAMERA).strip()
         names = [row["camera"] for row in now.cameras]
         rows = [row for row in now.cameras if name in ("", row["camera"])]
+        _refuse_without_images(now, self)
         if not rows:
             of = f"of camera {name!r} " if name else ""
             known = f"; those with times are of: {', '.join(names)}" if names else ""
@@ -172,12 +174,17 @@ class Rule:
         """One sentence if the rule fires there."""
         if not _SIGNS[self.sign](value, limit):
             return []
-        compared = f", limit {_shown(limit)}" if self.previous else ""  # else the rule states it
-        return [f"{self.text}: {_shown(value)} now{place}{compared}"]
+        now, compared = self._shown(value), ""
+        if self.previous:  # else the rule states the limit
+            compared = f", limit {self._shown(limit)}"
+        return [f"{self.text}: {now} now{place}{compared}"]
 
-
-def _shown(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    def _shown(self, value: float) -> str:
+        """With its unit, as in 1.47 h."""
+        unit = _UNITS.get(self.metric, "")
+        digits = 3 if unit == "h" else 4
+        number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+        return f"{number} {unit}".rstrip()
 
 
 def alerts(rules: Sequence[Rule], now: Statistics, before: Statistics | None) -> list[str]:
@@ -270,6 +277,7 @@ def _row(found: Statistics, rule: Rule) -> dict[str, Any]:
 
 def hours(found: Statistics, rule: Rule) -> float:
     """From the first image to the last."""
+    _refuse_without_images(found, rule)
     first, last = found.run["first"], found.run["last"]
     if first is None or last is None or last <= first:
         raise UsageError(
@@ -277,3 +285,11 @@ def hours(found: Statistics, rule: Rule) -> float:
             f"--time-pattern or --time-column"
         )
     return float((last - first).total_seconds()) / 3600
+
+
+def _refuse_without_images(found: Statistics, rule: Rule) -> None:
+    if not found.run["done"] + found.run["failed"]:
+        raise UsageError(
+            f"--alert {rule.text!r}: no image of {found.masks} is counted; --where-image and --key "
+            "leave out all of them, or there are none"
+        )

@@ -68,10 +68,10 @@ def fired(out: Path, *rules: str) -> str:
 
 
 def test_each_camera_that_something_happened_to_is_named(out: Path) -> None:
-    assert fired(out, "camera: frozen > 1") == "camera: frozen > 1: 1.467 now in yard"
+    assert fired(out, "camera: frozen > 1") == "camera: frozen > 1: 1.47 h now in yard"
     assert fired(out, "camera: frozen > 1.5", "camera: blurred > 0", "camera: light > 0") == ""
     covered, moved = fired(out, "camera: covered > 0.1", "camera: moved > 0").split("; ")
-    assert covered == "camera: covered > 0.1: 1.467 now in door"
+    assert covered == "camera: covered > 0.1: 1.47 h now in door"
     assert moved == "camera: moved > 0: 1 now in hall"
 
 
@@ -107,6 +107,15 @@ def test_what_cannot_be_known_is_refused(out: Path) -> None:
         fired(out, "camera gat: age > 2")
     with pytest.raises(UsageError, match="frozen is known only .* --skip-static"):
         fired(out, "camera roof: frozen > 1")
+    for rule in (
+        "camera: age > 2",
+        "camera gate: age > 2",
+        "run: gap > 1",
+        "person: count/hour < 1",
+    ):
+        words = ["stats", str(out), "--where-image", "mtime_ns < 0", "--alert", rule]
+        with pytest.raises(UsageError, match="is counted; --where-image and --key leave out all"):
+            CliRunner().invoke(app, words, catch_exceptions=False)
     with pytest.raises(UsageError, match="needs a number"):
         fired(out, "camera: gap > 2 * previous")
     with pytest.raises(UsageError, match="a camera has: age, gap, frozen"):

@@ -92,7 +92,7 @@ def test_an_alert_on_the_longest_gap(out: Path) -> None:
     assert (gap["camera"], gap["hours"]) == ("gate", 3.0)
     assert (gap["begin"].hour, gap["end"].hour) == (7, 10)
     (said,) = alerts([parse("run: gap > 2.5")], found, None)
-    assert said == "run: gap > 2.5: 3 now"
+    assert said == "run: gap > 2.5: 3 h now"
     assert alerts([parse("run: gap > 3")], found, None) == []
     yard = statistics(StatsOptions(masks=out, key="yard/*"))
     with pytest.raises(UsageError, match="do not span any time"):
