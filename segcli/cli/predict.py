@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -257,27 +255,19 @@ def predict(
     """
     if fetch:
         fetch_for(model, weights, quiet=quiet)
-    options = options_of(locals())
+    options = PredictOptions(
+        source=tuple(source), out=out, model=model, weights=weights, device=device, zones=zones,
+        replicas=replicas, workers=workers, chunk_timeout=chunk_timeout, engine=engine,
+        min_area=min_area, time_pattern=time_pattern, partition_by=partition_by,
+        **least_scores(min_score, _DEFAULT.min_score), max_masks=max_masks, max_pixels=max_pixels,
+        limit=limit, max_time=seconds(max_time), shard=shard, strict_images=strict_images, tta=tta,
+        chunk_size=chunk_size, column=column, key_prefix=key_prefix, same_source=same_source,
+        retry_failed=retry_failed, prune_missing=prune_missing, dry_run=dry_run, wait=wait,
+        count_ahead=not quiet, max_memory=size(max_memory), categories=category_names(categories),
+        slice=slicing, batch_size=parsed_batch_size(batch_size), command_line=tuple(sys.argv[1:]),
+        every=every, stream=stream, include=tuple(include or ()), exclude=tuple(exclude or ()),
+        newer_than=newer_than, older_than=older_than, precision=precision,
+        all_folders=all_folders, runtime=runtime, merge_class_agnostic=merge_class_agnostic,
+        skip_static=skip_static, static_threshold=static_threshold, static_age=age(static_age),
+    )  # fmt: skip
     run_and_report(options, Reports(log_format, quiet, summary_json, metrics, log_json), nice)
-
-
-def options_of(given: Mapping[str, Any]) -> PredictOptions:
-    """The options of a run; `given` are all arguments of `predict`. Raises UsageError."""
-    names = {field.name for field in fields(PredictOptions)}
-    same = {name: value for name, value in given.items() if name in names}
-    changed = {
-        "source": tuple(given["source"]),
-        "out": Path(given["out"]),
-        "categories": category_names(given["categories"]),
-        "slice": given["slicing"],
-        "include": tuple(given["include"] or ()),
-        "exclude": tuple(given["exclude"] or ()),
-        "static_age": age(given["static_age"]),
-        "max_time": seconds(given["max_time"]),
-        "max_memory": size(given["max_memory"]),
-        "batch_size": parsed_batch_size(given["batch_size"]),
-        "count_ahead": not given["quiet"],
-        "command_line": tuple(sys.argv[1:]),
-        **least_scores(given["min_score"], _DEFAULT.min_score),
-    }
-    return PredictOptions(**{**same, **changed})

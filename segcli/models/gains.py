@@ -1,7 +1,7 @@
 """How many times as fast one way of computing is as another on this machine, measured once.
 
-The ratios decide what "auto" means. They are kept in the user's cache folder, so that a new run
-does not take time to measure again, and chooses what the one before has chosen.
+The ratios decide what "auto" means. They are kept in the user's cache folder for 30 days, so
+that a new run does not take time to measure again, and chooses what the one before has chosen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from typing import Any
 from segcli.errors import OutputError
 from segcli.files import cache_folder, write_text
 
+_KEPT_S = 30 * 86400.0  # then it is measured again: the machine may have been busy or throttled
 _MOST = 500  # ratios in the file, of all machines that share a home; the oldest go first
 _CPUINFO = Path("/proc/cpuinfo")
 _VARIABLES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # they limit a processor's instructions
@@ -33,17 +35,16 @@ def kept_gain(
     Without a cache that can be written, the next run measures again.
     """
     key = _key(facts, libraries)
-    found = _read().get(key)
-    if found is not None:
-        return found
+    if key in (kept := _read()):
+        return kept[key][0]
     gain = measure()
     there = _read()  # again: meanwhile, another process may have measured, whose ratio counts then
     path = _path()
     if key not in there and path is not None:
-        pairs = [*there.items(), (key, gain)]
+        pairs = [*there.items(), (key, (gain, time.time()))]
         with suppress(OutputError):
             write_text(path, json.dumps(dict(pairs[-_MOST:]), indent=1))
-    return there.get(key, gain)
+    return there[key][0] if key in there else gain
 
 
 def _key(facts: tuple[str, ...], libraries: tuple[str, ...]) -> str:
@@ -70,11 +71,16 @@ def _path() -> Path | None:
     return None if folder is None else folder / "gains.json"
 
 
-def _read() -> dict[str, float]:
+def _read() -> dict[str, tuple[float, float]]:
+    """The ratios that are not too old, each with the time when it was measured."""
     path = _path()
     try:
         found: Any = {} if path is None else json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    pairs = found.items() if isinstance(found, dict) else ()
-    return {key: value for key, value in pairs if isinstance(value, float)}
+    now, ratios = time.time(), dict[str, tuple[float, float]]()
+    for key, entry in found.items() if isinstance(found, dict) else ():
+        match entry:
+            case [float(gain), float(at)] if abs(now - at) < _KEPT_S:
+                ratios[key] = gain, at
+    return ratios

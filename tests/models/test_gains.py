@@ -1,6 +1,7 @@
 """Ratios of speed are measured once on each machine."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,17 +27,21 @@ def measured() -> Callable[..., tuple[float, bool]]:
     return of
 
 
+def ratios(file: Path) -> list[float]:
+    return [ratio for ratio, _ in json.loads(file.read_bytes()).values()]
+
+
 def test_a_ratio_is_measured_once_for_its_facts(file: Path, measured) -> None:
     assert measured(1.5, "a", "b") == (1.5, True)
     assert measured(9.0, "a", "b") == (1.5, False)
     assert measured(0.5, "a") == (0.5, True)
-    assert sorted(json.loads(file.read_bytes()).values()) == [0.5, 1.5]
+    assert sorted(ratios(file)) == [0.5, 1.5]
 
 
 def test_the_process_that_measures_first_decides(file: Path, measured) -> None:
     found = gains.kept_gain(("a",), ("numpy",), lambda: measured(1.5, "a") and 2.5)
     assert found == 1.5
-    assert [*json.loads(file.read_bytes()).values()] == [1.5]
+    assert ratios(file) == [1.5]
 
 
 def test_another_machine_version_or_limit_of_instructions_is_measured_anew(
@@ -56,7 +61,8 @@ def test_another_machine_version_or_limit_of_instructions_is_measured_anew(
 
 
 @pytest.mark.parametrize(
-    "content", [b"[", b"[1]", b'{"a": "fast"}', pytest.param(b"[" * 100_000, id="deep")]
+    "content",
+    [b"[", b"[1]", b'{"a": "fast"}', b'{"a": 1.5}', pytest.param(b"[" * 100_000, id="deep")],
 )
 def test_a_damaged_file_is_written_again(content: bytes, file: Path, measured) -> None:
     file.parent.mkdir(parents=True)
@@ -65,11 +71,22 @@ def test_a_damaged_file_is_written_again(content: bytes, file: Path, measured) -
     assert measured(2.5, "a") == (1.5, False)
 
 
+def test_a_ratio_is_measured_again_after_a_month(
+    file: Path, measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(1.5, "a")
+    start = time.time()
+    for days, expected in ((29, (1.5, False)), (31, (2.5, True)), (0, (2.5, True))):
+        monkeypatch.setattr(time, "time", lambda days=days: start + days * 86400)
+        assert measured(2.5, "a") == expected
+    assert len(ratios(file)) == 1
+
+
 def test_the_oldest_ratios_go_first(file: Path, measured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gains, "_MOST", 2)
     for gain, fact in enumerate("abc"):
         measured(float(gain), fact)
-    assert [*json.loads(file.read_bytes()).values()] == [1.0, 2.0]
+    assert ratios(file) == [1.0, 2.0]
 
 
 def test_without_a_cache_each_run_measures(
