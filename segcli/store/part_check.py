@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +131,8 @@ class PartCheck:
     def _other_partition(self, key: str) -> str | None:
         """The partition of an image, if the part is in another one."""
         folder = "" if self._partitions is None else self._partitions.folder(key)
-        return None if folder == self.name.rpartition("/")[0] else folder or "none"
+        is_here = _alike(folder) == _alike(self.name.rpartition("/")[0])
+        return None if is_here else folder or "none"
 
     def _end_image(self) -> Iterator[Problem]:
         if self._seen != (self._expected or 0):
@@ -187,3 +189,8 @@ def _wrong_mask(text: bytes, size: Sequence[int], area: int) -> str | None:
     except UsageError as error:
         return str(error)
     return None if inside == area else f"its area is {area} px, its run lengths have {inside}"
+
+
+def _alike(folder: str) -> str:
+    """Folders that are the same on file systems which ignore case or the form of Unicode."""
+    return normalize("NFC", folder).casefold()

@@ -285,3 +285,22 @@ def test_empty_partitions_do_not_hide_that_a_folder_is_an_output(filled: Path) -
         (filled / f"date=2026-10-{day}" / "camera=gate").mkdir(parents=True)
     with pytest.raises(UsageError, match="is inside .*, an output"):
         refuse_among_parts(filled / "new.parquet", "`out`")
+
+
+def test_cameras_that_differ_by_case_may_share_a_folder(by_day, record, path: Path) -> None:
+    """As on a file system that ignores case, where the folder has the name of the first of them."""
+    with by_day() as out:
+        for camera in ("Gate", "gate"):
+            out.commit([record(f"{camera}/2026-11-26/0.jpg")])
+    expected, day = rows(path), path / "date=2026-11-26"
+    for part in (day / "camera=gate").iterdir():
+        part.rename(day / "camera=Gate" / part.name)
+    (day / "camera=gate").rmdir()
+    assert verify(path).is_intact
+    assert compact(path, images=9).after == 1
+    assert verify(path).is_intact
+    assert rows(path) == expected
+    with by_day() as out:
+        out.replace([record("gate/2026-11-26/0.jpg", version=2)])
+        out.commit([record("gate/2026-11-26/1.jpg")])
+        assert out.images == 3
