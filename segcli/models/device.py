@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,6 +27,7 @@ _PAYS = 1.2  # times as fast; a smaller gain is not worth different rows
 _CPUINFO = Path("/proc/cpuinfo")
 # The kernel's names of native bfloat16 arithmetic: x86 (AVX-512, AMX, AVX10), Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}
+_THREAD = threading.local()
 
 
 def available_devices() -> dict[str, str]:
@@ -170,6 +172,21 @@ def one_thread(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def share_threads(threads: int, sharing: int) -> None:
+    """Called first in each of `sharing` threads that compute at the same time: it computes with its
+    share of so many threads, which other threads of the process keep."""
+    import torch
+
+    torch.set_num_threads(max(1, threads // sharing))
+    _THREAD.sharing = sharing
+
+
+def sharing() -> int:
+    """How many threads compute at the same time, this one included; see share_threads."""
+    found: int = getattr(_THREAD, "sharing", 1)
+    return found
 
 
 def _cpu_flags() -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from segcli import __version__
 from segcli.errors import UsageError
 from segcli.models import openvino_graph
-from segcli.models.device import autocast, is_int8, one_thread, torch_precision
+from segcli.models.device import autocast, is_int8, one_thread, sharing, torch_precision
 from segcli.models.gains import kept_gain
 from segcli.models.openvino_graph import STATIC, Graph, Inconvertible, fixed_canvas
 from segcli.plugin import Compilable, Headed, Segmenter
@@ -34,25 +35,40 @@ _MOST_SHAPES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are cop
 _REGIONS = (8, 16, 32, 64, 104, 160, 304)  # of an image, for which a head is compiled
 
 
+_Key = tuple[tuple[int, ...], int]
+"""A shape, and how many threads compute at the same time."""
+
+
+@dataclass(slots=True)
+class _Compilation:
+    """A model of OpenVINO, and the request of each thread, by the thread's number."""
+
+    model: Any
+    requests: dict[int, Any] = field(default_factory=dict)
+
+
 class Requests:
     """A graph, compiled for each shape of its input when it first comes.
 
-    Compiling takes a tenth of a second; what was used last is kept.
+    Compiling takes a tenth of a second; what was used last is kept. Threads that compute at the
+    same time share what is compiled and have requests of their own.
     """
 
     def __init__(self, graph: Graph, precision: str) -> None:
         self._model = graph.model()
         self._hint = _HINTS[torch_precision(precision)]
         self._core = openvino_graph.library().Core()
-        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Compilation] = OrderedDict()
+        self._lock = threading.Lock()
         size = max(1, len(graph.constants))
         self._most = max(2, min(_MOST_SHAPES, _MOST_BYTES // size))
 
     def __call__(self, x: Tensor) -> list[Tensor]:
-        """The outputs, which the next call with this shape overwrites."""
+        """The outputs, which the next call of this thread with this shape overwrites."""
         import torch
 
-        request = self._request(tuple(x.shape))
+        with self._lock:
+            request = self._request(tuple(x.shape))
         found = request.infer([x.numpy()], share_inputs=True, share_outputs=True).values()
         return [torch.from_numpy(y) for y in found]
 
@@ -62,28 +78,35 @@ class Requests:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Those for which it is compiled now."""
-        return list(self._kept)
+        return [shape for shape, _ in self._kept]
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        if shape in self._kept:
-            self._kept.move_to_end(shape)
-            return self._kept[shape]
+        """A request that no other thread uses."""
+        key, thread = (shape, sharing()), threading.get_ident()
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        else:
+            while len(self._kept) >= self._most:
+                self._kept.popitem(last=False)
+            self._kept[key] = _Compilation(self._compile(*key))
+        found = self._kept[key]
+        if thread not in found.requests:
+            found.requests[thread] = found.model.create_infer_request()
+        return found.requests[thread]
+
+    def _compile(self, shape: tuple[int, ...], sharing: int) -> Any:
         import torch
 
-        while len(self._kept) >= self._most:
-            self._kept.popitem(last=False)
         self._model.reshape([*shape])
         options = {
             "INFERENCE_PRECISION_HINT": self._hint,
             "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": sharing,
+            "INFERENCE_NUM_THREADS": sharing * torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # workers have cores of their own already
             **openvino_graph.NO_SNIPPETS,
         }
-        request = self._core.compile_model(self._model, "CPU", options).create_infer_request()
-        self._kept[shape] = request
-        return request
+        return self._core.compile_model(self._model, "CPU", options)
 
 
 class Compiled:

@@ -1,5 +1,6 @@
 """Networks that OpenVINO computes; skipped where it is not installed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.models import openvino_graph
+from segcli.models.device import share_threads
 from segcli.models.openvino_graph import (
     Graph,
     Inconvertible,
@@ -132,6 +134,17 @@ def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
     for side in (32, 64, 32, 96):
         compiled(torch.zeros(1, 3, side, side))
     assert compiled.requests.shapes() == [(1, 3, 32, 32), (1, 3, 96, 96)]
+
+
+def test_threads_that_compute_at_the_same_time_share_what_is_compiled(graph) -> None:
+    compiled = Compiled(graph, "float32")
+    images = [torch.randn(1, 3, 64, 64) for _ in range(8)]
+    alone = [compiled(x)[0] for x in images]
+    with ThreadPoolExecutor(2, "batch", share_threads, (2, 2)) as pool:
+        together = [found[0] for found in pool.map(compiled, images)]
+    for found, expected in zip(together, alone, strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
+    assert compiled.requests.shapes() == [(1, 3, 64, 64)] * 2  # for one thread, and for two
 
 
 class Second(Pyramid):

@@ -119,7 +119,7 @@ class Inference:
         self, images: Sequence[Image], refinement: Refinement
     ) -> list[list[Segment]] | _NoMemory | _Refused:
         try:
-            return self._segments(images, refinement)
+            return self.segments(images, refinement)
         except Exception as error:  # a plugin can raise anything; an error fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
@@ -130,7 +130,8 @@ class Inference:
                 ) from error
             return _Refused(error)
 
-    def _segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
+    def segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
+        """The segments of each image; raises whatever the model raises."""
         batch = self.batch_of(images)
         return self.segments_of(batch, self.views_of(batch, refinement), refinement)
 

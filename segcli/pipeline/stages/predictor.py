@@ -15,6 +15,7 @@ from segcli.types import Record, View
 from segcli.zones import ZonePass
 
 if TYPE_CHECKING:
+    from segcli.pipeline.stages.concurrent_batches import ConcurrentBatches
     from segcli.pipeline.stages.inference import Inference
     from segcli.pipeline.stages.overlap import Overlap
     from segcli.pipeline.stages.prefetch import Prefetch
@@ -61,14 +62,16 @@ class Predictor:
 
     def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
         """`views` receives those of the images that could be decoded, if they are measured."""
+        from segcli.pipeline.stages.concurrent_batches import ConcurrentBatches
         from segcli.pipeline.stages.overlap import Overlap
 
-        with Overlap(self.inference) as line:
+        on_processor = self.inference.device.type == "cpu"
+        with (ConcurrentBatches if on_processor else Overlap)(self.inference) as line:
             yield from self._through(line, chunk, stop, views)
             yield from line.rest()
 
     def _through(
-        self, line: Overlap, chunk: Chunk, stop: Stop, views: dict[str, View]
+        self, line: ConcurrentBatches | Overlap, chunk: Chunk, stop: Stop, views: dict[str, View]
     ) -> Iterator[list[Record]]:
         """The records that are finished until the last image has been read or a stop requested."""
         from segcli.pipeline.stages.batching import Batcher
