@@ -155,7 +155,7 @@ def part_in(
         yield file, _footer(file, name)
     except MemoryError:
         raise  # pyarrow's is one of its exceptions too, and says nothing about the part
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as e:  # the last one, of the names
         if isinstance(e, ObjectError | FileNotFoundError) or (isinstance(e, OSError) and e.errno):
             raise
         reason = str(e).splitlines()[0]

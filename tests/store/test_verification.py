@@ -88,6 +88,14 @@ def test_a_truncated_part(masks: Path) -> None:
     assert "damaged or only partly copied" in only(masks).problem
 
 
+def test_a_damaged_name_of_a_column(masks: Path) -> None:
+    part = part_with(masks, "a")
+    part.write_bytes(part.read_bytes().replace(b"mask_score", b"\xffask_score"))
+    assert only(masks).part == part.name
+    assert "damaged or only partly copied" in only(masks).problem
+    assert verify(masks, repair=True).moved == [part.name]
+
+
 def test_any_flipped_byte_of_a_page_is_found(masks: Path) -> None:
     """Also where the page can still be decoded: pages have checksums."""
     part = part_with(masks, "d")
