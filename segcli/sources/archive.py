@@ -19,6 +19,7 @@ from segcli.cloud.errors import is_of_storage
 from segcli.keys import key_from_path
 from segcli.sources.archive_files import (
     BROKEN,
+    MOST_BYTES,
     Place,
     entries,
     open_bytes,
@@ -169,7 +170,7 @@ def _listed(file: IO[bytes], place: Place, sidecars: bool) -> Iterator[Member | 
     if place.is_zip:
         with zipfile.ZipFile(file) as archive:
             for number, info in enumerate(archive.infolist()):
-                name, size = info.filename, info.file_size
+                name, size = info.filename, min(info.file_size, MOST_BYTES)
                 if info.is_dir() or _is_hidden(name):
                     continue
                 if is_image_name(os.fsencode(name)):

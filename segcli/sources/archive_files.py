@@ -28,6 +28,9 @@ from segcli.sources.folder import is_image_name, is_video_name
 from segcli.sources.window import Window
 from segcli.types import Member, Sample
 
+MOST_BYTES = 2**63 - 1
+"""What a header can state and a column has room for."""
+
 MAX_MEMBER_BYTES = 2**31
 MAX_HELD_BYTES = 128 << 20
 _MAX_RATIO = 1000  # deflate reaches 1032; images are hardly compressed at all
@@ -143,16 +146,20 @@ def _read_range(url: str, start: int, size: int) -> bytes:
 
 
 class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged header behind the first one for the end of the archive."""
+    """tarfile takes a damaged header behind the first one for the end of the archive, and accepts
+    sizes that none can have."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
         try:
-            return super().fromtarfile(tar)
+            found = super().fromtarfile(tar)
         except tarfile.HeaderError as error:
             if type(error).__name__ in _DAMAGED:
                 raise tarfile.ReadError(str(error)) from None
             raise
+        if not 0 <= found.size <= MOST_BYTES:
+            raise tarfile.ReadError(f"damaged header: a member of {found.size:,} bytes")
+        return found
 
 
 def entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -1,5 +1,7 @@
 """Images inside archives: keys, bytes, order, damage, and names that try to leave the archive."""
 
+import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -140,3 +142,28 @@ def test_an_archive_with_the_name_of_another_kind(
     (sample,) = open_source(str(path), every=parse_every("1s"))
     with pytest.raises(ImageError, match=reason):
         read(sample)
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 2**70])
+def test_a_tar_whose_header_states_an_impossible_size_is_damaged(size: int, tmp_path: Path) -> None:
+    """No column holds such a number."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("ok.png"))
+        entry = tarfile.TarInfo("odd.png")
+        entry.size = size
+        tar.addfile(entry)
+    samples = listed(tmp_path / "a.tar")
+    assert [sample.key for sample in samples] == ["a.tar/ok.png", "a.tar"]
+    with pytest.raises(ImageError, match="damaged header: a member of"):
+        read(samples[1])
+
+
+def test_a_zip_whose_header_states_an_impossible_size_fails_at_that_member(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("ok.png", b"x")
+        archive.writestr("odd.png", b"x")
+        archive.infolist()[1].file_size = 2**64 - 1
+    ok, odd = listed(tmp_path / "a.zip")
+    assert (read(ok), odd.size_bytes) == (b"x", 2**63 - 1)
+    with pytest.raises(ImageError, match="larger than .* is not read"):
+        read(odd)
