@@ -14,6 +14,7 @@ COLUMN = "taken"
 """What a manifest calls the time of an image, and `segcli stats` reads; in an output src_taken."""
 
 _MOST_BYTES = 1 << 20
+_FIRST_YEAR = 1900  # Go's programs write 0001-01-01 for a time that is not set
 
 
 def columns() -> dict[str, Any]:
@@ -54,7 +55,11 @@ def _time(start: Any) -> datetime:
     out and the local time kept, as in EXIF."""
     try:
         if isinstance(start, str):
-            return datetime.fromisoformat(start.strip()).replace(tzinfo=None)
-        return datetime.fromtimestamp(float(start), UTC).replace(tzinfo=None)
+            found = datetime.fromisoformat(start.strip()).replace(tzinfo=None)
+        else:
+            found = datetime.fromtimestamp(float(start), UTC).replace(tzinfo=None)
+        if not _FIRST_YEAR <= found.year < datetime.max.year:
+            raise ValueError
     except (TypeError, ValueError, OverflowError, OSError):
         raise ValueError(f"start {start!r} is not a time") from None
+    return found

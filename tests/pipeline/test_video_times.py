@@ -59,6 +59,8 @@ def test_groups_by_hour_of_the_frames(tmp_path: Path) -> None:
         ("{", "2026-11-18 11:59:58"),
         ('{"start": "noon"}', None),
         ('{"start": 1e300}', None),
+        ('{"start": "0001-01-01T00:00:00Z"}', None),
+        ('{"start": "9999-12-31T23:59:59"}', None),
         ('{"start": null}', None),
     ],
 )
