@@ -14,6 +14,9 @@ from segcli.time_patterns import compiled, recognised
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
+TIME_S = "(CASE WHEN abs(time_s) < 1e9 THEN time_s END)"
+"""SQL for the time of a frame in its video, s; null if damage has made it 31 years or more."""
+
 UNKNOWN = "unknown"
 """The camera of an image that a pattern for cameras does not fit."""
 
@@ -48,7 +51,7 @@ def moments_of(
 def _time(
     types: Mapping[str, str], pattern: str | None, column: str | None, exif: bool
 ) -> tuple[str, str]:
-    inside = "to_microseconds((coalesce(time_s, 0) * 1e6)::BIGINT)"
+    inside = f"to_microseconds((coalesce({TIME_S}, 0) * 1e6)::BIGINT)"
     if column is not None:
         if column not in types:
             raise UsageError(f"--time-column {column!r}: the columns are {', '.join(types)}")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segcli.stats.moments import moments_of, refuse_useless_pattern
+from segcli.stats.moments import TIME_S, moments_of, refuse_useless_pattern
 from segcli.store.query import Rows
 from segcli.time_patterns import recognised
 from segcli.types import Size
@@ -20,7 +20,7 @@ Position = tuple[int, str, int]
 """Where an image stands in its sequence: when its clip began (us since 1970), file, frame."""
 
 _FILE = "regexp_replace(key, '#frame=[0-9]+$', '')"
-_INSIDE = "coalesce(time_s, frame / 25.0, 0)"  # s from the start of the clip
+_INSIDE = f"coalesce({TIME_S}, frame / 25.0, 0)"  # s from the start of the clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def list_frames(
             SELECT key, part, height, width, repeats, frame, {_INSIDE} AS inside,
                 {_FILE} AS file, {found.camera} AS camera,
                 coalesce({found.time_from}, 'files') <> 'files' AS known,
-                epoch_us({found.time}) - (coalesce(time_s, 0) * 1e6)::BIGINT AS began
+                epoch_us({found.time}) - (coalesce({TIME_S}, 0) * 1e6)::BIGINT AS began
             FROM rows WHERE (mask IS NULL OR mask = 0) AND status <> 'failed'
         ), placed AS (
             SELECT CASE WHEN known OR frame IS NULL THEN camera ELSE file END AS sequence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -54,8 +55,10 @@ def time_text(image: ImageMasks) -> str | None:
     if image.time_s is None:
         return None
     if image.taken is not None:
-        began = datetime.fromisoformat(image.taken)
-        return (began + timedelta(seconds=image.time_s)).isoformat(" ", "milliseconds")[:-2]
+        # The column of a manifest may be any text, and the time of a damaged frame any number.
+        with suppress(ValueError, OverflowError):
+            moment = datetime.fromisoformat(image.taken) + timedelta(seconds=image.time_s)
+            return moment.isoformat(" ", "milliseconds")[:-2]
     minutes, seconds = divmod(image.time_s, 60)
     return f"{int(minutes) // 60}:{int(minutes) % 60:02d}:{seconds:04.1f}"
 

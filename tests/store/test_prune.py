@@ -238,6 +238,16 @@ def test_images_whose_names_do_not_state_a_camera_are_counted_as_unknown(tmp_pat
     assert [row["camera"] for row in kept_counts(out)] == ["c7", "unknown"]
 
 
+@pytest.mark.parametrize("time_s", [1e15, float("nan")])
+def test_a_frame_with_a_damaged_time_is_as_old_as_its_clip(tmp_path: Path, time_s: float) -> None:
+    out = tmp_path / "masks.parquet"
+    with opened(out) as output:
+        at = replace(sample("cam1/a.mp4#frame=1", 100), frame=1, time_s=time_s)
+        output.commit([replace(record("cam1/a.mp4", 100), sample=at), record("cam1/b.jpg", 1)])
+    assert pruned(out).images == 1
+    assert keys(out) == ["cam1/b.jpg"]
+
+
 def test_of_an_image_that_was_pruned_twice_the_later_state_counts_if_the_clock_goes_back(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

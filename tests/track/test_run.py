@@ -178,6 +178,12 @@ def test_cameras_are_tracked_apart(path: Path) -> None:
     assert files == set(names)
 
 
+def test_a_frame_with_a_damaged_time_is_tracked_once(path: Path, rows: list[Record]) -> None:
+    damaged = replace(rows[20], sample=replace(rows[20].sample, time_s=1e15))
+    write(path, [*rows[:20], damaged, *rows[21:]])
+    assert [go(path).images for _ in range(2)] == [40, 0]
+
+
 def test_stills_whose_names_do_not_state_a_camera_are_tracked_once(
     path: Path, rows: list[Record]
 ) -> None:

@@ -1,5 +1,7 @@
 """Tracks in videos: trails, times, and objects that one frame misses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,12 @@ def test_trails_and_numbers_are_drawn_in_the_colour_of_the_track() -> None:
 )
 def test_the_time_is_that_of_the_frame(taken: str | None, text: str) -> None:
     assert time_text(frame(15, taken=taken)) == text
+
+
+def test_a_damaged_time_and_one_of_another_form_are_no_error() -> None:
+    found = replace(frame(15, taken="2026-04-01 08:00:00"), time_s=1e15)
+    assert time_text(found) == "277777777777:46:40.0"
+    assert time_text(frame(15, taken="2026:04:01 08:00:59")) == "0:00:01.5"
 
 
 def test_frames_that_miss_an_object_get_it_where_it_was_going() -> None:
