@@ -8,6 +8,7 @@ not a plain value becomes JSON text.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ _MOST_COLUMNS = 200
 _WINDOW = (
     64  # images that wait for a sidecar behind them; WebDataset writes them next to each other
 )
+
+_NUMBER = re.compile("-?[0-9]{1,19}")  # that may fit into 64 bits
 
 Fields = Mapping[str, Any]
 
@@ -46,7 +49,7 @@ class Sidecar:
         if kind == "txt":
             return {"txt": text}
         if kind == "cls":
-            return {"cls": int(text) if text.lstrip("-").isdecimal() else text}
+            return {"cls": int(text) if _NUMBER.fullmatch(text) else text}
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

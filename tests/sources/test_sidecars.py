@@ -114,3 +114,8 @@ def test_few_members_wait_for_their_sidecars() -> None:
     for number, (_, fields) in enumerate(paired(members())):
         assert fields == {"cls": number}
         assert asked <= number + 66
+
+
+@pytest.mark.parametrize("text", ["--5", "-", "9" * 5000, "1_0", "\u0663"])
+def test_a_class_that_is_no_number_is_text(text: str) -> None:
+    assert Sidecar("a.cls", text.encode()).fields() == {"cls": text}
