@@ -45,6 +45,13 @@ from segcli.store.tracks_end import keep_tracks
 
 _FACTS = b"segcli_pruned"
 _VERSION = 1
+_KEY_COLUMNS = pa.schema([("head", pa.uint64()), ("tail", pa.uint64())])
+_COUNT_COLUMNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("day", "camera", "category")),
+        *((name, pa.int64()) for name in ("images", "failed", "static", "images_with", "masks")),
+    ]
+)
 EMPTY = part_name(())
 """The part without rows of an output whose images have all been pruned: it has the settings."""
 
@@ -149,7 +156,7 @@ def read_counts(real: Path) -> pa.Table:
         raise UsageError(
             f"{shown(real)} has no counts of pruned images: `segcli prune` keeps them on request"
         )
-    return pa.concat_tables([read_table(pruning, COUNTS) for pruning in found])
+    return pa.concat_tables([read_table(pruning, COUNTS, _COUNT_COLUMNS) for pruning in found])
 
 
 def record(place: Place, pruning: Pruning, counts: pa.Table | None) -> None:
@@ -244,7 +251,7 @@ def _read_all(found: Sequence[Noted]) -> Iterator[Pruning]:
 
 
 def _read(one: Noted) -> Pruning:
-    table = read_table(one, KEYS)
+    table = read_table(one, KEYS, _KEY_COLUMNS)
     try:
         facts: dict[str, Any] = json.loads(table.schema.metadata[_FACTS])
         if facts["version"] != _VERSION:

@@ -92,20 +92,26 @@ def _objects(url: str) -> dict[str, set[str]]:
     return found
 
 
-def read_table(pruning: Noted, file: str) -> pa.Table:
-    """One of its files. Raises UsageError."""
+def read_table(pruning: Noted, file: str, columns: pa.Schema) -> pa.Table:
+    """One of its files, with these columns. Raises UsageError, also if it is damaged."""
     path = pruning.home / pruning.name / file
     try:
-        if (url := url_of(path)) is not None:
-            there = find(url)
-            if there is None:
-                raise FileNotFoundError(f"{file} is not there")
-            return pq.read_table(BytesIO(there.data))
-        pending = path.parent.with_name(f"{pruning.name}{_PENDING}") / file
-        # It may have been finished meanwhile.
-        return pq.read_table(pending if pruning.is_pending and pending.exists() else path)
-    except (pa.ArrowException, OSError, StoreError) as error:
+        table = pq.read_table(_opened(pruning, path), page_checksum_verification=True)
+        # The order of the columns, and their names as text, are the first to be damaged.
+        return table.select(columns.names).cast(columns.with_metadata(table.schema.metadata))
+    except (pa.ArrowException, OSError, StoreError, UnicodeDecodeError, KeyError) as error:
         raise unreadable(path.parent, error) from error
+
+
+def _opened(pruning: Noted, path: Path) -> Path | BytesIO:
+    if (url := url_of(path)) is not None:
+        there = find(url)
+        if there is None:
+            raise FileNotFoundError(f"{path.name} is not there")
+        return BytesIO(there.data)
+    pending = path.parent.with_name(f"{pruning.name}{_PENDING}") / path.name
+    # It may have been finished meanwhile.
+    return pending if pruning.is_pending and pending.exists() else path
 
 
 def note(real: Path, place: Place, tables: Mapping[str, pa.Table]) -> None:
@@ -130,7 +136,7 @@ def _new_name(real: Path) -> str:
 
 def _encoded(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return memoryview(sink.getvalue())
 
 

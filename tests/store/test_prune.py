@@ -238,6 +238,26 @@ def test_images_whose_names_do_not_state_a_camera_are_counted_as_unknown(tmp_pat
     assert [row["camera"] for row in kept_counts(out)] == ["c7", "unknown"]
 
 
+@pytest.mark.parametrize("name", ["keys", "counts"])
+def test_damage_of_what_was_kept_is_found(out: Path, name: str) -> None:
+    """Also where the page can still be decoded: pages have checksums."""
+    pruned(out, keep_counts=True)
+    (path,) = pruned_path(out).glob(f"*/{name}.parquet")
+    group, data = pyarrow.parquet.ParquetFile(path).metadata.row_group(0), path.read_bytes()
+    damaged = [data.replace(b"head", b"\xffead").replace(b"day", b"\xffay")]
+    for number in range(group.num_columns):
+        column = group.column(number)
+        start = column.dictionary_page_offset or column.data_page_offset
+        last = start + column.total_compressed_size - 1
+        damaged.append(data[:last] + bytes([data[last] ^ 1]) + data[last + 1 :])
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(
+            UsageError, match=r"cannot read .*, the keys of images .* copy it again"
+        ):
+            {"keys": opened, "counts": kept_counts}[name](out)
+
+
 @pytest.mark.parametrize("time_s", [1e15, float("nan")])
 def test_a_frame_with_a_damaged_time_is_as_old_as_its_clip(tmp_path: Path, time_s: float) -> None:
     out = tmp_path / "masks.parquet"
