@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import ImageError
 from segcli.video.file import VideoFile
-from segcli.video.timeline import Timeline, opened, read_timeline, reason
+from segcli.video.timeline import Timeline, opened, packets_of, read_timeline, reason
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -161,7 +161,7 @@ def _stream(file: InputContainer, video: VideoStream) -> Iterator[tuple[VideoFra
     Packets that cannot be read or decoded are skipped; frames up to the next keyframe may then show
     artefacts.
     """
-    packets = file.demux(video)
+    packets = packets_of(file, video)
     damaged = False
     while True:
         try:

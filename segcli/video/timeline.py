@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from segcli.video.matroska import damaged_at
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 _HEAD = 1024  # bytes; an MPEG transport stream has NULs in them, and no text has
@@ -88,7 +89,7 @@ def read_timeline(video: str | VideoFile, stream: int = 0, *, find_damage: bool 
         rate = float(frames.average_rate or frames.guessed_rate or 25)
         stated, created = _stated_end(file, frames), _created(file, frames)
         try:
-            for packet in file.demux():
+            for packet in packets_of(file):
                 if not packet.size or packet.is_discard:
                     continue
                 latest = max(latest, _end(packet))
@@ -163,6 +164,16 @@ def opened(where: VideoFile, stream: int) -> Iterator[tuple[InputContainer, Vide
         raise ImageError("the file has vanished since it was listed") from None
     except (av.FFmpegError, OSError) as error:
         raise ImageError(f"not a readable video: {reason(error)}{_hint(where)}") from error
+
+
+def packets_of(file: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
+    """The packets of these streams, or of all.
+
+    Behind the last packet, PyAV fails if there are more streams than at the start, as in an MPEG
+    transport stream whose program has changed, or seems to have because it is damaged.
+    """
+    with suppress(IndexError):
+        yield from file.demux(*streams)
 
 
 def _size(source: str | IO[bytes]) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from segcli.errors import UsageError
 from segcli.files import replacing, reporting
 from segcli.video.file import VideoFile
+from segcli.video.timeline import packets_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -137,7 +138,7 @@ def _packets(
     source: InputContainer, stream: AudioStream, target: AudioStream, first: float
 ) -> Iterator[tuple[float, Packet[Any]]]:
     """(when it begins, s; packet for `target`) of all that is heard at `first` or later."""
-    for packet in source.demux(stream):
+    for packet in packets_of(source, stream):
         if packet.pts is None or packet.time_base is None:
             continue  # the mark of the end
         begins = float(packet.pts * packet.time_base)

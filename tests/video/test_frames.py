@@ -1,17 +1,17 @@
 """The frames that are asked for are those that come, from every container and any place in it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from numbered import SIZE, shown, write_clip
+from numbered import SIZE, picture, shown, write_clip
 
 from segcli.errors import ImageError
 from segcli.video.frames import read_frames
-from segcli.video.timeline import looks_like_video, read_timeline
+from segcli.video.timeline import looks_like_video, packets_of, read_timeline
 
 CONTAINERS: dict[str, dict[str, Any]] = {
     "mp4": {"codec": "libx264", "b_frames": 3, "keyframe_every": 30, "frames": 130},
@@ -207,3 +207,24 @@ def test_an_encrypted_clip_is_refused(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", 12, codec="libx264", container_options=options)
     with pytest.raises(ImageError, match="is encrypted"):
         read_timeline(str(path))
+
+
+def test_streams_that_appear_while_a_file_is_read_are_no_error(tmp_path: Path) -> None:
+    """PyAV fails behind the last packet then, or does not, as the memory of the process may be."""
+
+    class Growing:
+        def demux(self, *streams: object) -> Iterator[str]:
+            yield from ("first", "last")
+            raise IndexError("list index out of range")
+
+    assert [*packets_of(Growing())] == ["first", "last"]
+    one, more = write_clip(tmp_path / "one.ts", 12), tmp_path / "more.ts"
+    with av.open(more, "w") as file:
+        streams = [file.add_stream("mpeg4", rate=10) for _ in range(6)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for stream in streams:
+            frame = av.VideoFrame.from_ndarray(picture(0), format="rgb24")
+            file.mux([*stream.encode(frame), *stream.encode()])
+    one.write_bytes(20 * one.read_bytes() + more.read_bytes())
+    assert len(read_timeline(str(one)).times) > 200
