@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from segcli import __version__
 from segcli.errors import UsageError
@@ -35,6 +35,9 @@ _MOST_SHAPES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are cop
 _REGIONS = (8, 16, 32, 64, 104, 160, 304)  # of an image, for which a head is compiled
 
 
+_ALONE = threading.Lock()
+"""Held while something is compiled, and during the first call in this process: two threads in which
+OpenVINO's bindings (2026.4) set themselves up at the same time wait for each other for ever."""
 _Key = tuple[tuple[int, ...], int]
 """A shape, and how many threads compute at the same time."""
 
@@ -54,12 +57,13 @@ class Requests:
     same time share what is compiled and have requests of their own.
     """
 
+    _has_run: ClassVar[bool] = False  # in this process
+
     def __init__(self, graph: Graph, precision: str) -> None:
         self._model = graph.model()
         self._hint = _HINTS[torch_precision(precision)]
         self._core = openvino_graph.library().Core()
         self._kept: OrderedDict[_Key, _Compilation] = OrderedDict()
-        self._lock = threading.Lock()
         size = max(1, len(graph.constants))
         self._most = max(2, min(_MOST_SHAPES, _MOST_BYTES // size))
 
@@ -67,10 +71,17 @@ class Requests:
         """The outputs, which the next call of this thread with this shape overwrites."""
         import torch
 
-        with self._lock:
+        def outputs() -> list[Tensor]:
+            found = request.infer([x.numpy()], share_inputs=True, share_outputs=True).values()
+            return [torch.from_numpy(y) for y in found]
+
+        with _ALONE:
             request = self._request(tuple(x.shape))
-        found = request.infer([x.numpy()], share_inputs=True, share_outputs=True).values()
-        return [torch.from_numpy(y) for y in found]
+            if not Requests._has_run:
+                first = outputs()
+                Requests._has_run = True
+                return first
+        return outputs()
 
     def forget(self) -> None:
         """Drop what is compiled; later calls compile again, for torch's threads of that time."""

@@ -1,5 +1,6 @@
 """Networks that OpenVINO computes; skipped where it is not installed."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from segcli.models.openvino_graph import (
     converted_heads,
     kept_graph,
 )
-from segcli.models.runtime import Compiled, CompiledHead
+from segcli.models.runtime import Compiled, CompiledHead, Requests
 from segcli.plugin import Head
 from segcli_blocks.deform import DeformConv2d
 
@@ -145,6 +146,27 @@ def test_threads_that_compute_at_the_same_time_share_what_is_compiled(graph) -> 
     for found, expected in zip(together, alone, strict=True):
         assert torch.allclose(found, expected, atol=1e-5)
     assert compiled.requests.shapes() == [(1, 3, 64, 64)] * 2  # for one thread, and for two
+
+
+def test_the_first_call_in_a_process_is_alone(graph, monkeypatch) -> None:
+    monkeypatch.setattr(Requests, "_has_run", False)
+    compiled, inside, most = Compiled(graph, "float32"), 0, 0
+
+    class Slow:
+        def infer(self, *_: object, **__: object) -> dict[int, object]:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.05)
+            inside -= 1
+            return {0: torch.zeros(1, 2).numpy()}
+
+    monkeypatch.setattr(Requests, "_request", lambda self, shape: Slow())
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compiled, [torch.zeros(1, 3, 32, 32)] * 2))
+        assert most == 1
+        list(pool.map(compiled, [torch.zeros(1, 3, 32, 32)] * 4))
+        assert most == 2
 
 
 class Second(Pyramid):
