@@ -19,7 +19,8 @@ from segcli.models.openvino_graph import (
     converted_heads,
     kept_graph,
 )
-from segcli.models.runtime import Compiled, CompiledHead, Requests
+from segcli.models.openvino_requests import Requests
+from segcli.models.runtime import Compiled, CompiledHead
 from segcli.plugin import Head
 from segcli_blocks.deform import DeformConv2d
 
@@ -130,7 +131,7 @@ def test_an_image_does_not_depend_on_its_batch_and_results_are_kept(graph) -> No
 
 
 def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
-    monkeypatch.setattr("segcli.models.runtime._MOST_SHAPES", 2)
+    monkeypatch.setattr("segcli.models.openvino_requests._MOST_SHAPES", 2)
     compiled = Compiled(graph, "float32")
     for side in (32, 64, 32, 96):
         compiled(torch.zeros(1, 3, side, side))
