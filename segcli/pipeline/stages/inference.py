@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 GIVE_UP_AFTER = 8  # images that the model refused before one succeeded
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-BATCH_SIZE = {"cpu": 4, "cuda": 16}  # "auto"; more only takes memory
+BATCH_SIZE = {"cpu": 2, "cuda": 16}  # "auto"; more only takes memory; a CPU has two in work
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def load_inference(job: Job, report: Report) -> Inference:
         min_score=job.min_score,
         max_masks=job.max_masks,
         labels=job.described.labels,
-        batch_size=job.batch_size or BATCH_SIZE.get(device.type, 4),
+        batch_size=job.batch_size or BATCH_SIZE.get(device.type, 2),
         report=report,
         refinement=job.described.refinement,
         runtime=runtime,
