@@ -174,12 +174,19 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute with so many threads in this thread, whatever other threads set later."""
+    import torch
+
+    # Without this, a thread takes the number that any thread has set last when it first computes.
+    torch.get_num_threads()
+    torch.set_num_threads(count)
+
+
 def share_threads(threads: int, sharing: int) -> None:
     """Called first in each of `sharing` threads that compute at the same time: it computes with its
     share of so many threads, which other threads of the process keep."""
-    import torch
-
-    torch.set_num_threads(max(1, threads // sharing))
+    use_threads(max(1, threads // sharing))
     _THREAD.sharing = sharing
 
 

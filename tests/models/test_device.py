@@ -1,4 +1,5 @@
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,17 @@ def test_autocast_computes_in_the_precision(precision) -> None:
         result = layer(torch.ones(1, 3, 3, 3))
     assert result.dtype == getattr(torch, precision)
     assert layer[0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("use", [lambda: device.use_threads(3), lambda: device.share_threads(6, 2)])
+def test_a_thread_keeps_its_number_when_another_sets_one(use) -> None:
+    threads = torch.get_num_threads()
+    own, other = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    try:
+        own.submit(use).result()
+        other.submit(device.use_threads, 1).result()
+        assert own.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(threads)
+        own.shutdown()
+        other.shutdown()

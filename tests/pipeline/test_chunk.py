@@ -1,9 +1,12 @@
 """A chunk gives its records in order, the same way every time, and can be left early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from segcli.pipeline import PredictOptions
 from segcli.pipeline.chunk_size import FIRST, MOST, ChunkSize
@@ -11,17 +14,14 @@ from segcli.pipeline.job import Chunk, Job
 from segcli.pipeline.resources import Resources
 from segcli.pipeline.settings import describe
 from segcli.pipeline.signals import Stop
-from segcli.pipeline.stages.predictor import load_predictor
+from segcli.pipeline.stages.predictor import Predictor, load_predictor
 from segcli.sources import open_source
 from segcli.types import Record
 
 SIZES = ((48, 64), (64, 48), (100, 20))
 
 
-def chunk(
-    folder: Path, threads: int = 2, batch_size: int = 3, stop_after: int | None = None
-) -> tuple[list[Record], list[int]]:
-    """The records of a folder by key, and how many came with each batch."""
+def equipped(threads: int, batch_size: int) -> Predictor:
     options = PredictOptions(
         source="", out=Path("out"), model="toy", device="cpu", batch_size=batch_size
     )
@@ -30,6 +30,24 @@ def chunk(
     )
     predictor = load_predictor(job, [].append)
     predictor.equip(Resources(threads))
+    return predictor
+
+
+@contextmanager
+def compute_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def chunk(
+    folder: Path, threads: int = 2, batch_size: int = 3, stop_after: int | None = None
+) -> tuple[list[Record], list[int]]:
+    """The records of a folder by key, and how many came with each batch."""
+    predictor = equipped(threads, batch_size)
     stop, records, batches = Stop(), [], []
     for batch in predictor.batches(Chunk(list(open_source(str(folder)))), stop=stop):
         records += batch
@@ -53,10 +71,30 @@ def test_batches_do_not_depend_on_threads(pictures: Callable[..., Path]) -> None
     assert chunk(folder, threads=1) == chunk(folder, threads=8)
 
 
-def test_stop_ends_after_the_batch_in_hand(pictures: Callable[..., Path]) -> None:
-    records, batches = chunk(pictures(12), stop_after=4)
-    assert batches == [3, 3]
-    assert [r.sample.key for r in records] == [f"{i:04d}.png" for i in range(6)]
+@pytest.mark.parametrize(("threads", "most"), [(1, 2), (4, 4)])
+def test_stop_ends_after_the_batches_in_work(
+    pictures: Callable[..., Path], threads: int, most: int
+) -> None:
+    with compute_threads(threads):
+        records, batches = chunk(pictures(21), stop_after=4)
+    assert 2 <= len(batches) <= most
+    assert set(batches) == {3}
+    assert [r.sample.key for r in records] == [f"{i:04d}.png" for i in range(3 * len(batches))]
+
+
+def test_a_chunk_in_another_thread_has_as_many_threads(pictures: Callable[..., Path]) -> None:
+    samples = list(open_source(str(pictures(12))))
+
+    def process() -> int:
+        assert len([r for batch in predictor.batches(Chunk(samples), stop=Stop()) for r in batch])
+        return torch.get_num_threads()
+
+    with compute_threads(4):
+        predictor = equipped(2, 3)
+        for _ in range(2):
+            with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                assert pool.submit(process).result() == 4
+        assert process() == 4
 
 
 def test_first_chunk_is_small_and_decides_for_a_minute() -> None:

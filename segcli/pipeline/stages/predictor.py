@@ -35,20 +35,26 @@ class Predictor:
     """The model on its device, in this process."""
 
     def __init__(self, job: Job, inference: Inference) -> None:
+        import torch
+
         self.job = job
         self.inference = inference
         self.device = str(inference.device)
         self.precision = inference.precision
         self.runtime = inference.runtime
         self.resources = Resources(decode_threads=1)
+        self.threads = torch.get_num_threads()
         zones = job.described.zones
         self.zones = None if zones is None else ZonePass(zones)
 
     def equip(self, resources: Resources) -> None:
+        import torch
+
         self.resources = resources
+        self.threads = torch.get_num_threads()  # which a worker limits after it loads the model
 
     def batches(self, chunk: Chunk, *, stop: Stop) -> Iterator[list[Record]]:
-        """One record per sample, batch by batch; ends after the batch in hand when `stop` is
+        """One record per sample, batch by batch; ends after the batches in work when `stop` is
         requested.
 
         The batches are the same for the same samples, whatever the timing. Raises NothingDone when
@@ -62,9 +68,11 @@ class Predictor:
 
     def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
         """`views` receives those of the images that could be decoded, if they are measured."""
+        from segcli.models.device import use_threads
         from segcli.pipeline.stages.concurrent_batches import ConcurrentBatches
         from segcli.pipeline.stages.overlap import Overlap
 
+        use_threads(self.threads)  # Ray may process each chunk in another thread
         on_processor = self.inference.device.type == "cpu"
         with (ConcurrentBatches if on_processor else Overlap)(self.inference) as line:
             yield from self._through(line, chunk, stop, views)

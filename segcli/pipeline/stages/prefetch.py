@@ -14,6 +14,7 @@ from segcli.images import decode
 from segcli.images.batch import fit
 from segcli.images.look import Look, look_at
 from segcli.images.tiles import Slicing
+from segcli.models.device import use_threads
 from segcli.pipeline.stages.clips import Numbered, clip_images, grouped_by_clip
 from segcli.pipeline.stages.fetch import Fetches
 from segcli.sources import clip_file, held_bytes, is_clip, read, refuse_growing
@@ -24,6 +25,7 @@ DECODE = "full"
 
 _BYTES_PER_PX = 4  # Pillow keeps RGB in four bytes
 _ITEMS = 64  # futures in line at most, however small the images are
+_CORES = 1  # on which a decode thread resizes; more would compete with the model's
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Prefetch:
         """Every sample, in order, whatever the timing of the threads."""
         import torch
 
-        torch.get_num_threads()  # settles those of this thread before `_use_one_core` sets others
+        torch.get_num_threads()  # settles those of this thread before a decode thread sets others
         budget = Budget(self.limit_bytes)
         waiting: deque[Future[Loaded]] = deque()
         stopped = threading.Event()
@@ -123,9 +125,7 @@ class Prefetch:
             budget.leave(loaded.index)
             return loaded
 
-        with ThreadPoolExecutor(
-            self.threads, thread_name_prefix="decode", initializer=_use_one_core
-        ) as pool:
+        with ThreadPoolExecutor(self.threads, "decode", use_threads, initargs=(_CORES,)) as pool:
             try:
                 for group in grouped_by_clip(samples):
                     waiting.extend(self._submit(pool, group, budget, fetches))
@@ -249,10 +249,3 @@ class Prefetch:
 
 def _raise(error: Exception | None) -> Image:
     raise error or ImageError("the video cannot be read")
-
-
-def _use_one_core() -> None:
-    """Let decode threads resize on one core; more torch threads would compete with the model's."""
-    import torch
-
-    torch.set_num_threads(1)  # of this thread, and of later ones that have not computed yet
