@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from segcli.models import openvino_graph
 from segcli.models.device import sharing, torch_precision
@@ -26,10 +27,11 @@ _Key = tuple[tuple[int, ...], int]
 
 @dataclass(slots=True)
 class _Compilation:
-    """A model of OpenVINO, and the request of each thread, by the thread's number."""
+    """A model of OpenVINO, and the request of each thread, which has memory for all layers and goes
+    with the thread."""
 
     model: Any
-    requests: dict[int, Any] = field(default_factory=dict)
+    requests: WeakKeyDictionary[threading.Thread, Any] = field(default_factory=WeakKeyDictionary)
 
 
 class Requests:
@@ -73,9 +75,13 @@ class Requests:
         """Those for which it is compiled now."""
         return [shape for shape, _ in self._kept]
 
+    def made(self) -> int:
+        """How many requests there are, of all shapes and threads."""
+        return sum(len(one.requests) for one in self._kept.values())
+
     def _request(self, shape: tuple[int, ...]) -> Any:
         """A request that no other thread uses."""
-        key, thread = (shape, sharing()), threading.get_ident()
+        key, thread = (shape, sharing()), threading.current_thread()
         if key in self._kept:
             self._kept.move_to_end(key)
         else:

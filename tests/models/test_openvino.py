@@ -1,5 +1,6 @@
 """Networks that OpenVINO computes; skipped where it is not installed."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -147,6 +148,10 @@ def test_threads_that_compute_at_the_same_time_share_what_is_compiled(graph) -> 
     for found, expected in zip(together, alone, strict=True):
         assert torch.allclose(found, expected, atol=1e-5)
     assert compiled.requests.shapes() == [(1, 3, 64, 64)] * 2  # for one thread, and for two
+    assert compiled.requests.made() > 1
+    del pool
+    gc.collect()
+    assert compiled.requests.made() == 1  # those of threads that have ended are gone
 
 
 def test_the_first_call_in_a_process_is_alone(graph, monkeypatch) -> None:
