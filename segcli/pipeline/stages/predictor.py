@@ -108,6 +108,7 @@ class Predictor:
                     yield [Record(item.sample, *item.image.original_size, repeats=repeats)]
                     continue
             if slicing is not None and slicing.cuts(item.image):
+                yield from line.rest()  # tiles have all threads, and memory is judged with them
                 for records in sliced(inference, item, slicing):
                     if stop.requested:
                         return
