@@ -35,8 +35,7 @@ class Segmenter(Protocol):
 
         Normalises the pixels, zeroes everything outside the content, filters `categories` (labels;
         None: all) before any top-k, suppresses duplicates, and returns at most `max_masks`
-        instances with a score of at least `min_score`; there may be none. On a processor, two
-        threads call it at the same time, so it must not write to the model or to global state.
+        instances with a score of at least `min_score`; there may be none.
         """
         ...
 

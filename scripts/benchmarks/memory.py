@@ -2,7 +2,7 @@
 
 Each run is a process of its own, `segcli predict` as a user starts it; the images are one small
 PNG under many names. The target is a ratio of at most 1.1. Beside them the default model over
-photographs of 1920 x 1080 px.
+photographs of 1920 x 1080 px, in batches of four.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,7 +26,6 @@ _PAYS = 1.2  # times as fast; a smaller gain is not worth different rows
 _CPUINFO = Path("/proc/cpuinfo")
 # The kernel's names of native bfloat16 arithmetic: x86 (AVX-512, AMX, AVX10), Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}
-_THREAD = threading.local()
 
 
 def available_devices() -> dict[str, str]:
@@ -181,19 +179,6 @@ def use_threads(count: int) -> None:
     # Without this, a thread takes the number that any thread has set last when it first computes.
     torch.get_num_threads()
     torch.set_num_threads(count)
-
-
-def share_threads(threads: int, sharing: int) -> None:
-    """Called first in each of `sharing` threads that compute at the same time: it computes with its
-    share of so many threads, which other threads of the process keep."""
-    use_threads(max(1, threads // sharing))
-    _THREAD.sharing = sharing
-
-
-def sharing() -> int:
-    """How many threads compute at the same time, this one included; see share_threads."""
-    found: int = getattr(_THREAD, "sharing", 1)
-    return found
 
 
 def _cpu_flags() -> set[str]:

@@ -6,9 +6,10 @@ import hashlib
 import math
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segcli import __version__
 from segcli.errors import UsageError
@@ -16,7 +17,6 @@ from segcli.models import openvino_graph
 from segcli.models.device import autocast, is_int8, one_thread, torch_precision
 from segcli.models.gains import kept_gain
 from segcli.models.openvino_graph import STATIC, Graph, Inconvertible, fixed_canvas
-from segcli.models.openvino_requests import HINTS, Requests
 from segcli.plugin import Compilable, Headed, Segmenter
 
 if TYPE_CHECKING:
@@ -28,8 +28,62 @@ VARIABLE = "SEGCLI_RUNTIME"
 """The environment variable of the runtime that "auto" means."""
 
 _PAYS = 1.1  # times as fast; a smaller gain is not worth different rows
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _MEASURED = (256, 384)  # px: the canvas of the comparison
+_MOST_SHAPES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are copied for each
 _REGIONS = (8, 16, 32, 64, 104, 160, 304)  # of an image, for which a head is compiled
+
+
+class Requests:
+    """A graph, compiled for each shape of its input when it first comes.
+
+    Compiling takes a tenth of a second; what was used last is kept.
+    """
+
+    def __init__(self, graph: Graph, precision: str) -> None:
+        self._model = graph.model()
+        self._hint = _HINTS[torch_precision(precision)]
+        self._core = openvino_graph.library().Core()
+        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        size = max(1, len(graph.constants))
+        self._most = max(2, min(_MOST_SHAPES, _MOST_BYTES // size))
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """The outputs, which the next call with this shape overwrites."""
+        import torch
+
+        request = self._request(tuple(x.shape))
+        found = request.infer([x.numpy()], share_inputs=True, share_outputs=True).values()
+        return [torch.from_numpy(y) for y in found]
+
+    def forget(self) -> None:
+        """Drop what is compiled; later calls compile again, for torch's threads of that time."""
+        self._kept.clear()
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those for which it is compiled now."""
+        return list(self._kept)
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        if shape in self._kept:
+            self._kept.move_to_end(shape)
+            return self._kept[shape]
+        import torch
+
+        while len(self._kept) >= self._most:
+            self._kept.popitem(last=False)
+        self._model.reshape([*shape])
+        options = {
+            "INFERENCE_PRECISION_HINT": self._hint,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # workers have cores of their own already
+            **openvino_graph.NO_SNIPPETS,
+        }
+        request = self._core.compile_model(self._model, "CPU", options).create_infer_request()
+        self._kept[shape] = request
+        return request
 
 
 class Compiled:
@@ -183,8 +237,8 @@ def _unusable(model: Segmenter, precision: str, device: torch.device) -> str | N
         return f"it is not installed ({openvino_graph.INSTALL})"
     if device.type != "cpu":
         return f"it computes on the CPU, not on {device}"
-    if torch_precision(precision) not in HINTS:
-        return f"precision {precision} is not one of {', '.join(HINTS)}"
+    if torch_precision(precision) not in _HINTS:
+        return f"precision {precision} is not one of {', '.join(_HINTS)}"
     if not isinstance(model, Compilable):
         return f"{model.info.family} has no static part that another runtime can compute"
     return None

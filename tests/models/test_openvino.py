@@ -1,8 +1,5 @@
 """Networks that OpenVINO computes; skipped where it is not installed."""
 
-import gc
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcli.models import openvino_graph
-from segcli.models.device import share_threads
 from segcli.models.openvino_graph import (
     Graph,
     Inconvertible,
@@ -20,7 +16,6 @@ from segcli.models.openvino_graph import (
     converted_heads,
     kept_graph,
 )
-from segcli.models.openvino_requests import Requests
 from segcli.models.runtime import Compiled, CompiledHead
 from segcli.plugin import Head
 from segcli_blocks.deform import DeformConv2d
@@ -132,47 +127,11 @@ def test_an_image_does_not_depend_on_its_batch_and_results_are_kept(graph) -> No
 
 
 def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
-    monkeypatch.setattr("segcli.models.openvino_requests._MOST_SHAPES", 2)
+    monkeypatch.setattr("segcli.models.runtime._MOST_SHAPES", 2)
     compiled = Compiled(graph, "float32")
     for side in (32, 64, 32, 96):
         compiled(torch.zeros(1, 3, side, side))
     assert compiled.requests.shapes() == [(1, 3, 32, 32), (1, 3, 96, 96)]
-
-
-def test_threads_that_compute_at_the_same_time_share_what_is_compiled(graph) -> None:
-    compiled = Compiled(graph, "float32")
-    images = [torch.randn(1, 3, 64, 64) for _ in range(8)]
-    alone = [compiled(x)[0] for x in images]
-    with ThreadPoolExecutor(2, "batch", share_threads, (2, 2)) as pool:
-        together = [found[0] for found in pool.map(compiled, images)]
-    for found, expected in zip(together, alone, strict=True):
-        assert torch.allclose(found, expected, atol=1e-5)
-    assert compiled.requests.shapes() == [(1, 3, 64, 64)] * 2  # for one thread, and for two
-    assert compiled.requests.made() > 1
-    del pool
-    gc.collect()
-    assert compiled.requests.made() == 1  # those of threads that have ended are gone
-
-
-def test_the_first_call_in_a_process_is_alone(graph, monkeypatch) -> None:
-    monkeypatch.setattr(Requests, "_has_run", False)
-    compiled, inside, most = Compiled(graph, "float32"), 0, 0
-
-    class Slow:
-        def infer(self, *_: object, **__: object) -> dict[int, object]:
-            nonlocal inside, most
-            inside += 1
-            most = max(most, inside)
-            time.sleep(0.05)
-            inside -= 1
-            return {0: torch.zeros(1, 2).numpy()}
-
-    monkeypatch.setattr(Requests, "_request", lambda self, shape: Slow())
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(compiled, [torch.zeros(1, 3, 32, 32)] * 2))
-        assert most == 1
-        list(pool.map(compiled, [torch.zeros(1, 3, 32, 32)] * 4))
-        assert most == 2
 
 
 class Second(Pyramid):

@@ -168,8 +168,8 @@ def test_unknown_device_is_a_usage_error() -> None:
         engine("toy", device="tpu")
 
 
-def test_auto_batch_size_is_two_on_a_processor() -> None:
-    assert engine("toy").size_of(CANVAS) == 2
+def test_auto_batch_size_is_four_on_a_processor() -> None:
+    assert engine("toy").size_of(CANVAS) == 4
     assert engine("toy", batch_size=9).size_of(CANVAS) == 9
     assert engine("toy").device == torch.device("cpu")
     assert engine("toy").model.info == TINY

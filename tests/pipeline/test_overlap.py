@@ -63,8 +63,8 @@ def batch(number: int) -> list[Loaded]:
     return [Loaded(number, Sample(f"{number}", ""), number)]
 
 
-def run(stages: Stages, count: int = 6) -> list[Record]:
-    with Overlap(stages) as line:
+def run(stages: Stages, count: int = 6, **options: bool) -> list[Record]:
+    with Overlap(stages, **options) as line:
         found = [r for n in range(count) for rs in line.add(CANVAS, batch(n)) for r in rs]
         return found + [r for rs in line.rest() for r in rs]
 
@@ -72,7 +72,7 @@ def run(stages: Stages, count: int = 6) -> list[Record]:
 def test_three_batches_are_in_work_at_the_same_time() -> None:
     stages = Stages()
     begin = time.perf_counter()
-    records = run(stages)
+    records = run(stages, ahead=True)
     spent = time.perf_counter() - begin
     assert [record.sample.key for record in records] == list("012345")
     assert len(stages.log) == 18
@@ -87,7 +87,7 @@ def test_three_batches_are_in_work_at_the_same_time() -> None:
 
 def test_at_most_one_batch_waits_for_its_masks() -> None:
     stages = Stages()
-    run(stages)
+    run(stages, ahead=True)
     times = {(name, number): (start, end) for name, number, start, end in stages.log}
     for number in range(4):
         assert times["masks", number][1] <= times["network", number + 2][0]
@@ -96,15 +96,21 @@ def test_at_most_one_batch_waits_for_its_masks() -> None:
 @pytest.mark.parametrize("stage", ["copy", "network", "masks"])
 def test_a_batch_that_fails_in_a_stage_is_repeated_in_its_place(stage: str) -> None:
     stages = Stages(bad=(stage, 2))
-    records = run(stages)
+    records = run(stages, ahead=True)
     assert [record.sample.key for record in records] == list("012345")
     assert [record.error for record in records] == [None, None, "repeated", None, None, None]
     assert [name for name, number, *_ in stages.log if number == 2][-1] == "records"
 
 
+def test_a_processor_does_one_after_another() -> None:
+    stages = Stages()
+    assert [record.error for record in run(stages, 2)] == ["repeated"] * 2
+    assert [name for name, *_ in stages.log] == ["records"] * 2
+
+
 def test_leaving_early_ends_the_threads() -> None:
     stages = Stages()
-    with Overlap(stages) as line:
+    with Overlap(stages, ahead=True) as line:
         for number in range(3):
             list(line.add(CANVAS, batch(number)))
     assert ("network", 2) not in {(name, number) for name, number, *_ in stages.log}
@@ -123,7 +129,7 @@ def inference_of(model: str, **options: object) -> Inference:
 def test_the_records_are_those_of_one_batch_after_another(options: dict[str, object]) -> None:
     inference, canvas = inference_of("toy", **options), (64, 96)
     groups = [[loaded(3 * number + i) for i in range(3)] for number in range(4)]
-    with Overlap(inference) as line:
+    with Overlap(inference, ahead=True) as line:
         found = [records for group in groups for records in line.add(canvas, group)]
         found += line.rest()
     assert found == [inference.records(canvas, group) for group in groups]
@@ -132,7 +138,7 @@ def test_the_records_are_those_of_one_batch_after_another(options: dict[str, obj
 
 def test_a_batch_that_does_not_fit_is_halved() -> None:
     inference = inference_of("troubled/greedy")
-    with Overlap(inference) as line:
+    with Overlap(inference, ahead=True) as line:
         found = list(line.add((64, 96), [loaded(number) for number in range(4)]))
         found += line.rest()
     assert [record.error for records in found for record in records] == [None] * 4

@@ -1,14 +1,11 @@
 """Slicing finds what the model finds at full size, in bounded memory, and is recorded."""
 
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
-import torch
 from PIL import Image as PilImage
 from segcli_toy import TINY
 
@@ -52,7 +49,7 @@ def loaded() -> Loaded:
 
 def test_objects_across_seams_are_those_of_the_whole_image_at_full_size() -> None:
     """Every byte of the masks, the boxes, and the categories."""
-    tiled = engine("toy", slice="auto", batch_size=4)
+    tiled = engine("toy", slice="auto")
     *signs, (record,) = sliced(tiled, loaded(), Slicing(64, 12))
     assert signs == [[]] * 4, "the whole, then 12 tiles in batches of 4"
     whole = engine("toy")
@@ -152,33 +149,3 @@ def test_rows_joined_in_another_way_are_not_added_to(images, tmp_path, monkeypat
                 predict(wanted, report=print)
         else:
             assert predict(wanted, report=print).failed == 0
-
-
-def test_tiles_are_computed_while_no_other_batch_is(tmp_path, monkeypatch) -> None:
-    """The tiles are computed in the calling thread, which has all threads of torch."""
-    for name in "abcdef":
-        PilImage.fromarray(picture()[:60, 60:120]).save(tmp_path / f"{name}.png")
-    PilImage.fromarray(picture()).save(tmp_path / "large.png")
-    inside, others = [], []
-    segments = Inference.segments
-
-    def watched(*given: object) -> object:
-        inside.append(given)
-        time.sleep(0.02)
-        if threading.current_thread() is threading.main_thread():
-            others.append(len(inside) - 1)
-        found = segments(*given)
-        inside.remove(given)
-        return found
-
-    monkeypatch.setattr(Inference, "segments", watched)
-    wanted = {"source": str(tmp_path), "out": tmp_path / "out.parquet", "model": "toy"}
-    options = PredictOptions(**wanted, device="cpu", replicas=0, slice="auto", batch_size=1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(4)
-    try:
-        assert predict(options, report=print).failed == 0
-    finally:
-        torch.set_num_threads(threads)
-    assert len(others) >= 12
-    assert not any(others)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 GIVE_UP_AFTER = 8  # images that the model refused before one succeeded
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-BATCH_SIZE = {"cpu": 2, "cuda": 16}  # "auto"; more only takes memory; a CPU has two in work
+BATCH_SIZE = {"cpu": 4, "cuda": 16}  # "auto"; more only takes memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Inference:
         self, images: Sequence[Image], refinement: Refinement
     ) -> list[list[Segment]] | _NoMemory | _Refused:
         try:
-            return self.segments(images, refinement)
+            return self._segments(images, refinement)
         except Exception as error:  # a plugin can raise anything; an error fails one image
             if _is_out_of_memory(error):
                 return _NoMemory()
@@ -130,8 +130,7 @@ class Inference:
                 ) from error
             return _Refused(error)
 
-    def segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
-        """The segments of each image; raises whatever the model raises."""
+    def _segments(self, images: Sequence[Image], refinement: Refinement) -> list[list[Segment]]:
         batch = self.batch_of(images)
         return self.segments_of(batch, self.views_of(batch, refinement), refinement)
 
@@ -242,7 +241,7 @@ def load_inference(job: Job, report: Report) -> Inference:
         min_score=job.min_score,
         max_masks=job.max_masks,
         labels=job.described.labels,
-        batch_size=job.batch_size or BATCH_SIZE.get(device.type, 2),
+        batch_size=job.batch_size or BATCH_SIZE.get(device.type, 4),
         report=report,
         refinement=job.described.refinement,
         runtime=runtime,

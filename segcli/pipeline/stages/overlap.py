@@ -36,10 +36,15 @@ class _InWork:
 
 
 class Overlap:
-    """Runs batches through `inference`. Leave its context to end the threads."""
+    """Runs batches through `inference`; on a processor (not `ahead`) one after another, because
+    all stages share its cores.
 
-    def __init__(self, inference: Inference) -> None:
+    Leave its context to end the threads.
+    """
+
+    def __init__(self, inference: Inference, *, ahead: bool | None = None) -> None:
         self._inference = inference
+        self._ahead = inference.device.type != "cpu" if ahead is None else ahead
         self._copies = ThreadPoolExecutor(1, thread_name_prefix="copy")
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="masks")
         self._copying: _InWork | None = None
@@ -55,6 +60,9 @@ class Overlap:
 
     def add(self, canvas: Size, group: Sequence[Loaded]) -> Iterator[list[Record]]:
         """Start with a batch; yields the records of batches that are finished, in their order."""
+        if not self._ahead:
+            yield self._inference.records(canvas, group)
+            return
         work = _InWork(canvas, group, self._copies.submit(self._copy, group))
         yield from self._compute()
         self._copying = work

@@ -15,7 +15,6 @@ from segcli.types import Record, View
 from segcli.zones import ZonePass
 
 if TYPE_CHECKING:
-    from segcli.pipeline.stages.concurrent_batches import ConcurrentBatches
     from segcli.pipeline.stages.inference import Inference
     from segcli.pipeline.stages.overlap import Overlap
     from segcli.pipeline.stages.prefetch import Prefetch
@@ -54,7 +53,7 @@ class Predictor:
         self.threads = torch.get_num_threads()  # which a worker limits after it loads the model
 
     def batches(self, chunk: Chunk, *, stop: Stop) -> Iterator[list[Record]]:
-        """One record per sample, batch by batch; ends after the batches in work when `stop` is
+        """One record per sample, batch by batch; ends after the batch in hand when `stop` is
         requested.
 
         The batches are the same for the same samples, whatever the timing. Raises NothingDone when
@@ -69,17 +68,15 @@ class Predictor:
     def _batches(self, chunk: Chunk, stop: Stop, views: dict[str, View]) -> Iterator[list[Record]]:
         """`views` receives those of the images that could be decoded, if they are measured."""
         from segcli.models.device import use_threads
-        from segcli.pipeline.stages.concurrent_batches import ConcurrentBatches
         from segcli.pipeline.stages.overlap import Overlap
 
         use_threads(self.threads)  # Ray may process each chunk in another thread
-        on_processor = self.inference.device.type == "cpu"
-        with (ConcurrentBatches if on_processor else Overlap)(self.inference) as line:
+        with Overlap(self.inference) as line:
             yield from self._through(line, chunk, stop, views)
             yield from line.rest()
 
     def _through(
-        self, line: ConcurrentBatches | Overlap, chunk: Chunk, stop: Stop, views: dict[str, View]
+        self, line: Overlap, chunk: Chunk, stop: Stop, views: dict[str, View]
     ) -> Iterator[list[Record]]:
         """The records that are finished until the last image has been read or a stop requested."""
         from segcli.pipeline.stages.batching import Batcher
@@ -108,7 +105,6 @@ class Predictor:
                     yield [Record(item.sample, *item.image.original_size, repeats=repeats)]
                     continue
             if slicing is not None and slicing.cuts(item.image):
-                yield from line.rest()  # tiles have all threads, and memory is judged with them
                 for records in sliced(inference, item, slicing):
                     if stop.requested:
                         return
