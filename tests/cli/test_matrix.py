@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from segcli.cli import app
 from segcli.keys import first_spelling, path_from_key
 from segcli.pipeline import PredictOptions, predict
+from segcli.plurals import counted
 from segcli.store.footer import FOOTER_KEY
 from segcli.store.part_file import read_part, write_part
 
@@ -187,7 +188,7 @@ def test_compact(way: str, outputs: Outputs, images: Path, tmp_path: Path) -> No
     before, parts = rows(path), len(list(path.rglob("*.parquet")))
     told = run("compact", path)
     after = 2 if way == "partitioned" else 1  # the cameras are the top folder and "a"
-    assert told.startswith(f"{parts} parts -> {after}, {IMAGES + FAILED[way]} images")
+    assert told.startswith(f"{counted(parts, 'part')} -> {after}, {IMAGES + FAILED[way]} images")
     assert rows(path) == before
     assert parts > 1 or way == "imported"
     if way in ("plain", "shards", "older", "rewritten"):
