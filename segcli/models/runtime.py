@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ _PAYS = 1.1  # times as fast; a smaller gain is not worth different rows
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _MEASURED = (256, 384)  # px: the canvas of the comparison
 _MOST_SHAPES, _MOST_BYTES = 32, 2 << 30  # compiled at a time: constants are copied for each
+_ALONE = threading.Lock()
+"""Held while OpenVINO computes, for callers in several threads: they share requests and outputs,
+and two that use the bindings (2026.4) for the first time would wait for each other for ever."""
 _REGIONS = (8, 16, 32, 64, 104, 160, 304)  # of an image, for which a head is compiled
 
 
@@ -100,10 +104,11 @@ class Compiled:
 
         made: list[Tensor] = []
         for b, image in enumerate(x.contiguous()):
-            parts = self.requests(image[None])
-            made = made or [torch.empty((len(x), *part.shape[1:])) for part in parts]
-            for whole, part in zip(made, parts, strict=True):
-                whole[b : b + 1] = part
+            with _ALONE:
+                parts = self.requests(image[None])
+                made = made or [torch.empty((len(x), *part.shape[1:])) for part in parts]
+                for whole, part in zip(made, parts, strict=True):
+                    whole[b : b + 1] = part
         return _first(made)
 
     def forget(self) -> None:
@@ -136,7 +141,8 @@ class CompiledHead:
         for some in torch.split(own, _REGIONS[-1]):
             filled = torch.zeros((next(n for n in _REGIONS if n >= len(some)), *some.shape[1:]))
             filled[: len(some)] = some
-            parts.append([y[: len(some)].clone() for y in self.requests(filled)])
+            with _ALONE:
+                parts.append([y[: len(some)].clone() for y in self.requests(filled)])
         return [torch.cat(each) for each in zip(*parts, strict=True)]
 
 

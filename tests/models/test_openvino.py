@@ -1,5 +1,6 @@
 """Networks that OpenVINO computes; skipped where it is not installed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,15 @@ def test_only_the_last_canvases_stay_compiled(graph, monkeypatch) -> None:
     for side in (32, 64, 32, 96):
         compiled(torch.zeros(1, 3, side, side))
     assert compiled.requests.shapes() == [(1, 3, 32, 32), (1, 3, 96, 96)]
+
+
+def test_several_threads_may_call_it(graph) -> None:
+    compiled = Compiled(graph, "float32")
+    images = [torch.randn(1, 3, 64, 64) for _ in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        together = [found[0] for found in pool.map(compiled, images)]
+    for found, image in zip(together, images, strict=True):
+        assert torch.allclose(found, compiled(image)[0], atol=1e-5)
 
 
 class Second(Pyramid):
