@@ -6,7 +6,7 @@ import typer
 
 from segcli.cli.wording import worded
 from segcli.errors import ExitCode
-from segcli.plurals import counted as counted
+from segcli.plurals import counted
 
 
 def say(sentence: str) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.console import counted
 from segcli.cli.options import (
     Categories,
     Key,
@@ -21,6 +20,7 @@ from segcli.cli.options import (
 from segcli.cli.output_checks import refuse_places
 from segcli.cli.wording import worded
 from segcli.errors import UsageError
+from segcli.plurals import counted
 
 To = Annotated[
     Literal["coco", "coco-results", "yolo", "labelme", "cvat", "png", "geojson", "mot", "mots"],

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.console import counted
 from segcli.cli.wording import worded
+from segcli.plurals import counted
 
 Path_ = Annotated[
     Path,

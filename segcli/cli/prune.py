@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.console import counted
 from segcli.cli.options import Quiet, TimeColumn, TimePattern, Wait
 from segcli.cli.quantities import seconds
+from segcli.plurals import counted
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output of segcli predict.")]
 OlderThan = Annotated[

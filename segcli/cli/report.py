@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segcli.cli.console import counted, end, say, silent, skipped_text
+from segcli.cli.console import end, say, silent, skipped_text
 from segcli.cli.options import (
     Images,
     Key,
@@ -23,6 +23,7 @@ from segcli.cli.options import (
     Zones,
 )
 from segcli.cli.output_checks import refuse_places
+from segcli.plurals import counted
 
 Out = Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")]
 Gallery = Annotated[int, typer.Option(metavar="N", help="Show at most this many pictures.")]

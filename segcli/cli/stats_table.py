@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from segcli.cli.console import counted
 from segcli.cli.tables import TablePrinter
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.stats import Drift, Statistics

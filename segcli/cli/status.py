@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segcli.cli.console import counted
 from segcli.cli.options import Json
 from segcli.errors import ExitCode
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.store import Status

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcli.cli.console import counted, say, silent
+from segcli.cli.console import say, silent
 from segcli.cli.options import Masks, Quiet, TimeColumn, TimePattern, Wait
+from segcli.plurals import counted
 
 if TYPE_CHECKING:
     from segcli.track import TrackSummary

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcli.cli.console import counted, end, say, silent, skipped_text
+from segcli.cli.console import end, say, silent, skipped_text
 from segcli.cli.options import (
     Categories,
     Images,
@@ -22,6 +22,7 @@ from segcli.cli.options import (
     Zones,
     category_names,
 )
+from segcli.plurals import counted
 
 Out = Annotated[
     Path | None,
