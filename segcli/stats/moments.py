@@ -10,7 +10,7 @@ from pathlib import Path
 from segcli.cameras import camera_sql, folder_sql
 from segcli.errors import UsageError
 from segcli.store.query import Rows, literal
-from segcli.time_patterns import compiled, recognised
+from segcli.time_patterns import compiled, recognised, states_camera
 
 _DEFAULTS = {"year": "1970", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
 _EXIF = "'%Y:%m:%d %H:%M:%S'"
@@ -117,7 +117,7 @@ def _of_pattern(pattern: str) -> str:
 
 
 def _camera(types: Mapping[str, str], pattern: str | None, exif: bool) -> tuple[str, str]:
-    if pattern is not None and "%(camera)" in pattern:
+    if pattern is not None and states_camera(pattern):
         regex, fields = compiled(pattern)
         found = f"nullif(regexp_extract(key, {literal(regex)}, {fields.index('camera') + 1}), '')"
         place_from = f"CASE WHEN {found} IS NOT NULL THEN 'names' END"
