@@ -15,15 +15,21 @@ from segcli.errors import OutputError
 _numbers = count()
 
 
-def user_folder(variable: str, below_home: str) -> Path | None:
-    """The folder that an environment variable names, by default one in the user's home; None for a
-    user without a home, as in some containers."""
-    if given := os.environ.get(variable):
-        return Path(given)
+def home_folder() -> Path | None:
+    """None for a user without a home, as in some containers."""
     try:
-        return Path.home() / below_home
+        return Path.home()
     except RuntimeError:
         return None
+
+
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """The folder that an environment variable names, by default one in the user's home; None for a
+    user without a home."""
+    if given := os.environ.get(variable):
+        return Path(given)
+    home = home_folder()
+    return None if home is None else home / below_home
 
 
 def cache_folder() -> Path | None:

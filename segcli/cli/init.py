@@ -16,6 +16,7 @@ import typer
 from segcli.cli import quantities, schedules
 from segcli.cli.options import category_names, least_scores
 from segcli.errors import UsageError
+from segcli.files import home_folder
 
 Scheduler = Annotated[
     Literal["cron", "systemd", "slurm"],
@@ -85,13 +86,13 @@ def _log_folder(where: str) -> Path:
 
     if not url_of(where):
         return Path(where).parent
-    try:
-        return Path.home()
-    except RuntimeError:
+    home = home_folder()
+    if home is None:
         raise UsageError(
             "the log of an output in a bucket is written to the home folder, and this user has "
             "none: set HOME to a folder, then run this again"
-        ) from None
+        )
+    return home
 
 
 def _checked(source: str, out: str, passed: list[str]) -> dict[str, Any]:
